@@ -1,0 +1,1 @@
+"""Everything that knows BIDS files: finding, reading, naming, writing."""

@@ -1,0 +1,81 @@
+"""What can go wrong, as one exception class per exit code.
+
+Every message is one line that names the file, the field, what was seen, what is needed and the way out.
+Raised everywhere, caught in one place (`cli/run.py`), which turns the class into the exit code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class QmriError(Exception):
+    """Base of all errors a user can cause or mend.
+
+    Parameters
+    ----------
+    seen
+        What was found, as a clause: ``"RepetitionTime is 15"``.
+    file
+        The file at fault, if one is.
+    field
+        The sidecar key, column or command-line flag at fault, if one is.
+    needed
+        What would have been right, with its unit: ``"a repetition time in seconds, at most 1"``.
+    way_out
+        What the user can do next: ``"divide the value by 1000 or pass --t10"``.
+    """
+
+    exit_code = 70
+
+    def __init__(
+        self,
+        seen: str,
+        *,
+        file: Path | str | None = None,
+        field: str | None = None,
+        needed: str = "",
+        way_out: str = "",
+    ) -> None:
+        self.seen, self.file, self.field = seen, file, field
+        self.needed, self.way_out = needed, way_out
+        where = [str(part) for part in (file, field) if part is not None]
+        sentences = [seen.rstrip(".")]
+        sentences += [f"needed: {needed.rstrip('.')}"] if needed else []
+        sentences += [f"way out: {way_out.rstrip('.')}"] if way_out else []
+        text = ": ".join([*where, "; ".join(sentences)]) + "."
+        super().__init__(" ".join(text.split()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the trip between processes with every field."""
+        return _rebuild, (type(self), self.seen, self.file, self.field, self.needed, self.way_out)
+
+
+def _rebuild(
+    kind: type[QmriError], seen: str, file: str | None, field: str | None, needed: str, way_out: str
+) -> QmriError:
+    return kind(seen, file=file, field=field, needed=needed, way_out=way_out)
+
+
+class InputError(QmriError):
+    """A file or value of one participant is unusable; other participants go on (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(QmriError):
+    """The command line asks for something impossible (exit code 2)."""
+
+    exit_code = 2
+
+
+class NoInputError(QmriError):
+    """Nobody in the dataset has anything that can be fitted (exit code 65)."""
+
+    exit_code = 65
+
+
+class InternalError(QmriError):
+    """A promise of our own code is broken (exit code 70)."""
+
+    exit_code = 70

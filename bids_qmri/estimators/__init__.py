@@ -1,0 +1,1 @@
+"""Estimators: signals and a protocol in, maps with error bars out."""

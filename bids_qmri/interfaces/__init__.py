@@ -1,0 +1,1 @@
+"""Thin nipype interfaces; no science inside."""

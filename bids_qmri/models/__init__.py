@@ -1,0 +1,1 @@
+"""Forward physics: one file per signal model."""

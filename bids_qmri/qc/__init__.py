@@ -1,0 +1,1 @@
+"""Image-quality metrics of maps, and checks that warn."""

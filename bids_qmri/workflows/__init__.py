@@ -1,0 +1,1 @@
+"""From acquisitions to jobs (`plan`) and from jobs to a nipype workflow (`participant`)."""

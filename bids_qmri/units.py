@@ -1,7 +1,7 @@
 """The only place where milliseconds, percent, degrees and minutes meet the units used inside.
 
 Inside, everywhere: seconds, radians, s/mm^2 with mm^2/s (the diffusion field's own pair), mmol/L,
-fractions of 1. Rates of tracer kinetics are 1/min, as they are published; `SECONDS_PER_MINUTE` is applied in the model alone.
+fractions of 1. Rates of tracer kinetics are 1/min, as they are published; only a model converts them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,278 @@
+"""One table per model: what each map is called in files, its unit, its meaning and how it is shown.
+
+The tables are the YAML files beside this module. File names, sidecars, figures, group tables and methods
+texts all read them, so that a new model is described in one place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import Any, TypedDict
+
+import yaml
+
+from bids_qmri.errors import InternalError
+
+_PREFIXES = "da|[YZEPTGMkhdcmunpfazy]"
+_UNITS = "mol|rad|Hz|min|[msgAKNJTVLhd]"
+_FACTOR = rf"(?:{_PREFIXES})?(?:{_UNITS})(?:\^-?[1-9])?"
+_CMIXF = re.compile(rf"(?:1|{_FACTOR})(?:[*/]{_FACTOR})*")
+
+COLOUR_MAPS = frozenset({"viridis", "plasma", "inferno", "magma", "cividis"})
+"""Maps whose lightness grows evenly with the value."""
+
+
+class NameParts(TypedDict):
+    """What `bids.names.derivative_path` needs beside the entities of an acquisition."""
+
+    datatype: str
+    suffix: str
+    model: str | None
+    param: str | None
+    desc: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Publication of a model's equation.
+
+    Parameters
+    ----------
+    doi
+        Digital object identifier, without a resolver.
+    text
+        Short citation for people.
+    """
+
+    doi: str
+    text: str
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One image that a fit writes.
+
+    Parameters
+    ----------
+    name, symbol
+        Name in code and in the field's notation.
+    unit
+        CMIXF-12 string, or ``"arbitrary"`` for values in the scale of the input images.
+    description
+        One sentence for sidecars and reports.
+    range
+        Values at the ends of the colour bar, in `unit`; None: from the data.
+    cmap
+        Name of a perceptually uniform colour map.
+    datatype, suffix, model, param
+        Parts of the file name; `model` and `param` are None where the suffix alone says what it is.
+    tail
+        Appended to the estimator's label: ``""``, ``"Std"`` or ``"Status"``.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    description: str
+    range: tuple[float, float] | None
+    cmap: str
+    datatype: str
+    suffix: str
+    model: str | None = None
+    param: str | None = None
+    tail: str = ""
+
+    def name_parts(self, label: str) -> NameParts:
+        """Return the parts of the file name of this map as estimated by the estimator called `label`."""
+        return NameParts(
+            datatype=self.datatype,
+            suffix=self.suffix,
+            model=self.model,
+            param=self.param,
+            desc=label + self.tail,
+        )
+
+
+@dataclass(frozen=True)
+class OutputTable:
+    """All images that fits of one model write.
+
+    Parameters
+    ----------
+    model
+        The word of ``--models``.
+    title
+        What the model is called in reports.
+    entity
+        Value of the ``model-`` entity.
+    datatype, suffix
+        Folder, and suffix of the maps that have none of their own.
+    reference
+        Publication of the equation.
+    maps
+        Estimates, fitted and derived, in the order of reports.
+    rmse, status
+        Residual map and status map.
+    """
+
+    model: str
+    title: str
+    entity: str
+    datatype: str
+    suffix: str
+    reference: Reference
+    maps: tuple[MapRow, ...]
+    rmse: MapRow
+    status: MapRow
+
+    def estimate(self, name: str) -> MapRow:
+        """Return the row of the map called `name`.
+
+        Raises
+        ------
+        InternalError
+            The model has no such map.
+        """
+        for row in self.maps:
+            if row.name == name:
+                return row
+        raise InternalError(
+            f"the outputs of {self.model} have no map called {name}",
+            file=f"outputs/{self.model}.yaml",
+            needed=f"one of {', '.join(row.name for row in self.maps)}",
+        )
+
+    def sd(self, name: str) -> MapRow:
+        """Return the row of the standard deviation of the map called `name`."""
+        row = self.estimate(name)
+        meaning = row.description[0].lower() + row.description[1:]
+        width = None if row.range is None else (0.0, 0.25 * (row.range[1] - row.range[0]))
+        return replace(
+            row, description=f"Standard deviation of: {meaning}", range=width, cmap="cividis", tail="Std"
+        )
+
+    def qc_parts(self, label: str) -> NameParts:
+        """Return the parts of the name of the quality file of one estimator."""
+        return NameParts(datatype=self.datatype, suffix="qc", model=self.entity, param=None, desc=label)
+
+
+MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki")
+"""Models that have a table."""
+
+
+@cache
+def output_table(model: str) -> OutputTable:
+    """Return the table of a model, read once from its YAML file.
+
+    Raises
+    ------
+    InternalError
+        There is no such table, or it breaks a rule: unknown key, unit, order of a range, colour map.
+    """
+    if model not in MODELS:
+        raise InternalError(f"no output table for model {model}", needed=f"one of {', '.join(MODELS)}")
+    text = resources.files(__package__).joinpath(f"{model}.yaml").read_text(encoding="utf-8")
+    return parse_table(yaml.safe_load(text), f"outputs/{model}.yaml")
+
+
+def parse_table(raw: Mapping[str, Any], file: str) -> OutputTable:
+    """Build and check a table from what its YAML file holds; `file` is named in errors.
+
+    Raises
+    ------
+    InternalError
+        A key is unknown or missing, a unit does not parse, a range is not ordered, a colour map is unknown.
+    """
+    _check_keys(
+        raw, {"model", "title", "entity", "datatype", "suffix", "reference", "maps", "rmse"}, file, ""
+    )
+    _check_keys(raw["reference"], {"doi", "text"}, file, "reference")
+    home = {"datatype": raw["datatype"], "suffix": raw["suffix"], "model": raw["entity"]}
+    _check_keys(raw["rmse"], {"unit", "description"}, file, "rmse")
+    return OutputTable(
+        model=raw["model"],
+        title=raw["title"],
+        entity=raw["entity"],
+        datatype=raw["datatype"],
+        suffix=raw["suffix"],
+        reference=Reference(**raw["reference"]),
+        maps=tuple(_map_row(name, row, home, file) for name, row in raw["maps"].items()),
+        rmse=MapRow(
+            name="rmse",
+            symbol="RMSE",
+            unit=_unit(raw["rmse"]["unit"], file, "rmse"),
+            description=raw["rmse"]["description"],
+            range=None,
+            cmap="cividis",
+            param="rmse",
+            **home,
+        ),
+        status=MapRow(
+            name="status",
+            symbol="status",
+            unit="1",
+            description="What happened in each voxel, as a code that Levels explains.",
+            range=(0.0, 5.0),
+            cmap="viridis",
+            tail="Status",
+            **home,
+        ),
+    )
+
+
+def _map_row(name: str, raw: Mapping[str, Any], home: Mapping[str, str], file: str) -> MapRow:
+    place = "suffix" if "suffix" in raw else "param"
+    _check_keys(raw, {place, "symbol", "unit", "description", "range", "cmap"}, file, name)
+    if raw["cmap"] not in COLOUR_MAPS:
+        raise InternalError(
+            f"colour map {raw['cmap']}", file=file, field=name, needed=f"one of {sorted(COLOUR_MAPS)}"
+        )
+    own = home if place == "param" else {"datatype": home["datatype"], "suffix": raw["suffix"]}
+    return MapRow(
+        name=name,
+        symbol=raw["symbol"],
+        unit=_unit(raw["unit"], file, name),
+        description=raw["description"],
+        range=_range(raw["range"], file, name),
+        cmap=raw["cmap"],
+        param=raw.get("param"),
+        **own,
+    )
+
+
+def _check_keys(raw: Any, expected: set[str], file: str, field: str) -> None:
+    seen = set(raw) if isinstance(raw, Mapping) else set()
+    if seen != expected:
+        raise InternalError(
+            f"keys missing {sorted(expected - seen)}, unknown {sorted(seen - expected)}",
+            file=file,
+            field=field or None,
+            needed=f"the keys {sorted(expected)}",
+        )
+
+
+def _unit(text: Any, file: str, field: str) -> str:
+    if isinstance(text, str) and (text == "arbitrary" or is_cmixf(text)):
+        return text
+    raise InternalError(
+        f"unit is {text!r}", file=file, field=field, needed='a CMIXF-12 string such as "mm^2/s", or arbitrary'
+    )
+
+
+def is_cmixf(text: str) -> bool:
+    """Tell whether a unit is written as CMIXF-12 asks: ``s``, ``mm^2/s``, ``1/min``, ``1``."""
+    return _CMIXF.fullmatch(text) is not None
+
+
+def _range(value: Any, file: str, field: str) -> tuple[float, float] | None:
+    if value == "auto":
+        return None
+    if isinstance(value, list) and len(value) == 2 and value[0] < value[1]:
+        return float(value[0]), float(value[1])
+    raise InternalError(
+        f"range is {value!r}", file=file, field=field, needed="[low, high] with low below high, or auto"
+    )

@@ -1,0 +1,121 @@
+"""The output tables agree with the models and keep their own rules."""
+
+from __future__ import annotations
+
+import copy
+from importlib import resources
+from typing import Any
+
+import pytest
+import yaml
+
+from bids_qmri.errors import InternalError
+from bids_qmri.outputs.tables import MODELS, is_cmixf, output_table, parse_table
+
+
+def raw_table(model: str) -> dict[str, Any]:
+    text = resources.files("bids_qmri.outputs").joinpath(f"{model}.yaml").read_text(encoding="utf-8")
+    return copy.deepcopy(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_table_loads_and_names_itself(model: str) -> None:
+    assert output_table(model).model == model
+
+
+def test_there_is_one_table_per_yaml_file() -> None:
+    files = {
+        path.name for path in resources.files("bids_qmri.outputs").iterdir() if path.name.endswith(".yaml")
+    }
+    assert files == {f"{model}.yaml" for model in MODELS}
+
+
+@pytest.mark.parametrize("model", ["vfa", "ivim", "tofts", "etofts"])
+def test_every_parameter_of_a_model_has_a_row_with_its_unit(model: str) -> None:
+    registry = pytest.importorskip("bids_qmri.models.registry")
+    described = registry.get_model(model)
+    rows = {row.name: row.unit for row in output_table(model).maps}
+    for parameter in (*described.parameters, *described.derived):
+        assert rows[parameter.name] == parameter.unit
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_two_images_of_a_model_share_a_name(model: str) -> None:
+    table = output_table(model)
+    rows = [*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse, table.status]
+    names = [tuple(row.name_parts("lsq").values()) for row in rows]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_descriptions_are_sentences_and_fractions_say_so(model: str) -> None:
+    for row in output_table(model).maps:
+        assert row.description[0].isupper()
+        assert row.description.endswith(".")
+        if row.unit == "1" and row.range is not None and row.range[1] <= 1:
+            assert "fraction from 0 to 1" in row.description
+
+
+def test_t1_has_the_suffix_that_bids_requires() -> None:
+    assert output_table("vfa").estimate("t1").name_parts("lsq") == {
+        "datatype": "anat",
+        "suffix": "T1map",
+        "model": None,
+        "param": None,
+        "desc": "lsq",
+    }
+
+
+def test_sd_keeps_the_unit_and_marks_the_label() -> None:
+    table = output_table("ivim")
+    assert table.sd("d").unit == table.estimate("d").unit
+    assert table.sd("d").name_parts("mle")["desc"] == "mleStd"
+
+
+def test_status_carries_no_param() -> None:
+    parts = output_table("etofts").status.name_parts("lsq")
+    assert (parts["model"], parts["param"], parts["desc"]) == ("etofts", None, "lsqStatus")
+
+
+@pytest.mark.parametrize("unit", ["s", "mm^2/s", "1/min", "1", "mmol/L", "1/s", "ms", "L/mmol/s", "rad"])
+def test_cmixf_units_are_accepted(unit: str) -> None:
+    assert is_cmixf(unit)
+
+
+@pytest.mark.parametrize("unit", ["", "mm²/s", "mm2/s", "seconds", "/s", "s/", "s s", "%", "min-1", "mm^/s"])
+def test_other_spellings_are_refused(unit: str) -> None:
+    assert not is_cmixf(unit)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("unit", "mm2/s"),
+        ("range", [1, 0]),
+        ("range", [1, 1]),
+        ("range", [1]),
+        ("cmap", "jet"),
+        ("colour", "red"),
+    ],
+)
+def test_a_broken_row_is_refused_with_file_and_field(place: str, value: object) -> None:
+    raw = raw_table("vfa")
+    raw["maps"]["t1"][place] = value
+    with pytest.raises(InternalError, match=r"here\.yaml: t1"):
+        parse_table(raw, "here.yaml")
+
+
+def test_unknown_keys_and_missing_keys_of_a_table_are_refused() -> None:
+    with pytest.raises(InternalError, match=r"unknown \['colour'\]"):
+        parse_table(raw_table("vfa") | {"colour": 1}, "here.yaml")
+    raw = raw_table("vfa")
+    del raw["rmse"]
+    with pytest.raises(InternalError, match=r"missing \['rmse'\]"):
+        parse_table(raw, "here.yaml")
+
+
+def test_unknown_names_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(InternalError, match="one of vfa"):
+        output_table("mese")
+    with pytest.raises(InternalError, match="one of t1, m0"):
+        output_table("vfa").estimate("t2")

@@ -1,0 +1,188 @@
+"""The estimators by the label that file names carry (``desc-<label>``), and what sidecars say about them.
+
+Called by `workflows.plan` (which labels does a command line ask for) and `interfaces.fit` (give me the estimator).
+Nothing is imported before it is asked for: dipy and scipy cost seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, cast
+
+import numpy.typing as npt
+
+from bids_qmri.estimators.base import Estimator, FitResult
+from bids_qmri.models.base import Bounds
+from bids_qmri.units import FloatArray
+
+ModelEstimator = Callable[
+    [npt.ArrayLike, Any, float | FloatArray | None, Bounds | None],
+    FitResult,
+]
+"""signal (V, N), protocol, sigma, bounds -> FitResult, for one model."""
+
+TENSOR_FITS = ("ols", "wls", "nlls", "restore")
+_IVIM_DIPY = ("dipyTrr", "dipyVarpro")
+_GENERIC = ("lsq", "mle", "bayes")
+
+LABELS: dict[str, tuple[str, ...]] = {
+    "vfa": _GENERIC,
+    "ivim": (*_GENERIC, *_IVIM_DIPY),
+    "tofts": ("lsq", "bayes"),  # concentrations have Gaussian noise: the likelihood estimate is least squares
+    "etofts": ("lsq", "bayes"),
+    "tensor": TENSOR_FITS,
+    "dki": TENSOR_FITS,
+}
+"""The labels of every model of ``--models``."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What the sidecar of a map says about its estimator.
+
+    Parameters
+    ----------
+    description
+        ``EstimationAlgorithm``: one sentence.
+    reference
+        ``EstimationReference``: authors, year and doi, or the section of a text.
+    """
+
+    description: str
+    reference: str
+
+
+ALGORITHM: dict[str, Algorithm] = {
+    "lsq": Algorithm(
+        "Bounded nonlinear least squares by the Levenberg-Marquardt algorithm, all voxels at once.",
+        "Marquardt 1963, doi:10.1137/0111030",
+    ),
+    "mle": Algorithm(
+        "Maximum of the Rician likelihood within bounds, noise level given or estimated from the scan.",
+        "Sijbers et al. 1998, doi:10.1109/42.712125",
+    ),
+    "bayes": Algorithm(
+        "Mean and standard deviation of the posterior under a uniform prior within bounds, by quadrature on an "
+        "adaptive grid, noise level given or estimated from the scan.",
+        "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, sections 3.7 and 10.3, doi:10.1201/b16018",
+    ),
+    "dipyTrr": Algorithm(
+        "Segmented log-linear fit followed by bounded trust-region least squares (dipy IvimModel, trr).",
+        "Federau et al. 2012, doi:10.1148/radiol.12120584",
+    ),
+    "dipyVarpro": Algorithm(
+        "Differential evolution on the exponents with variable projection, then bounded least squares "
+        "(dipy IvimModel, VarPro).",
+        "Fadnavis et al. 2019, doi:10.3389/fnins.2021.779025",
+    ),
+    "ols": Algorithm(
+        "Ordinary linear least squares on the logarithm of the signal (dipy).",
+        "Basser et al. 1994, doi:10.1006/jmrb.1994.1037",
+    ),
+    "wls": Algorithm(
+        "Linear least squares on the logarithm of the signal, weighted by the squared signal of an ordinary fit "
+        "(dipy).",
+        "Chung et al. 2006, doi:10.1016/j.neuroimage.2006.07.001",
+    ),
+    "nlls": Algorithm(
+        "Nonlinear least squares on the signal, started from the ordinary linear fit (dipy).",
+        "Koay et al. 2006, doi:10.1016/j.jmr.2006.06.020",
+    ),
+    "restore": Algorithm(
+        "Robust nonlinear least squares with rejection of outlying measurements, RESTORE (dipy).",
+        "Chang et al. 2005, doi:10.1002/mrm.20426",
+    ),
+}
+"""What to write into the sidecar, by label."""
+
+
+def get_estimator(model_name: str, label: str) -> ModelEstimator:
+    """Return the estimator of a label, bound to its model.
+
+    Parameters
+    ----------
+    model_name
+        A word of ``--models``: a key of `LABELS`.
+    label
+        One of the labels of that model.
+
+    Returns
+    -------
+    Callable
+        ``estimator(signal, protocol, sigma, bounds)`` with signals of shape (V, N). dipy's estimators have
+        bounds of their own and ignore `bounds`.
+
+    Raises
+    ------
+    ValueError
+        If the model has no estimator of that label.
+    """
+    if label not in LABELS.get(model_name, ()):
+        raise ValueError(f"{model_name} has no estimator {label!r}; it has {LABELS.get(model_name, ())}")
+    if model_name in ("tensor", "dki"):
+        from bids_qmri.estimators import dipy_tensor
+
+        fit_tensors = dipy_tensor.fit_tensor if model_name == "tensor" else dipy_tensor.fit_dki
+        return partial(_without_bounds, partial(fit_tensors, method=cast(Any, label)))
+    if label in _IVIM_DIPY:
+        from bids_qmri.estimators import dipy_ivim
+
+        method = "trr" if label == "dipyTrr" else "varpro"
+        return partial(_without_bounds, partial(dipy_ivim.fit_ivim, method=cast(Any, method)))
+    estimator: Estimator = import_module(f"bids_qmri.estimators.{label}").fit
+    return partial(_with_model, estimator, model_name)
+
+
+def labels_for(model_name: str, methods: Sequence[str], tensor_fit: Sequence[str] = ("wls",)) -> list[str]:
+    """Return the labels that a command line asks for, in the order of `LABELS`, each once.
+
+    Parameters
+    ----------
+    model_name
+        A word of ``--models``.
+    methods
+        Words of ``--methods``: ``lsq``, ``mle``, ``bayes``, ``dipy``. One that the model lacks gives nothing.
+    tensor_fit
+        Words of ``--tensor-fit``, which `lsq` and `dipy` alike mean for tensors.
+
+    Examples
+    --------
+    >>> labels_for("ivim", ["lsq", "dipy"])
+    ['lsq', 'dipyTrr', 'dipyVarpro']
+    >>> labels_for("tensor", ["lsq", "mle"], ["ols", "wls"])
+    ['ols', 'wls']
+    """
+    asked = set(methods)
+    if "dipy" in asked:
+        asked |= set(_IVIM_DIPY)
+    if model_name in ("tensor", "dki"):
+        asked = set(tensor_fit) if asked & {"lsq", "dipy"} else set()
+    return [label for label in LABELS[model_name] if label in asked]
+
+
+def _with_model(
+    estimator: Estimator,
+    model_name: str,
+    signal: npt.ArrayLike,
+    protocol: Any,
+    sigma: float | FloatArray | None = None,
+    bounds: Bounds | None = None,
+) -> FitResult:
+    """Call an estimator of forward models; a top-level function, so that it survives the trip to a worker."""
+    from bids_qmri.models.registry import get_model
+
+    return estimator(get_model(model_name), signal, protocol, sigma=sigma, bounds=bounds)
+
+
+def _without_bounds(
+    estimator: Callable[..., FitResult],
+    signal: npt.ArrayLike,
+    protocol: Any,
+    sigma: float | FloatArray | None = None,
+    bounds: Bounds | None = None,
+) -> FitResult:
+    """Call an estimator of dipy, which keeps bounds of its own."""
+    return estimator(signal, protocol, sigma=sigma)

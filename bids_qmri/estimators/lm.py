@@ -1,0 +1,244 @@
+"""Bounded Levenberg-Marquardt minimisation of all voxels at once, for any model and objective.
+
+Called by `lsq` and `mle`. Voxels run along the last axis; a block of them fits the processor's cache, and
+voxels that have converged leave their block. Limits are kept by an active set: a parameter at its limit whose
+gradient points outward stays there (Bertsekas' projected Newton method, doi:10.1137/0320018). Where the
+objective allows it, the amplitude takes its best value in closed form after every step, which makes the
+iteration that of variable projection, doi:10.1137/0710036.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.estimators.objective import Objective
+from bids_qmri.models.base import Model
+from bids_qmri.units import FloatArray
+
+BLOCK_VALUES = 2**15
+"""Signal values per block: the Jacobian of four parameters then takes 1 MB, the size of an L2 cache."""
+
+MAX_ITERATIONS = 200
+COST_TOLERANCE = 1e-9
+"""Predicted relative fall of the cost at which a voxel has converged: about 3e-5 standard deviations."""
+
+ROUNDING = 1e-26
+"""The same relative to the signal's energy, for noise-free data, whose cost has no scale of its own."""
+
+FIRST_DAMPING = 1e-3
+LEVEL_DAMPING = 1e-3
+"""Share of the damping that is the same for all parameters: restrains those the data say nothing about."""
+
+SINGULAR = 1e-14
+"""Relative weight that keeps a system solvable where a parameter has no effect on the signal."""
+
+KEEP_FRACTION = 0.75
+"""Voxels that have converged are dropped once fewer than this fraction of a block is left."""
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where the minimisation of V voxels ended.
+
+    Parameters
+    ----------
+    theta
+        Parameters, shape (P, V).
+    converged
+        True where the tolerance was met, shape (V,).
+    """
+
+    theta: FloatArray
+    converged: BoolArray
+
+
+@dataclass
+class _Point:
+    """A trial in a block: parameters (P, V), cost (V,), scaled gradient (P, V) and curvature (P, P, V)."""
+
+    theta: FloatArray
+    cost: FloatArray
+    gradient: FloatArray
+    curvature: FloatArray
+
+    def take(self, voxels: BoolArray) -> _Point:
+        return _Point(
+            self.theta[:, voxels], self.cost[voxels], self.gradient[:, voxels], self.curvature[:, :, voxels]
+        )
+
+    def replace_where(self, better: BoolArray, other: _Point) -> None:
+        for mine, theirs in (
+            (self.theta, other.theta),
+            (self.cost, other.cost),
+            (self.gradient, other.gradient),
+            (self.curvature, other.curvature),
+        ):
+            np.copyto(mine, theirs, where=better)
+
+
+def minimise(
+    model: Model,
+    objective: Objective,
+    protocol: Any,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> Minimum:
+    """Minimise an objective over the parameters of a model, in every voxel by itself.
+
+    Parameters
+    ----------
+    model
+        Forward model; all limits but those of its amplitude are finite.
+    objective
+        Misfit to the measured signals, shape (N, V), all finite.
+    protocol
+        What was played out.
+    lower, upper
+        Limits, shape (P,); a parameter with equal limits is fixed.
+    """
+    n_measurements, n_voxels = objective.signal.shape
+    size = max(BLOCK_VALUES // n_measurements, 64)
+    theta = np.empty((lower.size, n_voxels))
+    converged = np.zeros(n_voxels, dtype=np.bool_)
+    for first in range(0, n_voxels, size):
+        block = slice(first, first + size)
+        # Invalid trials (overflow far from the data) have a cost of NaN and are rejected.
+        with np.errstate(all="ignore"):
+            theta[:, block], converged[block] = _minimise_block(
+                model, objective.take(block), protocol.take(block), lower[:, None], upper[:, None]
+            )
+    return Minimum(theta, converged)
+
+
+def _minimise_block(
+    model: Model, objective: Objective, protocol: Any, lower: FloatArray, upper: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    theta = model.start(np.ascontiguousarray(objective.signal), protocol, lower[:, 0], upper[:, 0])
+    theta = np.clip(theta, lower, upper)
+    scale = _scale(model, theta, lower, upper)
+    point = _evaluate(model, objective, protocol, theta, scale, lower, upper)
+    floor = ROUNDING * np.einsum("nv,nv->v", objective.signal, objective.signal)
+    damping = np.full(theta.shape[1], FIRST_DAMPING)
+    result, converged = theta.copy(), np.zeros(theta.shape[1], dtype=np.bool_)
+    voxels, done = np.arange(theta.shape[1]), np.zeros(theta.shape[1], dtype=np.bool_)
+    for _ in range(MAX_ITERATIONS):
+        step = _bounded_step(point, scale, damping, lower, upper)
+        predicted = np.einsum("pv,pv->v", step, point.gradient)
+        trial = np.clip(point.theta + scale * step, lower, upper)
+        candidate = _evaluate(model, objective, protocol, trial, scale, lower, upper)
+        fall = point.cost - candidate.cost
+        better = (fall > 0) & ~done
+        point.replace_where(better, candidate)
+        done |= ~(predicted > COST_TOLERANCE * np.abs(point.cost) + floor)
+        damping = _adapt(damping, fall, predicted)
+        active = ~done
+        n_active = np.count_nonzero(active)
+        if n_active < KEEP_FRACTION * done.size:
+            result[:, voxels], converged[voxels] = point.theta, done
+            if n_active == 0:
+                return result, converged
+            point, objective, protocol = point.take(active), objective.take(active), protocol.take(active)
+            scale, damping, floor = scale[:, active], damping[active], floor[active]
+            voxels, done = voxels[active], done[active]
+    result[:, voxels], converged[voxels] = point.theta, done
+    return result, converged
+
+
+def _scale(model: Model, theta: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    """Return one box width per parameter, for an amplitude its first estimate, shape (P, V)."""
+    width = np.where(upper > lower, upper - lower, 1.0)
+    for index, parameter in enumerate(model.parameters):
+        if parameter.name == model.amplitude:
+            width = np.where(np.arange(lower.size)[:, None] == index, np.abs(theta[index]), width)
+    if not np.all(np.isfinite(width)):
+        raise ValueError(f"limits of {model.name} are not finite: {lower.ravel()} to {upper.ravel()}")
+    return np.broadcast_to(np.where(width > 0, width, 1.0), theta.shape)
+
+
+def _evaluate(
+    model: Model,
+    objective: Objective,
+    protocol: Any,
+    theta: FloatArray,
+    scale: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> _Point:
+    """Evaluate cost and derivatives by theta / scale, after giving the amplitude its best value."""
+    prediction, jacobian = model.signal_and_jacobian(theta, protocol)
+    if model.amplitude is not None:
+        factor = objective.best_scale(prediction)
+        if factor is not None:
+            index = [p.name for p in model.parameters].index(model.amplitude)
+            amplitude = np.clip(theta[index] * factor, lower[index], upper[index])
+            factor = amplitude / theta[index]
+            theta[index] = amplitude
+            prediction *= factor
+            # Derivatives by the other parameters are proportional to the amplitude, its own is not.
+            scale = scale * factor
+            scale[index] /= factor
+    cost, score, weights = objective.misfit(prediction)
+    count = len(theta)
+    gradient = np.empty_like(theta)
+    curvature = np.empty((count, count, theta.shape[1]))
+    for i in range(count):
+        gradient[i] = scale[i] * np.einsum("nv,nv->v", jacobian[i], score)
+        row = jacobian[i] if weights is None else jacobian[i] * weights
+        for j in range(i + 1):
+            curvature[i, j] = scale[i] * scale[j] * np.einsum("nv,nv->v", row, jacobian[j])
+    return _Point(theta, cost, gradient, curvature)
+
+
+def _bounded_step(
+    point: _Point, scale: FloatArray, damping: FloatArray, lower: FloatArray, upper: FloatArray
+) -> FloatArray:
+    """Return the damped Newton step of the free parameters, cut at the limits, in units of `scale`."""
+    outward = ((point.theta <= lower) & (point.gradient <= 0)) | (
+        (point.theta >= upper) & (point.gradient >= 0)
+    )
+    free = np.where(outward, 0.0, 1.0)
+    step = _solve(point.curvature, free * point.gradient, damping, free)
+    return np.asarray(np.clip(step, (lower - point.theta) / scale, (upper - point.theta) / scale))
+
+
+def _solve(curvature: FloatArray, gradient: FloatArray, damping: FloatArray, free: FloatArray) -> FloatArray:
+    """Solve (H + damping) x = g of every voxel by the decomposition H = L D L'.
+
+    Only the lower triangle of `curvature` is read. Parameters that are not free are decoupled; their x is 0
+    because their gradient is.
+    """
+    count = len(gradient)
+    scaled: dict[tuple[int, int], FloatArray] = {}  # L D
+    unit: dict[tuple[int, int], FloatArray] = {}  # L
+    pivots = []
+    x = gradient.copy()
+    trace = np.einsum("iiv->v", curvature)
+    for i in range(count):
+        pivot = curvature[i, i] * (1.0 + damping) + (LEVEL_DAMPING * damping + SINGULAR) * trace
+        for j in range(i):
+            entry = curvature[i, j] * (free[i] * free[j])
+            for k in range(j):
+                entry -= unit[i, k] * scaled[j, k]
+            scaled[i, j], unit[i, j] = entry, entry / pivots[j]
+            pivot -= unit[i, j] * entry
+            x[i] -= unit[i, j] * x[j]
+        pivots.append(pivot)
+    for i in reversed(range(count)):
+        x[i] /= pivots[i]
+        for k in range(i + 1, count):
+            x[i] -= unit[k, i] * x[k]
+    return x
+
+
+def _adapt(damping: FloatArray, fall: FloatArray, predicted: FloatArray) -> FloatArray:
+    """Return the next damping: less after a good step, more after a bad one."""
+    better = fall > 0
+    return np.where(
+        better, np.maximum(damping * np.where(fall > 0.5 * predicted, 0.1, 1.0), 1e-12), damping * 5.0
+    )

@@ -1,0 +1,35 @@
+"""How every run ends: one exit code, and one last line that says what it means."""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process returns."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NO_INPUT = 65
+    INTERNAL = 70
+    INTERRUPTED = 130
+
+
+MEANING = {
+    ExitCode.OK: "finished without errors",
+    ExitCode.FAILED: "at least one participant or step failed",
+    ExitCode.USAGE: "the command line asks for something impossible",
+    ExitCode.NO_INPUT: "nobody had usable input",
+    ExitCode.INTERNAL: "internal error",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
+
+def finish(code: int) -> int:
+    """Print the last line of a run and return `code` as a plain number."""
+    code = ExitCode(code)
+    sys.stderr.flush()  # otherwise a late message could follow the last line
+    print(f"bids_qmri: exit code {int(code)}: {MEANING[code]}", flush=True)
+    return int(code)

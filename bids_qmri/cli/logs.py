@@ -1,0 +1,71 @@
+"""Where messages go: one logger tree, the error stream, and a file beside the results."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOGGER = logging.getLogger("bids_qmri")
+LIBRARIES = ("nipype", "bids", "nibabel", "py.warnings")
+
+
+class _WithoutTraceback(logging.Formatter):
+    """Leaves tracebacks to the log file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        bare = copy.copy(record)
+        bare.exc_info = bare.exc_text = bare.stack_info = None
+        return super().format(bare)
+
+
+@contextmanager
+def console_log(verbose: int = 0, *, tracebacks: bool = False) -> Iterator[None]:
+    """Send messages to the error stream while it lasts.
+
+    Parameters
+    ----------
+    verbose
+        0: progress and problems; 1: details; 2: those of libraries as well.
+    tracebacks
+        Show where an error was raised.
+    """
+    console = logging.StreamHandler(sys.stderr)
+    style = logging.Formatter if tracebacks else _WithoutTraceback
+    console.setFormatter(style("%(levelname)s: %(message)s"))
+    console.setLevel(logging.DEBUG if verbose else logging.INFO)
+    loggers = [logging.getLogger(name) for name in (LOGGER.name, *LIBRARIES)]
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    for logger in loggers:
+        # a handler of some kind must be there: nipype adds its own, on the output stream, where it finds none
+        logger.handlers = [console if logger is LOGGER or verbose > 1 else logging.NullHandler()]
+        # libraries configure the root logger when they are imported; every line would appear twice
+        logger.propagate = False
+    LOGGER.setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+            logger.setLevel(level)
+
+
+@contextmanager
+def file_log(path: Path) -> Iterator[None]:
+    """Send every message, details and libraries included, to `path` as well while it lasts."""
+    file = logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in (LOGGER.name, *LIBRARIES)]
+    for logger in loggers:
+        logger.addHandler(file)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(file)
+        file.close()

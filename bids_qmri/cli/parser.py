@@ -1,0 +1,366 @@
+"""The command line: one function per group of arguments, nothing heavier than argparse.
+
+`parse` is called by `cli/run.py`; `cli/config.py` turns its namespace into a `RunConfig`. A configuration
+file holds the same long options (underscores for hyphens) and is checked by the same parser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bids_qmri import __version__
+from bids_qmri.cli.exit import MEANING
+from bids_qmri.errors import UsageError
+
+POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
+LEVELS = ("participant", "group")
+MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki")
+METHODS = ("lsq", "mle", "bayes", "dipy")
+TENSOR_FITS = ("ols", "wls", "nlls", "restore")
+
+_MEMORY_UNITS_GB = {"": 1e-3, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors are exceptions, so that one place ends every run."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, way_out="see bids_qmri --help")
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line, and below it the configuration file that it names.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program name; None takes those of the process.
+
+    Returns
+    -------
+    argparse.Namespace
+        Checked values; options that were not given hold their defaults.
+
+    Raises
+    ------
+    UsageError
+        An argument is unknown or impossible, or the configuration file cannot be read.
+    """
+    finder = _Parser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config-file", type=Path)
+    config_file = finder.parse_known_args(argv)[0].config_file
+    parser = build_parser()
+    if config_file is not None:
+        parser.set_defaults(**_read_config_file(config_file))
+    return parser.parse_args(argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the complete parser."""
+    codes = "; ".join(f"{int(code)} {meaning}" for code, meaning in MEANING.items())
+    parser = _Parser(
+        prog="bids_qmri",
+        usage="%(prog)s BIDS_DIR OUTPUT_DIR {participant,group} [{participant,group}] [options]",
+        description="Turn the quantitative MRI of a BIDS dataset into parameter maps and quality reports.",
+        epilog=f"Exit codes: {codes}.",
+        allow_abbrev=False,
+    )
+    _add_positionals(parser)
+    _add_options(parser)
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    for add_group in (
+        _add_selection,
+        _add_estimation,
+        _add_inputs,
+        _add_dce,
+        _add_resources,
+        _add_run,
+        _add_other,
+    ):
+        add_group(parser)
+
+
+def _add_positionals(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bids_dir", type=Path, metavar="BIDS_DIR", help="the dataset; never written to")
+    parser.add_argument(
+        "output_dir", type=Path, metavar="OUTPUT_DIR", help="where the derivative dataset goes"
+    )
+    parser.add_argument(
+        "analysis_level",
+        nargs="+",
+        choices=LEVELS,
+        help="participant: maps and one page each; group: tables and pages over all (reads OUTPUT_DIR only)",
+    )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to process")
+    participant, session = _label("sub"), _label("ses")
+    group.add_argument(
+        "--participant-label",
+        nargs="+",
+        type=participant,
+        default=[],
+        metavar="LABEL",
+        help="these participants only, with or without sub-",
+    )
+    group.add_argument(
+        "--exclude-participant-label",
+        nargs="+",
+        type=participant,
+        default=[],
+        metavar="LABEL",
+        help="all but these participants",
+    )
+    group.add_argument(
+        "--session-label",
+        "--session-id",
+        nargs="+",
+        type=session,
+        default=[],
+        metavar="LABEL",
+        help="these sessions only, with or without ses-",
+    )
+    group.add_argument(
+        "--bids-filter-file",
+        type=Path,
+        metavar="JSON",
+        help='more entity filters per kind of input, as {"vfa": {"acquisition": "hires"}, "dwi": {...}}',
+    )
+
+
+def _add_estimation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("models and estimators")
+    group.add_argument(
+        "--models", nargs="+", choices=MODELS, default=[], help="default: every model that the data allow"
+    )
+    group.add_argument("--methods", nargs="+", choices=METHODS, default=["lsq"], help="default: lsq")
+    group.add_argument(
+        "--tensor-fit",
+        nargs="+",
+        choices=TENSOR_FITS,
+        default=["wls"],
+        help="how tensors and kurtosis are fitted; default: wls",
+    )
+    group.add_argument(
+        "--random-seed",
+        type=_number(int, lambda n: n >= 0, "a whole number, 0 or above"),
+        default=0,
+        metavar="N",
+        help="recorded in every sidecar; default: 0",
+    )
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("inputs")
+    group.add_argument(
+        "-d",
+        "--derivatives",
+        nargs="+",
+        type=_named_path,
+        default=[],
+        metavar="NAME=PATH",
+        help="derivative datasets with preprocessed inputs; the name masks is for masks alone",
+    )
+    group.add_argument(
+        "--b0-threshold",
+        type=_number(float, lambda b: b >= 0, "a number, 0 or above"),
+        default=50.0,
+        metavar="B",
+        help="b-values up to this many s/mm^2 count as b = 0; default: 50",
+    )
+    group.add_argument(
+        "--b1-units",
+        choices=("auto", "factor", "percent"),
+        default="auto",
+        help="unit of TB1map images; auto decides from their median and logs it",
+    )
+    group.add_argument(
+        "--skip-bids-validation", action="store_true", help="do not check the dataset as a whole"
+    )
+    group.add_argument(
+        "--bids-database-dir",
+        type=Path,
+        metavar="PATH",
+        help="accepted for compatibility and not used: every participant is indexed by itself",
+    )
+
+
+def _add_dce(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("contrast-enhanced series (each overrides the sidecar)")
+    group.add_argument(
+        "--relaxivity",
+        type=_number(float, lambda x: x > 0, "a number above 0"),
+        metavar="R1",
+        help="of the contrast agent, L/mmol/s",
+    )
+    group.add_argument(
+        "--hematocrit",
+        type=_number(float, lambda h: 0 <= h < 1, "a fraction, 0 or above and below 1"),
+        metavar="HCT",
+        help="fraction of blood, 0 to 1",
+    )
+    group.add_argument(
+        "--t10",
+        type=_number(float, lambda x: x > 0, "a number above 0"),
+        metavar="S",
+        help="one T1 before contrast for all voxels, s",
+    )
+    group.add_argument(
+        "--aif",
+        metavar="NAME|TSV",
+        help="arterial input: a population function (parker, georgiou) or a table",
+    )
+    group.add_argument(
+        "--baseline-volumes",
+        type=_number(int, lambda n: n > 0, "a whole number above 0"),
+        metavar="N",
+        help="number of frames before the contrast agent",
+    )
+
+
+def _add_resources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("resources")
+    group.add_argument(
+        "-w", "--work-dir", type=Path, default=Path("work"), help="for intermediate files; default: ./work"
+    )
+    group.add_argument("--clean-workdir", action="store_true", help="empty the work directory first")
+    group.add_argument(
+        "--nprocs",
+        "--nthreads",
+        "--n-cpus",
+        "--n_cpus",
+        type=_number(int, lambda n: n > 0, "a whole number above 0"),
+        metavar="N",
+        help="processes at a time; default: the processors this process may use",
+    )
+    group.add_argument(
+        "--omp-nthreads",
+        type=_number(int, lambda n: n > 0, "a whole number above 0"),
+        default=1,
+        metavar="N",
+        help="threads per process; default: 1",
+    )
+    group.add_argument(
+        "--mem",
+        "--mem-mb",
+        "--mem_mb",
+        type=_gigabytes,
+        metavar="SIZE",
+        help="memory to plan with, in MB or with a suffix K, M, G, T",
+    )
+    group.add_argument("--use-plugin", type=Path, metavar="YAML", help="nipype plugin and plugin_args")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how to run")
+    group.add_argument(
+        "--dry-run", action="store_true", help="print what would be done for whom, write nothing"
+    )
+    group.add_argument("--sloppy", action="store_true", help="coarse and quick, to test an installation only")
+    group.add_argument("--reports-only", action="store_true", help="write the pages anew from existing maps")
+    group.add_argument("--boilerplate-only", action="store_true", help="write the methods text and stop")
+    group.add_argument("--write-graph", action="store_true", help="write the graph of each workflow to logs/")
+    group.add_argument("--stop-on-first-crash", action="store_true", help="do not go on after a failure")
+    group.add_argument(
+        "--config-file", type=Path, metavar="TOML", help="options as written to logs/; the command line wins"
+    )
+
+
+def _add_other(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("other")
+    group.add_argument("--notrack", action="store_true", help="accepted; nothing is ever sent anywhere")
+    group.add_argument("--debug", action="store_true", help="show tracebacks")
+    group.add_argument(
+        "-v", "--verbose", action="count", default=0, help="more messages; -vv: also of libraries"
+    )
+    group.add_argument("--version", action="version", version=f"bids_qmri {__version__}")
+
+
+def _label(entity: str) -> Callable[[str], str]:
+    """Return the type of a label that may carry its entity."""
+
+    def label(text: str) -> str:
+        bare = text.removeprefix(f"{entity}-")
+        if not bare.isascii() or not bare.replace("+", "").isalnum():
+            raise argparse.ArgumentTypeError(f"{text!r} is not a label of letters and digits")
+        return bare
+
+    return label
+
+
+def _named_path(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals or not path or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH with a NAME of letters and digits")
+    return name, Path(path)
+
+
+def _number(
+    kind: type[int] | type[float], accept: Callable[[float], bool], what: str
+) -> Callable[[str], float]:
+    """Return the type of a finite number that `accept` holds for; `what` says so in words."""
+
+    def number(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
+        if not math.isfinite(value) or not accept(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+        return value
+
+    return number
+
+
+def _gigabytes(text: str) -> float:
+    """Return the memory in GB; a bare number counts MB, as in fMRIPrep."""
+    digits = text.rstrip("KMGTB").strip()
+    unit = text[len(digits) :].strip().removesuffix("B")
+    if unit not in _MEMORY_UNITS_GB:
+        raise argparse.ArgumentTypeError(f"{text!r} has a unit that is not one of K, M, G, T")
+    return _number(float, lambda size: size > 0, "a size above 0")(digits) * _MEMORY_UNITS_GB[unit]
+
+
+def _read_config_file(path: Path) -> dict[str, Any]:
+    """Return what a configuration file sets, checked by the parser that checks the command line."""
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"cannot be read ({error})", file=path, field="--config-file", needed="a TOML file"
+        ) from error
+    options = _Parser(add_help=False, allow_abbrev=False)
+    _add_options(options)
+    tokens = [
+        token for key, value in content.items() if key not in POSITIONALS for token in _tokens(key, value)
+    ]
+    try:
+        given = options.parse_args(tokens)
+    except UsageError as error:
+        raise UsageError(error.seen, file=path, way_out="use the long options of bids_qmri --help") from error
+    defaults = vars(options.parse_args([]))
+    return {key: value for key, value in vars(given).items() if value != defaults[key]}
+
+
+def _tokens(key: str, value: object) -> list[str]:
+    """Spell one line of a configuration file as on the command line."""
+    flag = "--" + key.replace("_", "-")
+    if value is False or value == []:
+        return []
+    if value is True:
+        return [flag]
+    if key == "verbose":
+        return [flag] * int(str(value))
+    if isinstance(value, list):
+        return [flag, *map(str, value)]
+    return [f"{flag}={value}"]

@@ -1,0 +1,138 @@
+"""The command ``bids_qmri``: arguments in, exit code out; the one place where errors end.
+
+Imports of anything heavier than argparse happen inside functions, after the environment is set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from bids_qmri import __version__
+from bids_qmri.cli.config import make_config, to_toml
+from bids_qmri.cli.environment import environment
+from bids_qmri.cli.exit import ExitCode, finish
+from bids_qmri.cli.logs import LOGGER, console_log, file_log
+from bids_qmri.cli.parser import parse
+from bids_qmri.errors import NoInputError, QmriError, UsageError
+from bids_qmri.workflows.config import RunConfig
+
+if TYPE_CHECKING:
+    from bids_qmri.workflows.participant import ParticipantOutcome
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code, whose meaning is the last line printed.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program name; None takes those of the process.
+    """
+    try:
+        args = parse(argv)
+    except UsageError as error:
+        with console_log():
+            LOGGER.error(error)
+        return finish(ExitCode.USAGE)
+    with ExitStack() as logs:
+        logs.enter_context(console_log(args.verbose, tracebacks=args.debug))
+        code = _guarded(args, logs)
+    return finish(code)
+
+
+def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
+    """Run, and turn whatever is raised into one line and an exit code."""
+    log_file = args.output_dir / "logs"
+    try:
+        return _run(args, logs)
+    except QmriError as error:
+        LOGGER.error(error, exc_info=args.debug)
+        return error.exit_code
+    except KeyboardInterrupt:
+        LOGGER.error("interrupted; what is in %s with its final name is complete", args.output_dir)
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # the last line of defence: the traceback goes to the log
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        LOGGER.error("internal error: %s; the log in %s has the details", what, log_file, exc_info=True)
+        return ExitCode.INTERNAL
+
+
+def _run(args: argparse.Namespace, logs: ExitStack) -> int:
+    config = make_config(args)
+    os.environ.update(environment(os.environ, config.omp_nthreads, config.work_dir))
+    if config.dry_run:
+        return _print_plans(config)
+    _open_folders(args, config, logs)
+    LOGGER.info("bids_qmri %s, run %s", __version__, config.run_id)
+    if args.bids_database_dir is not None:
+        LOGGER.info("--bids-database-dir is not used: every participant is indexed by itself")
+    codes = [_run_level(level, config) for level in config.levels]
+    return next((code for code in codes if code != ExitCode.OK), ExitCode.OK)
+
+
+def _print_plans(config: RunConfig) -> int:
+    from bids_qmri.workflows.plan import describe, make_plan, select_participants
+
+    for participant in select_participants(config):
+        print(describe(make_plan(config, participant)))
+    return ExitCode.OK
+
+
+def _open_folders(args: argparse.Namespace, config: RunConfig, logs: ExitStack) -> None:
+    """Make the folders of the run, and start its log with the options that repeat it."""
+    if args.clean_workdir and config.work_dir.exists():
+        shutil.rmtree(config.work_dir)
+    stem = config.log_dir / f"bids_qmri_{config.run_id}"
+    try:
+        for folder in (config.work_dir, config.log_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        stem.with_suffix(".toml").write_text(to_toml(args), encoding="utf-8")
+        logs.enter_context(file_log(stem.with_suffix(".log")))
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written ({error.strerror})",
+            file=error.filename,
+            needed="OUTPUT_DIR and --work-dir where files can be written",
+        ) from error
+
+
+def _run_level(level: str, config: RunConfig) -> int:
+    if level == "participant":
+        from bids_qmri.workflows.participant import run_participants
+
+        return report_outcomes(run_participants(config))
+    from bids_qmri.reports.group import write_group
+
+    try:
+        write_group(config.output_dir)
+    except NoInputError as error:
+        # after a participant level without results this is no second failure
+        LOGGER.error(error)
+        return error.exit_code
+    return ExitCode.OK
+
+
+def report_outcomes(outcomes: Sequence[ParticipantOutcome]) -> ExitCode:
+    """Say what happened to whom, and decide the exit code of the participant level.
+
+    One failure is enough for FAILED; participants without anything to fit are no failure unless they are all.
+    """
+    say = {"ok": LOGGER.info, "nothing": LOGGER.warning, "failed": LOGGER.error}
+    for outcome in outcomes:
+        for message in outcome.messages:
+            say[outcome.status]("sub-%s: %s", outcome.participant, message)
+    count = {status: sum(outcome.status == status for outcome in outcomes) for status in say}
+    LOGGER.info(
+        "participants: %d with maps, %d with nothing to fit, %d failed",
+        count["ok"],
+        count["nothing"],
+        count["failed"],
+    )
+    if count["failed"]:
+        return ExitCode.FAILED
+    return ExitCode.OK if count["ok"] else ExitCode.NO_INPUT

@@ -161,7 +161,7 @@ def _describe(
 
 
 def _inverse_of_free(information: FloatArray, free: BoolArray) -> FloatArray:
-    """Invert the information of the free parameters; rows and columns of the others are 0. Shapes (V, P, P)."""
+    """Invert the information, (V, P, P), of the free parameters; the others have rows and columns of 0."""
     both = free[:, :, None] & free[:, None, :]
     identity = np.eye(information.shape[1])
     root = np.sqrt(np.where(free, np.einsum("vii->vi", information), 1.0))

@@ -128,8 +128,7 @@ def _minimise_block(
     result, converged = theta.copy(), np.zeros(theta.shape[1], dtype=np.bool_)
     voxels, done = np.arange(theta.shape[1]), np.zeros(theta.shape[1], dtype=np.bool_)
     for _ in range(MAX_ITERATIONS):
-        step = _bounded_step(point, scale, damping, lower, upper)
-        predicted = np.einsum("pv,pv->v", step, point.gradient)
+        step, predicted = _bounded_step(point, scale, damping, lower, upper)
         trial = np.clip(point.theta + scale * step, lower, upper)
         candidate = _evaluate(model, objective, protocol, trial, scale, lower, upper)
         fall = point.cost - candidate.cost
@@ -192,31 +191,46 @@ def _evaluate(
         row = jacobian[i] if weights is None else jacobian[i] * weights
         for j in range(i + 1):
             curvature[i, j] = scale[i] * scale[j] * np.einsum("nv,nv->v", row, jacobian[j])
+            curvature[j, i] = curvature[i, j]
     return _Point(theta, cost, gradient, curvature)
 
 
 def _bounded_step(
     point: _Point, scale: FloatArray, damping: FloatArray, lower: FloatArray, upper: FloatArray
-) -> FloatArray:
-    """Return the damped Newton step of the free parameters, cut at the limits, in units of `scale`."""
-    outward = ((point.theta <= lower) & (point.gradient <= 0)) | (
-        (point.theta >= upper) & (point.gradient >= 0)
-    )
+) -> tuple[FloatArray, FloatArray]:
+    """Return the damped Newton step within the limits, in units of `scale`, and its promise, (V,).
+
+    The promise is about the fall of the cost were there no limits in the way of the free parameters; it is
+    positive except at a minimum.
+    """
+    gradient = point.gradient
+    outward = ((point.theta <= lower) & (gradient <= 0)) | ((point.theta >= upper) & (gradient >= 0))
     free = np.where(outward, 0.0, 1.0)
-    step = _solve(point.curvature, free * point.gradient, damping, free)
-    return np.asarray(np.clip(step, (lower - point.theta) / scale, (upper - point.theta) / scale))
+    step = _solve(point.curvature, free * gradient, damping, free)
+    promise = np.einsum("pv,pv->v", step, gradient)
+    shortest, longest = (lower - point.theta) / scale, (upper - point.theta) / scale
+    inside = np.clip(step, shortest, longest)
+    cut = np.flatnonzero(np.any(inside != step, axis=0))
+    if cut.size:
+        # The parameters that stop at a limit take the others' coupling with them: solve again for the rest.
+        stopped, curvature = inside[:, cut], point.curvature[:, :, cut]
+        free = np.where(stopped == step[:, cut], free[:, cut], 0.0)
+        pull = np.einsum("ijv,jv->iv", curvature, np.where(free > 0, 0.0, stopped))
+        rest = _solve(curvature, free * (gradient[:, cut] - pull), damping[cut], free)
+        inside[:, cut] = np.clip(np.where(free > 0, rest, stopped), shortest[:, cut], longest[:, cut])
+    return inside, promise
 
 
 def _solve(curvature: FloatArray, gradient: FloatArray, damping: FloatArray, free: FloatArray) -> FloatArray:
     """Solve (H + damping) x = g of every voxel by the decomposition H = L D L'.
 
-    Only the lower triangle of `curvature` is read. Parameters that are not free are decoupled; their x is 0
+    Parameters that are not free are decoupled; their x is 0
     because their gradient is.
     """
     count = len(gradient)
     scaled: dict[tuple[int, int], FloatArray] = {}  # L D
     unit: dict[tuple[int, int], FloatArray] = {}  # L
-    pivots = []
+    pivots: list[FloatArray] = []
     x = gradient.copy()
     trace = np.einsum("iiv->v", curvature)
     for i in range(count):

@@ -1,4 +1,4 @@
-"""Least squares within bounds, all voxels at once: the classical reference that every other estimator meets."""
+"""Least squares within bounds, all voxels at once: the classical reference of all other estimators."""
 
 from __future__ import annotations
 

@@ -29,8 +29,11 @@ class Objective(Protocol):
         Images averaged into each measurement, shape (N, 1), or None for one each.
     """
 
-    signal: FloatArray
-    weights: FloatArray | None
+    @property
+    def signal(self) -> FloatArray: ...
+
+    @property
+    def weights(self) -> FloatArray | None: ...
 
     def misfit(self, prediction: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Return cost (V,), score (N, V) and curvature (broadcasting to (N, V), None for 1).
@@ -41,7 +44,7 @@ class Objective(Protocol):
         ...
 
     def best_scale(self, prediction: FloatArray) -> FloatArray | None:
-        """Return the factors, (V,), that minimise the cost of the scaled prediction; None if not closed form."""
+        """Return the factors, (V,), that scale a prediction to the least cost; None if not closed form."""
         ...
 
     def take(self, voxels: Selection) -> Self:

@@ -72,4 +72,4 @@ def _information_table() -> FloatArray:
     low, high = np.maximum(m - 9.0, 0.0), m + 9.0
     y = low + (high - low) * (nodes + 1.0) / 2.0
     density = y * np.exp(-0.5 * (y - m) ** 2) * i0e(y * m) * quadrature * (high - low) / 2.0
-    return np.sum(density * (y * bessel_ratio(y * m)) ** 2, axis=1) - m[:, 0] ** 2
+    return np.asarray(np.sum(density * (y * bessel_ratio(y * m)) ** 2, axis=1) - m[:, 0] ** 2)

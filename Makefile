@@ -1,0 +1,57 @@
+# make demo, make test: each works from a fresh clone with Python 3.11 or later and does its own set-up in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO_DIR ?= demo
+WORKERS ?= 2
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format wheel constraints clean
+
+help:
+	@echo "make demo         write a synthetic dataset, process it, compare the maps with the truth"
+	@echo "make test         lint, then run all tests"
+	@echo "make lint         style, types, direction of imports"
+	@echo "make format       rewrite the sources in the project's style"
+	@echo "make wheel        build the package into dist/"
+	@echo "make constraints  resolve the exact versions anew"
+	@echo "make clean        remove what these commands made"
+	@echo "PYTHON=python3.12 chooses the interpreter that .venv is made with"
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11: choose another one with PYTHON=" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m bids_qmri.cli.demo $(DEMO_DIR)
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+constraints: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra train --extra dicom \
+	  --no-header --no-annotate --constraint constraints.txt --output-file constraints.new pyproject.toml
+	{ grep '^#' constraints.txt; cat constraints.new; } > constraints.tmp
+	mv constraints.tmp constraints.txt
+	rm constraints.new
+
+clean:
+	rm -rf $(VENV) $(DEMO_DIR) work dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,73 @@
+"""Fit one acquisition and write what was found: the body of a fit node, callable without nipype."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.bids.images import open_series
+from bids_qmri.bids.masks import find_mask
+from bids_qmri.errors import InputError, QmriError
+from bids_qmri.estimators.registry import get_estimator
+from bids_qmri.interfaces.blocks import fit_image, noise_level
+from bids_qmri.interfaces.job import FitJob, Outcome
+from bids_qmri.interfaces.prepare import prepare
+from bids_qmri.interfaces.write import write_outputs
+
+log = logging.getLogger("bids_qmri.fit")
+
+
+def run_fit(job: FitJob) -> Outcome:
+    """Fit and write; turn what goes wrong into an outcome, so that everybody else goes on.
+
+    Parameters
+    ----------
+    job
+        Acquisition, model, estimator, and where to write.
+    """
+    try:
+        notes = _fit(job)
+    except QmriError as error:
+        if job.debug:
+            raise
+        return Outcome(job.participant, job.name, error=str(error))
+    except Exception as error:
+        if job.debug:
+            raise
+        crash = job.output_dir / f"sub-{job.participant}" / "log" / f"crash-{job.name.replace(' ', '_')}.txt"
+        crash.parent.mkdir(parents=True, exist_ok=True)
+        crash.write_text(traceback.format_exc(), encoding="utf-8")
+        line = f"{job.name}: {type(error).__name__}: {error}; the full report is in {crash}"
+        return Outcome(job.participant, job.name, error=line, crashed=True)
+    return Outcome(job.participant, job.name, notes=notes)
+
+
+def _fit(job: FitJob) -> tuple[str, ...]:
+    """Read, prepare, estimate, write; return what a person should know."""
+    job.work_dir.mkdir(parents=True, exist_ok=True)
+    with open_series(job.acquisition.images, job.work_dir) as series:
+        choice = find_mask(job.bids_dir, job.participant, job.acquisition, series, job.options)
+        mask = _thinned(choice.mask) if job.sloppy else choice.mask
+        how = prepare(job, series, mask)
+        sigma = noise_level(series, mask, how, job.model)
+        found = fit_image(series, mask, how, get_estimator(job.model, job.label), sigma)
+        if not np.any((found.status > 0) & (found.status < 4)):
+            raise InputError(
+                f"none of {int(mask.sum())} masked voxels could be fitted",
+                file=job.acquisition.images[0],
+                needed="positive, finite signals in every image",
+                way_out=f"look at the images and the mask ({choice.origin})",
+            )
+        write_outputs(job, series, choice, how, found, sigma)
+    log.info("%s: %d voxels fitted, mask %s", job.name, int(mask.sum()), choice.origin)
+    return (*choice.notes, *how.notes)
+
+
+def _thinned(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Keep every eighth voxel."""
+    kept = np.zeros_like(mask)
+    kept[np.flatnonzero(mask)[::8]] = True
+    return kept

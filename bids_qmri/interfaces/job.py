@@ -1,0 +1,73 @@
+"""One unit of work: fit one acquisition with one model by one estimator. Plain data between plan and node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+
+
+@dataclass(frozen=True, eq=False)
+class FitJob:
+    """What a fit node needs to know.
+
+    Parameters
+    ----------
+    participant
+        Label without ``sub-``.
+    acquisition
+        The files and their protocol.
+    model, label
+        Name of the model and label of the estimator.
+    options
+        How files are read.
+    bids_dir, output_dir, work_dir
+        Raw dataset, derivative dataset, scratch folder.
+    seed
+        Seed of everything random.
+    sloppy
+        Fit every eighth voxel only: for smoke tests, never for results.
+    debug
+        Let exceptions through instead of turning them into a line.
+    """
+
+    participant: str
+    acquisition: Acquisition
+    model: str
+    label: str
+    options: ReadOptions
+    bids_dir: Path
+    output_dir: Path
+    work_dir: Path
+    seed: int = 0
+    sloppy: bool = False
+    debug: bool = False
+
+    @property
+    def name(self) -> str:
+        """Text for people and logs."""
+        return f"{self.acquisition.label} {self.model} {self.label}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Parameters
+    ----------
+    participant, job
+        Whose, and which (`FitJob.name`).
+    error
+        One line naming what went wrong; empty if all went well.
+    crashed
+        True if the error is ours rather than the input's.
+    notes
+        Decisions a person should read.
+    """
+
+    participant: str
+    job: str
+    error: str = ""
+    crashed: bool = False
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,60 @@
+"""nipype's view of the work: one interface per step, each a call of a plain function."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from nipype.interfaces.base import BaseInterfaceInputSpec, SimpleInterface, TraitedSpec, traits
+
+from bids_qmri.interfaces.fit import run_fit
+from bids_qmri.interfaces.job import FitJob, Outcome
+
+
+class _FitInputSpec(BaseInterfaceInputSpec):  # type: ignore[misc]
+    job = traits.Any(mandatory=True, desc="a FitJob")
+
+
+class _FitOutputSpec(TraitedSpec):  # type: ignore[misc]
+    record = traits.Str(desc="file that says what became of the job")
+
+
+class Fit(SimpleInterface):  # type: ignore[misc]
+    """Run one `FitJob` and leave a record of its outcome beside the other scratch files.
+
+    The record, not nipype's own result, is what the run reads at the end: it is there only if the job ended.
+    """
+
+    input_spec = _FitInputSpec
+    output_spec = _FitOutputSpec
+
+    def _run_interface(self, runtime):  # type: ignore[no-untyped-def]
+        job: FitJob = self.inputs.job
+        record = record_file(job)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(asdict(run_fit(job))), encoding="utf-8")
+        self._results["record"] = str(record)
+        return runtime
+
+
+def record_file(job: FitJob) -> Path:
+    """Return where the outcome of a job is recorded."""
+    return job.work_dir / "outcomes" / f"{job.name.replace(' ', '_')}.json"
+
+
+def read_outcome(job: FitJob) -> Outcome:
+    """Return what became of a job; a job without a record was ended from outside."""
+    record = record_file(job)
+    if not record.is_file():
+        return Outcome(
+            job.participant,
+            job.name,
+            error=(
+                f"{job.name}: its process was ended from outside, most likely for lack of memory; "
+                "way out: fewer --nprocs, or more memory for the run."
+            ),
+            crashed=True,
+        )
+    fields = json.loads(record.read_text(encoding="utf-8"))
+    return Outcome(**{**fields, "notes": tuple(fields["notes"])})

@@ -1,0 +1,194 @@
+"""From raw voxels to what a model explains: B1-scaled protocols, direction averages, concentrations.
+
+One function per sequence family; each returns a `Preparation`, whose `convert` is called for every block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.bids.acquisition import Acquisition, DceSettings
+from bids_qmri.bids.b1 import load_b1
+from bids_qmri.bids.gradients import cluster_shells
+from bids_qmri.bids.images import Series, load_map, open_series
+from bids_qmri.errors import InputError
+from bids_qmri.estimators import lsq
+from bids_qmri.estimators.base import Status
+from bids_qmri.interfaces.job import FitJob
+from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
+from bids_qmri.models.aif import population_aif
+from bids_qmri.models.base import Bounds
+from bids_qmri.models.concentration import bolus_arrival, concentration
+from bids_qmri.models.directions import average_directions
+from bids_qmri.models.registry import get_model
+from bids_qmri.protocol import DceProtocol, DiffusionProtocol, Protocol, VfaProtocol
+from bids_qmri.units import FloatArray
+
+Voxels = npt.NDArray[np.intp]
+
+POPULATION_DELAY = (0.0, 30.0)
+"""Range in s in which the delay of a population input is fitted; a measured input shares the scan's clock."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How one acquisition's voxels become a fit's input.
+
+    Parameters
+    ----------
+    convert
+        Takes signals (v, N) and the indices of their voxels (v,); returns signals and their protocol.
+    bounds
+        Limits that replace the model's own.
+    noise_is_common
+        True if all voxels share the noise level of the scan; False where it varies (concentration).
+    used
+        What went into it, as sidecar fields.
+    sources
+        Further files that were read.
+    notes
+        Decisions a person should read.
+    """
+
+    convert: Callable[[FloatArray, Voxels], tuple[FloatArray, Protocol]]
+    bounds: Bounds | None = None
+    noise_is_common: bool = True
+    used: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def prepare(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparation:
+    """Choose the preparation for the job's sequence family.
+
+    Parameters
+    ----------
+    job
+        Acquisition, model and estimator.
+    series
+        The opened images.
+    mask
+        Voxels that will be fitted, shape (V,).
+    """
+    if job.acquisition.kind == "vfa":
+        return _vfa(job.acquisition, series, mask)
+    if job.acquisition.kind == "dwi":
+        return _diffusion(job)
+    return _dce(job, series, mask)
+
+
+def _vfa(acquisition: Acquisition, series: Series, mask: npt.NDArray[np.bool_]) -> Preparation:
+    protocol = acquisition.protocol
+    if not isinstance(protocol, VfaProtocol):
+        raise InputError("has no flip angles", file=acquisition.images[0], field="FlipAngle")
+    if acquisition.b1 is None:
+        return Preparation(lambda signal, _: (signal, protocol), used={"B1Corrected": False})
+    b1 = load_b1(acquisition.b1, series, mask)
+
+    def convert(signal: FloatArray, voxels: Voxels) -> tuple[FloatArray, Protocol]:
+        factor = b1[voxels]
+        known = np.isfinite(factor)
+        return np.where(known[:, None], signal, np.nan), protocol.with_b1(np.where(known, factor, 1.0))
+
+    used = {"B1Corrected": True, "B1Method": acquisition.b1.method}
+    return Preparation(convert, used=used, sources=acquisition.b1.files)
+
+
+def _diffusion(job: FitJob) -> Preparation:
+    protocol = job.acquisition.protocol
+    if not isinstance(protocol, DiffusionProtocol):
+        raise InputError("has no b-values", file=job.acquisition.images[0], field="bval")
+    # The Rician likelihood holds for single images only, and dipy wants the table as it was acquired.
+    if job.model != "ivim" or job.label not in ("lsq", "bayes"):
+        return Preparation(lambda signal, _: (signal, protocol), used={"DirectionAverage": "none"})
+    groups = cluster_shells(protocol.bvals)[1]
+    return Preparation(
+        lambda signal, _: average_directions(signal, protocol, groups),
+        used={"DirectionAverage": "geometric mean per b-value"},
+    )
+
+
+def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparation:
+    settings = job.acquisition.dce
+    if settings is None:
+        raise InputError("has no DCE settings", file=job.acquisition.images[0])
+    baseline = _baseline(job.acquisition, settings, series, mask)
+    protocol = _driven(settings, baseline.stop)
+    native_t1, b1, sources = _native_t1(job, settings, series, mask)
+
+    def convert(signal: FloatArray, voxels: Voxels) -> tuple[FloatArray, Protocol]:
+        curves = concentration(
+            signal,
+            baseline=baseline,
+            t10=native_t1(voxels),
+            flip_angle=settings.flip_angle * b1[voxels],
+            repetition_time=settings.repetition_time,
+            relaxivity=settings.relaxivity,
+        )
+        return curves, protocol
+
+    native = settings.t10 if isinstance(settings.t10, float) else list(sources)
+    used = {"BaselineVolumes": baseline.stop, "NativeT1": native}
+    bounds = None if settings.aif.name == "measured" else {"t0": POPULATION_DELAY}
+    return Preparation(convert, bounds=bounds, noise_is_common=False, used=used, sources=sources)
+
+
+def _baseline(
+    acquisition: Acquisition, settings: DceSettings, series: Series, mask: npt.NDArray[np.bool_]
+) -> slice:
+    """Frames before the bolus: as stated, else up to the arrival seen in the mean curve of the mask."""
+    count = settings.baseline_volumes
+    if count is None:
+        count = bolus_arrival(mean_curve(series, mask)) + 1
+    if not 0 < count < series.n_measurements:
+        raise InputError(
+            f"{count} baseline frames of {series.n_measurements}",
+            file=acquisition.images[0],
+            field="BaselineVolumes",
+            needed="at least one frame before the bolus and one after it",
+            way_out="pass --baseline-volumes",
+        )
+    return slice(0, count)
+
+
+def _driven(settings: DceSettings, arrival: int) -> DceProtocol:
+    """Join frame times with the arterial input; a population input starts with the last baseline frame."""
+    if settings.aif.time is not None and settings.aif.plasma is not None:
+        return DceProtocol(settings.time, settings.aif.time, settings.aif.plasma)
+    start, end = float(settings.time[arrival - 1]), float(settings.time[-1])
+    time, plasma = population_aif(settings.aif.name, start, end - start, settings.hematocrit)
+    return DceProtocol(settings.time, time, plasma)
+
+
+def _native_t1(
+    job: FitJob, settings: DceSettings, series: Series, mask: npt.NDArray[np.bool_]
+) -> tuple[Callable[[Voxels], FloatArray], FloatArray, tuple[Path, ...]]:
+    """Return native T1 by voxel, the relative transmit field of every voxel, and the files behind both."""
+    nominal = np.ones(series.n_voxels)
+    source = settings.t10
+    if isinstance(source, float):
+        return lambda voxels: np.full(voxels.size, source), nominal, ()
+    if isinstance(source, Path):
+        t1 = load_map(source, series)
+        return lambda voxels: t1[voxels], nominal, (source,)
+    t1 = np.full(series.n_voxels, np.nan)
+    with open_series(source.images, job.work_dir) as flips:
+        if flips.shape != series.shape or not np.allclose(flips.affine, series.affine, atol=1e-3):
+            raise InputError(
+                f"VFA grid {flips.shape} differs from the DCE grid {series.shape} or lies elsewhere",
+                file=source.images[0],
+                needed="native T1 on the grid of the DCE series",
+                way_out="resample the VFA images or pass --t10 SECONDS",
+            )
+        how = _vfa(source, flips, mask)
+        for signal, voxels in masked_blocks(flips, mask):
+            fit = lsq.fit(get_model("vfa"), *how.convert(signal, voxels))
+            t1[voxels] = np.where(fit.status == Status.OK, fit.maps["t1"], np.nan)
+    b1 = nominal if source.b1 is None else load_b1(source.b1, series, mask)
+    return lambda voxels: t1[voxels], b1, source.images + how.sources

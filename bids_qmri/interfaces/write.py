@@ -1,0 +1,116 @@
+"""Write what a fit found: maps, standard deviations, residual, status, their sidecars, and the quality file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri import __version__
+from bids_qmri.bids.derivatives import map_sidecar, write_map, write_sidecar
+from bids_qmri.bids.images import Series
+from bids_qmri.bids.masks import MaskChoice
+from bids_qmri.bids.names import derivative_path
+from bids_qmri.estimators.base import STATUS_MEANING
+from bids_qmri.estimators.registry import ALGORITHM
+from bids_qmri.interfaces.blocks import ImageMaps
+from bids_qmri.interfaces.job import FitJob
+from bids_qmri.interfaces.prepare import Preparation
+from bids_qmri.outputs.tables import MapRow, output_table
+from bids_qmri.qc.metrics import map_metrics
+
+
+def write_outputs(
+    job: FitJob,
+    series: Series,
+    choice: MaskChoice,
+    how: Preparation,
+    found: ImageMaps,
+    sigma: float | None,
+) -> None:
+    """Write everything one fit found; the quality file comes last and so says that the rest is complete.
+
+    Parameters
+    ----------
+    job
+        Whose maps these are.
+    series
+        Grid of the maps.
+    choice
+        The mask and where it came from.
+    how
+        What went into the fit.
+    found
+        Maps over the whole grid.
+    sigma
+        Noise level that was used, None if unknown.
+    """
+    table = output_table(job.model)
+    used = _used(job, choice, how, sigma)
+    images: list[tuple[MapRow, npt.NDArray[Any]]] = []
+    images += [(table.estimate(name), values) for name, values in found.maps.items()]
+    images += [
+        (table.sd(name), values)
+        for name, values in found.sd.items()
+        if np.any(np.isfinite(values[choice.mask]))
+    ]
+    images += [(table.rmse, found.residual), (table.status, found.status)]
+    for row, values in images:
+        _write(job, series, row, values, used, brain=choice.is_brain)
+    quality = map_metrics(found.maps, found.sd, found.residual, found.status)
+    identity = {"Model": job.model, "Estimator": job.label, "Entities": dict(job.acquisition.entities)}
+    write_sidecar(_path(job, table.qc_parts(job.label), ".json"), identity | {"Metrics": quality} | used)
+
+
+def _used(job: FitJob, choice: MaskChoice, how: Preparation, sigma: float | None) -> dict[str, Any]:
+    """Collect what a reader needs to repeat the fit, as sidecar fields."""
+    used: dict[str, Any] = {
+        "Mask": list(choice.files) or choice.origin,
+        "NoiseLevel": sigma,
+        "RandomSeed": job.seed,
+        "SoftwareVersion": __version__,
+        **how.used,
+    }
+    if how.sources:
+        used["AuxiliarySources"] = list(how.sources)
+    if how.bounds:
+        used["Bounds"] = {name: list(limits) for name, limits in how.bounds.items()}
+    if job.sloppy:
+        used["Sloppy"] = "every eighth voxel only: not for use"
+    notes = (*job.acquisition.notes, *choice.notes, *how.notes)
+    return used | ({"Notes": list(notes)} if notes else {})
+
+
+def _write(
+    job: FitJob,
+    series: Series,
+    row: MapRow,
+    values: npt.NDArray[Any],
+    used: Mapping[str, Any],
+    brain: bool,
+) -> None:
+    """Write one map, its sidecar first: whoever sees the image also finds what it means."""
+    table, algorithm = output_table(job.model), ALGORITHM[job.label]
+    fields = map_sidecar(
+        job.acquisition,
+        units=row.unit,
+        description=row.description,
+        algorithm=algorithm.description,
+        reference=algorithm.reference,
+        datasets={"": job.output_dir, "raw": job.bids_dir, **job.options.derivatives},
+        model={"Description": table.title, "URL": f"https://doi.org/{table.reference.doi}"},
+        used=used,
+        skull_stripped=brain,
+    )
+    if row is table.status:
+        fields["Levels"] = {str(int(status)): meaning for status, meaning in STATUS_MEANING.items()}
+    parts = row.name_parts(job.label)
+    write_sidecar(_path(job, parts, ".json"), fields)
+    write_map(_path(job, parts, ".nii.gz"), values, series.shape, series.affine, series.zooms)
+
+
+def _path(job: FitJob, parts: Mapping[str, Any], extension: str) -> Path:
+    return job.output_dir / derivative_path(job.acquisition.entities, extension=extension, **parts)

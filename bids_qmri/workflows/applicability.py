@@ -1,0 +1,132 @@
+"""Which models an acquisition allows, and why not the others. Pure functions of what was acquired."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bids_qmri.bids.acquisition import Acquisition
+from bids_qmri.bids.gradients import cluster_shells
+from bids_qmri.protocol import DiffusionProtocol
+
+MODELS_OF_KIND = {"vfa": ("vfa",), "dwi": ("ivim", "tensor", "dki"), "dce": ("etofts", "tofts")}
+"""Models by sequence family, in the order in which they are run."""
+
+IVIM_PERFUSION_B = 200.0
+"""s/mm^2; blood in capillaries has lost its signal above it."""
+IVIM_MAX_B = 1500.0
+"""s/mm^2; series that go on beyond it are shells for tensors and kurtosis, unless IVIM is asked for."""
+TENSOR_MAX_B = 1500.0
+"""s/mm^2; above it the logarithm of the signal is no longer linear in b."""
+DKI_MIN_TOP_B = 1500.0
+"""s/mm^2; kurtosis does not show below it."""
+
+
+def choose_models(acquisition: Acquisition, requested: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Choose the models to fit to an acquisition.
+
+    Parameters
+    ----------
+    acquisition
+        What was found.
+    requested
+        Models asked for; empty takes those that the acquisition was made for.
+
+    Returns
+    -------
+    models
+        Names, in the order in which they are run.
+    reasons
+        Why each of the family's other models is left out, by name.
+    """
+    family = MODELS_OF_KIND[acquisition.kind]
+    models: list[str] = []
+    reasons: dict[str, str] = {}
+    for model in family:
+        if requested and model not in requested:
+            reasons[model] = "not among --models"
+            continue
+        reason = obstacle(model, acquisition) or ("" if requested else _not_meant(model, acquisition))
+        if reason:
+            reasons[model] = reason
+        else:
+            models.append(model)
+    return models, reasons
+
+
+def obstacle(model: str, acquisition: Acquisition) -> str:
+    """Return what the acquisition lacks for a model, empty if nothing."""
+    if not isinstance(acquisition.protocol, DiffusionProtocol):
+        return ""
+    return {"ivim": _ivim_obstacle, "tensor": _tensor_obstacle, "dki": _dki_obstacle}[model](
+        acquisition.protocol
+    )
+
+
+def _not_meant(model: str, acquisition: Acquisition) -> str:
+    """Return why a possible model is not the one the acquisition was made for, empty if it is."""
+    protocol = acquisition.protocol
+    if model == "tofts":
+        return "etofts is fitted; ask for it with --models tofts"
+    if isinstance(protocol, DiffusionProtocol):
+        is_ivim = not _ivim_obstacle(protocol) and protocol.bvals.max() <= IVIM_MAX_B
+        if model == "ivim" and not is_ivim:
+            return f"b-values go up to {protocol.bvals.max():g} s/mm^2; ask for it with --models ivim"
+        if model in ("tensor", "dki") and is_ivim:
+            return f"the b-values are those of IVIM; ask for it with --models {model}"
+    return ""
+
+
+def _ivim_obstacle(protocol: DiffusionProtocol) -> str:
+    centres = cluster_shells(protocol.bvals)[0]
+    low = int(np.sum(centres < IVIM_PERFUSION_B))
+    if centres.size >= 4 and low >= 2:
+        return ""
+    return (
+        f"{centres.size} distinct b-values, {low} of them below {IVIM_PERFUSION_B:g} s/mm^2; "
+        "IVIM needs 4, with 2 below"
+    )
+
+
+def _tensor_obstacle(protocol: DiffusionProtocol) -> str:
+    count = n_directions(protocol, TENSOR_MAX_B)
+    if count < 6:
+        return f"{count} directions with b up to {TENSOR_MAX_B:g} s/mm^2; a tensor needs 6"
+    if not np.any(protocol.b0_mask):
+        return (
+            f"lowest b-value is {protocol.bvals.min():g} s/mm^2; a tensor needs an image at b = 0 "
+            f"(threshold {protocol.b0_threshold:g}, see --b0-threshold)"
+        )
+    return ""
+
+
+def _dki_obstacle(protocol: DiffusionProtocol) -> str:
+    centres, groups = cluster_shells(protocol.bvals)
+    shells = centres[centres > protocol.b0_threshold]
+    sizes = np.bincount(groups)[centres > protocol.b0_threshold]
+    full = int(np.sum(sizes >= 6))
+    if full < 2 or shells.max() < DKI_MIN_TOP_B:
+        return (
+            f"{full} shells of 6 or more directions, highest b {protocol.bvals.max():g} s/mm^2; "
+            f"kurtosis needs 2, one at {DKI_MIN_TOP_B:g} or above"
+        )
+    if shells.size > full + 2:
+        return "b-values lie on a grid rather than on shells; kurtosis is fitted to shells"
+    if n_directions(protocol, np.inf) < 15:
+        return f"{n_directions(protocol, np.inf)} directions; kurtosis needs 15"
+    if not np.any(protocol.b0_mask):
+        return "no image at b = 0"
+    return ""
+
+
+def n_directions(protocol: DiffusionProtocol, b_max: float) -> int:
+    """Count gradient directions that differ by more than a few degrees; opposite ones are the same."""
+    if protocol.bvecs is None:
+        return 0
+    vectors = protocol.bvecs[~protocol.b0_mask & (protocol.bvals <= b_max)]
+    distinct: list[np.ndarray] = []
+    for vector in vectors:
+        if all(abs(vector @ other) < 0.997 for other in distinct):
+            distinct.append(vector)
+    return len(distinct)

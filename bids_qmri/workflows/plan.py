@@ -1,0 +1,187 @@
+"""From what was found and what was asked for to jobs: nothing is fitted or written here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.dataset import find, participants
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.registry import labels_for
+from bids_qmri.interfaces.job import FitJob
+from bids_qmri.workflows.applicability import MODELS_OF_KIND, choose_models
+from bids_qmri.workflows.config import RunConfig
+
+
+@dataclass(frozen=True)
+class PlannedAcquisition:
+    """An acquisition with the jobs it gets.
+
+    Parameters
+    ----------
+    acquisition
+        What was found.
+    jobs
+        One per model and estimator.
+    left_out
+        Why other models of its family are not fitted, by name.
+    """
+
+    acquisition: Acquisition
+    jobs: tuple[FitJob, ...]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that will be done for one participant.
+
+    Parameters
+    ----------
+    participant
+        Label without ``sub-``.
+    acquisitions
+        What can be fitted.
+    unusable
+        What cannot be, and why.
+    """
+
+    participant: str
+    acquisitions: tuple[PlannedAcquisition, ...]
+    unusable: tuple[Unusable, ...]
+
+    @property
+    def jobs(self) -> tuple[FitJob, ...]:
+        """All jobs, in order."""
+        return tuple(job for planned in self.acquisitions for job in planned.jobs)
+
+
+def select_participants(config: RunConfig) -> list[str]:
+    """Return the labels that a run is about, in the order of the dataset.
+
+    Raises
+    ------
+    UsageError
+        A label is not in the dataset, or the folder is not a dataset.
+    """
+    labels = participants(config.bids_dir, config.participants)
+    return [label for label in labels if label not in config.exclude_participants]
+
+
+def make_plan(config: RunConfig, participant: str) -> Plan:
+    """Find the acquisitions of a participant and decide what is fitted to each.
+
+    Parameters
+    ----------
+    config
+        Choices of the run.
+    participant
+        Label without ``sub-``.
+
+    Raises
+    ------
+    InputError
+        The participant's files cannot be indexed.
+    """
+    read = read_options(config)
+    planned: list[PlannedAcquisition] = []
+    unusable: list[Unusable] = []
+    for found in find(config.bids_dir, participant, read):
+        if isinstance(found, Unusable):
+            unusable += [found] if _is_wanted(found, config) else []
+            continue
+        models, left_out = choose_models(found, config.models)
+        jobs = tuple(
+            _job(config, read, participant, found, model, label)
+            for model in models
+            for label in labels_for(model, config.methods, config.tensor_fits)
+        )
+        if not jobs and not config.models:
+            unusable.append(_without_model(found, left_out))
+        planned.append(PlannedAcquisition(found, jobs, left_out))
+    return Plan(participant, tuple(planned), tuple(unusable))
+
+
+def describe(plan: Plan) -> str:
+    """Write a plan as text for ``--dry-run``.
+
+    Parameters
+    ----------
+    plan
+        Of one participant.
+    """
+    lines = [f"sub-{plan.participant}"]
+    for planned in plan.acquisitions:
+        acquisition = planned.acquisition
+        lines.append(f"  {acquisition.kind}  {acquisition.label}  ({acquisition.images[0].name})")
+        by_model: dict[str, list[str]] = {}
+        for job in planned.jobs:
+            by_model.setdefault(job.model, []).append(job.label)
+        lines += [f"    {model}: {', '.join(labels)}" for model, labels in by_model.items()]
+        lines += [f"    not {model}: {reason}" for model, reason in planned.left_out.items()]
+        lines += [f"    note: {note}" for note in acquisition.notes]
+    for unusable in plan.unusable:
+        lines.append(f"  {'cannot run' if unusable.fault else 'no model yet'}  {unusable.label}")
+        lines.append(f"    {unusable.error}")
+    if not plan.acquisitions and not plan.unusable:
+        lines.append("  nothing that quantitative models know")
+    return "\n".join(lines)
+
+
+def read_options(config: RunConfig) -> ReadOptions:
+    """Return the choices of a run that change how files are read."""
+    return ReadOptions(
+        sessions=config.sessions,
+        filters=config.filters,
+        derivatives=config.derivatives,
+        b0_threshold=config.b0_threshold,
+        b1_units=config.b1_units,
+        relaxivity=config.relaxivity,
+        hematocrit=config.hematocrit,
+        t10=config.t10,
+        aif=config.aif,
+        baseline_volumes=config.baseline_volumes,
+    )
+
+
+def _job(
+    config: RunConfig,
+    read: ReadOptions,
+    participant: str,
+    acquisition: Acquisition,
+    model: str,
+    label: str,
+) -> FitJob:
+    return FitJob(
+        participant=participant,
+        acquisition=acquisition,
+        model=model,
+        label=label,
+        options=read,
+        bids_dir=config.bids_dir,
+        output_dir=config.output_dir,
+        work_dir=config.work_dir / f"sub-{participant}",
+        seed=config.random_seed,
+        sloppy=config.sloppy,
+        debug=config.debug,
+    )
+
+
+def _is_wanted(unusable: Unusable, config: RunConfig) -> bool:
+    """Tell whether a fault concerns the models asked for; it always does where its family is not known."""
+    kind = unusable.label.rsplit("_", 1)[-1].lower()
+    family = MODELS_OF_KIND.get(kind)
+    return not config.models or family is None or bool(set(family) & set(config.models))
+
+
+def _without_model(acquisition: Acquisition, reasons: dict[str, str]) -> Unusable:
+    """Turn an acquisition that no model takes into a warning that says why."""
+    return Unusable(
+        label=f"{acquisition.label}_{acquisition.kind}",
+        error=InputError(
+            "; ".join(f"{model}: {reason}" for model, reason in reasons.items()),
+            file=acquisition.images[0],
+            way_out="ask for a model with --models, or leave the file out with --bids-filter-file",
+        ),
+        fault=False,
+    )

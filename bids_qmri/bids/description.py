@@ -1,0 +1,130 @@
+"""What describes an output dataset as a whole: dataset_description.json and .bidsignore."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bids_qmri.bids.derivatives import write_atomic, write_sidecar
+from bids_qmri.errors import UsageError
+
+BIDS_VERSION = "1.11.1"
+NAME = "bids_qmri"
+
+IGNORED = (
+    "*.html",
+    "figures",
+    "logs",
+    "*_dwimap.*",
+    "*_dcemap.*",
+    "*_vfamap.*",
+    "*_timeseries.*",
+    "*_qc.*",
+    "group_*",
+)
+"""Patterns of .bidsignore: outputs that BIDS has no name for yet, and reports."""
+
+_ACKNOWLEDGE = "Cite the works listed in logs/CITATION.md, which describes what was run."
+
+
+def write_dataset_description(
+    output_dir: Path, bids_dir: Path, version: str, datasets: Mapping[str, Path] | None = None
+) -> None:
+    """Write dataset_description.json and .bidsignore; files that say the same already are left alone.
+
+    Several jobs may call this at once: each writes a complete file, with the links of all that it found.
+
+    Parameters
+    ----------
+    output_dir
+        Root of the output dataset.
+    bids_dir
+        Root of the raw dataset.
+    version
+        Version of this package.
+    datasets
+        Further datasets that were read, by name.
+
+    Raises
+    ------
+    UsageError
+        The folder holds a dataset that another program made.
+    """
+    path = output_dir / "dataset_description.json"
+    existing = _read_own(path)
+    links = {"raw": bids_dir, **(datasets or {})}
+    wanted: dict[str, Any] = {
+        "Name": "Quantitative MRI maps by bids_qmri",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [_generator(version)],
+        "HowToAcknowledge": _ACKNOWLEDGE,
+        "SourceDatasets": [_source(bids_dir, output_dir)],
+        "DatasetLinks": existing.get("DatasetLinks", {})
+        | {name: _relative(root, output_dir) for name, root in links.items()},
+    }
+    # Keys that people added (Authors, License) stay.
+    wanted = existing | wanted
+    if wanted != existing:
+        write_sidecar(path, wanted)
+    _write_bidsignore(output_dir / ".bidsignore")
+
+
+def _read_own(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    existing = _read_object(path)
+    makers = [maker.get("Name") for maker in existing.get("GeneratedBy", [])]
+    if makers[:1] != [NAME]:
+        raise UsageError(
+            f"the dataset was made by {makers[0] if makers else 'an unknown program'}",
+            file=path,
+            needed=f"an empty folder or one written by {NAME}",
+            way_out="choose another output folder",
+        )
+    return existing
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise UsageError(f"is not JSON: {error}", file=path, way_out="repair or remove the file") from error
+    if not isinstance(content, dict):
+        raise UsageError("is not a JSON object", file=path, way_out="repair or remove the file")
+    return content
+
+
+def _generator(version: str) -> dict[str, Any]:
+    """Name this software; image and code address are known only where its builder set them."""
+    maker: dict[str, Any] = {"Name": NAME, "Version": version}
+    if url := os.environ.get("BIDS_QMRI_CODE_URL"):
+        maker["CodeURL"] = url
+    parts = {key: os.environ.get(f"BIDS_QMRI_CONTAINER_{key.upper()}") for key in ("Type", "Tag", "URI")}
+    container = {key: value for key, value in parts.items() if value}
+    return maker | ({"Container": container} if container else {})
+
+
+def _source(bids_dir: Path, output_dir: Path) -> dict[str, str]:
+    source = {"URL": _relative(bids_dir, output_dir)}
+    description = bids_dir / "dataset_description.json"
+    if not description.exists():
+        return source
+    doi = _read_object(description).get("DatasetDOI")
+    return source | ({"DOI": doi} if isinstance(doi, str) else {})
+
+
+def _relative(root: Path, output_dir: Path) -> str:
+    """Return a relative URI, which survives moving both datasets together."""
+    return quote(Path(os.path.relpath(root.resolve(), output_dir.resolve())).as_posix())
+
+
+def _write_bidsignore(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    missing = [pattern for pattern in IGNORED if pattern not in lines]
+    if missing:
+        write_atomic(path, ("\n".join([*lines, *missing]) + "\n").encode("utf-8"))

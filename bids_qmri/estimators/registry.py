@@ -1,6 +1,7 @@
 """The estimators by the label that file names carry (``desc-<label>``), and what sidecars say about them.
 
-Called by `workflows.plan` (which labels does a command line ask for) and `interfaces.fit` (give me the estimator).
+Called by `workflows.plan` (which labels does a command line ask for) and `interfaces.fit` (which function
+makes these maps).
 Nothing is imported before it is asked for: dipy and scipy cost seconds.
 """
 
@@ -65,8 +66,8 @@ ALGORITHM: dict[str, Algorithm] = {
         "Sijbers et al. 1998, doi:10.1109/42.712125",
     ),
     "bayes": Algorithm(
-        "Mean and standard deviation of the posterior under a uniform prior within bounds, by quadrature on an "
-        "adaptive grid, noise level given or estimated from the scan.",
+        "Mean and standard deviation of the posterior under a uniform prior within bounds, by quadrature on "
+        "an adaptive grid, noise level given or estimated from the scan.",
         "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, sections 3.7 and 10.3, doi:10.1201/b16018",
     ),
     "dipyTrr": Algorithm(
@@ -76,15 +77,15 @@ ALGORITHM: dict[str, Algorithm] = {
     "dipyVarpro": Algorithm(
         "Differential evolution on the exponents with variable projection, then bounded least squares "
         "(dipy IvimModel, VarPro).",
-        "Fadnavis et al. 2019, doi:10.3389/fnins.2021.779025",
+        "Farooq et al. 2016, doi:10.1038/srep38927",
     ),
     "ols": Algorithm(
         "Ordinary linear least squares on the logarithm of the signal (dipy).",
         "Basser et al. 1994, doi:10.1006/jmrb.1994.1037",
     ),
     "wls": Algorithm(
-        "Linear least squares on the logarithm of the signal, weighted by the squared signal of an ordinary fit "
-        "(dipy).",
+        "Linear least squares on the logarithm of the signal, weighted by the squared signal of an ordinary "
+        "fit (dipy).",
         "Chung et al. 2006, doi:10.1016/j.neuroimage.2006.07.001",
     ),
     "nlls": Algorithm(

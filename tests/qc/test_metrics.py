@@ -1,0 +1,90 @@
+"""Quality metrics: hand-checked numbers, and None where there is nothing to measure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bids_qmri.estimators.base import Status
+from bids_qmri.outputs.tables import is_cmixf
+from bids_qmri.qc.metrics import map_metrics, metric_definitions
+
+STATUS = np.array([0, 1, 1, 1, 2, 3, 4, 5, 1, 0], dtype=np.uint8)
+T1 = np.array([0, 1.0, 2.0, 3.0, 4.0, 99.0, np.nan, 99.0, 5.0, 0])
+MAPS = {"t1": T1, "m0": np.where(STATUS == 0, 0.0, 10.0)}
+RESIDUAL = np.where(STATUS == 0, 0.0, 0.5)
+
+
+def metrics(status: np.ndarray = STATUS, **changes: object) -> dict[str, float | None]:
+    fields = {"maps": MAPS, "sd": {"t1": T1 / 10}, "residual": RESIDUAL} | changes
+    return map_metrics(status=status, **fields)  # type: ignore[arg-type]
+
+
+def test_voxels_outside_the_mask_do_not_count() -> None:
+    assert metrics()["n_voxels"] == 8
+    assert metrics()["fraction_ok"] == 4 / 8
+
+
+def test_fractions_of_all_statuses_sum_to_one() -> None:
+    found = metrics()
+    assert sum(found[f"fraction_{code.name.lower()}"] or 0 for code in Status if code) == pytest.approx(1)
+
+
+def test_statistics_use_estimated_voxels_and_those_at_a_bound() -> None:
+    found = metrics()
+    assert found["t1_median"] == 3.0
+    assert found["t1_iqr"] == 2.0
+    assert found["t1_p05"] == pytest.approx(1.2)
+    assert found["t1_p95"] == pytest.approx(4.8)
+    assert found["t1_sd_median"] == pytest.approx(0.3)
+
+
+def test_the_residual_is_compared_with_the_amplitude() -> None:
+    assert metrics()["nrmse"] == pytest.approx(0.05)
+
+
+def test_what_cannot_be_computed_is_none_not_zero() -> None:
+    assert metrics(sd={})["t1_sd_median"] is None
+    assert metrics(maps={"t1": T1})["nrmse"] is None
+    assert metrics(residual=np.empty(0))["rmse_median"] is None
+    assert metrics(maps=MAPS | {"m0": np.zeros(10)})["nrmse"] is None
+
+
+def test_a_fit_without_any_estimate_has_counts_but_no_statistics() -> None:
+    found = metrics(status=np.full(10, Status.UNUSABLE, dtype=np.uint8))
+    assert found["n_unusable"] == 10
+    assert found["t1_median"] is None
+
+
+def test_an_empty_mask_has_no_fractions() -> None:
+    found = metrics(status=np.zeros(10, dtype=np.uint8))
+    assert found["n_voxels"] == 0
+    assert found["fraction_ok"] is None
+
+
+def test_every_metric_has_a_definition_with_a_unit_in_the_same_order() -> None:
+    known = metric_definitions({"t1": "s", "m0": "arbitrary"}, "arbitrary")
+    assert list(known) == list(metrics())
+    assert known["t1_iqr"].units == "s"
+    assert all(is_cmixf(metric.units) or metric.units == "arbitrary" for metric in known.values())
+    assert all(metric.description.endswith(".") for metric in known.values())
+
+
+@given(st.permutations(range(10)))
+def test_the_order_of_voxels_does_not_matter(order: list[int]) -> None:
+    shuffled = map_metrics(
+        {name: values[order] for name, values in MAPS.items()},
+        {"t1": T1[order] / 10},
+        RESIDUAL[order],
+        STATUS[order],
+    )
+    assert shuffled == metrics()
+
+
+@given(st.floats(0.01, 100))
+def test_statistics_scale_with_the_map(factor: float) -> None:
+    scaled = metrics(maps={"t1": T1 * factor})
+    assert scaled["t1_median"] == pytest.approx(3.0 * factor)
+    assert scaled["t1_iqr"] == pytest.approx(2.0 * factor)

@@ -9,7 +9,7 @@ from nipype.pipeline.plugins import MultiProcPlugin
 
 
 class WatchedMultiProc(MultiProcPlugin):  # type: ignore[misc]
-    """Process pool whose broken jobs end instead of being waited for without end.
+    """Process pool whose killed jobs end the run instead of being waited for without end.
 
     Notes
     -----
@@ -26,3 +26,7 @@ class WatchedMultiProc(MultiProcPlugin):  # type: ignore[misc]
         if future.done() and future.exception() is not None:
             raise future.exception()
         return super()._get_result(taskid)
+
+    def _report_crash(self, node: Any, result: Any = None) -> str:
+        """Leave no file: jobs record their own end, and nipype's report fails for want of a result."""
+        return f"{node.name} left no result"

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bids_qmri.bids.acquisition import Acquisition
+from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
+from bids_qmri.workflows.applicability import choose_models, n_directions
+
+
+def dwi(bvals, bvecs=None):
+    protocol = DiffusionProtocol(np.asarray(bvals, dtype=float), bvecs)
+    image = Path("sub-01_dwi.nii.gz")
+    return Acquisition("dwi", {"sub": "01"}, "dwi", (image,), (image,), {}, protocol)
+
+
+def scheme(shared_data, name):
+    folder = shared_data / "schemes"
+    bvecs = folder / f"{name}.bvec"
+    return dwi(np.loadtxt(folder / f"{name}.bval"), np.loadtxt(bvecs).T if bvecs.exists() else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [
+        ("ivim_seed_4b", ["ivim"]),
+        ("ivim_seed_7b", ["ivim"]),
+        ("ivim_osipi_18b", ["ivim"]),
+        ("dti_6", ["tensor"]),
+        ("dti_30", ["tensor"]),
+        ("noddi_s1", ["tensor", "dki"]),
+        ("hcp_like", ["tensor", "dki"]),
+        ("hcp_like_jitter", ["tensor", "dki"]),
+        ("clinical_2shell", ["tensor", "dki"]),
+    ],
+)
+def test_published_schemes_get_the_models_they_were_made_for(shared_data, name, models):
+    assert choose_models(scheme(shared_data, name), ())[0] == models
+
+
+def test_a_grid_of_b_values_is_no_set_of_shells(shared_data):
+    folder = shared_data / "bids-real" / "sub-dtigrid" / "dwi"
+    grid = dwi(np.loadtxt(folder / "sub-dtigrid_dwi.bval"), np.loadtxt(folder / "sub-dtigrid_dwi.bvec").T)
+    models, reasons = choose_models(grid, ())
+    assert models == ["tensor"]
+    assert "grid" in reasons["dki"]
+
+
+def test_every_model_that_is_left_out_has_a_reason_that_names_numbers():
+    models, reasons = choose_models(dwi([0, 1000, 1000]), ())
+    assert models == []
+    assert "2 distinct b-values" in reasons["ivim"]
+    assert "0 directions" in reasons["tensor"]
+
+
+def test_asking_for_a_model_overrides_what_the_series_was_made_for_but_not_what_it_lacks():
+    directions = np.vstack([np.zeros(3), np.tile(np.eye(3), (3, 1))])
+    ivim = dwi([0, 20, 20, 20, 60, 60, 60, 600, 600, 600], directions)
+    assert choose_models(ivim, ())[0] == ["ivim"]
+    models, reasons = choose_models(ivim, ("tensor",))
+    assert models == []
+    assert "3 directions" in reasons["tensor"]
+
+
+def test_opposite_directions_count_once():
+    directions = np.vstack([np.zeros(3), np.eye(3), -np.eye(3)])
+    assert n_directions(DiffusionProtocol([0] + [1000] * 6, directions), 1500) == 3
+
+
+def test_vfa_gets_vfa():
+    image = Path("sub-01_flip-1_VFA.nii.gz")
+    protocol = VfaProtocol([0.05, 0.3], 0.015)
+    vfa = Acquisition("vfa", {"sub": "01"}, "anat", (image,), (image,), {}, protocol)
+    assert choose_models(vfa, ()) == (["vfa"], {})

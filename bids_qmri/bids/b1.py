@@ -1,0 +1,255 @@
+"""The relative transmit field (B1+): which images give it, and its value in every voxel of a series.
+
+Actual divided by nominal flip angle, 1 = nominal. From a TB1map, from actual flip angle imaging (AFI; Yarnykh 2007,
+doi:10.1002/mrm.21120) or from the double-angle method (DAM; Insko and Bolinger 1993, doi:10.1006/jmra.1993.1133).
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.bids.acquisition import B1Source, ReadOptions
+from bids_qmri.bids.images import Series, open_series, same_grid
+from bids_qmri.bids.layout import BidsFile, ParticipantFiles
+from bids_qmri.bids.sidecar import flip_angle, read_sidecar, spoiled_repetition_time
+from bids_qmri.errors import InputError
+from bids_qmri.units import FloatArray, radians
+
+LOGGER = logging.getLogger("bids_qmri")
+
+FACTOR_RANGE = (0.2, 3.0)
+PERCENT_RANGE = (20.0, 300.0)
+"""Medians of a transmit field inside a mask that can only be a factor, or only percent."""
+
+NOT_QUANTITATIVE = {"TB1TFL", "TB1RFM", "TB1EPI", "TB1SRGE"}
+"""Suffixes whose scaling BIDS does not state."""
+
+Method = Literal["TB1map", "TB1AFI", "TB1DAM"]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    method: Method
+    images: tuple[BidsFile, ...]
+    intended_for: tuple[str, ...]
+    files: ParticipantFiles
+
+
+def find_b1(
+    images: Sequence[BidsFile],
+    files: ParticipantFiles,
+    derivatives: Mapping[str, ParticipantFiles],
+    options: ReadOptions,
+    notes: list[str],
+) -> B1Source | None:
+    """Find the transmit field of a VFA series: by IntendedFor, else the only one of its session.
+
+    Datasets that the user named win over the raw one.
+
+    Parameters
+    ----------
+    images
+        The series.
+    files
+        The raw dataset.
+    derivatives
+        Named datasets.
+    options
+        Unit of TB1map images.
+    notes
+        Decisions are added here.
+
+    Raises
+    ------
+    InputError
+        If several fields could be meant, or the one meant lacks a key.
+    """
+    session = images[0].entities.get("ses")
+    for dataset in [*(v for k, v in derivatives.items() if k != "masks"), files]:
+        candidates = [c for c in _candidates(dataset) if c.images[0].entities.get("ses") == session]
+        linked = [c for c in candidates if _is_meant(c, images, files)]
+        open_ones = [c for c in candidates if not c.intended_for]
+        chosen = linked or open_ones
+        if len(chosen) > 1:
+            raise InputError(
+                f"{len(chosen)} transmit fields could be meant: "
+                + ", ".join(candidate.images[0].path.name for candidate in chosen),
+                file=images[0].path,
+                field="IntendedFor",
+                needed="one transmit field for these images",
+                way_out="name the images in IntendedFor of one of them",
+            )
+        if chosen:
+            if not linked:
+                notes.append(
+                    f"{chosen[0].images[0].path.name} has no IntendedFor; it is the only one of the session"
+                )
+            return _source(chosen[0], options, notes)
+    if files.images(NOT_QUANTITATIVE):
+        notes.append(
+            "TB1TFL, TB1RFM, TB1EPI and TB1SRGE images have no stated scale; convert them to a TB1map"
+        )
+    return None
+
+
+def _candidates(files: ParticipantFiles) -> Iterable[_Candidate]:
+    varying: dict[Method, tuple[str, ...]] = {
+        "TB1map": ("part",),
+        "TB1AFI": ("acq", "part"),
+        "TB1DAM": ("flip", "part"),
+    }
+    for method, keys in varying.items():
+        groups: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
+        for image in files.images({method}):
+            groups.setdefault(tuple(image.without(*keys).items()), []).append(image)
+        for group in groups.values():
+            targets = read_sidecar(group[0], files).values.get("IntendedFor", ())
+            targets = (targets,) if isinstance(targets, str) else tuple(map(str, targets))
+            yield _Candidate(method, tuple(group), targets, files)
+
+
+def _is_meant(candidate: _Candidate, images: Sequence[BidsFile], raw: ParticipantFiles) -> bool:
+    """Whether IntendedFor (a BIDS URI, or a path from the participant's folder) names one of the images."""
+    meant = {PurePosixPath(target.rpartition(":")[2]) for target in candidate.intended_for}
+    paths = [PurePosixPath(image.path.relative_to(raw.root).as_posix()) for image in images]
+    return any(path in meant or PurePosixPath(*path.parts[1:]) in meant for path in paths)
+
+
+def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1Source:
+    paths = tuple(image.path for image in candidate.images)
+    if candidate.method == "TB1map":
+        return B1Source("TB1map", paths, units=options.b1_units)
+    if len(paths) != 2:
+        raise InputError(
+            f"{len(paths)} images of {candidate.method}: {', '.join(path.name for path in paths)}",
+            file=paths[0],
+            needed="exactly two images",
+            way_out="add the missing image or remove the others",
+        )
+    sidecars = [read_sidecar(image, candidate.files) for image in candidate.images]
+    angles = [flip_angle(sidecar, notes) for sidecar in sidecars]
+    if candidate.method == "TB1DAM":
+        first, second = sorted(zip(angles, paths, strict=True))
+        if not np.isclose(second[0], 2 * first[0], rtol=0.01):
+            raise InputError(
+                f"the angles are {first[0]:g} and {second[0]:g} degrees",
+                file=first[1],
+                field="FlipAngle",
+                needed="one angle twice the other",
+                way_out="correct FlipAngle or use a TB1map",
+            )
+        return B1Source("TB1DAM", (first[1], second[1]), tuple(radians([first[0], second[0]])))
+    times = [spoiled_repetition_time(sidecar, notes) for sidecar in sidecars]
+    (short, long) = sorted(zip(times, angles, paths, strict=True))
+    if short[0] == long[0]:
+        raise InputError(
+            f"both images have {short[0]:g} s",
+            file=short[2],
+            field="RepetitionTimeExcitation",
+            needed="two different repetition times",
+            way_out="write each image's own repetition time",
+        )
+    return B1Source("TB1AFI", (short[2], long[2]), tuple(radians([short[1], long[1]])), (short[0], long[0]))
+
+
+def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return actual divided by nominal flip angle in every voxel of a series, shape (V,).
+
+    Parameters
+    ----------
+    source
+        Which images, by which method.
+    series
+        Gives the grid; a field on another grid is interpolated linearly between voxels that have a value.
+    mask
+        Voxels of interest, (V,): the unit of a TB1map is decided there.
+
+    Returns
+    -------
+    Factors; NaN where the field is unknown (zero, negative, not finite, or outside its image).
+
+    Raises
+    ------
+    InputError
+        If the images do not cover the mask, or the unit of a TB1map cannot be told.
+    """
+    with tempfile.TemporaryDirectory() as spool, open_series(source.files, Path(spool)) as image:
+        signal = image.read(0, image.n_voxels)
+        field = _relative_field(source, signal)
+        field = np.where(np.isfinite(field) & (field > 0), field, np.nan)
+        if not same_grid(image, series):
+            field = _resample(field, image, series)
+    inside = field[mask]
+    known = inside[np.isfinite(inside)]
+    if known.size == 0:
+        raise InputError(
+            "has no value in any voxel of the mask",
+            file=source.files[0],
+            needed="a transmit field that covers the images",
+            way_out="check its position, or name another one in IntendedFor",
+        )
+    if known.size < inside.size:
+        LOGGER.warning("%s: no value in %.1f %% of the mask; T1 is NaN there", source.files[0].name,
+                       100 * (1 - known.size / inside.size))  # fmt: skip
+    if source.method != "TB1map":
+        return field
+    return field * _unit(source, float(np.median(known)))
+
+
+def _relative_field(source: B1Source, signal: FloatArray) -> FloatArray:
+    """Apply the method's formula to the two images, (V, 2); a TB1map passes through."""
+    if source.method == "TB1map":
+        return signal[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = signal[:, 1] / signal[:, 0]
+        if source.method == "TB1DAM":
+            return np.asarray(np.arccos(ratio / 2) / source.flip_angle[0])
+        n = source.repetition_time[1] / source.repetition_time[0]
+        return np.asarray(np.arccos((ratio * n - 1) / (n - ratio)) / source.flip_angle[0])
+
+
+def _resample(field: FloatArray, image: Series, series: Series) -> FloatArray:
+    """Interpolate linearly onto the grid of a series, using only voxels that have a value."""
+    import nibabel as nib
+    from nibabel.processing import resample_from_to
+
+    known = np.isfinite(field)
+
+    def onto_grid(values: FloatArray) -> FloatArray:
+        volume = nib.Nifti1Image(values.reshape(image.shape, order="F"), image.affine)
+        moved = resample_from_to(volume, (series.shape, series.affine), order=1, cval=0.0)
+        return np.asarray(moved.dataobj, dtype=np.float64).ravel(order="F")
+
+    weight = onto_grid(known.astype(np.float64))
+    # Below half of the weight a voxel lies outside the field: extrapolation, not interpolation.
+    enough = weight > 0.5
+    value = onto_grid(np.where(known, field, 0.0))
+    return np.where(enough, value / np.where(enough, weight, 1.0), np.nan)
+
+
+def _unit(source: B1Source, median: float) -> float:
+    """Return what one unit of a TB1map is worth, from the command line or the median inside the mask."""
+    if source.units != "auto":
+        return 0.01 if source.units == "percent" else 1.0
+    name = source.files[0].name
+    if FACTOR_RANGE[0] <= median <= FACTOR_RANGE[1]:
+        LOGGER.info("%s: median %.3g inside the mask, read as a factor", name, median)
+        return 1.0
+    if PERCENT_RANGE[0] <= median <= PERCENT_RANGE[1]:
+        LOGGER.info("%s: median %.3g inside the mask, read as percent", name, median)
+        return 0.01
+    raise InputError(
+        f"its median inside the mask is {median:g}",
+        file=source.files[0],
+        field="Units",
+        needed="a factor (about 1) or percent (about 100) of the nominal flip angle",
+        way_out="rescale it or pass --b1-units",
+    )

@@ -1,0 +1,118 @@
+"""Who is in a dataset, and what of each participant can be fitted: the entry to everything in `bids/`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.layout import ParticipantFiles, read_json, read_layout
+from bids_qmri.bids.vfa import find_vfa, group_by
+from bids_qmri.errors import InputError, UsageError
+
+WITHOUT_MODEL = ("IRT1", "MP2RAGE", "MESE", "MEGRE", "MPM", "MTS", "MTR")
+"""Quantitative suffixes of BIDS that no model here can fit yet."""
+
+
+def participants(bids_dir: Path, labels: Sequence[str] = ()) -> list[str]:
+    """Return the labels of a dataset's participants, sorted, or those asked for, in their order.
+
+    Parameters
+    ----------
+    bids_dir
+        The dataset.
+    labels
+        Labels with or without ``sub-``; empty takes all.
+
+    Raises
+    ------
+    UsageError
+        If `bids_dir` is not a BIDS dataset or has no such participant.
+    """
+    if not bids_dir.is_dir():
+        raise UsageError("is not a folder", file=bids_dir, needed="the folder of a BIDS dataset")
+    description = bids_dir / "dataset_description.json"
+    if not description.is_file():
+        raise UsageError(
+            "has no dataset_description.json",
+            file=bids_dir,
+            needed="the folder of a BIDS dataset",
+            way_out="check the path, or write the file (Name, BIDSVersion)",
+        )
+    try:
+        read_json(description)
+    except InputError as error:
+        raise UsageError(error.seen, file=description, needed=error.needed, way_out=error.way_out) from error
+    with os.scandir(bids_dir) as entries:
+        available = sorted(
+            entry.name.removeprefix("sub-")
+            for entry in entries
+            if entry.name.startswith("sub-") and entry.is_dir()
+        )
+    wanted = [label.removeprefix("sub-") for label in labels]
+    unknown = [label for label in wanted if label not in available]
+    if unknown:
+        raise UsageError(
+            f"there is no participant {', '.join(unknown)}",
+            file=bids_dir,
+            field="--participant-label",
+            needed=f"one of {', '.join(available) or 'none, the dataset is empty'}",
+        )
+    return wanted or available
+
+
+def find(
+    bids_dir: Path, participant: str, options: ReadOptions | None = None
+) -> list[Acquisition | Unusable]:
+    """Find every acquisition of a participant, and what looks like one but cannot be fitted.
+
+    Parameters
+    ----------
+    bids_dir
+        The dataset.
+    participant
+        Label without ``sub-``.
+    options
+        Choices of the command line.
+
+    Returns
+    -------
+    Acquisitions and unusable sets of files, by sequence family, then by name.
+    """
+    options = options or ReadOptions()
+    files = _of_sessions(read_layout(bids_dir, participant), options.sessions)
+    derivatives = {
+        name: _of_sessions(read_layout(path, participant), options.sessions)
+        for name, path in options.derivatives.items()
+    }
+    return [*find_vfa(files, derivatives, options), *_without_model(files)]
+
+
+def _of_sessions(files: ParticipantFiles, sessions: Sequence[str]) -> ParticipantFiles:
+    """Drop files of other sessions; files that belong to no session are kept, for they may be inherited."""
+    if not sessions:
+        return files
+    labels = {label.removeprefix("ses-") for label in sessions}
+    kept = tuple(file for file in files.files if file.entities.get("ses", None) in {None, *labels})
+    return ParticipantFiles(files.root, files.participant, kept)
+
+
+def _without_model(files: ParticipantFiles) -> list[Acquisition | Unusable]:
+    groups = group_by(files.images(WITHOUT_MODEL), "inv", "echo", "flip", "mt", "part")
+    return [
+        Unusable(
+            label="_".join(
+                f"{key}-{value}"
+                for key, value in group[0].without("inv", "echo", "flip", "mt", "part").items()
+            )
+            + f"_{group[0].suffix}",
+            error=InputError(
+                f"{len(group)} {group[0].suffix} image(s), for which there is no model yet",
+                file=group[0].path,
+                needed="VFA, dwi or dce images",
+            ),
+            fault=False,
+        )
+        for group in groups
+    ]

@@ -1,0 +1,171 @@
+"""Which voxels are fitted: a given mask, a brain mask of another derivative, or an automatic one; always recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.bids.images import Series, load_map, same_grid
+from bids_qmri.bids.layout import BidsFile, matches, read_layout
+from bids_qmri.bids.nifti import read_header
+from bids_qmri.errors import InputError
+from bids_qmri.protocol import DiffusionProtocol
+
+Mask = npt.NDArray[np.bool_]
+
+GIVEN = "masks"
+"""Name of the dataset of masks on the command line (``-d masks=PATH``)."""
+
+BRIGHT_PERCENTILE = 98.0
+LOWEST_FRACTION = 0.03
+FIRST_FRAMES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class MaskChoice:
+    """A mask and where it came from.
+
+    Parameters
+    ----------
+    mask
+        True where a voxel is fitted, (V,) in Fortran order.
+    origin
+        One phrase for sidecars and reports.
+    files
+        Images it was read from; empty if automatic.
+    """
+
+    mask: Mask
+    origin: str
+    files: tuple[Path, ...] = ()
+
+
+def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) -> MaskChoice:
+    """Choose the voxels to fit.
+
+    A mask from the dataset named ``masks``, else a ``desc-brain`` mask of another named dataset, else automatic.
+    Masks must belong to the same participant and session and lie on the grid of the series.
+
+    Parameters
+    ----------
+    acquisition
+        Whose images are fitted.
+    series
+        These images, opened.
+    options
+        Named datasets, and filters of kind ``mask``.
+
+    Raises
+    ------
+    InputError
+        If masks were given but none fits this grid, or if the mask is empty.
+    """
+    given = options.derivatives.get(GIVEN)
+    if given is not None:
+        images = _masks(given, acquisition, options)
+        if images:
+            return _read(_preferred(images, acquisition, series), series, "given")
+    for name, root in options.derivatives.items():
+        if name == GIVEN:
+            continue
+        brain = [
+            image for image in _masks(root, acquisition, options) if image.entities.get("desc") == "brain"
+        ]
+        on_grid = [image for image in brain if same_grid(read_header(image.path), series)]
+        if on_grid:
+            return _read(_preferred(on_grid, acquisition, series), series, f"derivative dataset {name}")
+    return _automatic(acquisition, series)
+
+
+def _masks(root: Path, acquisition: Acquisition, options: ReadOptions) -> list[BidsFile]:
+    files = read_layout(root, acquisition.entities["sub"])
+    return [
+        image
+        for image in files.images({"mask"})
+        if image.entities.get("ses") == acquisition.entities.get("ses")
+        and matches(image, options.filters.get("mask", {}))
+    ]
+
+
+def _preferred(images: Sequence[BidsFile], acquisition: Acquisition, series: Series) -> list[BidsFile]:
+    """Keep the masks on the grid that are closest to the acquisition: datatype, then entities, then desc-brain."""
+    on_grid = [image for image in images if same_grid(read_header(image.path), series)]
+    if not on_grid:
+        # Read for the message: it names both grids.
+        load_map(images[0].path, series)
+
+    def rank(image: BidsFile) -> tuple[bool, int, int, bool]:
+        own = image.without("desc", "space", "label").items()
+        shared = len(own & acquisition.entities.items())
+        return (
+            image.datatype == acquisition.datatype,
+            -(len(own) - shared),
+            shared,
+            image.entities.get("desc") == "brain",
+        )
+
+    best = max(map(rank, on_grid))
+    return [image for image in on_grid if rank(image) == best]
+
+
+def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice:
+    paths = tuple(image.path for image in images)
+    mask = np.zeros(series.n_voxels, dtype=bool)
+    for path in paths:
+        values = load_map(path, series)
+        mask |= np.isfinite(values) & (values > 0.5)
+    names = ", ".join(path.name for path in paths)
+    if not mask.any():
+        raise InputError(
+            "holds no voxel",
+            file=paths[0],
+            needed="a mask with voxels above 0",
+            way_out="mend or remove the mask",
+        )
+    return MaskChoice(mask, f"{source}: {'union of ' if len(paths) > 1 else ''}{names}", paths)
+
+
+def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
+    """Take voxels whose reference images are finite, above 0, and on average above a low share of the brightest.
+
+    Reference images are those every estimate is divided by: all flip angles, the images at b = 0, the first
+    frames. Others may be 0 in tissue (a rounded noise floor at high b). The mean of the reference images must
+    exceed 3 % of its 98th percentile over voxels above 0: low on purpose, because a fitted background voxel costs
+    time, while a lost tissue voxel is lost.
+
+    Checked on measured data against regions drawn by others: a 10 x 10 x 10 brain crop whose brightest voxels are
+    fluid keeps all 1000 voxels (5 % would lose 3), a 6 x 10 x 10 crop all 600; phantom vials all 542,998 voxels;
+    brain and breast tissue all of 4709 and 16,359 voxels at several flip angles; three abdomens all organ voxels;
+    an enhancing lesion all 368. Air is cut to 40-60 % of the field of view, not removed: use a mask for speed.
+    """
+    reference = _reference(acquisition, series)
+    mean, usable = series.summary(reference)
+    bright = mean[usable]
+    mask = (
+        usable & (mean > LOWEST_FRACTION * np.percentile(bright, BRIGHT_PERCENTILE))
+        if bright.size
+        else usable
+    )
+    if not mask.any():
+        raise InputError(
+            "no voxel is finite and above 0 in its reference images",
+            file=acquisition.images[0],
+            needed="an image with signal",
+            way_out="check the image, or pass a mask by -d masks=PATH",
+        )
+    return MaskChoice(mask, f"automatic: reference signal above {LOWEST_FRACTION:.0%} of its 98th percentile")
+
+
+def _reference(acquisition: Acquisition, series: Series) -> list[int]:
+    protocol = acquisition.protocol
+    if isinstance(protocol, DiffusionProtocol):
+        lowest = protocol.b0_mask if protocol.b0_mask.any() else protocol.bvals == protocol.bvals.min()
+        return [int(index) for index in np.flatnonzero(lowest)]
+    if acquisition.dce is not None:
+        return list(range(min(acquisition.dce.baseline_volumes or FIRST_FRAMES, series.n_measurements)))
+    return list(range(series.n_measurements))

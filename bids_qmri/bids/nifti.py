@@ -1,0 +1,227 @@
+"""One NIfTI file: is its header believable, and are its bytes whole?
+
+nibabel parses the header; everything it would accept silently (negative sizes, a zero affine, a file cut short,
+a damaged gzip stream, a header larger than its file) is refused here before any memory is taken for voxels.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.units import FloatArray
+
+CHUNK = 1 << 20
+LFS_POINTER = b"version https://git-lfs"
+RESTORE = "restore the file from its source"
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """Where the voxels of one NIfTI file lie and how they are stored.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Image size, trailing axes of length one removed beyond the third: (X, Y, Z) or (X, Y, Z, N).
+    affine
+        Voxel indices to mm, (4, 4).
+    zooms
+        Voxel size in mm.
+    dtype
+        Stored type, with byte order.
+    offset
+        Bytes before the first voxel (after decompression).
+    slope, intercept
+        Stored values times slope plus intercept are the signal.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    affine: FloatArray
+    zooms: tuple[float, float, float]
+    dtype: np.dtype[np.generic]
+    offset: int
+    slope: float
+    intercept: float
+
+    @property
+    def n_voxels(self) -> int:
+        """Voxels per volume."""
+        return int(np.prod(self.shape[:3], dtype=object))
+
+    @property
+    def n_volumes(self) -> int:
+        """Length of the fourth axis; 1 for a 3-D image."""
+        return self.shape[3] if len(self.shape) == 4 else 1
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the whole uncompressed file as the header promises it."""
+        return self.offset + self.n_voxels * self.n_volumes * self.dtype.itemsize
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a ``.nii`` or ``.nii.gz`` file without reading its voxels.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, a pointer to an image, not NIfTI, or its header cannot be true.
+    """
+    _refuse_what_is_no_image(path)
+    try:
+        image = nib.load(path)
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+        raise InputError(
+            f"cannot be read as NIfTI ({error})", file=path, needed="a NIfTI image", way_out=RESTORE
+        ) from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise InputError(f"is a {type(image).__name__}", file=path, needed="a NIfTI image")
+    header = Header(
+        path=path,
+        shape=_shape(path, image.header),
+        affine=_affine(path, image.affine),
+        zooms=tuple(float(z) for z in nib.affines.voxel_sizes(image.affine)),
+        dtype=_dtype(path, image.header.get_data_dtype()),
+        offset=int(image.dataobj.offset),
+        slope=float(image.dataobj.slope),
+        intercept=float(image.dataobj.inter),
+    )
+    if not path.name.endswith(".gz") and path.stat().st_size != header.n_bytes:
+        raise InputError(
+            f"has {path.stat().st_size} bytes", file=path, needed=_promise(header), way_out=RESTORE
+        )
+    return header
+
+
+def open_voxels(header: Header, spool_dir: Path) -> IO[bytes]:
+    """Open the uncompressed bytes of an image; the caller closes it, which also frees the disk.
+
+    A ``.nii.gz`` is decompressed once, to its end, so that its checksum and length are verified, into an
+    unnamed file in `spool_dir` that cannot outlive the process. A ``.nii`` is opened in place.
+
+    Raises
+    ------
+    InputError
+        If the stream is cut short, damaged, followed by something else, or not as long as the header says.
+    """
+    if not header.path.name.endswith(".gz"):
+        return header.path.open("rb")
+    spool = tempfile.TemporaryFile(dir=spool_dir)  # noqa: SIM115 - handed to the caller
+    try:
+        _decompress(header, spool)
+    except BaseException:
+        spool.close()
+        raise
+    return spool
+
+
+def _decompress(header: Header, spool: IO[bytes]) -> None:
+    size = 0
+    try:
+        with gzip.open(header.path, "rb") as stream:
+            while chunk := stream.read(CHUNK):
+                size += len(chunk)
+                # A stream longer than its header is damage or a bomb: stop before it fills the disk.
+                if size > header.n_bytes:
+                    break
+                spool.write(chunk)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            f"the gzip stream is damaged or cut short after {size} bytes ({error})",
+            file=header.path,
+            needed=_promise(header),
+            way_out=RESTORE,
+        ) from error
+    if size != header.n_bytes:
+        more = "more than " if size > header.n_bytes else ""
+        raise InputError(
+            f"holds {more}{min(size, header.n_bytes)} bytes",
+            file=header.path,
+            needed=_promise(header),
+            way_out=RESTORE,
+        )
+    spool.flush()
+
+
+def _promise(header: Header) -> str:
+    size = " x ".join(map(str, header.shape))
+    return f"{header.n_bytes} bytes, as its header says ({size} of {header.dtype.name})"
+
+
+def _refuse_what_is_no_image(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise InputError(
+            f"is a link to {os.readlink(path)}, which does not exist",
+            file=path,
+            needed="the image itself",
+            way_out="fetch the content (`git annex get`, `datalad get`) or mend the link",
+        )
+    if path.name.endswith(".ome.zarr"):
+        raise InputError("is an OME-Zarr image", file=path, needed="NIfTI", way_out="convert it to .nii.gz")
+    if not path.is_file():
+        raise InputError("does not exist or is not a file", file=path, needed="a NIfTI image")
+    with path.open("rb") as stream:
+        start = stream.read(len(LFS_POINTER))
+    if not start:
+        raise InputError("is empty (0 bytes)", file=path, needed="a NIfTI image", way_out=RESTORE)
+    if start == LFS_POINTER:
+        raise InputError(
+            "is a git-LFS pointer, not an image",
+            file=path,
+            needed="the image itself",
+            way_out="run `git lfs pull`",
+        )
+    if path.name.endswith(".gz") and start[:2] != b"\x1f\x8b":
+        raise InputError("is not a gzip file", file=path, needed="a .nii.gz image", way_out=RESTORE)
+
+
+def _shape(path: Path, header: nib.Nifti1Header) -> tuple[int, ...]:
+    ndim = int(header["dim"][0])
+    shape = [int(size) for size in header["dim"][1 : ndim + 1]]
+    if not 2 <= ndim <= 7 or min(shape) < 1:
+        raise InputError(f"has the size {shape}", file=path, field="dim", needed="sizes of 1 or more")
+    shape += [1] * (3 - len(shape))
+    while len(shape) > 4 and shape[-1] == 1:
+        shape.pop()
+    if len(shape) > 4:
+        raise InputError(f"has {len(shape)} axes: {shape}", file=path, field="dim", needed="3 or 4 axes")
+    return tuple(shape)
+
+
+def _affine(path: Path, affine: npt.NDArray[np.floating] | None) -> FloatArray:
+    matrix = np.asarray(affine, dtype=np.float64)
+    if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or np.linalg.det(matrix[:3, :3]) == 0:
+        raise InputError(
+            f"its voxel-to-mm matrix is {np.round(matrix, 3).tolist()}",
+            file=path,
+            field="sform/qform",
+            needed="a finite, invertible matrix",
+            way_out="mend the header from the original export",
+        )
+    return matrix
+
+
+def _dtype(path: Path, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    if dtype.kind not in "iuf" or dtype.names is not None:
+        raise InputError(
+            f"stores {dtype.name} values",
+            file=path,
+            field="datatype",
+            needed="real numbers",
+            way_out="convert complex images to magnitude",
+        )
+    return dtype

@@ -78,8 +78,8 @@ def georgiou(time: npt.ArrayLike) -> FloatArray:
     -----
     Passage j + 1 starts j tau after arrival and is a gamma-variate density of shape (j + 1)(alpha + 1): each
     round through the body convolves the bolus with itself. The coefficients are those of the publication with
-    more digits: two printed digits leave up to 2.5 % to the curve that its authors tabulate, these 2e-5 mmol/L.
-    doi:10.1002/mrm.27524
+    more digits: as printed they miss the curve that its authors tabulate by up to 2.5 %, these by
+    2e-5 mmol/L. doi:10.1002/mrm.27524
     """
     from scipy.special import gammaln
 
@@ -152,12 +152,12 @@ def _decaying_cosine(t: FloatArray, m: float, k: float) -> FloatArray:
 
 
 POPULATION_INPUTS = {
-    "parker": PopulationInput(parker, "blood", "doi:10.1002/mrm.21066", "Parker et al. 2006"),
-    "georgiou": PopulationInput(georgiou, "blood", "doi:10.1002/mrm.27524", "Georgiou et al. 2019"),
+    "parker": PopulationInput(parker, "blood", "10.1002/mrm.21066", "Parker et al. 2006"),
+    "georgiou": PopulationInput(georgiou, "blood", "10.1002/mrm.27524", "Georgiou et al. 2019"),
     "weinmann": PopulationInput(
-        weinmann, "plasma", "doi:10.1002/mrm.1910170208", "Weinmann et al. 1984 by Tofts and Kermode 1991"
+        weinmann, "plasma", "10.1002/mrm.1910170208", "Weinmann et al. 1984 by Tofts and Kermode 1991"
     ),
-    "rata": PopulationInput(rata, "plasma", "doi:10.1007/s00330-015-4012-9", "Rata et al. 2016"),
+    "rata": PopulationInput(rata, "plasma", "10.1007/s00330-015-4012-9", "Rata et al. 2016"),
 }
 """Population inputs by the name that ``--aif`` and `population_aif` take."""
 

@@ -7,20 +7,22 @@ the concentration in tissue in mmol/L, rates are 1/min, the delay t0 is in s; Cp
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bids_qmri.models.base import Model, Parameter
-from bids_qmri.models.convolution import response_table
+from bids_qmri.models.convolution import Response, response_table
 from bids_qmri.protocol import DceProtocol
 from bids_qmri.units import SECONDS_PER_MINUTE, FloatArray
 
-KEP_ATOMS = 20
+KEP_ATOMS = 24
 """Rates that `start` tries, log-spaced."""
 
 DELAY_STEP = 1.0
-"""Distance in s of the delays that `start` tries: below the rise time of a bolus."""
+"""Largest distance in s of the delays that `start` tries: below the rise time of a bolus."""
+
+TINY = float(np.finfo(np.float64).tiny)
 
 SLOWEST_START = 0.02
 """Lowest rate in 1/min that `start` tries: over a scan of minutes slower ones look the same."""
@@ -46,7 +48,7 @@ class ExtendedTofts(Model):
     name = "etofts"
     parameters = (KEP, VE, VP, T0)
     derived = (KTRANS,)
-    reference = "doi:10.1002/jmri.1880070113"
+    reference = "10.1002/jmri.1880070113"
 
     def signal(self, theta: FloatArray, protocol: DceProtocol) -> FloatArray:
         kep, ve, vp, t0 = theta
@@ -68,23 +70,20 @@ class ExtendedTofts(Model):
     def start(
         self, signal: FloatArray, protocol: DceProtocol, lower: FloatArray, upper: FloatArray
     ) -> FloatArray:
-        kep, t0 = _atoms(lower, upper)
-        response = response_table(protocol).evaluate(kep, t0)
-        plasma = np.broadcast_to(response.plasma, response.tissue.shape)
-        by_tissue, by_plasma = response.tissue.T @ signal, plasma.T @ signal
+        table = response_table(protocol)
+        delays = _delays(lower[3], upper[3])
         best = np.full(signal.shape[1], np.inf)
-        atom, ktrans, vp = np.zeros(best.size, dtype=np.intp), np.zeros(best.size), np.zeros(best.size)
-        for a in range(kep.size):
-            basis = np.stack([response.tissue[:, a], plasma[:, a]])
-            box = np.array([kep[a] * lower[1], lower[2]]), np.array([kep[a] * upper[1], upper[2]])
-            trial, misfit = _amplitudes(basis @ basis.T, by_tissue[a], by_plasma[a], *box)
+        kep, t0 = np.empty_like(best), np.empty_like(best)
+        for rate in _rates(lower[0], upper[0]):
+            projections = _project(table.evaluate(np.full(delays.size, rate), delays), signal)
+            delay, misfit = _lowest(delays, _amplitudes(rate, projections, lower, upper)[2])
             better = misfit < best
-            np.copyto(best, misfit, where=better)
-            np.copyto(atom, a, where=better)
-            np.copyto(ktrans, trial[0], where=better)
-            np.copyto(vp, trial[1], where=better)
-        theta = np.stack([kep[atom], ktrans / kep[atom], vp, t0[atom]])
-        return np.clip(theta, lower[:, None], upper[:, None])
+            for kept, value in ((best, misfit), (kep, rate), (t0, delay)):
+                np.copyto(kept, value, where=better)
+        projections = _project_each(table.evaluate(kep, t0), signal)
+        ktrans, vp, _ = _amplitudes(kep, projections, lower, upper)
+        theta = np.stack([kep, ktrans / kep, vp, t0])
+        return np.asarray(np.clip(theta, lower[:, None], upper[:, None]))
 
     def derive(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         kep, ve = theta[0], theta[1]
@@ -98,38 +97,77 @@ class Tofts(ExtendedTofts):
 
     name = "tofts"
     parameters = (KEP, VE, replace(VP, bounds=(0.0, 0.0), training=(0.0, 0.0)), T0)
-    reference = "doi:10.1002/mrm.1910170208"
+    reference = "10.1002/mrm.1910170208"
 
 
-def _atoms(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return every combination of the rates (1/min) and delays (s) that `start` tries."""
-    slowest = min(max(lower[0], SLOWEST_START), upper[0])
-    kep = np.geomspace(slowest, upper[0], KEP_ATOMS) if slowest < upper[0] else upper[:1]
-    delays = int(np.ceil((upper[3] - lower[3]) / DELAY_STEP)) + 1
-    grid = np.meshgrid(kep, np.linspace(lower[3], upper[3], delays), indexing="ij")
-    return grid[0].ravel(), grid[1].ravel()
+@dataclass(frozen=True)
+class _Projections:
+    """Inner products of tissue curve R, plasma curve P and signal S; the shapes broadcast together."""
+
+    rr: FloatArray
+    rp: FloatArray
+    pp: FloatArray
+    rs: FloatArray
+    ps: FloatArray
+
+
+def _project(atoms: Response, signal: FloatArray) -> _Projections:
+    """Project every signal, (N, V), on every one of D atoms, (N, D): shapes (D, 1) and (D, V)."""
+    r, p = atoms.tissue, np.broadcast_to(atoms.plasma, atoms.tissue.shape)
+    rr, rp, pp = (np.einsum("nd,nd->d", x, y)[:, None] for x, y in ((r, r), (r, p), (p, p)))
+    return _Projections(rr, rp, pp, r.T @ signal, p.T @ signal)
+
+
+def _project_each(curves: Response, signal: FloatArray) -> _Projections:
+    """Project every signal, (N, V), on its own curves, (N, V): shapes (V,)."""
+    r, p = curves.tissue, np.broadcast_to(curves.plasma, curves.tissue.shape)
+    pairs = ((r, r), (r, p), (p, p), (r, signal), (p, signal))
+    return _Projections(*(np.einsum("nv,nv->v", x, y) for x, y in pairs))
 
 
 def _amplitudes(
-    gram: FloatArray, by_tissue: FloatArray, by_plasma: FloatArray, lowest: FloatArray, highest: FloatArray
-) -> tuple[tuple[FloatArray, FloatArray], FloatArray]:
-    """Return feasible amplitudes (Ktrans, vp) of two basis curves and the misfit, less the signal's energy.
+    kep: float | FloatArray, products: _Projections, lower: FloatArray, upper: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return feasible Ktrans and vp of fixed curves, and their squared misfit less the signal's energy.
 
     Least squares with vp clipped, then Ktrans for that vp, then vp for that Ktrans: exact where no limit is
     active, close to the best feasible point elsewhere.
     """
-    (tissue, mixed), plasma = gram[0], gram[1, 1]
-    determinant = tissue * plasma - mixed**2
+    rr, rp, pp = products.rr, products.rp, products.pp
+    determinant = rr * pp - rp**2
     # curves without input, or parallel ones, leave vp undetermined: zero is the simplest choice
-    scale = 1 / determinant if determinant > 0 else 0.0
-    vp = np.clip(scale * (tissue * by_plasma - mixed * by_tissue), lowest[1], highest[1])
-    ktrans = np.clip((by_tissue - mixed * vp) / max(tissue, TINY), lowest[0], highest[0])
-    left = by_plasma - mixed * ktrans
-    vp = np.clip(left / max(plasma, TINY), lowest[1], highest[1])
-    return (ktrans, vp), (tissue * ktrans - 2 * by_tissue) * ktrans + (plasma * vp - 2 * left) * vp
+    scale = np.divide(1.0, determinant, out=np.zeros_like(determinant), where=determinant > 0)
+    vp = np.clip(scale * (rr * products.ps - rp * products.rs), lower[2], upper[2])
+    ktrans = np.clip((products.rs - rp * vp) / np.maximum(rr, TINY), kep * lower[1], kep * upper[1])
+    left = products.ps - rp * ktrans
+    vp = np.clip(left / np.maximum(pp, TINY), lower[2], upper[2])
+    return ktrans, vp, (rr * ktrans - 2 * products.rs) * ktrans + (pp * vp - 2 * left) * vp
 
 
-TINY = float(np.finfo(np.float64).tiny)
+def _rates(lower: float, upper: float) -> FloatArray:
+    """Return the rates (1/min) that `start` tries."""
+    slowest = min(max(lower, SLOWEST_START), upper)
+    return np.geomspace(slowest, upper, KEP_ATOMS) if slowest < upper else np.array([upper])
+
+
+def _delays(lower: float, upper: float) -> FloatArray:
+    """Return the delays (s) that `start` tries: one if it is fixed, else three or more."""
+    steps = max(int(np.ceil((upper - lower) / DELAY_STEP)), 2)
+    return np.linspace(lower, upper, steps + 1) if lower < upper else np.array([lower])
+
+
+def _lowest(grid: FloatArray, misfit: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return where misfits, (D, V), are lowest along an even grid, and how low, by a parabola, each (V,)."""
+    if grid.size == 1:
+        return np.broadcast_to(grid, misfit.shape[1:]), misfit[0]
+    middle = np.clip(np.argmin(misfit, axis=0), 1, grid.size - 2)
+    before, here, after = (np.take_along_axis(misfit, (middle + i)[None], axis=0)[0] for i in (-1, 0, 1))
+    curvature, rise = before - 2 * here + after, 0.5 * (after - before)
+    # a curve without minimum moves to the lower neighbour
+    flat = np.where(rise > 0, -1.0, 1.0)
+    shift = np.clip(np.divide(-rise, curvature, out=flat, where=curvature > 0), -1.0, 1.0)
+    return grid[middle] + shift * (grid[1] - grid[0]), here + shift * (rise + 0.5 * shift * curvature)
+
 
 EXTENDED_TOFTS = ExtendedTofts()
 TOFTS = Tofts()

@@ -48,10 +48,7 @@ wheel: $(READY)
 constraints: $(READY)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra train --extra dicom \
-	  --no-header --no-annotate --constraint constraints.txt --output-file constraints.new pyproject.toml
-	{ grep '^#' constraints.txt; cat constraints.new; } > constraints.tmp
-	mv constraints.tmp constraints.txt
-	rm constraints.new
+	  --no-annotate --custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) $(DEMO_DIR) work dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

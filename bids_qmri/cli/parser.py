@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ LEVELS = ("participant", "group")
 MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki")
 METHODS = ("lsq", "mle", "bayes", "dipy")
 TENSOR_FITS = ("ols", "wls", "nlls", "restore")
+POPULATION_INPUTS = ("parker", "georgiou", "weinmann", "rata")
 
 _MEMORY_UNITS_GB = {"": 1e-3, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 
@@ -216,8 +218,9 @@ def _add_dce(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--aif",
+        type=_arterial_input,
         metavar="NAME|TSV",
-        help="arterial input: a population function (parker, georgiou) or a table",
+        help=f"arterial input: a population function ({', '.join(POPULATION_INPUTS)}) or a table",
     )
     group.add_argument(
         "--baseline-volumes",
@@ -304,6 +307,16 @@ def _named_path(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def _arterial_input(text: str) -> str:
+    """Return the name of a population function, or the absolute path of a table."""
+    if text in POPULATION_INPUTS:
+        return text
+    if not Path(text).is_file():
+        names = ", ".join(POPULATION_INPUTS)
+        raise argparse.ArgumentTypeError(f"{text!r} is neither one of {names} nor a file")
+    return str(Path(text).resolve())
+
+
 def _number(
     kind: type[int] | type[float], accept: Callable[[float], bool], what: str
 ) -> Callable[[str], float]:
@@ -323,11 +336,11 @@ def _number(
 
 def _gigabytes(text: str) -> float:
     """Return the memory in GB; a bare number counts MB, as in fMRIPrep."""
-    digits = text.rstrip("KMGTB").strip()
-    unit = text[len(digits) :].strip().removesuffix("B")
-    if unit not in _MEMORY_UNITS_GB:
-        raise argparse.ArgumentTypeError(f"{text!r} has a unit that is not one of K, M, G, T")
-    return _number(float, lambda size: size > 0, "a size above 0")(digits) * _MEMORY_UNITS_GB[unit]
+    size = re.fullmatch(r"([\d.e+-]+)([KMGT]?)B?", text)
+    if size is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 8000 (MB) or 8G")
+    number = _number(float, lambda memory: memory > 0, "a size above 0")
+    return number(size[1]) * _MEMORY_UNITS_GB[size[2]]
 
 
 def _read_config_file(path: Path) -> dict[str, Any]:

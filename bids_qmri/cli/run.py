@@ -18,7 +18,7 @@ from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.logs import LOGGER, console_log, file_log
 from bids_qmri.cli.parser import parse
-from bids_qmri.errors import NoInputError, QmriError, UsageError
+from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError
 from bids_qmri.workflows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -76,10 +76,14 @@ def _run(args: argparse.Namespace, logs: ExitStack) -> int:
 
 
 def _print_plans(config: RunConfig) -> int:
-    from bids_qmri.workflows.plan import describe, make_plan, select_participants
+    from bids_qmri.workflows.participant import selected_participants
+    from bids_qmri.workflows.plan import describe, make_plan
 
-    for participant in select_participants(config):
-        print(describe(make_plan(config, participant)))
+    for participant in selected_participants(config):
+        try:
+            print(describe(make_plan(config, participant)))
+        except InputError as error:
+            print(f"sub-{participant}\n  cannot run\n    {error}")
     return ExitCode.OK
 
 

@@ -1,0 +1,140 @@
+"""From arguments to the configuration of a run, to a file, and back."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bids_qmri.cli.config import make_config, to_toml
+from bids_qmri.cli.parser import parse
+from bids_qmri.errors import UsageError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+def arguments(data: Path, *more: str) -> list[str]:
+    out = str(data.parent / "out")
+    return [str(data), out, "participant", "-w", str(data.parent / "scratch"), *more]
+
+
+def test_paths_are_absolute_and_scratch_is_our_own(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data.parent)
+    config = make_config(parse(["data", "out", "participant"]))
+    assert config.bids_dir == data
+    assert config.output_dir == data.parent / "out"
+    assert config.work_dir == data.parent / "work" / "bids_qmri"
+    assert config.log_dir == data.parent / "out" / "logs"
+
+
+def test_participant_comes_before_group_and_once(data: Path) -> None:
+    config = make_config(parse([str(data), "/out", "group", "participant", "group", "-w", "/scratch"]))
+    assert config.levels == ("participant", "group")
+
+
+def test_two_runs_with_equal_choices_are_equal_but_have_own_names(data: Path) -> None:
+    one, two = (make_config(parse(arguments(data))) for _ in range(2))
+    assert one == two
+    assert one.run_id != two.run_id
+
+
+def test_processes_default_to_what_is_available(data: Path) -> None:
+    assert make_config(parse(arguments(data))).nprocs >= 1
+
+
+def test_resolved_options_repeat_the_run(data: Path) -> None:
+    masks, aif = data.parent / 'ma"sks ü', data.parent / "aif.tsv"
+    masks.mkdir()
+    aif.touch()
+    filters, plugin = data.parent / "f.json", data.parent / "p.yml"
+    filters.write_text('{"vfa": {"acquisition": "hires"}}')
+    plugin.write_text("plugin: MultiProc\nplugin_args: {n_procs: 2}\n")
+    more = ["--participant-label", "01", "--exclude-participant-label", "02", "--session-label", "a"]
+    more += ["--models", "vfa", "etofts", "--methods", "lsq", "bayes", "--tensor-fit", "ols", "wls"]
+    more += ["-d", f"masks={masks}", "--bids-filter-file", str(filters), "--use-plugin", str(plugin)]
+    more += ["--relaxivity", "4.5", "--hematocrit", "0", "--t10", "1e-1", "--aif", str(aif)]
+    more += ["--baseline-volumes", "3", "--mem", "1234", "--nprocs", "3", "--omp-nthreads", "2"]
+    more += ["--b0-threshold", "0", "--b1-units", "percent", "--random-seed", "5", "--sloppy", "--debug"]
+    more += ["--write-graph", "--stop-on-first-crash", "--reports-only", "--dry-run", "--boilerplate-only"]
+    args = parse(arguments(data, *more))
+    file = data.parent / "run.toml"
+    file.write_text(to_toml(args), encoding="utf-8")
+    again = parse([str(data), str(data.parent / "out"), "participant", "--config-file", str(file)])
+    assert make_config(again) == make_config(args)
+
+
+def test_resolved_options_name_levels_and_folders(data: Path) -> None:
+    content = tomllib.loads(to_toml(parse(arguments(data))))
+    assert content["bids_dir"] == str(data)
+    assert content["analysis_level"] == ["participant"]
+    assert "t10" not in content
+
+
+@pytest.mark.parametrize(
+    ("output", "work", "fragment"),
+    [
+        ("data", "w", "OUTPUT_DIR: is the dataset itself"),
+        ("data/results", "w", "OUTPUT_DIR: lies inside the dataset"),
+        ("out", "data/work", "--work-dir: lies inside the dataset"),
+        ("out", "data", "--work-dir: lies inside the dataset"),
+        ("out", "out/work", "--work-dir: lies inside the results"),
+    ],
+)
+def test_folders_that_would_mix(data: Path, output: str, work: str, fragment: str) -> None:
+    root = data.parent
+    with pytest.raises(UsageError, match=fragment):
+        make_config(parse([str(data), str(root / output), "participant", "-w", str(root / work)]))
+
+
+def test_output_below_derivatives_of_the_dataset_is_fine(data: Path) -> None:
+    out = data / "derivatives" / "bids_qmri"
+    assert make_config(parse([str(data), str(out), "participant", "-w", "/scratch"])).output_dir == out
+
+
+def test_a_link_to_the_dataset_is_the_dataset(data: Path) -> None:
+    link = data.parent / "link"
+    link.symlink_to(data)
+    with pytest.raises(UsageError, match="is the dataset itself"):
+        make_config(parse([str(data), str(link), "participant", "-w", "/scratch"]))
+
+
+def test_group_level_needs_no_raw_data(data: Path) -> None:
+    config = make_config(parse(["/gone", str(data.parent / "out"), "group", "-w", "/scratch"]))
+    assert config.levels == ("group",)
+    with pytest.raises(UsageError, match="BIDS_DIR: is not a folder"):
+        make_config(parse(["/gone", "/out", "participant", "group", "-w", "/scratch"]))
+
+
+def test_derivative_folder_must_exist(data: Path) -> None:
+    with pytest.raises(UsageError, match="--derivatives masks: is not a folder"):
+        make_config(parse(arguments(data, "-d", "masks=/nowhere")))
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"vfa": 3}', "{,}", "\udcff"])
+def test_faulty_filter_file_is_named(data: Path, content: str) -> None:
+    file = data.parent / "filters.json"
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UsageError, match=r"filters\.json: --bids-filter-file"):
+        make_config(parse(arguments(data, "--bids-filter-file", str(file))))
+
+
+def test_plugin_file(data: Path) -> None:
+    file = data.parent / "plugin.yml"
+    file.write_text("plugin: SLURM\nplugin_args: {template: a}\n")
+    config = make_config(parse(arguments(data, "--use-plugin", str(file))))
+    assert config.plugin == {"plugin": "SLURM", "plugin_args": {"template": "a"}}
+
+
+@pytest.mark.parametrize("content", ["[MultiProc]", "plugin_args: {}", "a: [", None])
+def test_faulty_plugin_file_is_named(data: Path, content: str | None) -> None:
+    file = data.parent / "plugin.yml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UsageError, match=r"plugin\.yml: --use-plugin"):
+        make_config(parse(arguments(data, "--use-plugin", str(file))))

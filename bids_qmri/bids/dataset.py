@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.dwi import find_dwi
 from bids_qmri.bids.layout import ParticipantFiles, read_json, read_layout
 from bids_qmri.bids.vfa import find_vfa, group_by
 from bids_qmri.errors import InputError, UsageError
@@ -86,7 +87,8 @@ def find(
         name: _of_sessions(read_layout(path, participant), options.sessions)
         for name, path in options.derivatives.items()
     }
-    return [*find_vfa(files, derivatives, options), *_without_model(files)]
+    vfa = find_vfa(files, derivatives, options)
+    return [*vfa, *find_dwi(files, derivatives, options), *_without_model(files)]
 
 
 def _of_sessions(files: ParticipantFiles, sessions: Sequence[str]) -> ParticipantFiles:

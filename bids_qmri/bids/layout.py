@@ -31,7 +31,7 @@ LONG_NAMES = {
 """Entities that filter files spell out; the others are spelled alike."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BidsFile:
     """One file, taken apart by its name.
 

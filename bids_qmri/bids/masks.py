@@ -24,6 +24,8 @@ GIVEN = "masks"
 BRIGHT_PERCENTILE = 98.0
 LOWEST_FRACTION = 0.03
 FIRST_FRAMES = 3
+SAME_LOW_B = 5.0
+"""s/mm^2 above the lowest b-value within which images count as its repetitions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +135,7 @@ def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice
 def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
     """Take voxels whose reference images are finite, above 0, and on average above a low share of the brightest.
 
-    Reference images are those every estimate is divided by: all flip angles, the images at b = 0, the first
-    frames. Others may be 0 in tissue (a rounded noise floor at high b). The mean of the reference images must
+    Reference images are those every estimate leans on: all flip angles, the lowest b-value, the first frames. Others may be 0 in tissue (a rounded noise floor at high b). The mean of the reference images must
     exceed 3 % of its 98th percentile over voxels above 0: low on purpose, because a fitted background voxel costs
     time, while a lost tissue voxel is lost.
 
@@ -164,8 +165,8 @@ def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
 def _reference(acquisition: Acquisition, series: Series) -> list[int]:
     protocol = acquisition.protocol
     if isinstance(protocol, DiffusionProtocol):
-        lowest = protocol.b0_mask if protocol.b0_mask.any() else protocol.bvals == protocol.bvals.min()
-        return [int(index) for index in np.flatnonzero(lowest)]
+        # Narrower than the b = 0 threshold: perfusion protocols hold b = 10, 20, 50, where tissue may read 0.
+        return [int(i) for i in np.flatnonzero(protocol.bvals <= protocol.bvals.min() + SAME_LOW_B)]
     if acquisition.dce is not None:
         return list(range(min(acquisition.dce.baseline_volumes or FIRST_FRAMES, series.n_measurements)))
     return list(range(series.n_measurements))

@@ -1,0 +1,110 @@
+"""Diffusion series: one 4-D image with its gradient table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.gradients import read_bvals, read_bvecs
+from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
+from bids_qmri.bids.nifti import read_header
+from bids_qmri.bids.sidecar import read_sidecar
+from bids_qmri.errors import InputError
+from bids_qmri.protocol import DiffusionProtocol
+
+PREPROCESSED = "preproc"
+NOT_OF_THE_SCAN = ("desc", "space", "res", "part")
+"""Entities that processing adds, or that only say that an image holds magnitudes."""
+
+
+def find_dwi(
+    files: ParticipantFiles, derivatives: Mapping[str, ParticipantFiles], options: ReadOptions
+) -> list[Acquisition | Unusable]:
+    """Find the diffusion series of a participant; preprocessed images replace the raw ones they were made from.
+
+    Scanner maps (ADC, FA, ...), single-band references and phase images are left out.
+
+    Parameters
+    ----------
+    files
+        The raw dataset.
+    derivatives
+        Named datasets that may hold ``desc-preproc_dwi``.
+    options
+        b = 0 threshold, filters.
+    """
+    filters = options.filters.get("dwi", {})
+    raw = [image for image in files.images({"dwi"}, "dwi") if matches(image, filters)]
+    found: list[Acquisition | Unusable] = []
+    replaced: set[BidsFile] = set()
+    for dataset in (dataset for name, dataset in derivatives.items() if name != "masks"):
+        for image in dataset.images({"dwi"}, "dwi"):
+            if image.entities.get("desc") != PREPROCESSED or not matches(image, filters):
+                continue
+            origin = [r for r in raw if _made_from(image, r)]
+            replaced.update(origin)
+            found.append(_acquisition_or_reason(image, dataset, options, [r.path.name for r in origin]))
+    found += [_acquisition_or_reason(image, files, options) for image in raw if image not in replaced]
+    return found
+
+
+def _made_from(preprocessed: BidsFile, raw: BidsFile) -> bool:
+    """Whether a raw image went in: merged runs or directions are no longer named in the result."""
+    own = preprocessed.without(*NOT_OF_THE_SCAN)
+    return own.items() <= raw.entities.items() and own.get("ses") == raw.entities.get("ses")
+
+
+def _acquisition_or_reason(
+    image: BidsFile, files: ParticipantFiles, options: ReadOptions, replaces: list[str] | None = None
+) -> Acquisition | Unusable:
+    try:
+        return _acquisition(image, files, options, replaces)
+    except InputError as error:
+        return Unusable(image.stem, error)
+
+
+def _acquisition(
+    image: BidsFile, files: ParticipantFiles, options: ReadOptions, replaces: list[str] | None
+) -> Acquisition:
+    notes = [] if replaces is None else [f"preprocessed; used instead of {', '.join(replaces) or 'no raw image'}"]
+    header = read_header(image.path)
+    if header.n_volumes < 2:
+        raise InputError(
+            f"is a single volume of {' x '.join(map(str, header.shape[:3]))}",
+            file=image.path,
+            field="dim",
+            needed="a 4-D image, one volume per b-value",
+            way_out="merge the volumes in the order of the gradient table",
+        )
+    sidecar = read_sidecar(image, files)
+    tables = {extension: files.inherited(image, extension) for extension in (".bval", ".bvec")}
+    if not tables[".bval"]:
+        raise InputError(
+            "has no .bval file, here or in the folders above",
+            file=image.path,
+            field="bval",
+            needed="one b-value in s/mm^2 per volume",
+            way_out=f"add {image.stem}.bval",
+        )
+    bvals = read_bvals(tables[".bval"][0].path, header.n_volumes)
+    bvecs = None
+    if tables[".bvec"]:
+        bvecs = read_bvecs(tables[".bvec"][0].path, bvals, options.b0_threshold)
+    if bvecs is None:
+        notes.append("no gradient directions: models with directions cannot be fitted")
+    protocol = DiffusionProtocol(bvals, bvecs, b0_threshold=options.b0_threshold)
+    if not np.any(protocol.b0_mask):
+        notes.append(f"no b = 0 image: the lowest b-value is {bvals.min():g} s/mm^2 (--b0-threshold)")
+    nearest = [tables[extension][0].path for extension in tables if tables[extension]]
+    return Acquisition(
+        kind="dwi",
+        entities=image.without("desc", "part"),
+        datatype="dwi",
+        images=(image.path,),
+        sources=(image.path, *nearest, *sidecar.files),
+        metadata=dict(sidecar.values),
+        protocol=protocol,
+        notes=tuple(notes),
+    )

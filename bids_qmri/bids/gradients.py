@@ -1,0 +1,188 @@
+"""Gradient tables: b-values and directions from text files, checked; and the groups that b-values form.
+
+Directions stay as BIDS and FSL store them: along the image axes, the first one mirrored where the voxel-to-mm matrix
+has a positive determinant. Quantities without direction (diffusivities, anisotropy) do not depend on the choice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.units import FloatArray
+
+LARGEST_B = 1e5
+"""s/mm^2; larger numbers can only be s/m^2."""
+
+NORM_TOLERANCE = 0.05
+GAP_RELATIVE, GAP_ABSOLUTE = 0.05, 0.5
+WIDEST_SHELL = 0.25
+
+
+def read_table(path: Path) -> list[list[float]]:
+    """Read rows of numbers separated by blanks, tabs or commas.
+
+    Raises
+    ------
+    InputError
+        If the file is not text, empty, or holds something that is not a finite number.
+    """
+    needed = "finite numbers separated by blanks"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read as text ({error})", file=path, needed=needed) from error
+    rows: list[list[float]] = []
+    for line_number, line in enumerate(text.splitlines(), start=1):
+        words = re.split(r"[\s,;]+", line.strip(" \t\r,;"))
+        if words == [""]:
+            continue
+        try:
+            row = [float(word) for word in words]
+        except ValueError as error:
+            raise InputError(f"line {line_number}: {error}", file=path, needed=needed) from error
+        if not np.all(np.isfinite(row)):
+            raise InputError(
+                f"line {line_number} holds a value that is not finite",
+                file=path,
+                needed=f"{needed} (directions at b = 0 are 0 0 0)",
+                way_out="write 0 for the images at b = 0, or leave the damaged images out",
+            )
+        rows.append(row)
+    if not rows:
+        raise InputError("is empty", file=path, needed=needed, way_out="restore the file from its source")
+    return rows
+
+
+def read_bvals(path: Path, n_volumes: int) -> FloatArray:
+    """Read b-values in s/mm^2, shape (N,), written as one row or one column.
+
+    Parameters
+    ----------
+    path
+        The file.
+    n_volumes
+        N, the length of the image's fourth axis.
+
+    Raises
+    ------
+    InputError
+        If there is not one b-value per volume, or a value is negative or too large for s/mm^2.
+    """
+    rows = read_table(path)
+    if len(rows) > 1 and max(map(len, rows)) > 1:
+        raise InputError(
+            f"has {len(rows)} rows", file=path, needed="one row of b-values", way_out="check that it is not the bvec"
+        )
+    bvals = np.array([value for row in rows for value in row])
+    if bvals.size != n_volumes:
+        raise _wrong_count(path, bvals.size, n_volumes, "b-value")
+    if bvals.min() < 0 or bvals.max() >= LARGEST_B:
+        wrong = bvals.min() if bvals.min() < 0 else bvals.max()
+        way_out = "divide by 1e6 if they are in s/m^2" if wrong > 0 else "correct the value"
+        raise InputError(
+            f"holds the b-value {wrong:g}", file=path, needed="s/mm^2, 0 or above, below 1e5", way_out=way_out
+        )
+    return bvals
+
+
+def read_bvecs(path: Path, bvals: FloatArray, b0_threshold: float) -> FloatArray | None:
+    """Read unit directions, shape (N, 3), written as three rows or three columns.
+
+    Parameters
+    ----------
+    path
+        The file.
+    bvals
+        The series' b-values, (N,).
+    b0_threshold
+        Up to this b-value a direction may be missing.
+
+    Returns
+    -------
+    Unit vectors, zero where there is none; None if no weighted image has one (averages over directions).
+
+    Raises
+    ------
+    InputError
+        If there is not one direction per volume, or some weighted images have none or one of another length.
+    """
+    table = _three_columns(path, read_table(path), bvals.size)
+    length = np.linalg.norm(table, axis=1)
+    weighted = bvals > b0_threshold
+    if np.any(weighted) and not np.any(length[weighted]):
+        return None
+    is_unit = np.abs(length - 1) <= NORM_TOLERANCE
+    if not np.all(is_unit[weighted]):
+        worst = int(np.flatnonzero(weighted & ~is_unit)[0])
+        raise InputError(
+            f"volume {worst} (b = {bvals[worst]:g}) has a direction of length {length[worst]:.3g}",
+            file=path,
+            needed=f"unit vectors (within {NORM_TOLERANCE:.0%}) where b is above {b0_threshold:g} s/mm^2",
+            way_out="write unit vectors, or raise --b0-threshold if the volume is a b = 0 image",
+        )
+    return np.where(is_unit[:, None], table / np.where(is_unit, length, 1.0)[:, None], 0.0)
+
+
+def _three_columns(path: Path, rows: Sequence[Sequence[float]], n_volumes: int) -> FloatArray:
+    widths = {len(row) for row in rows}
+    if len(rows) == 3 and widths == {n_volumes}:
+        return np.array(rows).T
+    if len(rows) == n_volumes and widths == {3}:
+        return np.array(rows)
+    if len(widths) == 1 and 3 in (len(rows), *widths):
+        raise _wrong_count(path, max(len(rows), *widths), n_volumes, "direction")
+    raise InputError(
+        f"has {len(rows)} rows of {' or '.join(map(str, sorted(widths)))} numbers",
+        file=path,
+        needed=f"3 rows of {n_volumes} numbers",
+        way_out="restore the file from its source",
+    )
+
+
+def _wrong_count(path: Path, count: int, n_volumes: int, what: str) -> InputError:
+    return InputError(
+        f"holds {count} {what}s but the image has {n_volumes} volumes",
+        file=path,
+        needed=f"one {what} per volume",
+        way_out="use the table of this very image (it may be inherited from a folder above)",
+    )
+
+
+def cluster_shells(bvals: npt.ArrayLike) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+    """Group b-values that were meant to be the same.
+
+    Neighbours in sorted order belong together if they differ by at most 5 % (or 0.5 s/mm^2, so that the b-values
+    0, 1, 2, 5, 10 of perfusion protocols stay apart). Groups are shells only if each is narrower than a quarter
+    of the gap to its neighbours; a grid of b-values fails this and has no shells.
+
+    Parameters
+    ----------
+    bvals
+        b-values in s/mm^2, (N,).
+
+    Returns
+    -------
+    centres
+        Mean b-value of each shell, increasing, (S,); empty if the b-values form no shells.
+    index
+        Shell of each measurement, (N,); -1 if there are none.
+    """
+    values = np.asarray(bvals, dtype=np.float64)
+    unique = np.unique(values)
+    gaps = np.diff(unique)
+    new_group = gaps > np.maximum(GAP_ABSOLUTE, GAP_RELATIVE * unique[:-1])
+    first = np.flatnonzero(np.r_[True, new_group])
+    last = np.r_[first[1:] - 1, unique.size - 1]
+    width = unique[last] - unique[first]
+    separation = np.r_[np.inf, gaps[new_group], np.inf]
+    if np.any(width > WIDEST_SHELL * np.minimum(separation[:-1], separation[1:])):
+        return np.empty(0), np.full(values.size, -1, dtype=np.intp)
+    index = np.searchsorted(unique[first], values, side="right") - 1
+    centres = np.bincount(index, weights=values) / np.bincount(index)
+    return centres, index

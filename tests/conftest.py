@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    """Raise where a test would leave this machine; local sockets stay allowed."""
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else None
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        host = arguments[0]
+    else:
+        return
+    if host not in (None, "", *LOOPBACK):
+        raise RuntimeError(f"a test tried to reach {host}")
+
+
+sys.addaudithook(_refuse_network)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Bi-exponential IVIM fits by dipy, for comparison. Signals (V, N), b in s/mm^2, D in mm^2/s.
 
 Called through `estimators.registry`. Both are loops over voxels in dipy: about 120 (trust region) and 40
-(VarPro) voxels per second on one thread, where `estimators.lsq` fits tens of thousands. Meant for small masks.
+(VarPro, 8 at low signal) voxels per second on one thread, where `estimators.lsq` fits tens of thousands.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bids_qmri.units import FloatArray
 IvimMethod = Literal["trr", "varpro"]
 
 SPLIT = 200.0
-"""b-value in s/mm^2 at which perfusion has decayed; above dipy's default of 400 sparse protocols have one b."""
+"""b-value in s/mm^2 at which perfusion has decayed. dipy starts at 400, where sparse protocols have one b."""
 
 UPPER = (np.inf, 1.0, 0.2, 0.005)
-"""Upper bounds of S0, f, D*, D. dipy's own bound of f is 0.2, which livers exceed. Its lower bounds stay 0: it
+"""Upper bounds of S0, f, D*, D. dipy bounds f at 0.2, which livers exceed. Its lower bounds stay 0: it
 starts D* from a mono-exponential fit and gives up where that start is out of bounds."""
 
 LARGEST_B0 = 5.0

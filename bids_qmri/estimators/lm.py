@@ -29,7 +29,7 @@ COST_TOLERANCE = 1e-9
 ROUNDING = 1e-26
 """The same relative to the signal's energy, for noise-free data, whose cost has no scale of its own."""
 
-FIRST_DAMPING = 1e-3
+FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-6
 LEVEL_DAMPING = 1e-3
 """Share of the damping that is the same for all parameters: restrains those the data say nothing about."""
 
@@ -232,7 +232,7 @@ def _solve(curvature: FloatArray, gradient: FloatArray, damping: FloatArray, fre
     unit: dict[tuple[int, int], FloatArray] = {}  # L
     pivots: list[FloatArray] = []
     x = gradient.copy()
-    trace = np.einsum("iiv->v", curvature)
+    trace = np.einsum("iiv->v", curvature) + np.finfo(np.float64).tiny
     for i in range(count):
         pivot = curvature[i, i] * (1.0 + damping) + (LEVEL_DAMPING * damping + SINGULAR) * trace
         for j in range(i):
@@ -251,8 +251,8 @@ def _solve(curvature: FloatArray, gradient: FloatArray, damping: FloatArray, fre
 
 
 def _adapt(damping: FloatArray, fall: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Return the next damping: less after a good step, more after a bad one."""
-    better = fall > 0
-    return np.where(
-        better, np.maximum(damping * np.where(fall > 0.5 * predicted, 0.1, 1.0), 1e-12), damping * 5.0
-    )
+    """Return the next damping, from the part of the promised fall of the cost that came true."""
+    kept = fall / predicted
+    # A step that lowers the cost far less than promised overshot; undamped, the next ones would oscillate.
+    change = np.where(kept > 0.75, 0.2, np.where(kept > 0.25, 1.0, np.where(kept > 0, 4.0, 5.0)))
+    return np.maximum(damping * change, LEAST_DAMPING)

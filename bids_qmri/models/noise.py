@@ -54,7 +54,8 @@ def rician_information(snr: FloatArray) -> FloatArray:
         0 where there is no signal, towards 1 (Gaussian noise) at high signal; same shape as `snr`.
     """
     table = _information_table()
-    position = np.minimum(np.asarray(snr) * ((TABLE_POINTS - 1) / TABLE_END), TABLE_POINTS - 1.0)
+    # fmin, unlike minimum, keeps the index valid where the ratio is not a number.
+    position = np.fmin(np.asarray(snr) * ((TABLE_POINTS - 1) / TABLE_END), TABLE_POINTS - 1.0)
     index = np.minimum(position.astype(np.intp), TABLE_POINTS - 2)
     below = table[index]
     inside = below + (position - index) * (table[index + 1] - below)

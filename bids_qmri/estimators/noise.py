@@ -1,0 +1,82 @@
+"""Noise standard deviation of a scan, from what its bounded least-squares fits leave unexplained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.asymptotic import at_bound, checked_signal, require_measurements
+from bids_qmri.estimators.lm import minimise
+from bids_qmri.estimators.objective import LeastSquares
+from bids_qmri.models.base import Bounds, Model
+from bids_qmri.units import FloatArray
+
+MAX_VOXELS = 20_000
+"""Voxels that are fitted, evenly spread over those given: 1 % precision needs far fewer."""
+
+OUTLIER = 3.0
+"""Voxels whose own variance exceeds the typical one by this many of its standard deviations are left out."""
+
+
+def pooled_sigma(
+    model: Model, signal: npt.ArrayLike, protocol: Any, *, bounds: Bounds | None = None
+) -> float:
+    """Estimate the noise of a single image from least-squares residuals pooled over voxels.
+
+    Every voxel has as many degrees of freedom as measurements beyond its free parameters that do not lie at
+    a limit. Voxels that the model does not explain (motion, flow, vessels) are left out. At low
+    signal-to-noise ratio the result is too small, because magnitude noise is: by 2 % at 4, 35 % without
+    signal.
+
+    Parameters
+    ----------
+    model
+        Forward model.
+    signal
+        Measured signals, shape (V, N); unusable voxels are skipped.
+    protocol
+        What was played out.
+    bounds
+        Limits that replace the model's physical ones.
+
+    Raises
+    ------
+    InputError
+        If no voxel is usable or none has more measurements than free parameters.
+    """
+    data, usable = checked_signal(model, signal, protocol)
+    lower, upper = model.limits(bounds)
+    require_measurements(model, protocol, lower, upper)
+    voxels = np.flatnonzero(usable)
+    voxels = voxels[:: max(voxels.size // MAX_VOXELS, 1)]
+    weights = protocol.weights[:, None]
+    objective = LeastSquares(data[voxels].T, weights)
+    part = protocol.take(voxels)
+    theta = minimise(model, objective, part, lower, upper).theta
+    freedom = protocol.n_measurements - np.count_nonzero(~at_bound(theta, lower, upper), axis=0)
+    cost = objective.misfit(model.signal(theta, part))[0]
+    known = freedom > 0
+    if not np.any(known):
+        raise InputError(
+            f"{voxels.size} usable voxels of {protocol.n_measurements} measurements leave no residuals",
+            needed="more measurements than free parameters",
+            way_out="give the noise standard deviation",
+        )
+    return float(np.sqrt(_pooled_variance(cost[known], freedom[known])))
+
+
+def _pooled_variance(cost: FloatArray, freedom: npt.NDArray[np.intp]) -> float:
+    """Return the variance of chi-squared distributed costs, without outliers."""
+    from scipy.special import gammainc
+
+    # The median of chi-squared over its mean, by Wilson and Hilferty.
+    median = (1.0 - 2.0 / (9.0 * freedom)) ** 3
+    typical = float(np.median(cost / freedom / median))
+    limit = freedom + OUTLIER * np.sqrt(2.0 * freedom)
+    kept = cost <= limit * typical
+    # What is expected of chi-squared below its limit, which the cut at the limit makes smaller.
+    expected = freedom * gammainc(freedom / 2.0 + 1.0, limit / 2.0) / gammainc(freedom / 2.0, limit / 2.0)
+    return float(np.sum(cost[kept]) / np.sum(expected[kept])) if np.any(kept) else typical

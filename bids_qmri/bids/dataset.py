@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.dce import find_dce
 from bids_qmri.bids.dwi import find_dwi
 from bids_qmri.bids.layout import ParticipantFiles, read_json, read_layout
 from bids_qmri.bids.vfa import find_vfa, group_by
 from bids_qmri.errors import InputError, UsageError
+
+LABEL = re.compile(r"[0-9A-Za-z+]+")
 
 WITHOUT_MODEL = ("IRT1", "MP2RAGE", "MESE", "MEGRE", "MPM", "MTS", "MTR")
 """Quantitative suffixes of BIDS that no model here can fit yet."""
@@ -81,6 +85,8 @@ def find(
     -------
     Acquisitions and unusable sets of files, by sequence family, then by name.
     """
+    if not LABEL.fullmatch(participant):
+        return [Unusable(f"sub-{participant}", _illegal_label(bids_dir, participant))]
     options = options or ReadOptions()
     files = _of_sessions(read_layout(bids_dir, participant), options.sessions)
     derivatives = {
@@ -88,7 +94,18 @@ def find(
         for name, path in options.derivatives.items()
     }
     vfa = find_vfa(files, derivatives, options)
-    return [*vfa, *find_dwi(files, derivatives, options), *_without_model(files)]
+    dwi = find_dwi(files, derivatives, options)
+    dce = find_dce(files, derivatives, vfa, options)
+    return [*vfa, *dwi, *dce, *_without_model(files)]
+
+
+def _illegal_label(bids_dir: Path, participant: str) -> InputError:
+    return InputError(
+        f"the label {participant!r} is not one of BIDS",
+        file=bids_dir / f"sub-{participant}",
+        needed="letters and digits",
+        way_out="rename the folder and its files",
+    )
 
 
 def _of_sessions(files: ParticipantFiles, sessions: Sequence[str]) -> ParticipantFiles:

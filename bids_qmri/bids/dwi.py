@@ -68,7 +68,9 @@ def _acquisition_or_reason(
 def _acquisition(
     image: BidsFile, files: ParticipantFiles, options: ReadOptions, replaces: list[str] | None
 ) -> Acquisition:
-    notes = [] if replaces is None else [f"preprocessed; used instead of {', '.join(replaces) or 'no raw image'}"]
+    notes = (
+        [] if replaces is None else [f"preprocessed; used instead of {', '.join(replaces) or 'no raw image'}"]
+    )
     header = read_header(image.path)
     if header.n_volumes < 2:
         raise InputError(

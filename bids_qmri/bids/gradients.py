@@ -77,7 +77,10 @@ def read_bvals(path: Path, n_volumes: int) -> FloatArray:
     rows = read_table(path)
     if len(rows) > 1 and max(map(len, rows)) > 1:
         raise InputError(
-            f"has {len(rows)} rows", file=path, needed="one row of b-values", way_out="check that it is not the bvec"
+            f"has {len(rows)} rows",
+            file=path,
+            needed="one row of b-values",
+            way_out="check that it is not the bvec",
         )
     bvals = np.array([value for row in rows for value in row])
     if bvals.size != n_volumes:

@@ -190,21 +190,26 @@ def load_map(path: Path, series: Series) -> FloatArray:
     InputError
         If the image is damaged, not 3-D, or not on the grid of the series.
     """
+    require_map_grid(read_header(path), series)
     with tempfile.TemporaryDirectory() as spool, open_series([path], Path(spool)) as image:
         if image.n_measurements != 1:
             raise InputError(
                 f"has {image.n_measurements} volumes", file=path, field="dim", needed="a 3-D image"
             )
-        if not same_grid(image, series):
-            raise InputError(
-                f"has the grid {image.shape} at {np.round(image.affine[:3, 3], 2).tolist()} mm, the images have"
-                f" {series.shape} at {np.round(series.affine[:3, 3], 2).tolist()} mm",
-                file=path,
-                field="dim, sform/qform",
-                needed="the grid of the images",
-                way_out="resample it to the grid of the images",
-            )
         return image.read(0, image.n_voxels)[:, 0]
+
+
+def require_map_grid(header: Header, series: Series) -> None:
+    """Raise an InputError that names both grids if a map or mask is not on the grid of a series."""
+    if not same_grid(header, series):
+        raise InputError(
+            f"has the grid {header.shape} at {np.round(header.affine[:3, 3], 2).tolist()} mm, the images have"
+            f" {series.shape} at {np.round(series.affine[:3, 3], 2).tolist()} mm",
+            file=header.path,
+            field="dim, sform/qform",
+            needed="the grid of the images",
+            way_out="resample it to the grid of the images",
+        )
 
 
 def same_grid(one: Series | Header, other: Series | Header) -> bool:

@@ -1,7 +1,8 @@
-"""Which voxels are fitted: a given mask, a brain mask of another derivative, or an automatic one; always recorded."""
+"""Which voxels are fitted: a given mask, a brain mask of another derivative, or an automatic one."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
-from bids_qmri.bids.images import Series, load_map, same_grid
+from bids_qmri.bids.images import Series, load_map, require_map_grid, same_grid
 from bids_qmri.bids.layout import BidsFile, matches, read_layout
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.errors import InputError
 from bids_qmri.protocol import DiffusionProtocol
+
+LOGGER = logging.getLogger("bids_qmri")
 
 Mask = npt.NDArray[np.bool_]
 
@@ -69,9 +72,10 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
     """
     given = options.derivatives.get(GIVEN)
     if given is not None:
-        images = _masks(given, acquisition, options)
+        images = _given(given, acquisition, series, options)
         if images:
-            return _read(_preferred(images, acquisition, series), series, "given")
+            return _read(_preferred(images, acquisition), series, "given")
+        LOGGER.warning("%s: no mask for %s; an automatic one is used", given, acquisition.label)
     for name, root in options.derivatives.items():
         if name == GIVEN:
             continue
@@ -80,7 +84,7 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
         ]
         on_grid = [image for image in brain if same_grid(read_header(image.path), series)]
         if on_grid:
-            return _read(_preferred(on_grid, acquisition, series), series, f"derivative dataset {name}")
+            return _read(_preferred(on_grid, acquisition), series, f"derivative dataset {name}")
     return _automatic(acquisition, series)
 
 
@@ -94,25 +98,29 @@ def _masks(root: Path, acquisition: Acquisition, options: ReadOptions) -> list[B
     ]
 
 
-def _preferred(images: Sequence[BidsFile], acquisition: Acquisition, series: Series) -> list[BidsFile]:
-    """Keep the masks on the grid that are closest to the acquisition: datatype, then entities, then desc-brain."""
+def _given(root: Path, acquisition: Acquisition, series: Series, options: ReadOptions) -> list[BidsFile]:
+    """Return the masks on the grid of the series; one of its own datatype that is not on it is an error."""
+    images = _masks(root, acquisition, options)
     on_grid = [image for image in images if same_grid(read_header(image.path), series)]
-    if not on_grid:
-        # Read for the message: it names both grids.
-        load_map(images[0].path, series)
+    if on_grid:
+        return on_grid
+    for image in images:
+        if image.datatype == acquisition.datatype:
+            require_map_grid(read_header(image.path), series)
+    return []
+
+
+def _preferred(images: Sequence[BidsFile], acquisition: Acquisition) -> list[BidsFile]:
+    """Keep the masks closest to the acquisition: by datatype, then entities, then desc-brain."""
 
     def rank(image: BidsFile) -> tuple[bool, int, int, bool]:
         own = image.without("desc", "space", "label").items()
         shared = len(own & acquisition.entities.items())
-        return (
-            image.datatype == acquisition.datatype,
-            -(len(own) - shared),
-            shared,
-            image.entities.get("desc") == "brain",
-        )
+        is_brain = image.entities.get("desc") == "brain"
+        return image.datatype == acquisition.datatype, shared - len(own), shared, is_brain
 
-    best = max(map(rank, on_grid))
-    return [image for image in on_grid if rank(image) == best]
+    best = max(map(rank, images))
+    return [image for image in images if rank(image) == best]
 
 
 def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice:

@@ -21,8 +21,11 @@ from bids_qmri.units import FloatArray
 BOUND_TOLERANCE = 1e-6
 """Distance from a limit, in box widths, that counts as at the limit."""
 
-BLOCK = 8192
-"""Voxels per block of the Jacobian."""
+SINGULAR = 1e-12
+"""Determinant of the correlation of the information below which parameters cannot be told apart."""
+
+BLOCK_VALUES = 2**15
+"""Signal values per block, as in `lm`."""
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -67,10 +70,9 @@ def require_measurements(model: Model, protocol: Any, lower: FloatArray, upper: 
 
 def at_bound(theta: FloatArray, lower: FloatArray, upper: FloatArray) -> BoolArray:
     """Return which parameters lie at a limit (fixed ones included), shape (P, V)."""
-    width = np.where(np.isfinite(upper - lower), upper - lower, 1.0)[:, None]
-    near = BOUND_TOLERANCE * width
-    low = np.where(np.isfinite(upper - lower)[:, None], lower[:, None] + near, lower[:, None])
-    return np.asarray((theta <= low) | (theta >= upper[:, None] - near))
+    width = upper - lower
+    near = np.where(np.isfinite(width), BOUND_TOLERANCE * width, 0.0)
+    return np.asarray((theta <= (lower + near)[:, None]) | (theta >= (upper - near)[:, None]))
 
 
 def assemble(
@@ -109,8 +111,9 @@ def assemble(
     residual = np.full(usable.size, np.nan)
     bound = at_bound(minimum.theta, *limits)
     index = np.flatnonzero(usable)
-    for first in range(0, index.size, BLOCK):
-        part = slice(first, first + BLOCK)
+    size = max(BLOCK_VALUES // protocol.n_measurements, 64)
+    for first in range(0, index.size, size):
+        part = slice(first, first + size)
         voxels = index[part]
         values[:, voxels], spread[:, voxels], residual[voxels] = _describe(
             model,
@@ -125,6 +128,8 @@ def assemble(
     touched = np.any(bound & (limits[0] < limits[1])[:, None], axis=0)
     status[index] = np.where(touched, Status.AT_BOUND, Status.OK)
     status[index[~minimum.converged]] = Status.NOT_CONVERGED
+    # A voxel whose own protocol is degenerate, such as a B1 of zero, has no estimate at all.
+    status[index[~np.all(np.isfinite(minimum.theta), axis=0)]] = Status.UNUSABLE
     return FitResult(
         dict(zip(names, values, strict=True)), dict(zip(names, spread, strict=True)), residual, status
     )
@@ -173,7 +178,3 @@ def _inverse_of_free(information: FloatArray, free: BoolArray) -> FloatArray:
     inverse = np.where(both, np.linalg.inv(correlation) / outer, 0.0)
     inverse[singular] = np.nan
     return inverse
-
-
-SINGULAR = 1e-12
-"""Determinant of the correlation of the information below which parameters cannot be told apart."""

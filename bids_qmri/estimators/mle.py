@@ -45,9 +45,15 @@ def fit(
     Raises
     ------
     InputError
-        If the shape does not fit the protocol, there are fewer measurements than free parameters, or `sigma`
-        is not positive or cannot be estimated.
+        If the shape does not fit the protocol, there are fewer measurements than free parameters, `sigma`
+        is not positive or cannot be estimated, or the model is not one of magnitudes.
     """
+    if model.amplitude is None:
+        raise InputError(
+            f"{model.name} describes concentrations, whose noise is not Rician",
+            needed="a model of magnitude images",
+            way_out="use lsq",
+        )
     data, usable = checked_signal(model, signal, protocol)
     usable &= ~np.any(data < 0, axis=1)
     limits = model.limits(bounds)

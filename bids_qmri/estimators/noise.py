@@ -12,6 +12,7 @@ from bids_qmri.estimators.asymptotic import at_bound, checked_signal, require_me
 from bids_qmri.estimators.lm import minimise
 from bids_qmri.estimators.objective import LeastSquares
 from bids_qmri.models.base import Bounds, Model
+from bids_qmri.models.noise import rician_moments
 from bids_qmri.units import FloatArray
 
 MAX_VOXELS = 20_000
@@ -20,6 +21,9 @@ MAX_VOXELS = 20_000
 OUTLIER = 3.0
 """Voxels whose own variance exceeds the typical one by this many of its standard deviations are left out."""
 
+CORRECTIONS = 6
+"""Rounds of correction for magnitude noise; the last changes less than 0.2 %."""
+
 
 def pooled_sigma(
     model: Model, signal: npt.ArrayLike, protocol: Any, *, bounds: Bounds | None = None
@@ -27,9 +31,9 @@ def pooled_sigma(
     """Estimate the noise of a single image from least-squares residuals pooled over voxels.
 
     Every voxel has as many degrees of freedom as measurements beyond its free parameters that do not lie at
-    a limit. Voxels that the model does not explain (motion, flow, vessels) are left out. At low
-    signal-to-noise ratio the result is too small, because magnitude noise is: by 2 % at 4, 35 % without
-    signal.
+    a limit. Voxels that the model does not explain (motion, flow, vessels) are left out. Magnitudes vary
+    less than the noise of either channel where there is little signal; that is corrected for models with
+    an amplitude, the others describe concentrations.
 
     Parameters
     ----------
@@ -57,7 +61,8 @@ def pooled_sigma(
     part = protocol.take(voxels)
     theta = minimise(model, objective, part, lower, upper).theta
     freedom = protocol.n_measurements - np.count_nonzero(~at_bound(theta, lower, upper), axis=0)
-    cost = objective.misfit(model.signal(theta, part))[0]
+    prediction = model.signal(theta, part)
+    cost = objective.misfit(prediction)[0]
     known = freedom > 0
     if not np.any(known):
         raise InputError(
@@ -65,7 +70,17 @@ def pooled_sigma(
             needed="more measurements than free parameters",
             way_out="give the noise standard deviation",
         )
-    return float(np.sqrt(_pooled_variance(cost[known], freedom[known])))
+    cost, freedom, prediction = cost[known], freedom[known], prediction[:, known]
+    sigma = np.sqrt(_pooled_variance(cost, freedom))
+    for _ in range(CORRECTIONS if model.amplitude is not None and sigma > 0 else 0):
+        sigma = np.sqrt(_pooled_variance(cost / _magnitude_variance(prediction / sigma), freedom))
+    return float(sigma)
+
+
+def _magnitude_variance(mean: FloatArray) -> FloatArray:
+    """Return the variance, over sigma squared, of magnitudes of given mean (N, V); averaged over N."""
+    means, variances = rician_moments(np.linspace(0.0, 20.0, 2001))
+    return np.asarray(np.interp(mean, means, variances).mean(axis=0))
 
 
 def _pooled_variance(cost: FloatArray, freedom: npt.NDArray[np.intp]) -> float:

@@ -40,6 +40,23 @@ def bessel_ratio(x: FloatArray) -> FloatArray:
     return np.asarray(i1e(x) / i0e(x))
 
 
+def rician_moments(snr: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance of magnitudes, in units of sigma and of its square.
+
+    Formulas as in doi:10.1016/j.jmr.2006.01.016.
+
+    Parameters
+    ----------
+    snr
+        Noise-free signal divided by sigma, 0 or above.
+    """
+    from scipy.special import i0e, i1e
+
+    x = np.asarray(snr) ** 2 / 4.0
+    mean = np.sqrt(np.pi / 2.0) * ((1.0 + 2.0 * x) * i0e(x) + 2.0 * x * i1e(x))
+    return np.asarray(mean), np.asarray(2.0 + 4.0 * x - mean**2)
+
+
 def rician_information(snr: FloatArray) -> FloatArray:
     """Return sigma^2 times the Fisher information that a magnitude image holds about its signal.
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from bids_qmri.models.base import Model
 
+NAMES = ("vfa", "ivim", "tofts", "etofts")
+"""Models with a forward signal of our own; tensor and kurtosis are dipy's."""
+
 
 def get_model(name: str) -> Model:
     """Return the model called `name`: ``vfa``, ``ivim``, ``tofts`` or ``etofts``.

@@ -1,4 +1,4 @@
-"""The arterial input of a dynamic series: a measured table beside it, or the name of a population function."""
+"""The arterial input of a dynamic series: a measured table, or the name of a population function."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MILLIMOLAR = {"mmol/l", "mm", "mmol/liter", "mmol/litre", "mol/m^3"}
 
 
 def find_table(image: BidsFile, datasets: Iterable[ParticipantFiles]) -> Path | None:
-    """Find ``*_aif.tsv`` or ``*_desc-aif_timeseries.tsv`` of the same scan; the first dataset that has one wins.
+    """Find ``*_aif.tsv`` or ``*_desc-aif_timeseries.tsv`` of a scan; the first dataset that has one wins.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """The relative transmit field (B1+): which images give it, and its value in every voxel of a series.
 
-Actual divided by nominal flip angle, 1 = nominal. From a TB1map, from actual flip angle imaging (AFI; Yarnykh 2007,
-doi:10.1002/mrm.21120) or from the double-angle method (DAM; Insko and Bolinger 1993, doi:10.1006/jmra.1993.1133).
+Actual divided by nominal flip angle, 1 = nominal. From a TB1map, from actual flip angle imaging (AFI;
+Yarnykh 2007, doi:10.1002/mrm.21120) or from the double-angle method (DAM; Insko and Bolinger 1993,
+doi:10.1006/jmra.1993.1133).
 """
 
 from __future__ import annotations

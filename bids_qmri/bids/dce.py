@@ -162,8 +162,8 @@ class _Reader:
             )
         if self.origin["relaxivity"] == "default":
             self.notes.append(
-                f"ContrastAgentRelaxivity is missing: {value:g} L/mmol/s assumed; Ktrans, ve and vp scale with its"
-                " inverse (--relaxivity)"
+                f"ContrastAgentRelaxivity is missing: {value:g} L/mmol/s assumed; Ktrans, ve and vp"
+                " scale with its inverse (--relaxivity)"
             )
         return value
 
@@ -192,7 +192,7 @@ class _Reader:
         count = stated if stated is not None else float(np.count_nonzero(time < (arrival or 0.0)))
         if count != int(count) or not 1 <= count < time.size:
             raise InputError(
-                f"is {self.sidecar.values[key]!r}, which leaves {count:g} of {time.size} frames before the bolus",
+                f"is {self.sidecar.values[key]!r}, that is {count:g} of {time.size} frames before the bolus",
                 file=self.sidecar.where(key),
                 field=key,
                 needed="at least one frame before the bolus and one after it",

@@ -22,7 +22,7 @@ NOT_OF_THE_SCAN = ("desc", "space", "res", "part")
 def find_dwi(
     files: ParticipantFiles, derivatives: Mapping[str, ParticipantFiles], options: ReadOptions
 ) -> list[Acquisition | Unusable]:
-    """Find the diffusion series of a participant; preprocessed images replace the raw ones they were made from.
+    """Find the diffusion series of a participant; preprocessed images replace their raw ones.
 
     Scanner maps (ADC, FA, ...), single-band references and phase images are left out.
 

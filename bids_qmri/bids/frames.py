@@ -18,9 +18,9 @@ SHORTEST_FRAME_TR = 0.5
 def frame_times(sidecar: Sidecar, n_frames: int, notes: list[str]) -> tuple[FloatArray, str]:
     """Return frame times in s, (N,), and the key they came from.
 
-    The first key that is there counts: VolumeTiming, FrameTimesStart, TemporalResolution, RepetitionTime if it
-    is that of a frame, AcquisitionDuration of the whole series. The header's fourth voxel size never counts: it is
-    often the excitation's repetition time in ms.
+    The first key that is there counts: VolumeTiming, FrameTimesStart, TemporalResolution, RepetitionTime if
+    it is that of a frame, AcquisitionDuration of the whole series. The header's fourth voxel size never
+    counts: it is often the excitation's repetition time in ms.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """Gradient tables: b-values and directions from text files, checked; and the groups that b-values form.
 
-Directions stay as BIDS and FSL store them: along the image axes, the first one mirrored where the voxel-to-mm matrix
-has a positive determinant. Quantities without direction (diffusivities, anisotropy) do not depend on the choice.
+Directions stay as BIDS and FSL store them: along the image axes, the first one mirrored where the
+voxel-to-mm matrix has a positive determinant. Quantities without direction (diffusivities, anisotropy) do
+not depend on the choice.
 """
 
 from __future__ import annotations
@@ -160,9 +161,9 @@ def _wrong_count(path: Path, count: int, n_volumes: int, what: str) -> InputErro
 def cluster_shells(bvals: npt.ArrayLike) -> tuple[FloatArray, npt.NDArray[np.intp]]:
     """Group b-values that were meant to be the same.
 
-    Neighbours in sorted order belong together if they differ by at most 5 % (or 0.5 s/mm^2, so that the b-values
-    0, 1, 2, 5, 10 of perfusion protocols stay apart). Groups are shells only if each is narrower than a quarter
-    of the gap to its neighbours; a grid of b-values fails this and has no shells.
+    Neighbours in sorted order belong together if they differ by at most 5 % (or 0.5 s/mm^2, so that the
+    b-values 0, 1, 2, 5, 10 of perfusion protocols stay apart). Groups are shells only if each is narrower
+    than a quarter of the gap to its neighbours; a grid of b-values fails this and has no shells.
 
     Parameters
     ----------

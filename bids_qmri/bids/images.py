@@ -1,6 +1,7 @@
-"""The images of one acquisition as measurements by voxel, read in blocks so that memory does not grow with them.
+"""The images of one acquisition as measurements by voxel, read in blocks to bound memory.
 
-Voxels are numbered in Fortran order (the order on disk), so a block of voxels is one consecutive run per volume.
+Voxels are numbered in Fortran order (the order on disk), so a block of voxels is one consecutive run per
+volume.
 """
 
 from __future__ import annotations
@@ -173,8 +174,8 @@ def require_same_grid(header: Header, other: Header) -> None:
     if difference.max() > GRID_TOLERANCE:
         where = np.unravel_index(int(difference.argmax()), difference.shape)
         raise InputError(
-            f"its voxel-to-mm matrix has {header.affine[where]:g} in row {where[0] + 1}, column {where[1] + 1}"
-            f" but {other.path.name} has {other.affine[where]:g}",
+            f"its voxel-to-mm matrix has {header.affine[where]:g} in row {where[0] + 1},"
+            f" column {where[1] + 1} but {other.path.name} has {other.affine[where]:g}",
             file=header.path,
             field="sform/qform",
             needed=f"all images on one grid (within {GRID_TOLERANCE:g} mm)",

@@ -1,8 +1,8 @@
 """The files of ONE participant in one dataset, with the files at higher levels that apply to them.
 
-One small pybids index per participant (an index of a whole large dataset takes minutes). pybids lists; file names
-and the inheritance principle are resolved here, because pybids drops entities that it does not know or whose
-value it dislikes (images would be mixed up) and one damaged JSON kills its metadata index.
+One small pybids index per participant (an index of a whole large dataset takes minutes). pybids lists; file
+names and the inheritance principle are resolved here, because pybids drops entities that it does not know
+or whose value it dislikes (images would be mixed up) and one damaged JSON kills its metadata index.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is not readable, not UTF-8, not valid JSON (with line and column), holds NaN, names a key twice, or
-        is not an object.
+        If it is not readable, not UTF-8, not valid JSON (with line and column), holds NaN, names a key
+        twice, or is not an object.
     """
 
     def fail(seen: str) -> InputError:
@@ -209,7 +209,8 @@ def matches(file: BidsFile, filters: Mapping[str, Any]) -> bool:
     file
         The file.
     filters
-        Labels (one or a list) by entity, short or spelled out; null asks for its absence, ``"*"`` for anything.
+        Labels (one or a list) by entity, short or spelled out; null asks for its absence, ``"*"`` for
+        anything.
     """
     return all(_matches_one(file, key, wanted) for key, wanted in filters.items())
 

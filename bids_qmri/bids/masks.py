@@ -53,8 +53,8 @@ class MaskChoice:
 def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) -> MaskChoice:
     """Choose the voxels to fit.
 
-    A mask from the dataset named ``masks``, else a ``desc-brain`` mask of another named dataset, else automatic.
-    Masks must belong to the same participant and session and lie on the grid of the series.
+    A mask from the dataset named ``masks``, else a ``desc-brain`` mask of another named dataset, else
+    automatic. Masks must belong to the same participant and session and lie on the grid of the series.
 
     Parameters
     ----------
@@ -141,16 +141,18 @@ def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice
 
 
 def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
-    """Take voxels whose reference images are finite, above 0, and on average above a low share of the brightest.
+    """Take voxels whose reference images are finite, positive, and above a small share of the brightest.
 
-    Reference images are those every estimate leans on: all flip angles, the lowest b-value, the first frames. Others may be 0 in tissue (a rounded noise floor at high b). The mean of the reference images must
-    exceed 3 % of its 98th percentile over voxels above 0: low on purpose, because a fitted background voxel costs
-    time, while a lost tissue voxel is lost.
+    Reference images are those every estimate leans on: all flip angles, the lowest b-value, the first
+    frames. Others may be 0 in tissue (a rounded noise floor at high b). The mean of the reference images
+    must exceed 3 % of its 98th percentile over voxels above 0: low on purpose, because a fitted background
+    voxel costs time, while a lost tissue voxel is lost.
 
-    Checked on measured data against regions drawn by others: a 10 x 10 x 10 brain crop whose brightest voxels are
-    fluid keeps all 1000 voxels (5 % would lose 3), a 6 x 10 x 10 crop all 600; phantom vials all 542,998 voxels;
-    brain and breast tissue all of 4709 and 16,359 voxels at several flip angles; three abdomens all organ voxels;
-    an enhancing lesion all 368. Air is cut to 40-60 % of the field of view, not removed: use a mask for speed.
+    Checked on measured data against regions drawn by others: a 10 x 10 x 10 brain crop whose brightest
+    voxels are fluid keeps all 1000 voxels (5 % would lose 3), a 6 x 10 x 10 crop all 600; phantom vials all
+    542,998 voxels; brain and breast tissue all of 4709 and 16,359 voxels at several flip angles; three
+    abdomens all organ voxels; an enhancing lesion all 368. Air is cut to 40-60 % of the field of view, not
+    removed: use a mask for speed.
     """
     reference = _reference(acquisition, series)
     mean, usable = series.summary(reference)

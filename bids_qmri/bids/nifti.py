@@ -1,13 +1,13 @@
-"""One NIfTI file: is its header believable, and are its bytes whole?
+"""Checks of one NIfTI file: is its header believable, and are its bytes whole.
 
-nibabel parses the header; everything it would accept silently (negative sizes, a zero affine, a file cut short,
-a damaged gzip stream, a header larger than its file) is refused here before any memory is taken for voxels.
+nibabel parses the header; everything it would accept silently (negative sizes, a zero affine, a file cut
+short, a damaged gzip stream, a header larger than its file) is refused here before any memory is taken for
+voxels.
 """
 
 from __future__ import annotations
 
 import gzip
-import os
 import tempfile
 import zlib
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from typing import IO
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import voxel_sizes
+from nibabel.filebasedimages import ImageFileError
 
 from bids_qmri.errors import InputError
 from bids_qmri.units import FloatArray
@@ -84,17 +86,19 @@ def read_header(path: Path) -> Header:
     _refuse_what_is_no_image(path)
     try:
         image = nib.load(path)
-    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
         raise InputError(
             f"cannot be read as NIfTI ({error})", file=path, needed="a NIfTI image", way_out=RESTORE
         ) from error
     if not isinstance(image, nib.Nifti1Image):
         raise InputError(f"is a {type(image).__name__}", file=path, needed="a NIfTI image")
+    affine = _affine(path, image.affine)
+    zooms = voxel_sizes(affine)
     header = Header(
         path=path,
         shape=_shape(path, image.header),
-        affine=_affine(path, image.affine),
-        zooms=tuple(float(z) for z in nib.affines.voxel_sizes(image.affine)),
+        affine=affine,
+        zooms=(float(zooms[0]), float(zooms[1]), float(zooms[2])),
         dtype=_dtype(path, image.header.get_data_dtype()),
         offset=int(image.dataobj.offset),
         slope=float(image.dataobj.slope),
@@ -165,7 +169,7 @@ def _promise(header: Header) -> str:
 def _refuse_what_is_no_image(path: Path) -> None:
     if path.is_symlink() and not path.exists():
         raise InputError(
-            f"is a link to {os.readlink(path)}, which does not exist",
+            f"is a link to {path.readlink()}, which does not exist",
             file=path,
             needed="the image itself",
             way_out="fetch the content (`git annex get`, `datalad get`) or mend the link",

@@ -1,7 +1,7 @@
-"""Typed metadata: sidecar keys of an image, inherited, with the file that each came from, checked for their unit.
+"""Typed metadata: the inherited sidecar keys of an image, with their files, checked for their unit.
 
-Sidecars in the wild hold numbers as text and milliseconds for seconds; no validator objects. Text is converted and
-noted; a value out of its physical range is refused with the likely unit mistake named.
+Sidecars in the wild hold numbers as text and milliseconds for seconds; no validator objects. Text is
+converted and noted; a value out of its physical range is refused with the likely unit mistake named.
 """
 
 from __future__ import annotations

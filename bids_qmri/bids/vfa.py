@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.b1 import find_b1
@@ -107,7 +110,7 @@ def _acquisition(
         images=tuple(image.path for image in images),
         sources=(*(image.path for image in images), *json_files, *(b1.files if b1 else ())),
         metadata=common(ordered),
-        protocol=VfaProtocol(radians(angles), [tr for _, tr, _ in measured]),
+        protocol=VfaProtocol(radians(angles), np.array([tr for _, tr, _ in measured])),
         b1=b1,
         notes=tuple(dict.fromkeys(notes)),
     )
@@ -147,7 +150,7 @@ def _require_spoiled(sidecar: Sidecar) -> None:
 
 
 def _first_echo(
-    group: Sequence[BidsFile], sidecars: Mapping[object, Sidecar], notes: list[str]
+    group: Sequence[BidsFile], sidecars: Mapping[Path, Sidecar], notes: list[str]
 ) -> list[BidsFile]:
     """Keep the shortest echo per flip angle (least T2* decay) and refuse two images of one name."""
     names = [image.stem for image in group]
@@ -191,7 +194,7 @@ def _require_angles(angles: Sequence[float], sidecar: Sidecar) -> None:
         )
     if len(set(angles)) < 2:
         raise InputError(
-            f"only {', '.join(f'{angle:g}' for angle in sorted(set(angles)))} degrees in {len(angles)} image(s)",
+            f"all {len(angles)} image(s) have {angles[0]:g} degrees",
             file=sidecar.where("FlipAngle"),
             field="FlipAngle",
             needed="at least two different flip angles",
@@ -203,7 +206,7 @@ def _without_b1(sidecar: Sidecar) -> str:
     field = sidecar.values.get("MagneticFieldStrength")
     if isinstance(field, int | float) and field >= HIGH_FIELD:
         return (
-            f"no B1+ map at {field:g} T: T1 scales with the square of the flip angle actually reached and may be"
-            " wrong by tens of percent"
+            f"no B1+ map at {field:g} T: T1 scales with the square of the flip angle actually reached"
+            " and may be wrong by tens of percent"
         )
     return "no B1+ map: nominal flip angles are used"

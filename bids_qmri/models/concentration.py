@@ -48,7 +48,8 @@ def signal_to_concentration(
 
     Notes
     -----
-    Small negative concentrations from noise are kept: clipping them would bias every fit.
+    Negative concentrations from noise are kept, because clipping them would bias every fit; the lowest is
+    -1 / (T10 r1), at which R1 and the signal vanish.
     """
     s = np.asarray(signal, dtype=np.float64)
     s_b = (
@@ -61,7 +62,7 @@ def signal_to_concentration(
     e10 = np.exp(-repetition_time / t1)
     relaxed = s_b * (1 - e10 * cosine) / (1 - e10)
     e1 = (relaxed[..., None] - s) / (relaxed[..., None] - s * cosine[..., None])
-    e1 = np.where((e1 > 0) & (e1 < 1), e1, np.nan)
+    e1 = np.where((e1 > 0) & (e1 <= 1), e1, np.nan)
     return np.asarray((-np.log(e1) / repetition_time - 1 / t1[..., None]) / relaxivity)
 
 

@@ -116,6 +116,11 @@ class ResponseTable:
             Rates in 1/min, (V,), between 0 and `K_MAX`.
         delay
             Time in s by which the response lags behind the input, (V,).
+
+        Raises
+        ------
+        ValueError
+            If a rate lies outside the table.
         """
         if delay.size and np.all(delay == delay[0]):
             delay = delay[:1]
@@ -132,10 +137,11 @@ class ResponseTable:
 
     def _interpolate(self, segment: npt.NDArray[np.intp], kep: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Read R and dR/dk at the begin of segments, (N, V), by cubic Hermite interpolation over log k."""
-        if not np.all((kep >= 0) & (kep <= K_MAX)):
+        if np.any((kep < 0) | (kep > K_MAX)):
             raise ValueError(f"kep must lie between 0 and {K_MAX:g} 1/min")
         x = np.log1p(kep / K_OFFSET) / LOG_STEP
-        node = np.minimum(x.astype(np.intp), _rates().size - 2)
+        # fmax sends a rate of NaN to the first node, and u carries the NaN on
+        node = np.fmin(np.fmax(x, 0.0), _rates().size - 2).astype(np.intp)
         u = x - node
         left = segment * _rates().size + node
         f0, d0 = self.value[left], self.derivative[left] * LOG_STEP

@@ -73,7 +73,7 @@ class ExtendedTofts(Model):
         table = response_table(protocol)
         delays = _delays(lower[3], upper[3])
         best = np.full(signal.shape[1], np.inf)
-        kep, t0 = np.empty_like(best), np.empty_like(best)
+        kep, t0 = np.full_like(best, lower[0]), np.full_like(best, lower[3])
         for rate in _rates(lower[0], upper[0]):
             projections = _project(table.evaluate(np.full(delays.size, rate), delays), signal)
             delay, misfit = _lowest(delays, _amplitudes(rate, projections, lower, upper)[2])
@@ -82,7 +82,7 @@ class ExtendedTofts(Model):
                 np.copyto(kept, value, where=better)
         projections = _project_each(table.evaluate(kep, t0), signal)
         ktrans, vp, _ = _amplitudes(kep, projections, lower, upper)
-        theta = np.stack([kep, ktrans / kep, vp, t0])
+        theta = np.stack([kep, ktrans / np.maximum(kep, TINY), vp, t0])
         return np.asarray(np.clip(theta, lower[:, None], upper[:, None]))
 
     def derive(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:

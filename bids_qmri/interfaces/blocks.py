@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.images import Series
-from bids_qmri.errors import InputError
-from bids_qmri.estimators import lsq
-from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.noise import pooled_sigma
+from bids_qmri.estimators.registry import ModelEstimator
 from bids_qmri.interfaces.prepare import Preparation
 from bids_qmri.interfaces.voxels import masked_blocks
-from bids_qmri.models.base import Model
-from bids_qmri.units import FloatArray
+from bids_qmri.models.registry import NAMES, get_model
 
 NOISE_SAMPLE = 8192
 """Voxels from which the noise level of a scan is estimated: enough for 1 %, a fraction of a second."""
@@ -37,7 +32,7 @@ def fit_image(
     series: Series,
     mask: npt.NDArray[np.bool_],
     how: Preparation,
-    estimator: Callable[..., FitResult],
+    estimator: ModelEstimator,
     sigma: float | None,
 ) -> ImageMaps:
     """Fit every masked voxel.
@@ -51,7 +46,7 @@ def fit_image(
     how
         Turns signals into the estimator's input.
     estimator
-        Called with (signal, protocol, sigma=..., bounds=...).
+        Called with (signal, protocol, sigma, bounds).
     sigma
         Noise level of a single image, None if unknown.
     """
@@ -61,7 +56,7 @@ def fit_image(
     sd: dict[str, npt.NDArray[np.float32]] = {}
     for signal, voxels in masked_blocks(series, mask):
         converted, protocol = how.convert(signal, voxels)
-        fit = estimator(converted, protocol, sigma=sigma, bounds=how.bounds)
+        fit = estimator(converted, protocol, sigma, how.bounds)
         status[voxels] = fit.status
         residual[voxels] = fit.residual
         for whole, part in ((maps, fit.maps), (sd, fit.sd)):
@@ -70,19 +65,37 @@ def fit_image(
     return ImageMaps(maps, sd, residual, status)
 
 
-def noise_level(series: Series, mask: npt.NDArray[np.bool_], how: Preparation, model: Model) -> float | None:
+def noise_level(
+    series: Series, mask: npt.NDArray[np.bool_], how: Preparation, model_name: str
+) -> float | None:
     """Estimate the noise of a single image from least-squares residuals of voxels spread over the mask.
+
+    Parameters
+    ----------
+    series
+        Opened images.
+    mask
+        Voxels to fit, shape (V,).
+    how
+        Turns signals into the model's input.
+    model_name
+        Word of ``--models``.
 
     Returns
     -------
     float or None
-        Standard deviation in the unit of the signal; None where there are too few measurements to tell.
+        Standard deviation in the unit of the signal; None where voxels do not share one, where the model is
+        another library's, or where there are too few measurements to tell.
     """
-    inside = np.flatnonzero(mask)
+    if not how.noise_is_common or model_name not in NAMES:
+        return None
+    model, inside = get_model(model_name), np.flatnonzero(mask)
     sample = np.zeros_like(mask)
     sample[inside[:: max(1, inside.size // NOISE_SAMPLE)]] = True
-    results: list[tuple[FitResult, Any]] = []
-    for signal, voxels in masked_blocks(series, sample):
-        converted, protocol = how.convert(signal, voxels)
-        results.append((lsq.fit(model, converted, protocol, bounds=how.bounds), protocol))
-    return None
+    parts = list(masked_blocks(series, sample))
+    signal, protocol = how.convert(
+        np.concatenate([part for part, _ in parts]), np.concatenate([voxels for _, voxels in parts])
+    )
+    if protocol.n_measurements <= len(model.parameters):
+        return None
+    return pooled_sigma(model, signal, protocol, bounds=how.bounds)

@@ -49,7 +49,7 @@ def _fit(job: FitJob) -> tuple[str, ...]:
     """Read, prepare, estimate, write; return what a person should know."""
     job.work_dir.mkdir(parents=True, exist_ok=True)
     with open_series(job.acquisition.images, job.work_dir) as series:
-        choice = find_mask(job.bids_dir, job.participant, job.acquisition, series, job.options)
+        choice = find_mask(job.acquisition, series, job.options)
         mask = _thinned(choice.mask) if job.sloppy else choice.mask
         how = prepare(job, series, mask)
         sigma = noise_level(series, mask, how, job.model)
@@ -63,7 +63,7 @@ def _fit(job: FitJob) -> tuple[str, ...]:
             )
         write_outputs(job, series, choice, how, found, sigma)
     log.info("%s: %d voxels fitted, mask %s", job.name, int(mask.sum()), choice.origin)
-    return (*choice.notes, *how.notes)
+    return how.notes
 
 
 def _thinned(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

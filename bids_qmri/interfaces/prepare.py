@@ -24,7 +24,7 @@ from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.models.aif import population_aif
 from bids_qmri.models.base import Bounds
-from bids_qmri.models.concentration import bolus_arrival, concentration
+from bids_qmri.models.concentration import bolus_arrival, signal_to_concentration
 from bids_qmri.models.directions import average_directions
 from bids_qmri.models.registry import get_model
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol, Protocol, VfaProtocol
@@ -123,10 +123,10 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
     native_t1, b1, sources = _native_t1(job, settings, series, mask)
 
     def convert(signal: FloatArray, voxels: Voxels) -> tuple[FloatArray, Protocol]:
-        curves = concentration(
+        curves = signal_to_concentration(
             signal,
-            baseline=baseline,
-            t10=native_t1(voxels),
+            baseline,
+            native_t1(voxels),
             flip_angle=settings.flip_angle * b1[voxels],
             repetition_time=settings.repetition_time,
             relaxivity=settings.relaxivity,
@@ -162,7 +162,7 @@ def _driven(settings: DceSettings, arrival: int) -> DceProtocol:
     if settings.aif.time is not None and settings.aif.plasma is not None:
         return DceProtocol(settings.time, settings.aif.time, settings.aif.plasma)
     start, end = float(settings.time[arrival - 1]), float(settings.time[-1])
-    time, plasma = population_aif(settings.aif.name, start, end - start, settings.hematocrit)
+    time, plasma = population_aif(settings.aif.name, start, end, settings.hematocrit)
     return DceProtocol(settings.time, time, plasma)
 
 

@@ -1,4 +1,4 @@
-"""Write what a fit found: maps, standard deviations, residual, status, their sidecars, and the quality file."""
+"""Write what a fit found: maps, standard deviations, residual, status, sidecars, and the quality file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bids_qmri.bids.derivatives import map_sidecar, write_map, write_sidecar
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.masks import MaskChoice
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.bids.sources import resolve_paths
 from bids_qmri.estimators.base import STATUS_MEANING
 from bids_qmri.estimators.registry import ALGORITHM
 from bids_qmri.interfaces.blocks import ImageMaps
@@ -59,7 +60,7 @@ def write_outputs(
     ]
     images += [(table.rmse, found.residual), (table.status, found.status)]
     for row, values in images:
-        _write(job, series, row, values, used, brain=choice.is_brain)
+        _write(job, series, row, values, used, brain="brain" in choice.origin)
     quality = map_metrics(found.maps, found.sd, found.residual, found.status)
     identity = {"Model": job.model, "Estimator": job.label, "Entities": dict(job.acquisition.entities)}
     write_sidecar(_path(job, table.qc_parts(job.label), ".json"), identity | {"Metrics": quality} | used)
@@ -68,20 +69,27 @@ def write_outputs(
 def _used(job: FitJob, choice: MaskChoice, how: Preparation, sigma: float | None) -> dict[str, Any]:
     """Collect what a reader needs to repeat the fit, as sidecar fields."""
     used: dict[str, Any] = {
-        "Mask": list(choice.files) or choice.origin,
+        "Mask": choice.origin,
         "NoiseLevel": sigma,
         "RandomSeed": job.seed,
         "SoftwareVersion": __version__,
         **how.used,
     }
-    if how.sources:
-        used["AuxiliarySources"] = list(how.sources)
+    if auxiliary := [*choice.files, *how.sources]:
+        used["AuxiliarySources"] = auxiliary
     if how.bounds:
         used["Bounds"] = {name: list(limits) for name, limits in how.bounds.items()}
     if job.sloppy:
         used["Sloppy"] = "every eighth voxel only: not for use"
-    notes = (*job.acquisition.notes, *choice.notes, *how.notes)
-    return used | ({"Notes": list(notes)} if notes else {})
+    if notes := [*job.acquisition.notes, *how.notes]:
+        used["Notes"] = notes
+    fields: dict[str, Any] = resolve_paths(used, _datasets(job))
+    return fields
+
+
+def _datasets(job: FitJob) -> dict[str, Path]:
+    """Roots of all datasets, by the names that BIDS URIs give them."""
+    return {"": job.output_dir, "raw": job.bids_dir, **job.options.derivatives}
 
 
 def _write(
@@ -100,7 +108,7 @@ def _write(
         description=row.description,
         algorithm=algorithm.description,
         reference=algorithm.reference,
-        datasets={"": job.output_dir, "raw": job.bids_dir, **job.options.derivatives},
+        datasets=_datasets(job),
         model={"Description": table.title, "URL": f"https://doi.org/{table.reference.doi}"},
         used=used,
         skull_stripped=brain,

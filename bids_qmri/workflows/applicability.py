@@ -22,6 +22,8 @@ TENSOR_MAX_B = 1500.0
 DKI_MIN_TOP_B = 1500.0
 """s/mm^2; kurtosis does not show below it."""
 
+GRID = "the b-values lie on a grid rather than on shells"
+
 
 def choose_models(acquisition: Acquisition, requested: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Choose the models to fit to an acquisition.
@@ -80,6 +82,8 @@ def _not_meant(model: str, acquisition: Acquisition) -> str:
 
 def _ivim_obstacle(protocol: DiffusionProtocol) -> str:
     centres = cluster_shells(protocol.bvals)[0]
+    if not centres.size:
+        return GRID
     low = int(np.sum(centres < IVIM_PERFUSION_B))
     if centres.size >= 4 and low >= 2:
         return ""
@@ -103,16 +107,15 @@ def _tensor_obstacle(protocol: DiffusionProtocol) -> str:
 
 def _dki_obstacle(protocol: DiffusionProtocol) -> str:
     centres, groups = cluster_shells(protocol.bvals)
-    shells = centres[centres > protocol.b0_threshold]
+    if not centres.size:
+        return GRID
     sizes = np.bincount(groups)[centres > protocol.b0_threshold]
     full = int(np.sum(sizes >= 6))
-    if full < 2 or shells.max() < DKI_MIN_TOP_B:
+    if full < 2 or protocol.bvals.max() < DKI_MIN_TOP_B:
         return (
             f"{full} shells of 6 or more directions, highest b {protocol.bvals.max():g} s/mm^2; "
             f"kurtosis needs 2, one at {DKI_MIN_TOP_B:g} or above"
         )
-    if shells.size > full + 2:
-        return "b-values lie on a grid rather than on shells; kurtosis is fitted to shells"
     if n_directions(protocol, np.inf) < 15:
         return f"{n_directions(protocol, np.inf)} directions; kurtosis needs 15"
     if not np.any(protocol.b0_mask):

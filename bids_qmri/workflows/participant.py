@@ -150,7 +150,7 @@ def init_fit_wf(config: RunConfig, jobs: Sequence[FitJob]) -> Any:
 
 
 def _plugin(config: RunConfig, n_jobs: int) -> dict[str, Any]:
-    """Return how nipype runs the nodes: as asked, else here if there is one process, else in a watched pool."""
+    """Return how nipype runs the nodes: as asked, else here if one at a time, else in a watched pool."""
     if config.plugin:
         return dict(config.plugin)
     if min(config.nprocs, n_jobs) == 1:

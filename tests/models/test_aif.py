@@ -17,6 +17,7 @@ from bids_qmri.models.aif import (
     weinmann,
 )
 
+Curve = Callable[[np.ndarray], np.ndarray]
 FINE = np.arange(0.0, 300.0, 0.05)
 
 
@@ -36,9 +37,7 @@ def test_every_input_names_its_compartment_and_its_publication(name: str) -> Non
 
 
 @pytest.mark.parametrize(("curve", "peak", "time"), [(parker, 6.07, 10.4), (rata, 8.06, 8.6)])
-def test_height_and_time_of_the_peak(
-    curve: Callable[[np.ndarray], np.ndarray], peak: float, time: float
-) -> None:
+def test_height_and_time_of_the_peak(curve: Curve, peak: float, time: float) -> None:
     values = curve(FINE)
     assert values.max() == pytest.approx(peak, abs=0.01)
     assert FINE[values.argmax()] == pytest.approx(time, abs=0.1)
@@ -102,3 +101,36 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_a_bolus_after_the_scan_is_refused() -> None:
     with pytest.raises(InputError, match="arrives at 200 s but the last frame is at 150 s"):
         population_aif("parker", 200.0, 150.0, 0.4)
+
+
+def test_parker_area_under_the_bolus_is_that_of_its_gaussians() -> None:
+    # 0.809 + 0.330 mmol/L min, less the sliver of the first Gaussian before arrival, plus the washout
+    washout, _ = quad(lambda t: 1.05 * np.exp(-0.1685 * t) / (1 + np.exp(-38.078 * (t - 0.483))), 0, 5)
+    area = np.trapezoid(parker(FINE), FINE / 60)
+    assert area == pytest.approx(0.809 + 0.330 + washout, rel=2e-3)
+
+
+def test_georgiou_first_passage_is_a_gamma_variate_times_the_washout() -> None:
+    from scipy.stats import gamma
+
+    t = np.array([0.02, 0.06, 0.10, 0.125])
+    washout = 0.374303 * np.exp(-0.11269 * t) + 0.331186 * np.exp(-1.174512 * t)
+    washout += 10.060879 * np.exp(-16.019627 * t)
+    np.testing.assert_allclose(
+        georgiou(60 * t), washout * gamma(6.266968, scale=0.03207892).pdf(t), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", POPULATION_INPUTS)
+def test_shape_of_the_times_is_kept(name: str) -> None:
+    curve = POPULATION_INPUTS[name].concentration
+    assert curve(30.0).shape == ()
+    assert curve([[10.0, 20.0], [30.0, 40.0]]).shape == (2, 2)
+    np.testing.assert_allclose(curve([[10.0], [20.0]])[:, 0], [curve(10.0), curve(20.0)])
+
+
+@pytest.mark.parametrize("name", POPULATION_INPUTS)
+def test_half_second_samples_carry_the_area_of_the_curve(name: str) -> None:
+    time, plasma = population_aif(name, 0.0, 300.0, hematocrit=0.4)
+    fine_time, fine = population_aif(name, 0.0, 300.0, hematocrit=0.4, step=0.02)
+    assert np.trapezoid(plasma, time) == pytest.approx(np.trapezoid(fine, fine_time), rel=5e-4)

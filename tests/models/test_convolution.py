@@ -110,3 +110,33 @@ def test_not_a_number_stays_one_and_spares_its_neighbours() -> None:
 
 def test_the_table_is_made_once_per_protocol() -> None:
     assert response_table(BOLUS) is response_table(BOLUS)
+
+
+def test_points_on_the_straight_lines_of_the_input_change_nothing() -> None:
+    time = np.union1d(BOLUS.aif_time, np.arange(5.0, 100.0, 0.7))
+    finer = DceProtocol(FRAMES, time, np.interp(time, BOLUS.aif_time, BOLUS.aif))
+    for kep in (0.05, 0.7, 6.0):
+        np.testing.assert_allclose(tissue(finer, kep), tissue(BOLUS, kep), rtol=2e-8, atol=1e-12)
+
+
+def test_the_response_to_a_sum_of_inputs_is_the_sum_of_responses() -> None:
+    time = [5.0, 12.0, 20.0, 33.0, 100.0]
+    other = [1.0, 0.0, 4.0, 4.0, 2.0]
+    both = protocol(time, [a + b for a, b in zip(BOLUS.aif, other, strict=True)])
+    parts = tissue(BOLUS, 0.8) + tissue(protocol(time, other), 0.8)
+    np.testing.assert_allclose(tissue(both, 0.8), parts, rtol=1e-12)
+
+
+def test_only_time_differences_matter() -> None:
+    later = DceProtocol(FRAMES + 1000, BOLUS.aif_time + 1000, BOLUS.aif)
+    np.testing.assert_allclose(tissue(later, 0.8), tissue(BOLUS, 0.8), rtol=1e-10, atol=1e-12)
+
+
+def test_the_response_obeys_its_differential_equation() -> None:
+    frames = np.array([50.0, 50.001])
+    response = response_table(protocol([5, 12, 20, 33, 100], [0, 6, 1.5, 2, 0.7], frames)).evaluate(
+        np.array([1.7]), np.array([0.0])
+    )
+    rate = np.diff(response.tissue[:, 0]) / (0.001 / 60)
+    expected = response.plasma.mean() - 1.7 * response.tissue.mean()
+    np.testing.assert_allclose(rate, expected, rtol=1e-5)

@@ -17,6 +17,7 @@ from bids_qmri.models.etofts import EXTENDED_TOFTS, TOFTS
 from bids_qmri.models.vfa import VFA
 from bids_qmri.protocol import DceProtocol, VfaProtocol
 
+Curve = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = {"ktrans": (0.005, 0.1), "ve": (0.05, 0.0), "vp": (0.025, 0.0)}
 
 
@@ -80,9 +81,7 @@ def test_signal_to_concentration_5_of_5(shared_data: Path) -> None:
         ("osipi_GeorgiouAIF_ref.csv", georgiou),
     ],
 )
-def test_population_inputs_equal_their_tables(
-    shared_data: Path, name: str, curve: Callable[[np.ndarray], np.ndarray]
-) -> None:
+def test_population_inputs_equal_their_tables(shared_data: Path, name: str, curve: Curve) -> None:
     table = rows(shared_data, name)
     # times in min, delays in s; rounded because 0.025 min - 1.5 s is not quite zero
     since = np.round([60 * float(row["time"]) - float(row.get("delay", 0)) for row in table], 9)

@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)
-	$(BIN)/python -m bids_qmri.cli.demo $(DEMO_DIR)
+	$(BIN)/python -m bids_qmri.demo $(DEMO_DIR)
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)

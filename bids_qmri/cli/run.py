@@ -76,10 +76,9 @@ def _run(args: argparse.Namespace, logs: ExitStack) -> int:
 
 
 def _print_plans(config: RunConfig) -> int:
-    from bids_qmri.workflows.participant import selected_participants
-    from bids_qmri.workflows.plan import describe, make_plan
+    from bids_qmri.workflows.plan import describe, make_plan, select_participants
 
-    for participant in selected_participants(config):
+    for participant in select_participants(config):
         try:
             print(describe(make_plan(config, participant)))
         except InputError as error:

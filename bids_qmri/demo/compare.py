@@ -1,0 +1,77 @@
+"""Compare the maps of the demonstration with what was put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+
+from bids_qmri.bids.names import derivative_path
+from bids_qmri.demo.dataset import PHANTOMS
+from bids_qmri.demo.phantom import Phantom
+from bids_qmri.outputs.tables import MapRow, output_table
+from bids_qmri.units import FloatArray
+
+MAPS = {"vfa": ("t1",), "tensor": ("md", "fa"), "ivim": ("d", "f", "dstar"), "etofts": ("ktrans", "ve", "vp")}
+"""Parameters that are compared, by model."""
+
+LABELS = {"vfa": "lsq", "tensor": "wls", "ivim": "lsq", "etofts": "lsq"}
+"""Estimators whose maps are compared, by model."""
+
+
+class Row(NamedTuple):
+    """One line of the table: the median of the maps in a tissue, beside what was put in."""
+
+    quantity: str
+    tissue: str
+    truth: float
+    estimate: float
+
+    @property
+    def error(self) -> str:
+        """Deviation in percent, or as it is where the truth is 0."""
+        deviation = self.estimate - self.truth
+        # adding 0 turns -0.0 into 0.0
+        return f"{round(100 * deviation / self.truth, 1) + 0:+.1f} %" if self.truth else f"{deviation:+.3g}"
+
+
+def compare(results: Path) -> Iterator[Row]:
+    """Yield one row per map and tissue, over all participants made of the same phantom.
+
+    Parameters
+    ----------
+    results
+        Output folder of the run.
+    """
+    for make in dict.fromkeys(PHANTOMS.values()):
+        phantom = make()
+        participants = [label for label, other in PHANTOMS.items() if other is make]
+        for model, names in MAPS.items():
+            for name in names:
+                if name in phantom.tissues[0].truth:
+                    row = output_table(model).estimate(name)
+                    maps = [_read(results, label, row, LABELS[model]) for label in participants]
+                    yield from _rows(row, phantom, np.stack(maps))
+
+
+def as_text(rows: Iterable[Row]) -> str:
+    """Return rows as a table with a head."""
+    line = "{:<16} {:<20} {:>10} {:>10} {:>9}"
+    lines = [line.format("map", "tissue", "truth", "estimate", "error")]
+    lines += [line.format(r.quantity, r.tissue, f"{r.truth:.4g}", f"{r.estimate:.4g}", r.error) for r in rows]
+    return "\n".join(lines)
+
+
+def _rows(row: MapRow, phantom: Phantom, maps: FloatArray) -> Iterator[Row]:
+    quantity = row.symbol if row.unit == "1" else f"{row.symbol} ({row.unit})"
+    for label, tissue in enumerate(phantom.tissues, start=1):
+        median = np.nanmedian(maps[:, phantom.labels == label])
+        yield Row(quantity, tissue.name, tissue.truth[row.name], float(median))
+
+
+def _read(results: Path, participant: str, row: MapRow, estimator: str) -> FloatArray:
+    name = derivative_path({"sub": participant}, extension=".nii.gz", **row.name_parts(estimator))
+    return np.asarray(nib.load(results / name).dataobj, dtype=np.float64)

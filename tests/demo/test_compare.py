@@ -1,0 +1,71 @@
+"""The table of the demonstration, and the demonstration as a whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bids_qmri.demo.__main__ import main
+from bids_qmri.demo.compare import MAPS, Row, as_text, compare
+
+
+@pytest.mark.parametrize(
+    ("truth", "estimate", "error"),
+    [(2.0, 2.1, "+5.0 %"), (2.0, 1.9, "-5.0 %"), (2.0, 1.9999, "+0.0 %"), (0.0, 0.12, "+0.12")],
+)
+def test_error(truth: float, estimate: float, error: str) -> None:
+    assert Row("T1 (s)", "liver", truth, estimate).error == error
+
+
+def test_table_has_a_head_and_columns_of_one_width() -> None:
+    lines = as_text([Row("T1 (s)", "liver", 0.81, 0.8123), Row("FA", "lesion", 0.15, 0.16)]).splitlines()
+    assert lines[0].split() == ["map", "tissue", "truth", "estimate", "error"]
+    assert len({len(line) for line in lines}) == 1
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    before = dict(os.environ)
+    try:
+        assert main([str(folder)]) == 0
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return folder
+
+
+# What noise and the estimator's own bias leave in a median at the noise of the phantoms.
+TOLERANCE = {
+    "T1": 0.01,
+    "MD": 0.02,
+    "FA": 0.15,
+    "D": 0.02,
+    "D*": 0.15,
+    "f": 0.2,
+    "Ktrans": 0.03,
+    "ve": 0.03,
+    "vp": 0.05,
+}
+
+
+def test_maps_agree_with_the_truth(demo: Path) -> None:
+    rows = list(compare(demo / "bids_qmri"))
+    assert {row.quantity.split()[0] for row in rows} == set(TOLERANCE)
+    assert len(TOLERANCE) == sum(map(len, MAPS.values()))
+    for row in rows:
+        if row.truth:
+            assert row.estimate == pytest.approx(row.truth, rel=TOLERANCE[row.quantity.split()[0]]), row
+
+
+def test_pages_are_written(demo: Path) -> None:
+    names = {page.name for page in (demo / "bids_qmri").glob("*.html")}
+    assert {"sub-brain01.html", "sub-abdomen01.html", "sub-abdomen02.html"} <= names
+
+
+def test_the_dataset_is_not_touched(demo: Path) -> None:
+    newest_input = max(path.stat().st_mtime_ns for path in (demo / "bids").rglob("*"))
+    oldest_output = min(path.stat().st_mtime_ns for path in (demo / "bids_qmri").rglob("*.nii.gz"))
+    assert newest_input < oldest_output

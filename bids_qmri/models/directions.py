@@ -26,14 +26,14 @@ def average_directions(
     Returns
     -------
     signal
-        Averages in the order of increasing b, shape (V, G); NaN where a diffusion-weighted value is not positive.
+        Averages in the order of increasing b, shape (V, G); NaN where a value at b > 0 is not positive.
     protocol
         Mean b-value of each group, without directions, with the number of images averaged.
 
     Notes
     -----
-    The geometric mean over directions decays with the mean diffusivity exactly where diffusion is Gaussian; an
-    arithmetic mean does not. Images at b = 0 do not differ in direction and are averaged arithmetically.
+    The geometric mean over directions decays with the mean diffusivity exactly where diffusion is Gaussian;
+    an arithmetic mean does not. Images at b = 0 do not differ in direction and are averaged arithmetically.
 
     Examples
     --------

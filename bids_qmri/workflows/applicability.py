@@ -8,6 +8,7 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.gradients import cluster_shells
+from bids_qmri.models.registry import get_model
 from bids_qmri.protocol import DiffusionProtocol
 
 MODELS_OF_KIND = {"vfa": ("vfa",), "dwi": ("ivim", "tensor", "dki"), "dce": ("etofts", "tofts")}
@@ -63,6 +64,30 @@ def obstacle(model: str, acquisition: Acquisition) -> str:
         return ""
     return {"ivim": _ivim_obstacle, "tensor": _tensor_obstacle, "dki": _dki_obstacle}[model](
         acquisition.protocol
+    )
+
+
+def noise_obstacle(model: str, label: str, acquisition: Acquisition) -> str:
+    """Return why an estimator that must know the noise level cannot, empty if it can.
+
+    Parameters
+    ----------
+    model, label
+        Of a possible fit.
+    acquisition
+        What was found.
+    """
+    protocol = acquisition.protocol
+    if label not in ("mle", "bayes") or protocol is None:
+        return ""
+    count = protocol.n_measurements
+    if isinstance(protocol, DiffusionProtocol) and label == "bayes":
+        count = cluster_shells(protocol.bvals)[0].size
+    needed = len(get_model(model).parameters) + 1
+    return (
+        ""
+        if count >= needed
+        else f"the noise level is estimated from {needed} measurements or more, not {count}"
     )
 
 

@@ -157,7 +157,7 @@ def _plugin(config: RunConfig, n_jobs: int) -> dict[str, Any]:
         return {"plugin": "Linear"}
     from bids_qmri.workflows.plugin import WatchedMultiProc
 
-    resources = {"n_procs": config.nprocs, "raise_insufficient": False}
+    resources: dict[str, float] = {"n_procs": config.nprocs, "raise_insufficient": False}
     if config.memory_gb is not None:
         resources["memory_gb"] = config.memory_gb
     return {"plugin": WatchedMultiProc(plugin_args=resources)}

@@ -9,7 +9,7 @@ from bids_qmri.bids.dataset import find, participants
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.registry import labels_for
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.workflows.applicability import MODELS_OF_KIND, choose_models
+from bids_qmri.workflows.applicability import MODELS_OF_KIND, choose_models, noise_obstacle
 from bids_qmri.workflows.config import RunConfig
 
 
@@ -24,7 +24,7 @@ class PlannedAcquisition:
     jobs
         One per model and estimator.
     left_out
-        Why other models of its family are not fitted, by name.
+        Why other models of its family, or estimators, are not used, by name.
     """
 
     acquisition: Acquisition
@@ -91,14 +91,16 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
             unusable += [found] if _is_wanted(found, config) else []
             continue
         models, left_out = choose_models(found, config.models)
-        jobs = tuple(
-            _job(config, read, participant, found, model, label)
-            for model in models
-            for label in labels_for(model, config.methods, config.tensor_fits)
-        )
+        jobs: list[FitJob] = []
+        for model in models:
+            for label in labels_for(model, config.methods, config.tensor_fits):
+                if reason := noise_obstacle(model, label, found):
+                    left_out[f"{model} {label}"] = reason
+                else:
+                    jobs.append(_job(config, read, participant, found, model, label))
         if not jobs and not config.models:
             unusable.append(_without_model(found, left_out))
-        planned.append(PlannedAcquisition(found, jobs, left_out))
+        planned.append(PlannedAcquisition(found, tuple(jobs), left_out))
     return Plan(participant, tuple(planned), tuple(unusable))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
-from bids_qmri.workflows.applicability import choose_models, n_directions
+from bids_qmri.workflows.applicability import choose_models, n_directions, noise_obstacle
 
 
 def dwi(bvals, bvecs=None):
@@ -72,3 +72,12 @@ def test_vfa_gets_vfa():
     protocol = VfaProtocol([0.05, 0.3], 0.015)
     vfa = Acquisition("vfa", {"sub": "01"}, "anat", (image,), (image,), {}, protocol)
     assert choose_models(vfa, ()) == (["vfa"], {})
+
+
+@pytest.mark.parametrize(("n_flips", "possible"), [(2, False), (3, True)])
+def test_the_likelihood_needs_one_image_more_than_parameters_to_know_the_noise(n_flips, possible):
+    image = Path("sub-01_flip-1_VFA.nii.gz")
+    protocol = VfaProtocol(np.linspace(0.05, 0.3, n_flips), 0.015)
+    vfa = Acquisition("vfa", {"sub": "01"}, "anat", (image,), (image,), {}, protocol)
+    assert (noise_obstacle("vfa", "mle", vfa) == "") is possible
+    assert noise_obstacle("vfa", "lsq", vfa) == ""

@@ -128,11 +128,20 @@ def assemble(
     touched = np.any(bound & (limits[0] < limits[1])[:, None], axis=0)
     status[index] = np.where(touched, Status.AT_BOUND, Status.OK)
     status[index[~minimum.converged]] = Status.NOT_CONVERGED
-    # A voxel whose own protocol is degenerate, such as a B1 of zero, has no estimate at all.
-    status[index[~np.all(np.isfinite(minimum.theta), axis=0)]] = Status.UNUSABLE
+    empty = index[_without_estimate(model, minimum.theta)]
+    status[empty], residual[empty] = Status.UNUSABLE, np.nan
+    values[:, empty] = spread[:, empty] = np.nan
     return FitResult(
         dict(zip(names, values, strict=True)), dict(zip(names, spread, strict=True)), residual, status
     )
+
+
+def _without_estimate(model: Model, theta: FloatArray) -> BoolArray:
+    """Return where the fit says nothing, (V,): an amplitude of 0, or a degenerate protocol (B1 of 0)."""
+    empty = ~np.all(np.isfinite(theta), axis=0)
+    if model.amplitude is not None:
+        empty |= theta[[p.name for p in model.parameters].index(model.amplitude)] == 0
+    return np.asarray(empty)
 
 
 def _describe(

@@ -29,7 +29,7 @@ COST_TOLERANCE = 1e-9
 ROUNDING = 1e-26
 """The same relative to the signal's energy, for noise-free data, whose cost has no scale of its own."""
 
-FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-6
+FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-10
 LEVEL_DAMPING = 1e-3
 """Share of the damping that is the same for all parameters: restrains those the data say nothing about."""
 

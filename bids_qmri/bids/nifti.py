@@ -19,11 +19,13 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 from bids_qmri.errors import InputError
 from bids_qmri.units import FloatArray
 
 CHUNK = 1 << 20
+GZIP_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 LFS_POINTER = b"version https://git-lfs"
 RESTORE = "restore the file from its source"
 
@@ -84,14 +86,7 @@ def read_header(path: Path) -> Header:
         If the file is missing, empty, a pointer to an image, not NIfTI, or its header cannot be true.
     """
     _refuse_what_is_no_image(path)
-    try:
-        image = nib.load(path)
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
-        raise InputError(
-            f"cannot be read as NIfTI ({error})", file=path, needed="a NIfTI image", way_out=RESTORE
-        ) from error
-    if not isinstance(image, nib.Nifti1Image):
-        raise InputError(f"is a {type(image).__name__}", file=path, needed="a NIfTI image")
+    image = _parse(path)
     affine = _affine(path, image.affine)
     zooms = voxel_sizes(affine)
     header = Header(
@@ -109,6 +104,31 @@ def read_header(path: Path) -> Header:
             f"has {path.stat().st_size} bytes", file=path, needed=_promise(header), way_out=RESTORE
         )
     return header
+
+
+def _parse(path: Path) -> nib.Nifti1Image:
+    # Not nib.load: for a damaged gzip stream it says that the file type is unknown.
+    opener = gzip.open if path.name.endswith(".gz") else open
+    try:
+        with opener(path, "rb") as stream:
+            size = stream.read(4)
+        sizes = {int.from_bytes(size, "little"), int.from_bytes(size, "big")}
+        kinds = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
+        for size_of_header, kind in kinds.items():
+            if size_of_header in sizes:
+                return kind.from_filename(path)
+    except GZIP_DAMAGE as error:
+        raise _damaged(path, str(error), "a NIfTI image") from error
+    except (OSError, ValueError, ImageFileError, HeaderDataError) as error:
+        raise InputError(
+            f"its header cannot be read ({error})", file=path, needed="a NIfTI image", way_out=RESTORE
+        ) from error
+    raise InputError("does not begin with a NIfTI header", file=path, needed="a NIfTI image", way_out=RESTORE)
+
+
+def _damaged(path: Path, how: str, needed: str) -> InputError:
+    seen = f"the gzip stream is damaged or cut short ({how})"
+    return InputError(seen, file=path, needed=needed, way_out=RESTORE)
 
 
 def open_voxels(header: Header, spool_dir: Path) -> IO[bytes]:
@@ -143,13 +163,8 @@ def _decompress(header: Header, spool: IO[bytes]) -> None:
                 if size > header.n_bytes:
                     break
                 spool.write(chunk)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"the gzip stream is damaged or cut short after {size} bytes ({error})",
-            file=header.path,
-            needed=_promise(header),
-            way_out=RESTORE,
-        ) from error
+    except GZIP_DAMAGE as error:
+        raise _damaged(header.path, f"after {size} bytes: {error}", _promise(header)) from error
     if size != header.n_bytes:
         more = "more than " if size > header.n_bytes else ""
         raise InputError(
@@ -222,7 +237,7 @@ def _affine(path: Path, affine: npt.NDArray[np.floating] | None) -> FloatArray:
 def _dtype(path: Path, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
     if dtype.kind not in "iuf" or dtype.names is not None:
         raise InputError(
-            f"stores {dtype.name} values",
+            f"stores {'RGB' if dtype.names else dtype.name} values",
             file=path,
             field="datatype",
             needed="real numbers",

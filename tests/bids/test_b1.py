@@ -1,0 +1,212 @@
+"""The transmit field: which images, which formula, which unit, on which grid."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synth
+
+from bids_qmri.bids.acquisition import Acquisition, B1Source, ReadOptions, Unusable
+from bids_qmri.bids.b1 import load_b1
+from bids_qmri.bids.dataset import find
+from bids_qmri.bids.images import open_series
+from bids_qmri.errors import InputError
+
+FIELD = synth.ramp(0.7, 1.3)
+EVERYWHERE = np.ones(24, dtype=bool)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return synth.new_dataset(tmp_path / "raw")
+
+
+def _source(dataset: Path, options: ReadOptions | None = None) -> B1Source | None:
+    (found,) = find(dataset, "01", options)
+    assert isinstance(found, Acquisition), found
+    return found.b1
+
+
+def _load(source: B1Source, tmp_path: Path, mask: np.ndarray = EVERYWHERE) -> np.ndarray:
+    reference = synth.write_image(tmp_path / "reference.nii.gz", np.ones(synth.SHAPE))
+    with open_series([reference], tmp_path) as series:
+        return load_b1(source, series, mask)
+
+
+def _tb1map(root: Path, name: str = "sub-01_TB1map", **keys: object) -> Path:
+    synth.write_image(synth.place(root, "fmap", f"{name}.nii.gz"), FIELD)
+    return synth.write_json(synth.place(root, "fmap", f"{name}.json"), keys)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_factor_and_percent_are_told_apart_and_logged(
+    tmp_path: Path, scale: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = synth.write_image(tmp_path / "x_TB1map.nii.gz", scale * FIELD)
+    with caplog.at_level(logging.INFO, "bids_qmri"):
+        field = _load(B1Source("TB1map", (path,)), tmp_path)
+    np.testing.assert_allclose(field, FIELD.ravel(order="F"), rtol=1e-6)
+    assert ("factor" if scale == 1 else "percent") in caplog.text
+
+
+@pytest.mark.parametrize("scale", [0.1, 10.0, 800.0])
+def test_a_unit_that_cannot_be_told_is_refused_but_can_be_given(tmp_path: Path, scale: float) -> None:
+    path = synth.write_image(tmp_path / "x_TB1map.nii.gz", scale * FIELD)
+    with pytest.raises(InputError, match="--b1-units"):
+        _load(B1Source("TB1map", (path,)), tmp_path)
+    given = _load(B1Source("TB1map", (path,), units="percent"), tmp_path)
+    np.testing.assert_allclose(given, 0.01 * scale * FIELD.ravel(order="F"), rtol=1e-6)
+
+
+def test_the_unit_is_decided_inside_the_mask(tmp_path: Path) -> None:
+    # Air reads 1 in a percent map: outside the mask it must not count.
+    data = np.ones(synth.SHAPE)
+    data[:2] = 95.0
+    path = synth.write_image(tmp_path / "x_TB1map.nii.gz", data)
+    field = _load(B1Source("TB1map", (path,)), tmp_path, data.ravel(order="F") > 50)
+    np.testing.assert_allclose(field[data.ravel(order="F") > 50], 0.95, rtol=1e-6)
+
+
+def test_unknown_values_are_nan_and_an_uncovered_mask_is_refused(tmp_path: Path) -> None:
+    data = FIELD.copy()
+    data[0, 0, 0], data[1, 0, 0], data[2, 0, 0] = 0, np.nan, -1
+    path = synth.write_image(tmp_path / "x_TB1map.nii.gz", data)
+    field = _load(B1Source("TB1map", (path,)), tmp_path)
+    assert np.flatnonzero(np.isnan(field)).tolist() == [0, 1, 2]
+    nothing = synth.write_image(tmp_path / "y_TB1map.nii.gz", 0 * FIELD)
+    with pytest.raises(InputError, match="no value in any voxel of the mask"):
+        _load(B1Source("TB1map", (nothing,)), tmp_path)
+
+
+def test_a_coarser_field_is_interpolated_between_known_voxels(tmp_path: Path) -> None:
+    # A plane is reproduced exactly by linear interpolation, wherever the grids lie.
+    coarse = synth.AFFINE @ np.diag([2.0, 2.0, 1.0, 1.0])
+    x, y, z = np.meshgrid(range(4), range(4), range(4), indexing="ij")
+    plane = 0.8 + 0.05 * x + 0.02 * y + 0.01 * z
+    plane[3, 3, 3] = 0.0
+    path = synth.write_image(tmp_path / "x_TB1map.nii.gz", plane, coarse)
+    field = _load(B1Source("TB1map", (path,)), tmp_path).reshape(synth.SHAPE, order="F")
+    x, y, z = np.meshgrid(range(4), range(3), range(2), indexing="ij")
+    np.testing.assert_allclose(field, 0.8 + 0.025 * x + 0.01 * y + 0.01 * z, atol=1e-6)
+
+
+def test_a_field_somewhere_else_is_refused(tmp_path: Path) -> None:
+    away = synth.AFFINE.copy()
+    away[:3, 3] += 500
+    path = synth.write_image(tmp_path / "x_TB1map.nii.gz", FIELD, away)
+    with pytest.raises(InputError, match="no value in any voxel"):
+        _load(B1Source("TB1map", (path,)), tmp_path)
+
+
+def test_double_angle_images_give_the_field(dataset: Path, tmp_path: Path) -> None:
+    synth.add_vfa(dataset)
+    for flip, angle in ((1, 120), (2, 60)):
+        name = f"sub-01_flip-{flip}_TB1DAM"
+        data = 1000 * np.sin(np.deg2rad(angle * FIELD))
+        synth.write_image(dataset / "sub-01" / "fmap" / f"{name}.nii.gz", data)
+        synth.write_json(
+            dataset / "sub-01" / "fmap" / f"{name}.json", {"FlipAngle": angle, "RepetitionTimeExcitation": 0.5}
+        )
+    source = _source(dataset)
+    assert source is not None
+    np.testing.assert_allclose(_load(source, tmp_path), FIELD.ravel(order="F"), rtol=1e-5)
+
+
+def test_actual_flip_angle_images_give_the_field(dataset: Path, tmp_path: Path) -> None:
+    synth.add_vfa(dataset)
+    t1, short, long = 1.0, 0.02, 0.1
+    e1, e2, c = np.exp(-short / t1), np.exp(-long / t1), np.cos(np.deg2rad(60 * FIELD))
+    signals = {"tr1": 1 - e2 + (1 - e1) * e2 * c, "tr2": 1 - e1 + (1 - e2) * e1 * c}
+    for label, tr in (("tr1", short), ("tr2", long)):
+        name = f"sub-01_acq-{label}_TB1AFI"
+        synth.write_image(dataset / "sub-01" / "fmap" / f"{name}.nii.gz", 1000 * signals[label])
+        keys = {"FlipAngle": 60, "RepetitionTimeExcitation": tr}
+        synth.write_json(dataset / "sub-01" / "fmap" / f"{name}.json", keys)
+    source = _source(dataset)
+    assert source is not None
+    # The formula is the limit of short repetition times: 0.3 % at TR 20/100 ms and T1 1 s.
+    np.testing.assert_allclose(_load(source, tmp_path), FIELD.ravel(order="F"), rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "bids::sub-01/anat/sub-01_flip-1_VFA.nii.gz",
+        "bids:raw:sub-01/anat/sub-01_flip-1_VFA.nii.gz",
+        "anat/sub-01_flip-1_VFA.nii.gz",
+        ["anat/other.nii.gz", "anat/sub-01_flip-2_VFA.nii.gz"],
+    ],
+)
+def test_intended_for_chooses_among_several(dataset: Path, target: object) -> None:
+    synth.add_vfa(dataset)
+    _tb1map(dataset, "sub-01_run-1_TB1map")
+    _tb1map(dataset, "sub-01_run-2_TB1map", IntendedFor=target)
+    source = _source(dataset)
+    assert source is not None
+    assert source.files[0].name == "sub-01_run-2_TB1map.nii.gz"
+
+
+def test_a_map_meant_for_others_is_not_used(dataset: Path) -> None:
+    synth.add_vfa(dataset)
+    _tb1map(dataset, IntendedFor="anat/sub-01_T1w.nii.gz")
+    assert _source(dataset) is None
+
+
+def test_several_without_intended_for_are_an_error_that_names_them(dataset: Path) -> None:
+    synth.add_vfa(dataset)
+    _tb1map(dataset, "sub-01_run-1_TB1map")
+    _tb1map(dataset, "sub-01_run-2_TB1map")
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Unusable)
+    assert "run-1_TB1map.nii.gz, sub-01_run-2_TB1map.nii.gz" in str(found.error)
+    assert found.error.field == "IntendedFor"
+
+
+def test_the_field_of_another_session_is_not_used(dataset: Path) -> None:
+    synth.add_vfa(dataset, "sub-01_ses-1")
+    _tb1map(dataset, "sub-01_ses-2_TB1map")
+    assert _source(dataset) is None
+
+
+def test_a_named_dataset_wins_over_the_raw_one(dataset: Path, tmp_path: Path) -> None:
+    synth.add_vfa(dataset, b1=FIELD)
+    derived = synth.new_dataset(tmp_path / "b1", "derivative")
+    _tb1map(derived, "sub-01_desc-smooth_TB1map")
+    source = _source(dataset, ReadOptions(derivatives={"b1": derived}, b1_units="factor"))
+    assert source is not None
+    assert (source.files[0].parts[-4], source.units) == ("b1", "factor")
+
+
+def test_images_without_a_stated_scale_are_noted(dataset: Path) -> None:
+    synth.add_vfa(dataset)
+    synth.write_image(dataset / "sub-01" / "fmap" / "sub-01_acq-famp_TB1TFL.nii.gz", FIELD)
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Acquisition)
+    assert found.b1 is None
+    assert any("no stated scale" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("keys", "field"),
+    [
+        (({"FlipAngle": 60}, {"FlipAngle": 90}), "FlipAngle"),
+        (({"FlipAngle": 60}, {}), "FlipAngle"),
+        (({"FlipAngle": 60}, None), None),
+    ],
+)
+def test_an_incomplete_pair_is_refused(
+    dataset: Path, keys: tuple[dict[str, float], dict[str, float] | None], field: str | None
+) -> None:
+    synth.add_vfa(dataset)
+    for flip, content in enumerate(keys, start=1):
+        if content is None:
+            continue
+        name = f"sub-01_flip-{flip}_TB1DAM"
+        synth.write_image(dataset / "sub-01" / "fmap" / f"{name}.nii.gz", FIELD)
+        synth.write_json(dataset / "sub-01" / "fmap" / f"{name}.json", content)
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Unusable)
+    assert found.error.field == field

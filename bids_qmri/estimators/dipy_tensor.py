@@ -156,7 +156,7 @@ def _prepare(
     keep = protocol.bvals <= expansion.b_max + B_JITTER
     used = _select(protocol, keep, expansion)
     if not keep.all():
-        log.info(
+        log.debug(
             "%s: %d of %d measurements left out, b above %g s/mm^2",
             expansion.name,
             np.count_nonzero(~keep),

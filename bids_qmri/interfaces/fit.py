@@ -62,7 +62,9 @@ def _fit(job: FitJob) -> tuple[str, ...]:
                 way_out=f"look at the images and the mask ({choice.origin})",
             )
         write_outputs(job, series, choice, how, found, sigma)
-    log.info("%s: %d voxels fitted, mask %s", job.name, int(mask.sum()), choice.origin)
+    log.info("%s: %d voxels, mask %s", job.name, int(mask.sum()), choice.origin)
+    for note in how.notes:
+        log.info("%s: %s", job.name, note)
     return how.notes
 
 

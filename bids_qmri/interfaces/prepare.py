@@ -20,6 +20,7 @@ from bids_qmri.bids.images import Series, load_map, open_series
 from bids_qmri.errors import InputError
 from bids_qmri.estimators import lsq
 from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.models.aif import population_aif
@@ -31,6 +32,8 @@ from bids_qmri.protocol import DceProtocol, DiffusionProtocol, Protocol, VfaProt
 from bids_qmri.units import FloatArray
 
 Voxels = npt.NDArray[np.intp]
+
+B_MAX = {"tensor": B_MAX_TENSOR, "dki": B_MAX_KURTOSIS}
 
 POPULATION_DELAY = (0.0, 30.0)
 """Range in s in which the delay of a population input is fitted; a measured input shares the scan's clock."""
@@ -104,9 +107,12 @@ def _diffusion(job: FitJob) -> Preparation:
     protocol = job.acquisition.protocol
     if not isinstance(protocol, DiffusionProtocol):
         raise InputError("has no b-values", file=job.acquisition.images[0], field="bval")
+    highest = B_MAX.get(job.model, np.inf)
+    left_out = int(np.sum(protocol.bvals > highest))
+    notes = (f"{left_out} of {protocol.n_measurements} images left out, b above {highest:g} s/mm^2",)
     # The Rician likelihood holds for single images only, and dipy wants the table as it was acquired.
     if job.model != "ivim" or job.label not in ("lsq", "bayes"):
-        return Preparation(lambda signal, _: (signal, protocol), used={"DirectionAverage": "none"})
+        return Preparation(lambda signal, _: (signal, protocol), notes=notes if left_out else ())
     groups = cluster_shells(protocol.bvals)[1]
     return Preparation(
         lambda signal, _: average_directions(signal, protocol, groups),

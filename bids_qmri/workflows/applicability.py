@@ -8,6 +8,7 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.gradients import cluster_shells
+from bids_qmri.estimators.dipy_tensor import B_MAX_TENSOR
 from bids_qmri.models.registry import get_model
 from bids_qmri.protocol import DiffusionProtocol
 
@@ -18,8 +19,6 @@ IVIM_PERFUSION_B = 200.0
 """s/mm^2; blood in capillaries has lost its signal above it."""
 IVIM_MAX_B = 1500.0
 """s/mm^2; series that go on beyond it are shells for tensors and kurtosis, unless IVIM is asked for."""
-TENSOR_MAX_B = 1500.0
-"""s/mm^2; above it the logarithm of the signal is no longer linear in b."""
 DKI_MIN_TOP_B = 1500.0
 """s/mm^2; kurtosis does not show below it."""
 
@@ -119,9 +118,9 @@ def _ivim_obstacle(protocol: DiffusionProtocol) -> str:
 
 
 def _tensor_obstacle(protocol: DiffusionProtocol) -> str:
-    count = n_directions(protocol, TENSOR_MAX_B)
+    count = n_directions(protocol, B_MAX_TENSOR)
     if count < 6:
-        return f"{count} directions with b up to {TENSOR_MAX_B:g} s/mm^2; a tensor needs 6"
+        return f"{count} directions with b up to {B_MAX_TENSOR:g} s/mm^2; a tensor needs 6"
     if not np.any(protocol.b0_mask):
         return (
             f"lowest b-value is {protocol.bvals.min():g} s/mm^2; a tensor needs an image at b = 0 "

@@ -1,0 +1,208 @@
+"""The command on tiny datasets of known truth: what it writes, what it finds, how it ends."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_qmri.cli.run import main
+
+sys.path.insert(0, str(Path(__file__).parent))
+import synth
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def bids(tmp_path):
+    return synth.new_dataset(tmp_path / "bids")
+
+
+@pytest.fixture
+def run(bids, tmp_path, capsys):
+    def call(*more, levels=("participant",)):
+        arguments = [str(bids), str(tmp_path / "out"), *levels, "-w", str(tmp_path / "work")]
+        code = main([*arguments, "--nprocs", "1", *more])
+        captured = capsys.readouterr()
+        assert captured.out.splitlines()[-1].startswith(f"bids_qmri: exit code {code}:")
+        assert "Traceback" not in captured.err
+        return code, captured.err
+
+    return call
+
+
+def image(tmp_path, name):
+    return np.asanyarray(nib.load(next((tmp_path / "out").rglob(f"{name}.nii.gz"))).dataobj)
+
+
+def outputs(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("sub-*") if path.is_file())
+
+
+@pytest.mark.parametrize("family", ["vfa", "ivim", "tensor", "multishell", "dce"])
+def test_outputs_are_those_of_the_golden_list(bids, tmp_path, run, family):
+    makers = {
+        "vfa": lambda: synth.add_vfa(bids, flips=(3, 7, 12, 20)),
+        "ivim": lambda: synth.add_ivim(bids),
+        "tensor": lambda: synth.add_tensor(bids),
+        "multishell": lambda: synth.add_tensor(bids, bvals=synth.MULTI_SHELL),
+        "dce": lambda: (synth.add_vfa(bids), synth.add_dce(bids)),
+    }
+    makers[family]()
+    assert run("--methods", "lsq")[0] == 0
+    found = [name for name in outputs(tmp_path / "out") if "figures" not in name]
+    assert found == (GOLDEN / f"{family}.txt").read_text().split()
+
+
+def test_t1_is_recovered_with_the_transmit_field(bids, tmp_path, run):
+    truth = synth.add_vfa(bids, b1=synth.ramp(0.8, 1.2))
+    assert run()[0] == 0
+    np.testing.assert_allclose(image(tmp_path, "sub-01_desc-lsq_T1map"), truth["t1"], rtol=1e-4)
+    np.testing.assert_allclose(image(tmp_path, "sub-01_desc-lsq_M0map"), truth["m0"], rtol=1e-4)
+
+
+def test_perfusion_and_diffusion_are_recovered(bids, tmp_path, run):
+    truth = synth.add_ivim(bids)
+    assert run()[0] == 0
+    for name in ("d", "dstar", "f", "s0"):
+        found = image(tmp_path, f"sub-01_model-ivim_param-{name}_desc-lsq_dwimap")
+        np.testing.assert_allclose(found, truth[name], rtol=1e-4)
+
+
+def test_tensors_are_recovered(bids, tmp_path, run):
+    truth = synth.add_tensor(bids)
+    assert run()[0] == 0
+    found = image(tmp_path, "sub-01_model-tensor_param-md_desc-wls_dwimap")
+    np.testing.assert_allclose(found, truth["md"], rtol=1e-3)
+
+
+def test_tracer_kinetics_are_recovered_from_signals_and_the_t1_of_the_session(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    truth = synth.add_dce(bids)
+    assert run()[0] == 0
+    for name in ("ktrans", "ve", "vp"):
+        found = image(tmp_path, f"sub-01_model-etofts_param-{name}_desc-lsq_dcemap")
+        np.testing.assert_allclose(found, truth[name], rtol=0.01)
+
+
+def test_a_given_native_t1_is_used_and_recorded(bids, tmp_path, run):
+    synth.add_dce(bids)
+    assert run("--t10", "1.2")[0] == 0
+    sidecar = next((tmp_path / "out").rglob("*param-ktrans_desc-lsq_dcemap.json"))
+    assert json.loads(sidecar.read_text())["NativeT1"] == 1.2
+
+
+def test_a_given_mask_limits_the_maps_and_is_named_in_the_sidecar(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    mask = np.zeros(synth.SHAPE)
+    mask[1:3, 1, :] = 1
+    synth.add_mask(tmp_path / "masks", "sub-01_desc-lesion", mask)
+    assert run("-d", f"masks={tmp_path / 'masks'}")[0] == 0
+    status = image(tmp_path, "sub-01_model-spgr_desc-lsqStatus_vfamap")
+    np.testing.assert_array_equal(status > 0, mask > 0)
+    assert np.all(image(tmp_path, "sub-01_desc-lsq_T1map")[mask == 0] == 0)
+    sidecar = json.loads(next((tmp_path / "out").rglob("sub-01_desc-lsq_T1map.json")).read_text())
+    assert "sub-01_desc-lesion_mask.nii.gz" in sidecar["Mask"]
+
+
+def test_units_of_every_sidecar_are_those_of_bids(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    synth.add_dce(bids)
+    assert run("--methods", "lsq", "mle")[0] == 0
+    expected = {"T1map": "s", "M0map": "arbitrary", "ktrans": "1/min", "ve": "1", "t0": "s"}
+    for key, units in expected.items():
+        sidecars = [p for p in (tmp_path / "out").rglob("*.json") if key in p.name and "rmse" not in p.name]
+        assert sidecars
+        assert {json.loads(path.read_text())["Units"] for path in sidecars} == {units}
+
+
+def test_one_damaged_participant_leaves_the_others_alone(bids, tmp_path, run):
+    synth.add_vfa(bids, "sub-01")
+    synth.add_vfa(bids, "sub-02")
+    victim = bids / "sub-01" / "anat" / "sub-01_flip-2_VFA.nii.gz"
+    victim.write_bytes(victim.read_bytes()[:-40])
+    code, text = run()
+    assert code == 1
+    assert "sub-01_flip-2_VFA.nii.gz" in text
+    assert not list((tmp_path / "out" / "sub-01").rglob("*T1map.nii.gz"))
+    assert list((tmp_path / "out" / "sub-02").rglob("*T1map.nii.gz"))
+    assert "sub-01_flip-2_VFA.nii.gz" in (tmp_path / "out" / "sub-01.html").read_text()
+
+
+def test_a_bit_flip_inside_a_stream_is_found(bids, run):
+    synth.add_vfa(bids)
+    victim = bids / "sub-01" / "anat" / "sub-01_flip-1_VFA.nii.gz"
+    raw = bytearray(gzip.compress(gzip.decompress(victim.read_bytes()), compresslevel=0))
+    raw[len(raw) // 2] ^= 1
+    victim.write_bytes(raw)
+    code, text = run()
+    assert code == 1
+    assert "sub-01_flip-1_VFA.nii.gz" in text
+
+
+def test_a_repetition_time_in_milliseconds_is_refused_by_name(bids, run):
+    synth.add_vfa(bids)
+    for index in (1, 2, 3):
+        synth.edit_json(
+            bids / "sub-01" / "anat" / f"sub-01_flip-{index}_VFA.json", RepetitionTimeExcitation=15
+        )
+    code, text = run()
+    assert code == 1
+    assert "RepetitionTimeExcitation" in text
+    assert "sub-01_flip-1_VFA" in text
+
+
+def test_nobody_with_anything_to_fit_ends_with_65(bids, run):
+    synth.write_image(synth.place(bids, "anat", "sub-01_T1w.nii.gz"), np.ones(synth.SHAPE))
+    assert run()[0] == 65
+
+
+def test_an_unknown_participant_ends_with_2_and_names_those_there_are(bids, run):
+    synth.add_vfa(bids)
+    code, text = run("--participant-label", "sub-99")
+    assert code == 2
+    assert "01" in text
+
+
+def test_an_error_of_our_own_ends_with_its_participant_and_leaves_a_crash_file(
+    bids, tmp_path, run, monkeypatch
+):
+    synth.add_vfa(bids)
+    monkeypatch.setattr("bids_qmri.interfaces.fit.prepare", lambda *_: 1 / 0)
+    code, text = run()
+    assert code == 1
+    assert "ZeroDivisionError" in text
+    assert "ZeroDivisionError" in next((tmp_path / "out").rglob("crash-*.txt")).read_text()
+
+
+def test_group_needs_no_raw_data(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    assert run()[0] == 0
+    assert main([str(tmp_path / "gone"), str(tmp_path / "out"), "group", "-w", str(tmp_path / "work")]) == 0
+    assert (tmp_path / "out" / "group_vfa.tsv").is_file()
+
+
+def test_a_dry_run_writes_nothing(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    assert run("--dry-run")[0] == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_run_twice_writes_the_same_maps(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    contents = []
+    for _ in range(2):
+        assert run()[0] == 0
+        maps = sorted((tmp_path / "out").rglob("*map.nii.gz"))
+        contents.append([path.read_bytes() for path in maps])
+    assert contents[0] == contents[1]
+
+
+def test_the_work_directory_is_left_empty(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    assert run()[0] == 0
+    assert [path for path in (tmp_path / "work").rglob("*") if path.is_file()] == []

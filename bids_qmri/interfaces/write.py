@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def write_outputs(
     """
     table = output_table(job.model)
     used = _used(job, choice, how, sigma)
+    every = dict.fromkeys((*job.acquisition.sources, *choice.files, *how.sources))
+    acquisition = replace(job.acquisition, sources=tuple(every))
     images: list[tuple[MapRow, npt.NDArray[Any]]] = []
     images += [(table.estimate(name), values) for name, values in found.maps.items()]
     images += [
@@ -60,7 +63,9 @@ def write_outputs(
     ]
     images += [(table.rmse, found.residual), (table.status, found.status)]
     for row, values in images:
-        _write(job, series, row, values, used, brain="brain" in choice.origin)
+        _write(
+            replace(job, acquisition=acquisition), series, row, values, used, brain="brain" in choice.origin
+        )
     quality = map_metrics(found.maps, found.sd, found.residual, found.status)
     identity = {"Model": job.model, "Estimator": job.label, "Entities": dict(job.acquisition.entities)}
     write_sidecar(_path(job, table.qc_parts(job.label), ".json"), identity | {"Metrics": quality} | used)
@@ -75,8 +80,6 @@ def _used(job: FitJob, choice: MaskChoice, how: Preparation, sigma: float | None
         "SoftwareVersion": __version__,
         **how.used,
     }
-    if auxiliary := [*choice.files, *how.sources]:
-        used["AuxiliarySources"] = auxiliary
     if how.bounds:
         used["Bounds"] = {name: list(limits) for name, limits in how.bounds.items()}
     if job.sloppy:

@@ -17,14 +17,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bids_qmri.demo", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("demo"), help="default: ./demo")
     folder = parser.parse_args(argv).folder.resolve()
-    raw, results, work = folder / "bids", folder / "bids_qmri", folder / "work"
+    raw, masks, results, work = (folder / name for name in ("bids", "masks", "bids_qmri", "work"))
     # the run would do so too late: writing the dataset imports libraries already
     os.environ.update(environment(os.environ, 1, work))
     from bids_qmri.demo.compare import as_text, compare
-    from bids_qmri.demo.dataset import write_dataset
+    from bids_qmri.demo.dataset import write_dataset, write_masks
 
     write_dataset(raw)
-    code = run([str(raw), str(results), "participant", "group", "--work-dir", str(work)])
+    write_masks(masks)
+    code = run([str(raw), str(results), "participant", "group", "-d", f"masks={masks}", "-w", str(work)])
     if code == 0:
         print(f"\n{as_text(compare(results))}\n\nPages to look at:")
         print("\n".join(f"  {page}" for page in sorted(results.glob("*.html"))))

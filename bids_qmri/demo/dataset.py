@@ -1,4 +1,4 @@
-"""Write the phantoms as a BIDS dataset, with noise, as a scanner would have: nothing in it says the truth."""
+"""Write the phantoms as a BIDS dataset, with noise, as a scanner would: nothing in it says the truth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.demo.phantom import SHAPE, VOXEL_SIZE, Phantom, abdomen, brain
 from bids_qmri.models.aif import parker, plasma_from_blood
@@ -71,6 +72,17 @@ def write_dataset(root: Path, seed: int = 0) -> None:
             _write_vfa(folder, stem, phantom, None, rng)
             _write_ivim(folder, stem, phantom, rng)
             _write_dce(folder, stem, phantom, rng)
+
+
+def write_masks(root: Path) -> None:
+    """Write which voxels hold a phantom, as a derivative dataset for ``-d masks=root``."""
+    description = {"Name": "Masks of the phantoms", "BIDSVersion": "1.11.1", "DatasetType": "derivative"}
+    made_by = {"GeneratedBy": [{"Name": "bids_qmri.demo"}]}
+    _write_json(root / "dataset_description.json", description | made_by)
+    for label, make in PHANTOMS.items():
+        name = root / f"sub-{label}" / "anat" / f"sub-{label}_desc-phantom_mask"
+        _write_image(name, make().labels > 0)
+        _write_json(name.with_name(name.name + ".json"), {"Type": "ROI", "Sources": []})
 
 
 def _write_vfa(
@@ -196,7 +208,7 @@ def _directions(count: int) -> FloatArray:
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1)
 
 
-def _write_image(path: Path, image: FloatArray) -> None:
+def _write_image(path: Path, image: FloatArray | npt.NDArray[np.bool_]) -> None:
     # x runs from right to left, so that bvecs are along the axes as stored
     affine = np.diag([-VOXEL_SIZE[0], VOXEL_SIZE[1], VOXEL_SIZE[2], 1.0])
     affine[:3, 3] = -affine.diagonal()[:3] * (np.array(SHAPE) - 1) / 2

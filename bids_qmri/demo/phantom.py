@@ -145,5 +145,5 @@ def _inside(ellipsoid: Ellipsoid, folds: float) -> npt.NDArray[np.bool_]:
     x, y, z = np.meshgrid(*axes, indexing="ij")
     (x0, y0, z0), (rx, ry, rz) = ellipsoid
     angle = np.arctan2((y - y0) / ry, (x - x0) / rx)
-    surface = 1 + folds * np.sin(11 * angle + 2 * z)
+    surface = 1 + folds * (0.6 * np.sin(9 * angle + z) + 0.4 * np.sin(22 * angle - z))
     return np.asarray(((x - x0) / rx) ** 2 + ((y - y0) / ry) ** 2 + ((z - z0) / rz) ** 2 < surface**2)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bids_qmri.demo import dataset
-from bids_qmri.demo.dataset import FLIP_ANGLES, PHANTOMS, REPETITION_TIME, SNR, write_dataset
+from bids_qmri.demo.dataset import FLIP_ANGLES, PHANTOMS, REPETITION_TIME, SNR, write_dataset, write_masks
 from bids_qmri.demo.phantom import SHAPE, abdomen, brain
 
 
@@ -106,6 +106,12 @@ def test_transmit_field_is_in_percent_around_nominal(root: Path) -> None:
     field = voxels(root, "sub-brain01/fmap/sub-brain01_TB1map.nii.gz")
     assert field.shape == SHAPE
     assert 80 < np.median(field[brain().labels > 0]) < 120
+
+
+def test_masks_are_where_the_phantom_is(tmp_path: Path) -> None:
+    write_masks(tmp_path)
+    mask = voxels(tmp_path, "sub-brain01/anat/sub-brain01_desc-phantom_mask.nii.gz")
+    assert np.array_equal(mask, brain().labels > 0)
 
 
 def test_validator_accepts_the_dataset(root: Path) -> None:

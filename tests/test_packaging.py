@@ -1,0 +1,93 @@
+"""What is shipped: the wheel is complete without the checkout, versions are exact, facts agree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bids_qmri import __version__
+from bids_qmri.cli.exit import MEANING
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
+    shipped = set(zipfile.ZipFile(wheel).namelist())
+    package = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "bids_qmri").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    texts = {f"bids_qmri/{path.relative_to(ROOT)}" for path in (ROOT / "boilerplate").rglob("*.*")}
+    assert package | texts <= shipped
+
+
+def test_wheel_holds_nothing_else(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert tops == {"bids_qmri", f"bids_qmri-{PROJECT['version']}.dist-info"}
+
+
+def test_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r})\n"
+        "import bids_qmri; from pathlib import Path\n"
+        f"assert Path(bids_qmri.__file__).is_relative_to({str(tmp_path)!r})\n"
+        "from bids_qmri.outputs.tables import MODELS, output_table\n"
+        "from bids_qmri.cli.run import main\n"
+        "assert all(output_table(model).maps for model in MODELS)\n"
+        "sys.exit(main(['/nowhere', '/nowhere-else', 'participant']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2, result.stderr
+
+
+def test_versions_agree() -> None:
+    assert PROJECT["version"] == __version__
+    assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text()
+    assert f"ARG VERSION={__version__}" in (ROOT / "Dockerfile").read_text()
+
+
+def normal(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=\[ ;]", requirement)[0]).lower()
+
+
+def test_every_dependency_has_an_exact_version() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9.-]+==[\w.+]+( ; .+)?", line) for line in lines)
+    extras = PROJECT["optional-dependencies"]
+    asked = [*PROJECT["dependencies"], *extras["test"], *extras["train"], *extras["dicom"]]
+    assert {normal(name) for name in asked} <= {normal(line) for line in lines}
+    assert "torch==2.13.0" in lines
+
+
+def test_running_needs_no_torch() -> None:
+    assert not {"torch", "torchcde", "onnx"} & {normal(name) for name in PROJECT["dependencies"]}
+
+
+def test_readme_states_every_exit_code() -> None:
+    table = (ROOT / "README.md").read_text()
+    assert all(f"| {int(code)} |" in table for code in MEANING)
+
+
+def test_documentation_links_to_files_that_exist() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

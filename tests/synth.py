@@ -165,14 +165,11 @@ def tissue_curve(
 ) -> np.ndarray:
     """Return extended Tofts concentrations, (..., N), by fine numerical convolution; rates in 1/min."""
     fine = np.arange(0, time[-1] + step, step)
-    plasma = arterial_input(fine)
-    rate = (ktrans / ve / 60)[..., None]
-    integral = np.zeros((*ktrans.shape, fine.size))
-    for index in range(1, fine.size):
-        decay = np.exp(-rate[..., 0] * step)
-        middle = 0.5 * step * (plasma[index - 1] * decay + plasma[index])
-        integral[..., index] = integral[..., index - 1] * decay + middle
-    leaked = np.stack([np.interp(time, fine, row) for row in integral.reshape(-1, fine.size)])
+    rate = (ktrans / ve / 60).ravel()[:, None]
+    growing = arterial_input(fine) * np.exp(rate * fine)
+    pieces = 0.5 * step * (growing[:, 1:] + growing[:, :-1])
+    integral = np.exp(-rate * fine[1:]) * np.cumsum(pieces, axis=1)
+    leaked = np.stack([np.interp(time, fine[1:], row, left=0.0) for row in integral])
     extracellular = (ktrans / 60)[..., None] * leaked.reshape(*ktrans.shape, time.size)
     return vp[..., None] * arterial_input(time) + extracellular
 

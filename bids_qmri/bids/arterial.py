@@ -18,6 +18,8 @@ DEFAULT_INPUT = "parker"
 PLAUSIBLE_PEAK = (0.05, 100.0)
 """mmol/L; peaks of arterial inputs outside it are in another unit."""
 
+WRITE_TABLE = "write the table anew, tab-separated, with a header line"
+
 SECONDS = {"s", "sec", "second", "seconds"}
 MILLIMOLAR = {"mmol/l", "mm", "mmol/liter", "mmol/litre", "mol/m^3"}
 
@@ -106,7 +108,9 @@ def _read_table(path: Path, hematocrit: float) -> Aif:
             way_out="add the key to the JSON file beside the table",
         )
     if np.any(np.diff(time) <= 0):
-        raise InputError("times do not increase", file=path, field="time", needed="increasing seconds")
+        raise InputError(
+            "times do not increase", file=path, field="time", needed="increasing seconds", way_out=WRITE_TABLE
+        )
     if not PLAUSIBLE_PEAK[0] <= measured.max() <= PLAUSIBLE_PEAK[1]:
         raise InputError(
             f"the highest value is {measured.max():g}",
@@ -134,18 +138,25 @@ def _columns(path: Path) -> tuple[FloatArray, FloatArray]:
             header = [name.strip().lower() for name in stream.readline().split("\t")]
             rows = list(csv.DictReader(stream, header, delimiter="\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot be read ({error})", file=path, needed="a tab-separated table") from error
+        raise InputError(
+            f"cannot be read ({error})", file=path, needed="a tab-separated table", way_out=WRITE_TABLE
+        ) from error
     needed = "columns time (s) and concentration (mmol/L), two rows or more"
     if len(rows) < 2 or not {"time", "concentration"} <= set(header):
         raise InputError(
-            f"has {len(rows)} rows and the columns {', '.join(header)}", file=path, needed=needed
+            f"has {len(rows)} rows and the columns {', '.join(header)}",
+            file=path,
+            needed=needed,
+            way_out=WRITE_TABLE,
         )
     try:
         table = np.array([[float(row[name]) for name in ("time", "concentration")] for row in rows])
     except (TypeError, ValueError) as error:
-        raise InputError(f"holds something that is no number ({error})", file=path, needed=needed) from error
+        raise InputError(
+            f"holds something that is no number ({error})", file=path, needed=needed, way_out=WRITE_TABLE
+        ) from error
     if not np.all(np.isfinite(table)):
-        raise InputError("holds a value that is not finite", file=path, needed=needed)
+        raise InputError("holds a value that is not finite", file=path, needed=needed, way_out=WRITE_TABLE)
     return table[:, 0], table[:, 1]
 
 

@@ -77,28 +77,31 @@ def find_b1(
     for dataset in [*(v for k, v in derivatives.items() if k != "masks"), files]:
         candidates = [c for c in _candidates(dataset) if c.images[0].entities.get("ses") == session]
         linked = [c for c in candidates if _is_meant(c, images, files)]
-        open_ones = [c for c in candidates if not c.intended_for]
-        chosen = linked or open_ones
-        if len(chosen) > 1:
-            raise InputError(
-                f"{len(chosen)} transmit fields could be meant: "
-                + ", ".join(candidate.images[0].path.name for candidate in chosen),
-                file=images[0].path,
-                field="IntendedFor",
-                needed="one transmit field for these images",
-                way_out="name the images in IntendedFor of one of them",
-            )
-        if chosen:
-            if not linked:
-                notes.append(
-                    f"{chosen[0].images[0].path.name} has no IntendedFor; it is the only one of the session"
-                )
-            return _source(chosen[0], options, notes)
+        chosen = _only(linked or [c for c in candidates if not c.intended_for], images)
+        if chosen is None:
+            continue
+        if not linked:
+            name = chosen.images[0].path.name
+            notes.append(f"{name} has no IntendedFor; it is the only transmit field of the session")
+        return _source(chosen, options, notes)
     if files.images(NOT_QUANTITATIVE):
         notes.append(
             "TB1TFL, TB1RFM, TB1EPI and TB1SRGE images have no stated scale; convert them to a TB1map"
         )
     return None
+
+
+def _only(candidates: Sequence[_Candidate], images: Sequence[BidsFile]) -> _Candidate | None:
+    if len(candidates) > 1:
+        raise InputError(
+            f"{len(candidates)} transmit fields could be meant: "
+            + ", ".join(candidate.images[0].path.name for candidate in candidates),
+            file=images[0].path,
+            field="IntendedFor",
+            needed="one transmit field for these images",
+            way_out="name the images in IntendedFor of one of them",
+        )
+    return candidates[0] if candidates else None
 
 
 def _candidates(files: ParticipantFiles) -> Iterable[_Candidate]:

@@ -36,7 +36,9 @@ def participants(bids_dir: Path, labels: Sequence[str] = ()) -> list[str]:
         If `bids_dir` is not a BIDS dataset or has no such participant.
     """
     if not bids_dir.is_dir():
-        raise UsageError("is not a folder", file=bids_dir, needed="the folder of a BIDS dataset")
+        raise UsageError(
+            "is not a folder", file=bids_dir, needed="the folder of a BIDS dataset", way_out="check the path"
+        )
     description = bids_dir / "dataset_description.json"
     if not description.is_file():
         raise UsageError(
@@ -63,6 +65,7 @@ def participants(bids_dir: Path, labels: Sequence[str] = ()) -> list[str]:
             file=bids_dir,
             field="--participant-label",
             needed=f"one of {', '.join(available) or 'none, the dataset is empty'}",
+            way_out="check the label",
         )
     return wanted or available
 
@@ -130,6 +133,7 @@ def _without_model(files: ParticipantFiles) -> list[Acquisition | Unusable]:
                 f"{len(group)} {group[0].suffix} image(s), for which there is no model yet",
                 file=group[0].path,
                 needed="VFA, dwi or dce images",
+                way_out="none yet; the other images are not affected",
             ),
             fault=False,
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.bids.nifti import RESTORE
 from bids_qmri.errors import InputError
 from bids_qmri.units import FloatArray
 
@@ -37,7 +38,9 @@ def read_table(path: Path) -> list[list[float]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read as text ({error})", file=path, needed=needed) from error
+        raise InputError(
+            f"cannot be read as text ({error})", file=path, needed=needed, way_out=RESTORE
+        ) from error
     rows: list[list[float]] = []
     for line_number, line in enumerate(text.splitlines(), start=1):
         words = re.split(r"[\s,;]+", line.strip(" \t\r,;"))
@@ -46,7 +49,9 @@ def read_table(path: Path) -> list[list[float]]:
         try:
             row = [float(word) for word in words]
         except ValueError as error:
-            raise InputError(f"line {line_number}: {error}", file=path, needed=needed) from error
+            raise InputError(
+                f"line {line_number}: {error}", file=path, needed=needed, way_out=RESTORE
+            ) from error
         if not np.all(np.isfinite(row)):
             raise InputError(
                 f"line {line_number} holds a value that is not finite",
@@ -56,7 +61,7 @@ def read_table(path: Path) -> list[list[float]]:
             )
         rows.append(row)
     if not rows:
-        raise InputError("is empty", file=path, needed=needed, way_out="restore the file from its source")
+        raise InputError("is empty", file=path, needed=needed, way_out=RESTORE)
     return rows
 
 
@@ -145,7 +150,7 @@ def _three_columns(path: Path, rows: Sequence[Sequence[float]], n_volumes: int) 
         f"has {len(rows)} rows of {' or '.join(map(str, sorted(widths)))} numbers",
         file=path,
         needed=f"3 rows of {n_volumes} numbers",
-        way_out="restore the file from its source",
+        way_out=RESTORE,
     )
 
 

@@ -93,7 +93,12 @@ class Series:
             size = header.dtype.itemsize
             raw = os.pread(descriptor, (stop - start) * size, offset + start * size)
             if len(raw) != (stop - start) * size:
-                raise InputError("became shorter while it was read", file=header.path, needed="a stable file")
+                raise InputError(
+                    "became shorter while it was read",
+                    file=header.path,
+                    needed="a stable file",
+                    way_out="run again",
+                )
             row[:] = np.frombuffer(raw, dtype=header.dtype)
             row *= header.slope
             row += header.intercept
@@ -195,7 +200,11 @@ def load_map(path: Path, series: Series) -> FloatArray:
     with tempfile.TemporaryDirectory() as spool, open_series([path], Path(spool)) as image:
         if image.n_measurements != 1:
             raise InputError(
-                f"has {image.n_measurements} volumes", file=path, field="dim", needed="a 3-D image"
+                f"has {image.n_measurements} volumes",
+                file=path,
+                field="dim",
+                needed="a 3-D image",
+                way_out="split it",
             )
         return image.read(0, image.n_voxels)[:, 0]
 

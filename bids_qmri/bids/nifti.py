@@ -192,7 +192,9 @@ def _refuse_what_is_no_image(path: Path) -> None:
     if path.name.endswith(".ome.zarr"):
         raise InputError("is an OME-Zarr image", file=path, needed="NIfTI", way_out="convert it to .nii.gz")
     if not path.is_file():
-        raise InputError("does not exist or is not a file", file=path, needed="a NIfTI image")
+        raise InputError(
+            "does not exist or is not a file", file=path, needed="a NIfTI image", way_out=RESTORE
+        )
     with path.open("rb") as stream:
         start = stream.read(len(LFS_POINTER))
     if not start:
@@ -212,12 +214,20 @@ def _shape(path: Path, header: nib.Nifti1Header) -> tuple[int, ...]:
     ndim = int(header["dim"][0])
     shape = [int(size) for size in header["dim"][1 : ndim + 1]]
     if not 2 <= ndim <= 7 or min(shape) < 1:
-        raise InputError(f"has the size {shape}", file=path, field="dim", needed="sizes of 1 or more")
+        raise InputError(
+            f"has the size {shape}", file=path, field="dim", needed="sizes of 1 or more", way_out=RESTORE
+        )
     shape += [1] * (3 - len(shape))
     while len(shape) > 4 and shape[-1] == 1:
         shape.pop()
     if len(shape) > 4:
-        raise InputError(f"has {len(shape)} axes: {shape}", file=path, field="dim", needed="3 or 4 axes")
+        raise InputError(
+            f"has {len(shape)} axes: {shape}",
+            file=path,
+            field="dim",
+            needed="3 or 4 axes",
+            way_out="split it",
+        )
     return tuple(shape)
 
 

@@ -108,7 +108,8 @@ def test_double_angle_images_give_the_field(dataset: Path, tmp_path: Path) -> No
         data = 1000 * np.sin(np.deg2rad(angle * FIELD))
         synth.write_image(dataset / "sub-01" / "fmap" / f"{name}.nii.gz", data)
         synth.write_json(
-            dataset / "sub-01" / "fmap" / f"{name}.json", {"FlipAngle": angle, "RepetitionTimeExcitation": 0.5}
+            dataset / "sub-01" / "fmap" / f"{name}.json",
+            {"FlipAngle": angle, "RepetitionTimeExcitation": 0.5},
         )
     source = _source(dataset)
     assert source is not None

@@ -1,4 +1,4 @@
-"""Reading voxels in blocks: what comes out is what went in, whatever the storage, and damage is never passed on."""
+"""Reading voxels in blocks: what comes out is what went in, and damage is never passed on."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_positions_may_differ_by_a_micrometre_only(tmp_path: Path, shift: float,
     if accepted:
         open_series([one, two], tmp_path).close()
     else:
-        with pytest.raises(InputError, match="two.nii.gz.*row 2, column 4 but one.nii.gz"):
+        with pytest.raises(InputError, match=r"two\.nii\.gz.*row 2, column 4 but one\.nii\.gz"):
             open_series([one, two], tmp_path)
 
 

@@ -1,0 +1,223 @@
+"""DCE series: names in the wild, time axis, arterial input, native T1, and the origin of every value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import synth
+
+from bids_qmri.bids.acquisition import Acquisition, DceSettings, ReadOptions, Unusable
+from bids_qmri.bids.dataset import find
+
+TIME = 6.0 * np.arange(30)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    root = synth.new_dataset(tmp_path / "raw")
+    synth.add_vfa(root)
+    synth.add_dce(root)
+    return root
+
+
+def _dce(dataset: Path, options: ReadOptions | None = None) -> Acquisition:
+    found = [
+        one
+        for one in find(dataset, "01", options)
+        if not (isinstance(one, Acquisition) and one.kind == "vfa")
+    ]
+    assert len(found) == 1
+    assert isinstance(found[0], Acquisition), found[0]
+    return found[0]
+
+
+def _settings(dataset: Path, options: ReadOptions | None = None) -> DceSettings:
+    settings = _dce(dataset, options).dce
+    assert settings is not None
+    return settings
+
+
+def _edit(dataset: Path, **changes: Any) -> None:
+    synth.edit_json(dataset / "sub-01" / "perf" / "sub-01_dce.json", **changes)
+
+
+def test_settings_are_those_of_the_sidecars(dataset: Path) -> None:
+    found = _dce(dataset)
+    settings = found.dce
+    assert settings is not None
+    np.testing.assert_array_equal(settings.time, TIME)
+    assert settings.flip_angle == pytest.approx(np.deg2rad(15))
+    assert (settings.repetition_time, settings.relaxivity, settings.baseline_volumes) == (0.005, 4.5, 5)
+    assert (found.kind, found.datatype, found.protocol, found.notes) == ("dce", "perf", None, ())
+    assert settings.origin == {
+        "time": "VolumeTiming",
+        "hematocrit": "default",
+        "aif": "table beside the images",
+        "relaxivity": "sidecar ContrastAgentRelaxivity",
+        "baseline_volumes": "sidecar BaselineVolumes",
+        "t10": "VFA series sub-01",
+    }
+
+
+def test_the_command_line_wins(dataset: Path) -> None:
+    options = ReadOptions(relaxivity=3.6, hematocrit=0.4, t10=1.4, aif="georgiou", baseline_volumes=3)
+    settings = _settings(dataset, options)
+    assert (settings.relaxivity, settings.hematocrit, settings.t10) == (3.6, 0.4, 1.4)
+    assert (settings.aif.name, settings.baseline_volumes) == ("georgiou", 3)
+    del_time = {key: origin for key, origin in settings.origin.items() if key != "time"}
+    assert set(del_time.values()) == {"command line"}
+
+
+@pytest.mark.parametrize(
+    ("datatype", "suffix"),
+    [("perf", "dce"), ("dce", "DCE"), ("fmap", "DCE"), ("perf", "perf"), ("anat", "dce")],
+)
+def test_names_in_the_wild_are_accepted(tmp_path: Path, datatype: str, suffix: str) -> None:
+    root = synth.new_dataset(tmp_path)
+    synth.add_dce(root, suffix=suffix, datatype=datatype)
+    found = _dce(root, ReadOptions(t10=1.0))
+    assert (found.datatype, found.label) == ("perf", "sub-01")
+
+
+def test_arterial_spin_labelling_is_no_dce(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path)
+    synth.add_dce(root, suffix="perf", metadata={"ArterialSpinLabelingType": "PCASL"})
+    synth.write_image(root / "sub-01" / "perf" / "sub-01_asl.nii.gz", np.ones((*synth.SHAPE, 4)))
+    assert find(root, "01") == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "origin"),
+    [
+        ({"FrameTimesStart": TIME.tolist()}, "FrameTimesStart"),
+        ({"TemporalResolution": 6}, "TemporalResolution"),
+        ({"TemporalResolution": 6, "RepetitionTime": 0.005}, "TemporalResolution"),
+        ({"RepetitionTime": 6.0}, "RepetitionTime"),
+        ({"AcquisitionDuration": 180, "RepetitionTime": 0.005}, "AcquisitionDuration"),
+    ],
+)
+def test_frame_times_come_from_the_first_key_that_states_them(
+    dataset: Path, keys: dict[str, Any], origin: str
+) -> None:
+    _edit(dataset, VolumeTiming=None, **keys)
+    settings = _settings(dataset)
+    np.testing.assert_allclose(settings.time, TIME)
+    assert settings.origin["time"] == origin
+
+
+def test_the_header_is_never_asked_for_the_time(dataset: Path) -> None:
+    _edit(dataset, VolumeTiming=None, RepetitionTime=0.005)
+    bad = next(one for one in find(dataset, "01") if isinstance(one, Unusable))
+    assert bad.error.field == "VolumeTiming"
+
+
+def test_a_short_repetition_time_is_that_of_the_excitation(dataset: Path) -> None:
+    _edit(dataset, RepetitionTimeExcitation=None, RepetitionTime=0.005)
+    assert _settings(dataset).repetition_time == 0.005
+
+
+def test_baseline_frames_are_those_before_the_bolus_arrives(dataset: Path) -> None:
+    _edit(dataset, BaselineVolumes=None, BolusArrivalTime=29.0)
+    assert _settings(dataset).baseline_volumes == 5
+
+
+def test_without_a_statement_the_mean_curve_decides(dataset: Path) -> None:
+    _edit(dataset, BaselineVolumes=None)
+    settings = _settings(dataset)
+    assert settings.baseline_volumes is None
+    assert settings.origin["baseline_volumes"] == "mean curve"
+
+
+def test_an_assumed_relaxivity_is_noted_with_its_consequence(dataset: Path) -> None:
+    _edit(dataset, ContrastAgentRelaxivity=None)
+    found = _dce(dataset)
+    assert found.dce is not None
+    assert found.dce.origin["relaxivity"] == "default"
+    assert any("4.5 L/mmol/s assumed" in note for note in found.notes)
+
+
+def _aif_files(dataset: Path) -> tuple[Path, Path]:
+    table = dataset / "sub-01" / "perf" / "sub-01_aif.tsv"
+    return table, table.with_suffix(".json")
+
+
+def test_plasma_stays_and_blood_is_divided_by_the_plasma_fraction(dataset: Path) -> None:
+    plasma = _settings(dataset).aif.plasma
+    table, described = _aif_files(dataset)
+    synth.edit_json(described, ConcentrationType="blood")
+    found = _dce(dataset, ReadOptions(hematocrit=0.4))
+    assert found.dce is not None
+    assert plasma is not None
+    assert found.dce.aif.plasma is not None
+    np.testing.assert_allclose(found.dce.aif.plasma, plasma / 0.6)
+    assert found.dce.aif.file == table
+    assert table in found.sources
+    assert any("Hematocrit 0.42 assumed" in note for note in _dce(dataset).notes)
+
+
+def test_the_derivative_spelling_of_the_table_is_found(dataset: Path) -> None:
+    table, described = _aif_files(dataset)
+    table.rename(table.with_name("sub-01_desc-aif_timeseries.tsv"))
+    described.rename(table.with_name("sub-01_desc-aif_timeseries.json"))
+    assert _settings(dataset).aif.name == "measured"
+
+
+def test_the_table_of_another_run_is_not_used(dataset: Path) -> None:
+    table, described = _aif_files(dataset)
+    table.rename(table.with_name("sub-01_run-2_aif.tsv"))
+    described.rename(table.with_name("sub-01_run-2_aif.json"))
+    assert _settings(dataset).aif.name == "parker"
+
+
+def test_without_a_table_the_population_input_is_noted(dataset: Path) -> None:
+    for path in _aif_files(dataset):
+        path.unlink()
+    found = _dce(dataset)
+    assert found.dce is not None
+    assert (found.dce.aif.name, found.dce.aif.time) == ("parker", None)
+    assert any("'parker' is used (--aif)" in note for note in found.notes)
+
+
+def test_a_table_can_be_named_on_the_command_line(dataset: Path, tmp_path: Path) -> None:
+    time = np.arange(0.0, 180.0)
+    other = synth.new_dataset(tmp_path / "aif")
+    (other / "sub-01" / "perf").mkdir(parents=True)
+    table = synth.add_aif(other, "sub-01", time, 2 * synth.arterial_input(time))
+    aif = _settings(dataset, ReadOptions(aif=str(table))).aif
+    assert aif.file == table
+    assert aif.plasma is not None
+    np.testing.assert_allclose(aif.plasma, 2 * synth.arterial_input(time), atol=1e-5)
+
+
+def test_a_t1_map_on_the_same_grid_wins_over_vfa(dataset: Path) -> None:
+    path = synth.write_image(dataset / "sub-01" / "anat" / "sub-01_T1map.nii.gz", synth.ramp(0.5, 2))
+    synth.write_image(dataset / "sub-01" / "anat" / "sub-01_desc-lsqStd_T1map.nii.gz", synth.ramp(0, 1))
+    synth.write_image(dataset / "sub-01" / "anat" / "sub-01_acq-big_T1map.nii.gz", np.ones((9, 9, 9)))
+    assert _settings(dataset).t10 == path
+
+
+def test_a_t1_map_of_a_named_dataset_serves(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path / "raw")
+    synth.add_dce(root)
+    derived = synth.new_dataset(tmp_path / "t1", "derivative")
+    path = derived / "sub-01" / "anat" / "sub-01_desc-x_T1map.nii.gz"
+    synth.write_image(path, synth.ramp(0.5, 2))
+    found = _dce(root, ReadOptions(derivatives={"t1": derived}))
+    assert found.dce is not None
+    assert found.dce.t10 == path
+    assert path in found.sources
+
+
+def test_vfa_of_the_same_session_gives_native_t1(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path)
+    for session in ("1", "2"):
+        synth.add_vfa(root, f"sub-01_ses-{session}")
+    synth.add_dce(root, "sub-01_ses-2")
+    dce = next(one for one in find(root, "01") if isinstance(one, Acquisition) and one.kind == "dce")
+    assert dce.dce is not None
+    assert isinstance(dce.dce.t10, Acquisition)
+    assert dce.dce.t10.label == "sub-01_ses-2"
+    assert set(dce.dce.t10.images) < set(dce.sources)

@@ -1,14 +1,17 @@
 """Posterior mean and standard deviation under a uniform prior: the estimate of least mean squared error.
 
-The oracle that the accuracy of all other estimators is measured against; exact before fast. It is the best there
-is on average over its prior box, not in every voxel: what the data do not tell, it answers with the middle of
+The oracle that the accuracy of all other estimators is measured against; exact before fast (voxels per
+second on one thread: VFA 3000, IVIM 80, extended Tofts 300, with a free delay 70). It is the best there is
+on average over its prior box, not in every voxel: what the data do not tell, it answers with the middle of
 the box and a standard deviation that says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -23,15 +26,18 @@ from bids_qmri.models.base import Bounds, Model
 from bids_qmri.models.noise import log_bessel_i0
 from bids_qmri.units import FloatArray
 
-BLOCK_POINTS = 60_000
-"""Grid nodes evaluated at a time: bounds the memory to some 100 MB."""
+BLOCK_POINTS = 500_000
+"""Nodes evaluated at a time: bounds the memory to some 100 MB."""
 
-INNER_NODES = 8
-INNER_REACH = 4.5
-"""Half width in standard deviations of the integral over the innermost, linear parameter."""
+AMPLITUDE_NODES = 10
+AMOUNT_NODES = 12
+REACH = 5.0
+"""Half width in standard deviations of the integrals over linear parameters."""
 
-LINEAR = ("ve", "vp")
-"""Parameters that concentrations are a linear combination of, innermost last."""
+AMOUNTS = ("ve", "vp")
+"""Parameters that concentrations are a linear combination of."""
+
+_TINY = 1e-300
 
 
 def fit(
@@ -44,9 +50,9 @@ def fit(
 ) -> FitResult:
     """Return posterior means and standard deviations of parameters and derived quantities.
 
-    The prior is uniform within the bounds, for the amplitude of a magnitude signal too (whose upper bound may be
-    infinite). The amplitude is integrated, not profiled, because only then do the means have the least mean
-    squared error and the standard deviations include what the amplitude leaves open.
+    The prior is uniform within the bounds, for the amplitude of a magnitude signal too (whose upper bound
+    may be infinite). The amplitude is integrated, not profiled, because only then do the means have the least
+    mean squared error and the standard deviations include what the amplitude leaves open.
 
     Parameters
     ----------
@@ -92,7 +98,8 @@ def fit(
     status = np.full(len(data), Status.UNUSABLE, dtype=np.uint8)
     voxels = np.flatnonzero(usable)
     grid = _grid_parameters(model, lower, upper)
-    step = max(BLOCK_POINTS // NODES[len(grid)] ** len(grid), 1)
+    linear = AMPLITUDE_NODES if model.amplitude else AMOUNT_NODES**2
+    step = max(BLOCK_POINTS // (NODES[len(grid)] ** len(grid) * linear), 1)
     for first in range(0, voxels.size, step):
         part = voxels[first : first + step]
         problem = _Problem(
@@ -102,7 +109,9 @@ def fit(
         predicted = model.signal(values[: len(lower), part], problem.protocol)
         residual[part] = np.sqrt(np.mean((problem.signal - predicted) ** 2, axis=0))
         status[part] = np.where(closed, Status.OK, Status.NOT_CONVERGED)
-    spread[: len(lower)][lower == upper] = np.nan
+    fixed = np.flatnonzero(lower == upper)
+    values[np.ix_(fixed, voxels)] = lower[fixed, None]
+    spread[fixed] = np.nan
     maps, sd = (dict(zip(names, array, strict=True)) for array in (values, spread))
     return FitResult(maps, sd, residual, status)
 
@@ -132,12 +141,13 @@ def _noise(
 
 
 def _grid_parameters(model: Model, lower: FloatArray, upper: FloatArray) -> list[int]:
-    """Return the free parameters that span the grid: all but the innermost one, linear ones last."""
-    inner = model.amplitude or LINEAR[-1]
-    free = [i for i, p in enumerate(model.parameters) if lower[i] < upper[i] and p.name != inner]
-    free.sort(key=lambda i: model.parameters[i].name in LINEAR)
+    """Return the free parameters that span the grid: those that the signal is not linear in."""
+    linear = (model.amplitude, *AMOUNTS)
+    free = [i for i, p in enumerate(model.parameters) if lower[i] < upper[i] and p.name not in linear]
     if len(free) >= len(NODES) or not np.all(np.isfinite(upper[free] - lower[free])):
-        raise ValueError(f"{model.name} needs finite bounds of at most {len(NODES) - 1} parameters for a grid")
+        raise ValueError(
+            f"{model.name} needs finite bounds of at most {len(NODES) - 1} parameters for a grid"
+        )
     return free
 
 
@@ -154,9 +164,8 @@ class _Problem:
     upper: FloatArray
     grid: list[int]
 
-    @property
-    def inner(self) -> int:
-        name = self.model.amplitude or LINEAR[-1]
+    def index(self, name: str) -> int:
+        """Return the place of a parameter in theta."""
         return [p.name for p in self.model.parameters].index(name)
 
     def theta(self, points: FloatArray) -> FloatArray:
@@ -174,6 +183,9 @@ class _Problem:
         return self.model.signal(theta.reshape(len(theta), -1), protocol).reshape(-1, *theta.shape[1:])
 
 
+Features = Callable[[], FloatArray]
+
+
 def _solve(problem: _Problem) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     """Return posterior means and standard deviations, (P + Q, V), and where the grid closed in."""
     density = _rician if problem.model.amplitude is not None else _gaussian
@@ -182,96 +194,103 @@ def _solve(problem: _Problem) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bo
     return first, np.sqrt(np.maximum(second - first**2, 0.0)), power >= 1.0
 
 
-def _rician(problem: _Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return log evidence and moments at grid points, the amplitude of magnitudes integrated."""
-    theta, inner = problem.theta(points), problem.inner
+def _rician(problem: _Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:
+    """Return the log evidence of grid points, the amplitude of magnitudes integrated, and their features."""
+    theta = problem.theta(points)
+    inner = problem.index(str(problem.model.amplitude))
     theta[inner] = 1.0
-    unit = problem.predict(theta, voxels)
     column = (-1, *[1] * (points.ndim - 2))
     sigma = problem.sigma[voxels].reshape(column)
+    # everything in units of the noise
+    unit = problem.predict(theta, voxels) / sigma
     signal = [row.reshape(column) / sigma for row in problem.signal[:, voxels]]
-    weights = problem.weights
-    # E[y^2] = m^2 + 2 sigma^2: a first estimate of the amplitude good to a fraction of its standard deviation
-    corrected = np.sqrt([np.maximum(y**2 - 1.0, 0.0) for y in signal])
-    energy = sum(w * u**2 for w, u in zip(weights, unit, strict=True))
-    product = sum(w * u * y for w, u, y in zip(weights, unit, corrected, strict=True))
-
-    centre, width = sigma * product / energy, sigma / np.sqrt(energy)
-
-    def log_likelihood(amplitude: FloatArray) -> FloatArray:
-        total = np.zeros_like(amplitude)
-        for w, u, y in zip(weights, unit, signal, strict=True):
-            m = amplitude * (u / sigma)
-            total += w * (log_bessel_i0(m * y) - (m**2 + y**2) / 2.0)
-        return total
-
+    terms = list(zip(problem.weights, unit, signal, strict=True))
+    # E[y^2] = m^2 + 2 sigma^2: an estimate of the amplitude good to a fraction of its standard deviation
+    product = sum(w * u * np.sqrt(np.maximum(y**2 - 1.0, 0.0)) for w, u, y in terms)
+    energy = sum(w * u**2 for w, u, y in terms)
     limits = problem.lower[inner], problem.upper[inner]
-    log_evidence, mean, square = _integrate(log_likelihood, centre, width, *limits)
-    return log_evidence, _features(problem, theta, mean, square)
+    interval = _interval(product / energy, 1.0 / np.sqrt(energy), *limits)
+    amplitude, log_weight = _nodes(*interval, limits, AMPLITUDE_NODES)
+    log_density = log_weight
+    for w, u, y in terms:
+        m = amplitude * u
+        log_density = log_density + w * (log_bessel_i0(m * y) - (m**2 + y**2) / 2.0)
+    log_evidence, mass = _normalise(log_density)
+    mean, square = (np.sum(mass * x, axis=0) for x in (amplitude, amplitude**2))
+    return log_evidence, partial(_features, problem, theta, inner, mean, square)
 
 
-def _gaussian(problem: _Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return log evidence and moments at grid points, the innermost amount of a concentration integrated."""
-    theta, inner = problem.theta(points), problem.inner
-    names = [p.name for p in problem.model.parameters]
-    amounts = [names.index(name) for name in LINEAR]
-    # curves do not depend on the amounts: they are computed once for all nodes along a grid axis of amounts
-    curves_at = theta[..., :1] if any(i in problem.grid for i in amounts) else theta
-    curves = []
-    for i in amounts:
-        unit = curves_at.copy()
-        unit[amounts] = 0.0
-        unit[i] = 1.0
-        curves.append(problem.predict(unit, voxels))
-    column = (-1, *[1] * (points.ndim - 2))
-    sigma = problem.sigma[voxels].reshape(column)
-    weights = problem.weights
-    signal = problem.signal[:, voxels].reshape(len(weights), *sigma.shape)
-    dot = partial(np.einsum, "n,n...,n...->...", weights)
-    outer, innermost = curves
-    amount = theta[amounts[0]]
-    rest = dot(signal, signal) - amount * (2.0 * dot(signal, outer) - amount * dot(outer, outer))
-    product = dot(signal, innermost) - amount * dot(outer, innermost)
-    energy = np.maximum(dot(innermost, innermost), np.finfo(np.float64).tiny)
-
-    def log_likelihood(x: FloatArray) -> FloatArray:
-        return np.asarray((x * (2.0 * product - x * energy) - rest) / (2.0 * sigma**2))
-
-    limits = problem.lower[inner], problem.upper[inner]
-    log_evidence, mean, square = _integrate(
-        log_likelihood, product / energy, sigma / np.sqrt(energy), *limits
+def _gaussian(problem: _Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:
+    """Return the log evidence of grid points, the amounts of a concentration integrated, and features."""
+    theta = problem.theta(points)
+    ve, vp = (problem.index(name) for name in AMOUNTS)
+    sigma = problem.sigma[voxels].reshape(-1, *[1] * (points.ndim - 2))
+    signal = problem.signal[:, voxels].reshape(-1, *sigma.shape) / sigma
+    curves = [signal]
+    for amount in (ve, vp):
+        theta[[ve, vp]] = 0.0
+        theta[amount] = 1.0
+        curves.append(problem.predict(theta, voxels) / sigma)
+    yy, ye, yp, ee, ep, pp = (
+        np.maximum(np.einsum("n,n...,n...->...", problem.weights, a, b), _TINY if a is b else -np.inf)
+        for a, b in combinations_with_replacement(curves, 2)
     )
-    return log_evidence, _features(problem, theta, mean, square)
+    # the values of vp that any ve may leave, then the values of ve that those may leave: nothing is cut off
+    limits = [(problem.lower[i], problem.upper[i]) for i in (ve, vp)]
+    determinant = np.maximum(ee * pp - ep**2, _TINY)
+    widest = _interval((ee * yp - ep * ye) / determinant, np.sqrt(ee / determinant), *limits[1])
+    ends = [_interval((ye - ep * end) / ee, 1.0 / np.sqrt(ee), *limits[0]) for end in widest]
+    low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
+    x, log_weight_x = _nodes(low, high, limits[0])
+    z, log_weight_z = _nodes(*_interval((yp - ep * x) / pp, 1.0 / np.sqrt(pp), *limits[1]), limits[1])
+    misfit = yy - x * (2.0 * ye - x * ee) - z * (2.0 * (yp - x * ep) - z * pp)
+    log_x, mass_z = _normalise(log_weight_z - misfit / 2.0)
+    mean, square = ((mass_z * values).sum(axis=0) for values in (z, z**2))
+    log_evidence, mass_x = _normalise(log_weight_x + log_x)
+
+    def features() -> FloatArray:
+        at_nodes = np.repeat(theta[:, None], len(x), axis=1)
+        at_nodes[ve] = x
+        return np.asarray((mass_x * _features(problem, at_nodes, vp, mean, square)).sum(axis=1))
+
+    return log_evidence, features
 
 
-def _integrate(
-    log_likelihood: Any, centre: FloatArray, width: FloatArray, lower: float, upper: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Integrate a nearly Gaussian density between limits: log integral, mean and mean square."""
-    if lower == upper:
-        value = np.full(np.shape(centre), lower)
-        return log_likelihood(value), value, value**2
+def _interval(
+    centre: FloatArray, width: FloatArray, lower: float, upper: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the part of the limits that holds the mass of a nearly Gaussian density."""
     inside = np.clip(centre, lower, upper)
     # beyond a limit the density decays like an exponential, the faster the farther its centre is
-    outside = np.abs(centre - inside) / width
-    half = INNER_REACH * width / (1.0 + outside * INNER_REACH / 12.0)
-    low, high = np.maximum(inside - half, lower), np.minimum(inside + half, upper)
-    nodes, weights = np.polynomial.legendre.leggauss(INNER_NODES)
-    values = [low + (high - low) * (x + 1.0) / 2.0 for x in nodes]
-    logs = np.stack([log_likelihood(value) + np.log(w) for value, w in zip(values, weights, strict=True)])
-    top = logs.max(axis=0)
-    mass = np.exp(logs - top)
+    half = REACH * width / (1.0 + np.abs(centre - inside) / width * REACH / 12.0)
+    return np.maximum(inside - half, lower), np.minimum(inside + half, upper)
+
+
+def _nodes(
+    low: FloatArray, high: FloatArray, limits: tuple[float, float], count: int = AMOUNT_NODES
+) -> tuple[FloatArray, FloatArray]:
+    """Return Gauss-Legendre nodes of intervals and their log weights, on a new first axis."""
+    x, w = np.polynomial.legendre.leggauss(1 if limits[0] == limits[1] else count)
+    column = (-1, *[1] * low.ndim)
+    log_weight = np.log(w).reshape(column) + np.log(np.maximum(high - low, _TINY))
+    return low + (high - low) * (x.reshape(column) + 1.0) / 2.0, log_weight
+
+
+def _normalise(log_density: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the log of the sum over the first axis, and the share of every node."""
+    top = log_density.max(axis=0)
+    mass = np.exp(log_density - top)
     total = mass.sum(axis=0)
-    mean = sum(m * x for m, x in zip(mass, values, strict=True)) / total
-    square = sum(m * x**2 for m, x in zip(mass, values, strict=True)) / total
-    return top + np.log(total * (high - low)), np.asarray(mean), np.asarray(square)
+    return np.asarray(top + np.log(total)), mass / total
 
 
-def _features(problem: _Problem, theta: FloatArray, mean: FloatArray, square: FloatArray) -> FloatArray:
-    """Return parameters and derived quantities at every node, then their squares."""
-    theta[problem.inner] = mean
+def _features(
+    problem: _Problem, theta: FloatArray, inner: int, mean: FloatArray, square: FloatArray
+) -> FloatArray:
+    """Return parameters and derived quantities at every node, then their squares; `inner` by its moments."""
+    theta[inner] = mean
     derived = problem.model.derive(theta.reshape(len(theta), -1))[0].reshape(-1, *theta.shape[1:])
     first = np.concatenate([theta, derived])
     second = first**2
-    second[problem.inner] = square
+    second[inner] = square
     return np.concatenate([first, second])

@@ -1,10 +1,10 @@
-"""Posterior expectations of many voxels at once, by Gauss-Legendre grids that zoom in on every voxel's posterior.
+"""Posterior expectations of many voxels at once, on Gauss-Legendre grids that zoom in on every posterior.
 
-The parameters live in the unit box. A first coarse grid covers the box; its posterior, flattened by a temperature
-until a few nodes share the mass, gives a mean and a covariance, around which the next grid is laid; so on until the
-temperature is 1 (annealing, after Neal 2001, doi:10.1023/A:1008923215028). Grids are sheared along the covariance,
-and each of their intervals is clipped to the box, so that narrow ridges and posteriors cut off by a bound are both
-integrated well. Used by `estimators.bayes`.
+The parameters live in the unit box. A first coarse grid covers the box; its posterior, flattened by a
+temperature until a few nodes share the mass, gives a mean and a covariance, around which the next grid is
+laid; so on until the temperature is 1 (annealing, as in Neal 2001, doi:10.1023/A:1008923215028). Grids are
+sheared along the covariance, and each of their intervals is clipped to the box, so that narrow ridges and
+posteriors cut off by a bound are both integrated well. Used by `estimators.bayes`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from bids_qmri.units import FloatArray
 
 IntArray = npt.NDArray[np.intp]
 
-LogDensity = Callable[[FloatArray, IntArray], tuple[FloatArray, FloatArray]]
+LogDensity = Callable[[FloatArray, IntArray], tuple[FloatArray, Callable[[], FloatArray]]]
 """From points (D, V, g, ..., g) in the unit box and the indices (V,) of their voxels to the log density,
-(V, g, ..., g), and the features whose expectations are wanted, (F, V, g, ..., g).
+(V, g, ..., g), and a function that returns the features whose expectations are wanted, (F, V, g, ..., g)."""
 
-Along grid axis d the first d coordinates do not change."""
-
-NODES = {0: 1, 1: 64, 2: 32, 3: 18}
+NODES = {0: 1, 1: 64, 2: 48, 3: 16}
 """Nodes per axis of the last grid, by number of dimensions."""
-ZOOM_NODES = {0: 1, 1: 32, 2: 16, 3: 12}
+ZOOM_NODES = {0: 1, 1: 32, 2: 24, 3: 10}
 """Nodes per axis of the grids on the way."""
 
 MAX_STAGES = 40
-REACH = 5.0
+REACH = 6.0
 """Half width of the last grid in (conditional) standard deviations."""
-ZOOM_REACH = 3.5
+ZOOM_REACH = 5.0
 EFFECTIVE = 2.2
 """Nodes per axis that share the mass of a flattened posterior: fewer cannot tell its width."""
+SETTLED = 0.2
+"""Change of the logarithm of all widths from one grid to the next below which they are known well enough."""
 _COLDEST = -30.0
 _TINY = 1e-300
 
@@ -60,23 +60,25 @@ def expectations(evaluate: LogDensity, dimensions: int, n_voxels: int) -> tuple[
     """
     mean = np.full((dimensions, n_voxels), 0.5)
     root = np.repeat(np.eye(dimensions)[:, :, None], n_voxels, axis=2)
-    power = np.zeros(n_voxels)
-    active = np.arange(n_voxels)
+    power = np.full(n_voxels, 1.0 if dimensions == 0 else 0.0)
+    active = np.flatnonzero(power < 1.0)
     for _ in range(MAX_STAGES):
-        before = power[active]
+        if active.size == 0:
+            break
+        before = np.einsum("ddv->dv", root[:, :, active])
         points, log_volume = _grid(mean[:, active], root[:, :, active], ZOOM_NODES[dimensions], ZOOM_REACH)
         log_density, _ = evaluate(points, active)
         power[active] = _temper(log_density, log_volume, EFFECTIVE**dimensions)
         weight = _weights(log_density, log_volume, power[active])
-        mean[:, active], root[:, :, active] = _moments(points, weight)
-        # one more grid once the temperature is 1: the moments of the first such grid are rough
-        active = active[(power[active] < 1.0) | (before < 1.0)]
-        if active.size == 0:
-            break
+        mean[:, active], root[:, :, active] = _moments(points, weight, root[:, :, active])
+        # the moments of the first grid at temperature 1 are rough: go on until they settle
+        change = np.abs(np.log(np.einsum("ddv->dv", root[:, :, active]) / before)).max(axis=0)
+        active = active[(power[active] < 1.0) | (change > SETTLED)]
     points, log_volume = _grid(mean, root, NODES[dimensions], REACH)
     log_density, features = evaluate(points, np.arange(n_voxels))
     weight = _weights(log_density, log_volume, np.ones(n_voxels))
-    return np.einsum("vg,fvg->fv", weight, features.reshape(len(features), n_voxels, -1)), power
+    values = features()
+    return np.einsum("vg,fvg->fv", weight, values.reshape(len(values), n_voxels, -1)), power
 
 
 def _grid(mean: FloatArray, root: FloatArray, nodes: int, reach: float) -> tuple[FloatArray, FloatArray]:
@@ -128,16 +130,17 @@ def _temper(log_density: FloatArray, log_volume: FloatArray, effective: float) -
     return np.where(at_one, 1.0, np.exp(low))
 
 
-def _moments(points: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return mean (D, V) and the lower triangular root of the covariance, (D, D, V)."""
+def _moments(points: FloatArray, weight: FloatArray, shear: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return mean (D, V) and the triangular root of the covariance, (D, D, V); `shear` is the grid's own."""
     dimensions, n_voxels = points.shape[:2]
     flat = points.reshape(dimensions, n_voxels, -1)
     mean = np.einsum("vg,dvg->dv", weight, flat)
     deviation = flat - mean[:, :, None]
     covariance = np.einsum("vg,dvg,evg->vde", weight, deviation, deviation)
-    # the width of the grid's own cells: no posterior can be known to be narrower
+    # the extent of the grid's own sheared cells: no posterior can be known to be narrower
     for d in range(dimensions):
         span = points[d].max(axis=d + 1) - points[d].min(axis=d + 1)
         cell = span.reshape(n_voxels, -1).max(axis=1) / points.shape[-1]
-        covariance[:, d, d] += cell**2 / 12.0
+        edge = shear[:, d] / shear[d, d] * cell
+        covariance += np.einsum("dv,ev->vde", edge, edge) / 12.0
     return mean, np.moveaxis(np.linalg.cholesky(covariance), 0, -1)

@@ -55,7 +55,8 @@ def small_problem(model: str) -> tuple[np.ndarray, object]:
         )
     if model == "ivim":
         b = np.array([0, 10, 50, 200, 400, 800.0])
-        return np.exp(-np.outer([1e-3, 2e-3], b)), DiffusionProtocol(b)
+        noise = np.random.default_rng(0).normal(0, 0.02, (2, 6))
+        return np.exp(-np.outer([1e-3, 2e-3], b)) + noise, DiffusionProtocol(b)
     if model in ("tofts", "etofts"):
         t = np.arange(0, 120, 10.0)
         return 0.1 * np.outer([1, 2], t / 120), DceProtocol(t, t, np.minimum(t, 20) / 4)

@@ -60,7 +60,6 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         omp_nthreads=args.omp_nthreads,
         memory_gb=args.mem,
         plugin={} if args.use_plugin is None else _read_plugin(args.use_plugin),
-        skip_bids_validation=args.skip_bids_validation,
         dry_run=args.dry_run,
         sloppy=args.sloppy,
         reports_only=args.reports_only,

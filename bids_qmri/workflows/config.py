@@ -46,7 +46,7 @@ class RunConfig:
         Memory to plan with in GB; None: not given.
     plugin
         nipype's ``plugin`` and ``plugin_args``; empty: chosen from `nprocs`.
-    skip_bids_validation, dry_run, sloppy, reports_only, boilerplate_only, write_graph, stop_on_first_crash
+    dry_run, sloppy, reports_only, boilerplate_only, write_graph, stop_on_first_crash
         Flags of the same names.
     debug
         Show tracebacks.
@@ -77,7 +77,6 @@ class RunConfig:
     omp_nthreads: int = 1
     memory_gb: float | None = None
     plugin: Mapping[str, Any] = field(default_factory=dict)
-    skip_bids_validation: bool = False
     dry_run: bool = False
     sloppy: bool = False
     reports_only: bool = False

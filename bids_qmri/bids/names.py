@@ -12,7 +12,10 @@ from pathlib import PurePosixPath
 
 from bids_qmri.errors import InputError
 
-ORDER = ("sub", "ses", "acq", "ce", "rec", "dir", "run", "space", "model", "param", "label", "desc")
+ORDER = (
+    *("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "mod", "space", "chunk"),
+    *("model", "param", "res", "label", "desc"),
+)
 """Entities a derivative may carry, in the order of the BIDS specification and its proposal 16."""
 
 DATATYPES = ("anat", "dwi", "fmap", "perf")

@@ -38,6 +38,9 @@ B_MAX = {"tensor": B_MAX_TENSOR, "dki": B_MAX_KURTOSIS}
 POPULATION_DELAY = (0.0, 30.0)
 """Range in s in which the delay of a population input is fitted; a measured input shares the scan's clock."""
 
+T1_SECONDS = (0.05, 6.0)
+"""Range in s of the median native T1 of any tissue at any field; milliseconds lie far outside."""
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -182,6 +185,7 @@ def _native_t1(
         return lambda voxels: np.full(voxels.size, source), nominal, ()
     if isinstance(source, Path):
         t1 = load_map(source, series)
+        _require_seconds(source, float(np.nanmedian(t1[mask & (t1 > 0)])) if np.any(t1[mask] > 0) else 0.0)
         return lambda voxels: t1[voxels], nominal, (source,)
     t1 = np.full(series.n_voxels, np.nan)
     with open_series(source.images, job.work_dir) as flips:
@@ -198,3 +202,14 @@ def _native_t1(
             t1[voxels] = np.where(fit.status == Status.OK, fit.maps["t1"], np.nan)
     b1 = nominal if source.b1 is None else load_b1(source.b1, series, mask)
     return lambda voxels: t1[voxels], b1, source.images + how.sources
+
+
+def _require_seconds(path: Path, median: float) -> None:
+    """Refuse a T1 map whose typical value no tissue has in seconds."""
+    if not T1_SECONDS[0] < median < T1_SECONDS[1]:
+        raise InputError(
+            f"median T1 inside the mask is {median:g}",
+            file=path,
+            needed=f"seconds, between {T1_SECONDS[0]:g} and {T1_SECONDS[1]:g}",
+            way_out="divide a map in milliseconds by 1000",
+        )

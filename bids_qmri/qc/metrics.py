@@ -1,7 +1,7 @@
 """Image-quality metrics of one fit: what fraction of voxels can be used, and what the maps look like there.
 
-Called by `interfaces/` right after a fit; the numbers go to a quality file that reports and group tables read.
-A metric that cannot be computed is None, never zero.
+Called by `interfaces/` right after a fit; the numbers go to a quality file that reports and group tables
+read. A metric that cannot be computed is None, never zero.
 """
 
 from __future__ import annotations

@@ -55,6 +55,22 @@ def test_air_gaps_and_zeros_are_left_out(dataset: Path, tmp_path: Path) -> None:
     assert mask[:3, 1:].all()
 
 
+@pytest.mark.parametrize("snr", [20, 60])
+def test_noisy_air_around_an_object_is_not_fitted(tmp_path: Path, snr: float) -> None:
+    rng = np.random.default_rng(5)
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in (32, 32, 8)], indexing="ij"))
+    inside = (grid[0] ** 2 + grid[1] ** 2) < 0.6
+    root = synth.new_dataset(tmp_path / "raw")
+    synth.add_vfa(root)
+    for index in (1, 2, 3):
+        noise = rng.normal(0, 1, (2, *inside.shape))
+        image = np.hypot(snr * inside + noise[0], noise[1])
+        synth.write_image(synth.place(root, "anat", f"sub-01_flip-{index}_VFA.nii.gz"), image)
+    mask = _choose(root, tmp_path).mask.reshape(inside.shape, order="F")
+    assert np.all(mask[inside])
+    assert np.mean(mask[~inside]) < 0.03
+
+
 def test_zeros_at_high_b_do_not_cost_a_voxel(tmp_path: Path) -> None:
     root = synth.new_dataset(tmp_path / "raw")
     synth.add_tensor(root)

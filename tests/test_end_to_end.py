@@ -133,6 +133,22 @@ def test_one_damaged_participant_leaves_the_others_alone(bids, tmp_path, run):
     assert "sub-01_flip-2_VFA.nii.gz" in (tmp_path / "out" / "sub-01.html").read_text()
 
 
+def test_the_first_failure_stops_the_run_on_request(bids, tmp_path, run):
+    for participant in ("sub-01", "sub-02"):
+        synth.add_vfa(bids, participant)
+    victim = bids / "sub-01" / "anat" / "sub-01_flip-2_VFA.nii.gz"
+    victim.write_bytes(victim.read_bytes()[:-40])
+    code, text = run("--stop-on-first-crash")
+    assert code == 1
+    assert "sub-02 vfa lsq: not run" in text
+
+
+def test_the_graph_is_written_on_request(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    assert run("--write-graph")[0] == 0
+    assert "sub_01_vfa_lsq" in next((tmp_path / "out" / "logs").glob("graph*.dot")).read_text()
+
+
 def test_a_bit_flip_inside_a_stream_is_found(bids, run):
     synth.add_vfa(bids)
     victim = bids / "sub-01" / "anat" / "sub-01_flip-1_VFA.nii.gz"

@@ -28,6 +28,8 @@ class FitJob:
         Seed of everything random.
     sloppy
         Fit every eighth voxel only: for smoke tests, never for results.
+    stop_on_error
+        End the run when this job fails.
     debug
         Let exceptions through instead of turning them into a line.
     """
@@ -42,6 +44,7 @@ class FitJob:
     work_dir: Path
     seed: int = 0
     sloppy: bool = False
+    stop_on_error: bool = False
     debug: bool = False
 
     @property

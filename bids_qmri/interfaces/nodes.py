@@ -33,7 +33,10 @@ class Fit(SimpleInterface):  # type: ignore[misc]
         job: FitJob = self.inputs.job
         record = record_file(job)
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(asdict(run_fit(job))), encoding="utf-8")
+        outcome = run_fit(job)
+        record.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+        if outcome.error and job.stop_on_error:
+            raise RuntimeError(outcome.error)
         self._results["record"] = str(record)
         return runtime
 
@@ -43,18 +46,16 @@ def record_file(job: FitJob) -> Path:
     return job.work_dir / "outcomes" / f"{job.name.replace(' ', '_')}.json"
 
 
-def read_outcome(job: FitJob) -> Outcome:
-    """Return what became of a job; a job without a record was ended from outside."""
+def read_outcome(job: FitJob, *, stopped: bool) -> Outcome:
+    """Return what became of a job; one without a record never ended, `stopped` by request or from outside."""
     record = record_file(job)
-    if not record.is_file():
-        return Outcome(
-            job.participant,
-            job.name,
-            error=(
-                f"{job.name}: its process was ended from outside, most likely for lack of memory; "
-                "way out: fewer --nprocs, or more memory for the run."
-            ),
-            crashed=True,
-        )
-    fields = json.loads(record.read_text(encoding="utf-8"))
-    return Outcome(**{**fields, "notes": tuple(fields["notes"])})
+    if record.is_file():
+        fields = json.loads(record.read_text(encoding="utf-8"))
+        return Outcome(**{**fields, "notes": tuple(fields["notes"])})
+    if stopped:
+        return Outcome(job.participant, job.name, error=f"{job.name}: not run, after the failure of another")
+    reason = (
+        "its process was ended from outside, most likely for lack of memory; "
+        "way out: fewer --nprocs, or more memory for the run"
+    )
+    return Outcome(job.participant, job.name, error=f"{job.name}: {reason}.", crashed=True)

@@ -67,11 +67,22 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
     if not config.reports_only:
         for outcome in run_jobs(scratch, jobs):
             outcomes[outcome.participant].append(outcome)
-    ends = [_end(label, plans[label], outcomes[label]) for label in labels]
-    for end in ends:
-        write_subject_page(config.output_dir, end.participant, problems=end.messages)
+    ends = [_with_page(config, _end(label, plans[label], outcomes[label])) for label in labels]
     shutil.rmtree(scratch.work_dir, ignore_errors=True)
     return ends
+
+
+def _with_page(config: RunConfig, end: ParticipantOutcome) -> ParticipantOutcome:
+    """Write the page of a participant; one that cannot be written must not cost the others theirs."""
+    try:
+        write_subject_page(config.output_dir, end.participant, problems=end.messages)
+    except Exception as error:
+        if config.debug:
+            raise
+        log.debug("page of sub-%s", end.participant, exc_info=True)
+        line = f"the page could not be written ({type(error).__name__}: {error}); --debug shows where"
+        return replace(end, status="failed", messages=(*end.messages, line), crashed=True)
+    return end
 
 
 def _plan(config: RunConfig, label: str) -> Plan | QmriError:
@@ -100,7 +111,8 @@ def run_jobs(config: RunConfig, jobs: Sequence[FitJob]) -> list[Outcome]:
 
     workflow = init_fit_wf(config, jobs)
     if config.write_graph:
-        workflow.write_graph(dotfilename=str(config.log_dir / "graph.dot"), graph2use="exec", format="svg")
+        # The text alone: a picture would need graphviz on every machine.
+        workflow.write_graph(dotfilename=str(config.log_dir / "graph.dot"), graph2use="exec", format="dot")
     try:
         workflow.run(**_plugin(config, len(jobs)))
     except Exception as error:
@@ -108,7 +120,7 @@ def run_jobs(config: RunConfig, jobs: Sequence[FitJob]) -> list[Outcome]:
         if config.debug:
             raise
         log.debug("nipype ended with %s", error)
-    return [read_outcome(job) for job in jobs]
+    return [read_outcome(job, stopped=config.stop_on_first_crash) for job in jobs]
 
 
 def init_fit_wf(config: RunConfig, jobs: Sequence[FitJob]) -> Any:

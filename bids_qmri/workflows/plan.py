@@ -165,6 +165,7 @@ def _job(
         work_dir=config.work_dir / f"sub-{participant}",
         seed=config.random_seed,
         sloppy=config.sloppy,
+        stop_on_error=config.stop_on_first_crash,
         debug=config.debug,
     )
 

@@ -202,9 +202,9 @@ def main() -> None:
         "",
         "All estimators are bounded by the ranges that the truth is drawn from; `mle` and `bayes` know the",
         "noise level. `constant` answers the middle of every range. Rows `earlier` are an independent",
-        "implementation on the same design with other seeds, RMSE only; its extended-Tofts posterior mean was",
+        "implementation on the same design with other seeds, RMSE only; its posterior mean of DCE was",
         "limited by a coarse grid at SNR 20 and 40, and its arterial input may differ in detail.",
-        "The SNR of VFA refers to M0, so SNR 100 is about 5 in the brightest image. Where the Rician likelihood",
+        "The SNR of VFA refers to M0: SNR 100 is about 5 in the brightest image. Where the likelihood",
         "is highest without any signal, `mle` gives no answer; its errors are those of the other voxels.",
         "",
     ]

@@ -68,7 +68,7 @@ def test_quartiles_of_sub_dtiuih(shared_data, direction, fa, md):
 
 def test_quartiles_of_sub_dtigrid(shared_data, caplog):
     signal, protocol = load(shared_data / "bids-real/sub-dtigrid/dwi/sub-dtigrid_dwi")
-    with caplog.at_level("INFO", logger="bids_qmri"):
+    with caplog.at_level("DEBUG", logger="bids_qmri"):
         maps = fit_tensor(signal, protocol, method="wls").maps
     np.testing.assert_allclose(quartiles(maps["fa"]), (0.270, 0.395, 0.505), atol=1e-3)
     np.testing.assert_allclose(1e3 * quartiles(maps["md"]), (0.686, 0.716, 0.755), atol=1e-3)

@@ -1,7 +1,7 @@
 """Posterior mean and standard deviation under a uniform prior: the estimate of least mean squared error.
 
 The oracle that the accuracy of all other estimators is measured against; exact before fast (voxels per
-second on one thread: VFA 3000, IVIM 80, extended Tofts 300, with a free delay 70). It is the best there is
+second on one thread: VFA 4000, IVIM 60, extended Tofts 900, with a free delay 55). It is the best there is
 on average over its prior box, not in every voxel: what the data do not tell, it answers with the middle of
 the box and a standard deviation that says so.
 """

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bids_qmri.models.noise import bessel_ratio, log_bessel_i0, rician_information
 from bids_qmri.units import FloatArray
 
-Selection = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
+Indices = npt.NDArray[np.intp]
 
 
 class Objective(Protocol):
@@ -47,7 +47,7 @@ class Objective(Protocol):
         """Return the factors, (V,), that scale a prediction to the least cost; None if not closed form."""
         ...
 
-    def take(self, voxels: Selection) -> Self:
+    def take(self, voxels: Indices) -> Self:
         """Return the objective of some voxels."""
         ...
 
@@ -69,8 +69,8 @@ class LeastSquares:
         product = np.einsum("nv,nv->v", weighted, self.signal)
         return np.asarray(product / np.einsum("nv,nv->v", weighted, prediction))
 
-    def take(self, voxels: Selection) -> LeastSquares:
-        return LeastSquares(self.signal[:, voxels], self.weights)
+    def take(self, voxels: Indices) -> LeastSquares:
+        return LeastSquares(np.take(self.signal, voxels, axis=1), self.weights)
 
 
 @dataclass(frozen=True)
@@ -99,5 +99,5 @@ class RicianLikelihood:
     def best_scale(self, prediction: FloatArray) -> FloatArray | None:
         return None
 
-    def take(self, voxels: Selection) -> RicianLikelihood:
-        return RicianLikelihood(self.signal[:, voxels], self.sigma[voxels], self.weights)
+    def take(self, voxels: Indices) -> RicianLikelihood:
+        return RicianLikelihood(np.take(self.signal, voxels, axis=1), self.sigma[voxels], self.weights)

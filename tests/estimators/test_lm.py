@@ -12,6 +12,7 @@ from simulated import CASES, NOISE, draw, narrow
 from bids_qmri.estimators import lm
 from bids_qmri.estimators.objective import LeastSquares, RicianLikelihood
 from bids_qmri.models.noise import add_rician_noise
+from bids_qmri.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 
 
@@ -111,3 +112,39 @@ def test_unbounded_parameters_other_than_the_amplitude_are_refused() -> None:
     lower, upper = model.limits({"t1": (0.1, np.inf)})
     with pytest.raises(ValueError, match="not finite"):
         lm.minimise(model, LeastSquares(noisy("vfa", 2)), protocol, lower, upper)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_best_scale_leaves_nothing_to_gain(name: str) -> None:
+    model, protocol = CASES[name]
+    signal = noisy(name, 20)
+    objective = LeastSquares(signal, np.arange(1.0, len(signal) + 1)[:, None])
+    prediction = model.signal(draw(model, 20, seed=9), protocol)
+    scale = objective.best_scale(prediction)
+    least = objective.misfit(scale * prediction)[0]
+    for other in (0.99, 1.01):
+        assert np.all(objective.misfit(other * scale * prediction)[0] > least)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_likelihood_beats_the_truth(name: str) -> None:
+    model, protocol = CASES[name]
+    theta = draw(model, 500, seed=10)
+    sigma = 3 * NOISE[name] * theta[-1]
+    signal = add_rician_noise(model.signal(theta, protocol), sigma, np.random.default_rng(10))
+    objective = RicianLikelihood(signal, sigma)
+    minimum = lm.minimise(model, objective, protocol, *model.limits(narrow(model)))
+    at_minimum = objective.misfit(model.signal(minimum.theta, protocol))[0]
+    at_truth = objective.misfit(model.signal(theta, protocol))[0]
+    assert np.all(minimum.converged)
+    assert np.all(at_minimum <= at_truth + 1e-6 * sigma**2)
+
+
+def test_nearly_parallel_parameters_are_still_told_apart() -> None:
+    model, _ = CASES["vfa"]
+    protocol = VfaProtocol(np.deg2rad([29, 30]), 0.004)
+    theta = draw(model, 200)
+    signal = model.signal(theta, protocol)
+    minimum = lm.minimise(model, LeastSquares(signal), protocol, *model.limits())
+    np.testing.assert_allclose(minimum.theta, theta, rtol=1e-6)
+    assert np.all(minimum.converged)

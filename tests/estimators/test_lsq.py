@@ -176,3 +176,63 @@ def test_fewer_measurements_than_parameters_are_refused(model: object, protocol:
 def test_shape_that_does_not_fit_the_protocol_is_refused() -> None:
     with pytest.raises(InputError, match=r"\(4, 3\)"):
         lsq.fit(VFA, np.ones((4, 3)), VFA_PROTOCOL)
+
+
+def test_wrong_repetition_time_scales_t1() -> None:
+    theta = draw(VFA, 20)
+    signal = VFA.signal(theta, VFA_PROTOCOL).T
+    longer = VfaProtocol(VFA_PROTOCOL.flip_angle, 1.02 * VFA_PROTOCOL.repetition_time)
+    np.testing.assert_allclose(lsq.fit(VFA, signal, longer).maps["t1"], 1.02 * theta[0], rtol=1e-6)
+
+
+def test_ignored_transmit_field_biases_t1_by_its_square() -> None:
+    protocol = VfaProtocol(np.deg2rad([2, 4, 8, 12]), 0.005)
+    theta = np.array([[1.5], [1.0]])
+    signal = VFA.signal(theta, protocol.with_b1([1.1])).T
+    assert lsq.fit(VFA, signal, protocol).maps["t1"][0] / 1.5 == pytest.approx(1.1**2, abs=0.01)
+    assert lsq.fit(VFA, signal, protocol.with_b1([1.1])).maps["t1"][0] == pytest.approx(1.5)
+
+
+def test_error_bars_are_proportional_to_the_noise() -> None:
+    signal = VFA.signal(draw(VFA, 3), VFA_PROTOCOL).T
+    sigma = np.array([0.001, 0.002, 0.003])
+    each = lsq.fit(VFA, signal, VFA_PROTOCOL, sigma=sigma).sd["t1"]
+    unit = lsq.fit(VFA, signal, VFA_PROTOCOL, sigma=0.001).sd["t1"]
+    np.testing.assert_allclose(each, unit * sigma / 0.001)
+
+
+def test_error_bars_are_the_inverse_of_the_information() -> None:
+    theta = draw(IVIM, 50)
+    result = lsq.fit(IVIM, IVIM.signal(theta, IVIM_PROTOCOL).T, IVIM_PROTOCOL, sigma=0.01)
+    jacobian = IVIM.signal_and_jacobian(theta, IVIM_PROTOCOL)[1]
+    for v in range(50):
+        covariance = 0.01**2 * np.linalg.inv(jacobian[:, :, v] @ jacobian[:, :, v].T)
+        spread = [result.sd[p.name][v] for p in IVIM.parameters]
+        np.testing.assert_allclose(spread, np.sqrt(np.diag(covariance)), rtol=1e-4)
+
+
+def test_parameters_beside_one_at_its_bound_keep_their_error_bars() -> None:
+    theta = np.array([[1e-3], [0.05], [0.1], [1.0]])
+    signal = IVIM.signal(theta, IVIM_PROTOCOL).T
+    held = lsq.fit(IVIM, signal, IVIM_PROTOCOL, sigma=0.01, bounds={"f": (0.15, 1.0)})
+    fixed = lsq.fit(IVIM, signal, IVIM_PROTOCOL, sigma=0.01, bounds={"f": (0.15, 0.15)})
+    assert held.status[0] == Status.AT_BOUND
+    assert fixed.status[0] == Status.OK
+    assert np.isnan(held.sd["f"][0])
+    assert held.sd["d"][0] == pytest.approx(fixed.sd["d"][0], rel=1e-4)
+
+
+def test_parameters_that_cannot_be_told_apart_have_no_error_bar() -> None:
+    protocol = VfaProtocol(np.deg2rad([15, 15, 15]), 0.01)
+    result = lsq.fit(VFA, [[1.0, 1.1, 0.9]], protocol, sigma=0.1)
+    assert np.isnan(result.sd["t1"][0])
+
+
+def test_maps_do_not_depend_on_what_else_is_fitted() -> None:
+    signal = IVIM.signal(draw(IVIM, 60), IVIM_PROTOCOL).T
+    signal += 0.02 * np.random.default_rng(11).standard_normal(signal.shape)
+    whole, part = (lsq.fit(IVIM, s, IVIM_PROTOCOL, sigma=0.02) for s in (signal, signal[20:30]))
+    for p in IVIM.parameters:
+        np.testing.assert_allclose(part.maps[p.name], whole.maps[p.name][20:30], rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(part.sd[p.name], whole.sd[p.name][20:30], rtol=1e-4)
+    np.testing.assert_array_equal(part.status, whole.status[20:30])

@@ -47,9 +47,9 @@ def test_storage_order_does_not_change_the_picture(flips: tuple[int, int, int]) 
 
 def test_axes_in_another_order_do_not_change_the_picture() -> None:
     volume = corner_volume((6, 8, 3))
-    affine = np.eye(4)[[1, 2, 0, 3]].T
     stored = np.transpose(volume, (1, 2, 0))
-    same = lay_out(np.ones(stored.shape, dtype=bool), np.linalg.inv(affine)).fill(stored, -1)
+    affine = np.eye(4)[[2, 0, 1, 3]]  # x runs along the last axis, y along the first, z along the second
+    same = lay_out(np.ones(stored.shape, dtype=bool), affine).fill(stored, -1)
     np.testing.assert_array_equal(same, lay_out(EVERYWHERE, RAS).fill(volume, -1))
 
 

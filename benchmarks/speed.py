@@ -163,10 +163,8 @@ def time_lsq(case: Case, signal: FloatArray, bounds: Bounds) -> tuple[float, Flo
     return len(signal) / min(seconds), np.array([result.maps[p.name] for p in case.model.parameters])
 
 
-def time_scipy(
-    case: Case, signal: FloatArray, bounds: Bounds, *, tuned: bool
-) -> tuple[float, FloatArray, int]:
-    """Return curves per CPU-second, estimates (P, V), NaN where scipy gives up, and how often it did.
+def time_scipy(case: Case, signal: FloatArray, bounds: Bounds, *, tuned: bool) -> tuple[float, FloatArray]:
+    """Return curves per CPU-second and estimates, (P, V).
 
     `tuned` is the best this loop can be: parameters scaled to their box, analytic Jacobian where the batched
     model has one that is fast for a single curve, and the first estimates of `lsq`.
@@ -184,25 +182,28 @@ def time_scipy(
         options["x_scale"] = np.where(np.isfinite(upper), upper - lower, 1.0)
         options["jac"] = jacobian if case.model.amplitude is not None else "2-point"
     room = 1e-3 * np.where(np.isfinite(upper), upper - lower, 1.0)
-    estimates, failures = np.full((len(lower), len(signal)), np.nan), 0
+    estimates = np.empty((len(lower), len(signal)))
     for v, (y, start) in enumerate(zip(signal, starts, strict=True)):
-        try:
-            estimates[:, v] = curve_fit(
-                case.curve, y, y, np.clip(start, lower + room, upper - room), **options
-            )[0]
-        except RuntimeError:
-            failures += 1
-    return len(signal) / (time.process_time() - begin), estimates, failures
+        inside = np.clip(start, lower + room, upper - room)
+        estimates[:, v] = curve_fit(case.curve, y, y, inside, **options)[0]
+    return len(signal) / (time.process_time() - begin), estimates
 
 
 def rmse(case: Case, estimate: FloatArray, truth: FloatArray) -> str:
     names = [p.name for p in case.model.parameters]
-    with np.errstate(invalid="ignore"):
-        errors = [
-            factor * np.sqrt(np.nanmean((estimate - truth)[names.index(name)] ** 2))
-            for name, _, factor in case.shown
-        ]
+    errors = [
+        factor * np.sqrt(np.mean((estimate - truth)[names.index(name)] ** 2))
+        for name, _, factor in case.shown
+    ]
     return " / ".join(f"{error:.3g}" for error in errors)
+
+
+def missed(case: Case, signal: FloatArray, fits: list[FloatArray]) -> str:
+    """Return in how many per cent of curves each fit has a cost over 0.1 % above the least of all fits."""
+    costs = np.array(
+        [np.sum((signal.T - case.model.signal(fit, case.protocol)) ** 2, axis=0) for fit in fits]
+    )
+    return " / ".join(f"{100 * np.mean(cost > 1.001 * costs.min(axis=0)):.1f}" for cost in costs)
 
 
 def table(case: Case) -> list[str]:
@@ -214,7 +215,7 @@ def table(case: Case) -> list[str]:
         f"RMSE columns: {heads}. The constant answers mid-range everywhere.",
         "",
         "| bounds | SNR | lsq curves/s | curve_fit curves/s | ratio | tuned curve_fit curves/s | ratio "
-        "| RMSE lsq | RMSE curve_fit | RMSE tuned | RMSE constant | not converged lsq / curve_fit / tuned |",
+        "| RMSE lsq | RMSE curve_fit | RMSE tuned | RMSE constant | % missed lsq / curve_fit / tuned |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for label, bounds in case.bounds.items():
@@ -223,14 +224,13 @@ def table(case: Case) -> list[str]:
             speed, estimate = time_lsq(case, signal, bounds)
             few = slice(case.scipy_curves)
             peers = [time_scipy(case, signal[few], bounds, tuned=tuned) for tuned in (False, True)]
-            status = lsq.fit(case.model, signal[few], case.protocol, bounds=bounds).status
             middle = np.mean([truth.min(axis=1), truth.max(axis=1)], axis=0)[:, None]
             cells = [label, f"{snr:g}", f"{speed:,.0f}"]
-            for rate, _, _ in peers:
+            for rate, _ in peers:
                 cells += [f"{rate:,.0f}", f"{speed / rate:,.0f}"]
-            fits = (estimate[:, few], *(fit for _, fit, _ in peers), middle)
-            cells += [rmse(case, fit, truth[:, few]) for fit in fits]
-            cells.append(" / ".join(str(n) for n in (np.count_nonzero(status == 3), *(p[2] for p in peers))))
+            fits = [estimate[:, few], *(fit for _, fit in peers)]
+            cells += [rmse(case, fit, truth[:, few]) for fit in (*fits, middle)]
+            cells.append(missed(case, signal[few], fits))
             lines.append(f"| {' | '.join(cells)} |")
             print(lines[-1], flush=True)
     return [*lines, ""]
@@ -242,6 +242,8 @@ first curves of the same batch with the same bounds, from a start value that use
 Jacobian. Tuned: scaled parameters, the first estimates of `lsq`, analytic Jacobian (VFA, IVIM). The RMSE of
 all three is that of those first curves. Parameters are uniform in the training ranges; the noise is
 that of the papers: Rician relative to M0 or S0, for extended Tofts Gaussian relative to the curve's maximum.
+A curve is missed by a fit whose cost is over 0.1 % above the least of the three. Where `curve_fit` misses
+many, its RMSE can be the lower one although its cost is higher.
 """
 
 

@@ -111,6 +111,8 @@ def assemble(
     residual = np.full(usable.size, np.nan)
     bound = at_bound(minimum.theta, *limits)
     index = np.flatnonzero(usable)
+    # A parameter that ended at a limit was fitted all the same: it costs its degree of freedom.
+    freedom = protocol.n_measurements - int(np.count_nonzero(limits[0] < limits[1]))
     size = max(BLOCK_VALUES // protocol.n_measurements, 64)
     for first in range(0, index.size, size):
         part = slice(first, first + size)
@@ -122,6 +124,7 @@ def assemble(
             signal[voxels].T,
             protocol.take(voxels),
             None if sigma is None else sigma[voxels],
+            freedom,
             rician,
         )
     status = np.full(usable.size, Status.UNUSABLE, dtype=np.uint8)
@@ -151,6 +154,7 @@ def _describe(
     signal: FloatArray,
     protocol: Any,
     sigma: FloatArray | None,
+    freedom: int,
     rician: bool,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return values and standard deviations with derived quantities, (P + Q, V), and the rms residual."""
@@ -159,9 +163,8 @@ def _describe(
         difference = signal - prediction
         weights = protocol.weights[:, None]
         if sigma is None:
-            freedom = protocol.n_measurements - np.count_nonzero(~bound, axis=0)
             cost = np.sum(weights * difference**2, axis=0)
-            sigma = np.sqrt(cost / np.where(freedom > 0, freedom, np.nan))
+            sigma = np.sqrt(cost / (freedom if freedom > 0 else np.nan))
         if rician:
             weights = weights * rician_information(prediction / sigma)
         information = np.einsum("inv,jnv->vij", jacobian * weights, jacobian)

@@ -236,3 +236,10 @@ def test_maps_do_not_depend_on_what_else_is_fitted() -> None:
         np.testing.assert_allclose(part.maps[p.name], whole.maps[p.name][20:30], rtol=1e-5, atol=1e-9)
         np.testing.assert_allclose(part.sd[p.name], whole.sd[p.name][20:30], rtol=1e-4)
     np.testing.assert_array_equal(part.status, whole.status[20:30])
+
+
+def test_two_images_give_no_residuals_hence_no_error_bars_even_at_a_limit():
+    protocol = VfaProtocol(np.deg2rad([3.0, 20.0]), 0.015)
+    result = lsq.fit(VFA, np.array([[10.0, 40.0], [40.0, 10.0]]), protocol)
+    assert Status.AT_BOUND in result.status
+    assert np.all(np.isnan([result.sd["t1"], result.sd["m0"]]))

@@ -1,0 +1,186 @@
+"""Methods text of what was really run, with versions and citations, for papers.
+
+Sentences and references come from the folder ``boilerplate``. Called by `subject.py` and once per run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+
+from bids_qmri.bids.derivatives import write_atomic
+from bids_qmri.errors import InternalError
+from bids_qmri.reports.page import render
+
+_CITATION = re.compile(r"\[(@[\w]+(?:; @[\w]+)*)\]")
+_ENTRY = re.compile(r"@\w+\{(\w+),\n(.*?)\n\}", re.DOTALL)
+_FIELD = re.compile(r"^  (\w+) = \{(.*)\},?$", re.MULTILINE)
+_ACCENTS = {r"{\'a}": "á", r"{\'e}": "é", r"{\^o}": "ô", r"\&": "&"}
+
+_PACKAGES = ("bids_qmri", "dipy", "matplotlib", "nibabel", "nipype", "numpy", "pybids", "scipy")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One entry of references.bib.
+
+    Parameters
+    ----------
+    key
+        Citation key.
+    fields
+        BibTeX fields as they are written.
+    source
+        The entry itself.
+    """
+
+    key: str
+    fields: dict[str, str]
+    source: str
+
+    def plain(self, name: str) -> str:
+        """Return a field without BibTeX's braces and accents; empty if it has none."""
+        text = self.fields.get(name, "")
+        for written, letter in _ACCENTS.items():
+            text = text.replace(written, letter)
+        return text.replace("{", "").replace("}", "").replace("--", "-")
+
+    @property
+    def families(self) -> list[str]:
+        """Family names of the authors; "others" stands for the rest."""
+        return [author.split(",")[0].strip() for author in self.plain("author").split(" and ")]
+
+    @property
+    def short(self) -> str:
+        """Return the citation in running text: ``Deoni et al., 2003``."""
+        names = self.families
+        who = names[0] if len(names) == 1 else f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+        return f"{who}, {self.plain('year')}"
+
+    @property
+    def full(self) -> str:
+        """Return the line of a reference list, without the doi."""
+        authors = self.plain("author").replace(" and others", " et al.").replace(" and ", "; ")
+        volume, pages = self.plain("volume"), self.plain("pages")
+        where = self.plain("journal") + (f" {volume}" if volume else "") + (f":{pages}" if pages else "")
+        return f"{authors} ({self.plain('year')}). {self.plain('title')}. {where}."
+
+    @property
+    def url(self) -> str:
+        """Return the address of the doi."""
+        return f"https://doi.org/{self.plain('doi')}"
+
+
+@dataclass(frozen=True)
+class Methods:
+    """A methods text.
+
+    Parameters
+    ----------
+    paragraphs
+        Plain text, citations resolved.
+    works
+        What is cited, in alphabetical order.
+    """
+
+    paragraphs: tuple[str, ...]
+    works: tuple[Work, ...]
+
+    def markdown(self) -> str:
+        """Return the text as Markdown with a list of references."""
+        lines = [f"- {work.full} <{work.url}>" for work in self.works]
+        return "\n\n".join(["# Methods", *self.paragraphs, "## References", "\n".join(lines)]) + "\n"
+
+
+def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
+    """Describe what was run.
+
+    Parameters
+    ----------
+    runs
+        Model and label of the estimator of every fit, as often as they occur.
+
+    Raises
+    ------
+    InternalError
+        A sentence or a cited work is missing from the boilerplate.
+    """
+    pairs = sorted(set(runs))
+    models = list(dict.fromkeys(model for model, _ in pairs))
+    labels = list(dict.fromkeys(label for _, label in pairs))
+    texts = [_fragment(name) for name in ("intro", *models, *labels, "software")]
+    cited = sorted({key for text in texts for group in _CITATION.findall(text) for key in _keys(group)})
+    works = {key: _work(key) for key in cited}
+
+    def resolve(match: re.Match[str]) -> str:
+        return "(" + "; ".join(works[key].short for key in _keys(match.group(1))) + ")"
+
+    versions = {name: metadata.version(name) for name in _PACKAGES}
+    return Methods(
+        tuple(_CITATION.sub(resolve, text).format_map(versions) for text in texts),
+        tuple(sorted(works.values(), key=lambda work: (work.families[0].lower(), work.plain("year")))),
+    )
+
+
+def methods_text(runs: Iterable[tuple[str, str]]) -> str:
+    """Return the methods text of `describe_methods` as Markdown."""
+    return describe_methods(runs).markdown()
+
+
+def write_citation(output_dir: Path, runs: Sequence[tuple[str, str]]) -> list[Path]:
+    """Write logs/CITATION.md, .html and .bib.
+
+    Parameters
+    ----------
+    output_dir
+        Root of the output dataset.
+    runs
+        Model and label of the estimator of every fit.
+    """
+    methods = describe_methods(runs)
+    content = {
+        "md": methods.markdown(),
+        "html": render("citation.html", methods=methods),
+        "bib": "\n\n".join(work.source for work in methods.works) + "\n",
+    }
+    paths = [output_dir / "logs" / f"CITATION.{kind}" for kind in content]
+    for path, text in zip(paths, content.values(), strict=True):
+        write_atomic(path, text.encode("utf-8"))
+    return paths
+
+
+def _keys(group: str) -> list[str]:
+    return [key.removeprefix("@") for key in group.split("; ")]
+
+
+@cache
+def _folder() -> Path:
+    """Return the folder of sentences: inside an installed package, beside the package in a source tree."""
+    installed = Path(str(resources.files("bids_qmri"))) / "boilerplate"
+    return installed if installed.is_dir() else installed.parents[1] / "boilerplate"
+
+
+def _fragment(name: str) -> str:
+    path = _folder() / f"{name}.md"
+    if not path.is_file():
+        raise InternalError(f"no sentence describes {name}", file=path, needed="one paragraph of text")
+    return path.read_text(encoding="utf-8").strip()
+
+
+@cache
+def _library() -> dict[str, Work]:
+    text = (_folder() / "references.bib").read_text(encoding="utf-8")
+    return {
+        entry.group(1): Work(entry.group(1), dict(_FIELD.findall(entry.group(2))), entry.group(0))
+        for entry in _ENTRY.finditer(text)
+    }
+
+
+def _work(key: str) -> Work:
+    if key not in _library():
+        raise InternalError(f"{key} is cited but not listed", file=_folder() / "references.bib")
+    return _library()[key]

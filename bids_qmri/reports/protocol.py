@@ -1,0 +1,98 @@
+"""Sidecar keys as rows of a table for people: names, units people use, long lists shortened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bids_qmri.reports.page import number
+
+MAX_LISTED = 24
+"""Longer lists are shown as their number and their ends."""
+
+
+def _listed(value: Any, unit: str, factor: float = 1.0) -> str:
+    """Write one number or a list of numbers in a unit; anything else as it is."""
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, int | float) for one in values):
+        return str(value)
+    texts = [number(float(f"{one * factor:.6g}")) for one in values]
+    if len(texts) > MAX_LISTED:
+        return f"{len(texts)} values from {texts[0]} to {texts[-1]} {unit}"
+    return f"{', '.join(texts)} {unit}".strip()
+
+
+_MS = 1000.0
+_ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "Manufacturer": ("Manufacturer", str),
+    "ManufacturersModelName": ("Scanner", str),
+    "MagneticFieldStrength": ("Field strength", lambda value: _listed(value, "T")),
+    "PulseSequenceType": ("Sequence", str),
+    "FlipAngle": ("Flip angles", lambda value: _listed(value, "degrees")),
+    "RepetitionTimeExcitation": ("Repetition time", lambda value: _listed(value, "ms", _MS)),
+    "RepetitionTimesExcitation": ("Repetition times", lambda value: _listed(value, "ms", _MS)),
+    "RepetitionTime": ("Repetition time of a volume", lambda value: _listed(value, "s")),
+    "EchoTime": ("Echo time", lambda value: _listed(value, "ms", _MS)),
+    "SmallDelta": ("Gradient duration", lambda value: _listed(value, "ms", _MS)),
+    "BigDelta": ("Gradient separation", lambda value: _listed(value, "ms", _MS)),
+    "FrameTimes": ("Frame times", lambda value: _listed(value, "s")),
+    "ContrastBolusAgent": ("Contrast agent", str),
+    "ContrastAgentRelaxivity": ("Relaxivity", lambda value: _listed(value, "L/mmol/s")),
+    "Hematocrit": ("Haematocrit", lambda value: _listed(value, "")),
+    "ArterialInput": ("Arterial input", str),
+}
+
+_IDENTITY = ("Model", "Estimator", "Entities", "Metrics", "Notes", "Units", "SoftwareVersion")
+
+
+def describe_protocol(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return name and value of what was acquired, in the order of a methods section.
+
+    Parameters
+    ----------
+    fields
+        Sidecar of a map.
+    """
+    rows = [(name, write(fields[key])) for key, (name, write) in _ROWS.items() if key in fields]
+    return (*rows, *_weightings(fields.get("BValues"), fields.get("BValueCounts")))
+
+
+def _weightings(values: Any, counts: Any) -> Sequence[tuple[str, str]]:
+    if not isinstance(values, list) or not isinstance(counts, list) or len(values) != len(counts):
+        return ()
+    if len(values) > MAX_LISTED:
+        return (("b-values", _listed(values, "s/mm²")),)
+    pairs = [f"{value:g} ({count})" for value, count in zip(values, counts, strict=True)]
+    return (("b-values (images)", f"{', '.join(pairs)} s/mm²"),)
+
+
+def describe_choices(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return name and value of what went into a fit beside the images.
+
+    Parameters
+    ----------
+    fields
+        Content of a quality file.
+    """
+    chosen = {key: value for key, value in fields.items() if key not in _IDENTITY}
+    return tuple((_words(key), _text(value)) for key, value in sorted(chosen.items()))
+
+
+def _words(key: str) -> str:
+    """Split a CamelCase key: ``NoiseLevel`` is ``Noise level``."""
+    spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in key[1:])
+    return key[:1] + spaced
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    return str(value)

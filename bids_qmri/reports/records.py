@@ -1,0 +1,123 @@
+"""Quality files of an output dataset: the one record of every fit, from which all reports are made.
+
+A fit writes its quality file last, so what is listed here is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bids_qmri.bids.names import DATATYPES, derivative_path, parse_name
+from bids_qmri.errors import InputError
+from bids_qmri.outputs.tables import MODELS, MapRow, OutputTable, output_table
+
+LOGGER = logging.getLogger("bids_qmri.reports")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One fit.
+
+    Parameters
+    ----------
+    output_dir
+        Root of the output dataset.
+    entities
+        Entities of the acquisition.
+    table
+        What the model writes.
+    estimator
+        Label of the estimator.
+    fields
+        Content of the quality file.
+    """
+
+    output_dir: Path
+    entities: Mapping[str, str]
+    table: OutputTable
+    estimator: str
+    fields: Mapping[str, Any]
+
+    @property
+    def participant(self) -> str:
+        """Label without ``sub-``."""
+        return self.entities["sub"]
+
+    @property
+    def acquisition(self) -> str:
+        """Entities as one string, as in file names."""
+        return "_".join(f"{key}-{value}" for key, value in self.entities.items())
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Metrics that are numbers; everything else counts as missing."""
+        raw = self.fields.get("Metrics")
+        pairs = raw.items() if isinstance(raw, Mapping) else ()
+        return {name: value if _is_number(value) else None for name, value in pairs}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Decisions a person should read."""
+        raw = self.fields.get("Notes", [])
+        return tuple(str(note) for note in raw) if isinstance(raw, list) else (str(raw),)
+
+    def path(self, row: MapRow, extension: str) -> Path:
+        """Return where the fit wrote a map."""
+        parts = row.name_parts(self.estimator)
+        return self.output_dir / derivative_path(self.entities, extension=extension, **parts)
+
+
+def find_records(output_dir: Path, participant: str | None = None) -> list[Record]:
+    """Return the fits of one participant, or of all, in the order of their names.
+
+    Files that cannot be read are named in the log and left out.
+
+    Parameters
+    ----------
+    output_dir
+        Root of the output dataset.
+    participant
+        Label without ``sub-``; None for all.
+    """
+    wanted = _labels(output_dir) if participant is None else [f"sub-{participant}"]
+    paths = sorted(path for label in wanted for path in _quality_files(output_dir / label))
+    records = [_read(output_dir, path) for path in paths]
+    return [record for record in records if record is not None]
+
+
+def _labels(output_dir: Path) -> list[str]:
+    return sorted(
+        entry.name for entry in os.scandir(output_dir) if entry.name.startswith("sub-") and entry.is_dir()
+    )
+
+
+def _quality_files(folder: Path) -> Iterator[Path]:
+    for pattern in (f"{kind}/*_qc.json" for kind in DATATYPES):
+        yield from folder.glob(pattern)
+        yield from folder.glob(f"ses-*/{pattern}")
+
+
+def _read(output_dir: Path, path: Path) -> Record | None:
+    tables = {output_table(model).entity: output_table(model) for model in MODELS}
+    try:
+        entities, _, _ = parse_name(path.name)
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (InputError, ValueError) as error:
+        LOGGER.warning("%s is left out of the report: %s", path, error)
+        return None
+    table = tables.get(entities.pop("model", ""))
+    if table is None or not isinstance(fields, Mapping):
+        LOGGER.warning("%s is left out of the report: not a quality file of a known model", path)
+        return None
+    estimator = entities.pop("desc")
+    return Record(output_dir, entities, table, estimator, fields)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from bids_qmri.bids.names import DATATYPES, derivative_path, parse_name
 from bids_qmri.errors import InputError
@@ -53,6 +54,11 @@ class Record:
     def acquisition(self) -> str:
         """Entities as one string, as in file names."""
         return "_".join(f"{key}-{value}" for key, value in self.entities.items())
+
+    @property
+    def page(self) -> str:
+        """Address of the participant's page relative to the root of the output dataset."""
+        return quote(f"sub-{self.participant}.html")
 
     @property
     def metrics(self) -> dict[str, float | None]:

@@ -202,6 +202,26 @@ def test_group_needs_no_raw_data(bids, tmp_path, run):
     assert (tmp_path / "out" / "group_vfa.tsv").is_file()
 
 
+def test_the_methods_text_can_be_had_alone(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    assert run("--boilerplate-only", "--methods", "lsq", "mle")[0] == 0
+    text = (tmp_path / "out" / "logs" / "CITATION.md").read_text()
+    assert "flip angle" in text
+    assert "Rician" in text
+    assert not list((tmp_path / "out").rglob("*map.nii.gz"))
+
+
+def test_pages_are_written_anew_without_fitting(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    assert run()[0] == 0
+    t1 = next((tmp_path / "out").rglob("sub-01_desc-lsq_T1map.nii.gz"))
+    page, before = tmp_path / "out" / "sub-01.html", t1.stat().st_mtime_ns
+    page.unlink()
+    assert run("--reports-only")[0] == 0
+    assert "T1" in page.read_text()
+    assert t1.stat().st_mtime_ns == before
+
+
 def test_a_dry_run_writes_nothing(bids, tmp_path, run):
     synth.add_vfa(bids)
     assert run("--dry-run")[0] == 0

@@ -13,6 +13,7 @@ from bids_qmri import __version__
 from bids_qmri.bids.description import write_dataset_description
 from bids_qmri.errors import QmriError
 from bids_qmri.interfaces.job import FitJob, Outcome
+from bids_qmri.reports.methods import write_citation
 from bids_qmri.reports.subject import write_subject_page
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.plan import Plan, make_plan, select_participants
@@ -63,6 +64,10 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
     scratch = replace(config, work_dir=config.work_dir / config.run_id)
     plans: dict[str, Plan | QmriError] = {label: _plan(scratch, label) for label in labels}
     jobs = [job for plan in plans.values() if isinstance(plan, Plan) for job in plan.jobs]
+    if jobs:
+        write_citation(config.output_dir, [(job.model, job.label) for job in jobs])
+    if config.boilerplate_only:
+        return [_end(label, plans[label], ()) for label in labels]
     outcomes: dict[str, list[Outcome]] = {label: [] for label in labels}
     if not config.reports_only:
         for outcome in run_jobs(scratch, jobs):

@@ -185,7 +185,11 @@ def mosaic(
     ]
     colour_bar = figure.colorbar(ScalarMappable(norm, colormaps[cmap]), cax=bar, extend=extend)
     bar.set_title(
-        unit_label(units, exponent), color=_TEXT, fontsize=9, pad=6 if extend in ("neither", "min") else 14
+        unit_label(units, exponent),
+        color=_TEXT,
+        fontsize=9,
+        loc="left",
+        pad=14 if extend in ("max", "both") else 6,
     )
     colour_bar.outline.set_visible(False)
     bar.tick_params(colors=_TEXT, labelsize=9, length=3)

@@ -17,6 +17,7 @@ from bids_qmri.reports.records import Record
 
 _MAIN_INCHES = 9.0
 _SIDE_INCHES = 5.0
+_HALF_INCHES = 6.0
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ def draw_fit(record: Record) -> tuple[tuple[Gallery, ...], tuple[Figure, ...]]:
     mask = status.values > 0
     maps = []
     for row in record.table.maps:
-        rows = ((row, _MAIN_INCHES), (record.table.sd(row.name), _SIDE_INCHES))
+        sd = record.table.sd(row.name)
+        alone = not record.path(sd, ".nii.gz").is_file()
+        rows = ((row, _HALF_INCHES if alone else _MAIN_INCHES), (sd, _SIDE_INCHES))
         drawn = [_draw(record, one, mask, width) for one, width in rows]
         figures = tuple(figure for figure in drawn if figure is not None)
         if figures:
             maps.append(Gallery(row.symbol, unit_label(row.unit), figures))
-    residual = _draw(record, record.table.rmse, mask, _SIDE_INCHES + 1)
+    residual = _draw(record, record.table.rmse, mask, _HALF_INCHES)
     shown = (_draw_status(record, status), residual)
     return tuple(maps), tuple(figure for figure in shown if figure is not None)
 
@@ -90,7 +93,7 @@ def _draw(record: Record, row: MapRow, mask: npt.NDArray[np.bool_], width: float
 
 def _draw_status(record: Record, status: _Image) -> Figure:
     row = record.table.status
-    png = status_mosaic(status.values, affine=status.affine, title="status", width=_SIDE_INCHES + 1)
+    png = status_mosaic(status.values, affine=status.affine, title="status", width=_HALF_INCHES)
     alt = f"Slices of the status map by {record.estimator}; the summary table gives the fractions."
     return _keep(record, row, png, alt, "What happened in each voxel.")
 

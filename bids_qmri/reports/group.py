@@ -9,9 +9,11 @@ from pathlib import Path
 
 from bids_qmri.bids.derivatives import write_atomic, write_sidecar
 from bids_qmri.errors import NoInputError
-from bids_qmri.outputs.tables import OutputTable
+from bids_qmri.outputs.tables import MapRow, OutputTable
 from bids_qmri.qc.metrics import metric_definitions
-from bids_qmri.reports.page import number, render
+from bids_qmri.reports.figures import unit_label
+from bids_qmri.reports.methods import write_citation
+from bids_qmri.reports.page import count, number, render
 from bids_qmri.reports.records import Record, find_records
 from bids_qmri.reports.strip import Plot, draw_strips, robust_outliers
 
@@ -19,7 +21,12 @@ OUTLIER_LIMIT = 3.5
 """Robust standard deviations from the median beyond which a value is flagged (Iglewicz and Hoaglin 1993)."""
 
 _TABLE_ENTITIES = ("sub", "ses", "acq", "ce", "rec", "dir", "run")
-_PAGE_COLUMNS = ("n_voxels", "fraction_ok", "fraction_at_bound", "rmse_median")
+_PAGE_COLUMNS = {
+    "n_voxels": "Voxels",
+    "fraction_ok": "Fraction ok",
+    "fraction_at_bound": "At bound",
+    "rmse_median": "RMSE",
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class TableRow:
 
 
 def write_group(output_dir: Path) -> list[Path]:
-    """Write ``group_<model>.tsv``, its data dictionary and ``group_<model>.html`` for every model found.
+    """Write ``group_<model>.tsv``, its data dictionary, ``group_<model>.html`` and the citations of all.
 
     Parameters
     ----------
@@ -61,7 +68,9 @@ def write_group(output_dir: Path) -> list[Path]:
             needed="quality files (*_qc.json)",
             way_out="run the participant level first",
         )
-    return [path for model in sorted(by_model) for path in _write_model(output_dir, by_model[model])]
+    written = [path for model in sorted(by_model) for path in _write_model(output_dir, by_model[model])]
+    runs = [(model, record.estimator) for model, records in by_model.items() for record in records]
+    return [*written, *write_citation(output_dir, runs)]
 
 
 def _write_model(output_dir: Path, records: Sequence[Record]) -> list[Path]:
@@ -112,17 +121,23 @@ def _page(table: OutputTable, records: Sequence[Record], names: Sequence[str]) -
         for i in sorted(outliers):
             flags[i].append(row.symbol)
         plots.append(draw_strips(row, records, values, outliers))
-    columns = [f"{row.name}_median" for row in medians]
-    columns += [name for name in _PAGE_COLUMNS if name in names]
+    columns = {f"{row.name}_median": _column_title(row) for row in medians}
+    columns |= {name: title for name, title in _PAGE_COLUMNS.items() if name in names}
+    participants = len({record.participant for record in records})
     return render(
         "group.html",
         title=table.title,
-        participants=len({record.participant for record in records}),
+        table=f"group_{table.model}.tsv",
+        lead=f"{count(len(records), 'fit')} of {count(participants, 'participant')}",
         limit=number(OUTLIER_LIMIT),
         plots=plots,
-        columns=columns,
-        rows=[_table_row(record, columns, flags[i]) for i, record in enumerate(records)],
+        columns=list(columns.values()),
+        rows=[_table_row(record, list(columns), flags[i]) for i, record in enumerate(records)],
     )
+
+
+def _column_title(row: MapRow) -> str:
+    return row.symbol if row.unit in ("1", "arbitrary") else f"{row.symbol} {unit_label(row.unit)}"
 
 
 def _outliers(records: Sequence[Record], values: Mapping[int, float | None]) -> set[int]:

@@ -30,6 +30,11 @@ def number(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
+def count(many: int, noun: str) -> str:
+    """Return ``1 fit`` or ``2 fits``."""
+    return f"{many} {noun}{'' if many == 1 else 's'}"
+
+
 def embed(png: bytes) -> str:
     """Return an image as a data URI, so that a page is one file."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

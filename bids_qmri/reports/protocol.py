@@ -22,6 +22,9 @@ def _listed(value: Any, unit: str, factor: float = 1.0) -> str:
     return f"{', '.join(texts)} {unit}".strip()
 
 
+JITTER = 0.02
+"""b-values that differ by less than this fraction are written as one group."""
+
 _MS = 1000.0
 _ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "Manufacturer": ("Manufacturer", str),
@@ -58,12 +61,19 @@ def describe_protocol(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _weightings(values: Any, counts: Any) -> Sequence[tuple[str, str]]:
+    """Write b-values with their numbers of images; neighbours within the scanner's jitter are one group."""
     if not isinstance(values, list) or not isinstance(counts, list) or len(values) != len(counts):
         return ()
-    if len(values) > MAX_LISTED:
+    groups: list[tuple[list[float], int]] = []
+    for value, count in sorted(zip(values, counts, strict=True)):
+        if groups and value - groups[-1][0][-1] <= JITTER * value:
+            groups[-1] = ([*groups[-1][0], value], groups[-1][1] + count)
+        else:
+            groups.append(([value], count))
+    if len(groups) > MAX_LISTED:
         return (("b-values", _listed(values, "s/mm²")),)
-    pairs = [f"{value:g} ({count})" for value, count in zip(values, counts, strict=True)]
-    return (("b-values (images)", f"{', '.join(pairs)} s/mm²"),)
+    texts = [f"{ends[0]:g}{f' to {ends[-1]:g}' if len(ends) > 1 else ''} ({count})" for ends, count in groups]
+    return (("b-values (images)", f"{', '.join(texts)} s/mm²"),)
 
 
 def describe_choices(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -18,12 +18,12 @@ from bids_qmri.bids.derivatives import write_atomic
 from bids_qmri.reports.figures import unit_label
 from bids_qmri.reports.gallery import Figure, Gallery, draw_fit
 from bids_qmri.reports.methods import describe_methods
-from bids_qmri.reports.page import number, render
+from bids_qmri.reports.page import count, number, render
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 from bids_qmri.reports.records import Record, find_records
 
-LOW_FRACTION = 0.5
-"""Below this fraction of estimated voxels a fit is warned about."""
+HALF = 0.5
+"""A fit is warned about if fewer voxels were estimated, or more lie at a bound."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,7 @@ def _lead(records: Sequence[Record]) -> str:
     if not records:
         return "No maps"
     acquisitions = len({_place(record) for record in records})
-    return f"{_count(acquisitions, 'acquisition')}, {_count(len(records), 'fit')}"
-
-
-def _count(number_of: int, noun: str) -> str:
-    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"
+    return f"{count(acquisitions, 'acquisition')}, {count(len(records), 'fit')}"
 
 
 def _group(records: Sequence[Record]) -> Group:
@@ -201,10 +197,12 @@ def _warnings(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
             seen.add((record.acquisition, note))
     yield from sorted(seen)
     for record in records:
-        fractions = [record.metrics.get(f"fraction_{word}") for word in ("ok", "at_bound")]
-        if sum(fraction or 0.0 for fraction in fractions) < LOW_FRACTION:
-            where = f"{record.acquisition} {record.table.model} {record.estimator}"
-            yield where, f"fewer than {LOW_FRACTION:.0%} of the voxels were estimated"
+        where = f"{record.acquisition} {record.table.model} {record.estimator}"
+        ok, at_bound = (record.metrics.get(f"fraction_{word}") or 0.0 for word in ("ok", "at_bound"))
+        if ok + at_bound < HALF:
+            yield where, f"only {ok + at_bound:.0%} of the voxels were estimated"
+        if at_bound > HALF:
+            yield where, f"in {at_bound:.0%} of the voxels a parameter lies at its bound"
 
 
 def _about(records: Sequence[Record], run: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

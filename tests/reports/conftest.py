@@ -1,0 +1,55 @@
+"""Tiny output datasets, written with the package's own writers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bids_qmri.bids.derivatives import write_map, write_sidecar
+from bids_qmri.bids.names import derivative_path
+from bids_qmri.outputs.tables import output_table
+from bids_qmri.qc.metrics import map_metrics
+
+SHAPE = (6, 5, 3)
+VOXELS = 90
+
+WriteFit = Callable[..., Path]
+
+
+@pytest.fixture
+def write_fit(tmp_path: Path) -> WriteFit:
+    """Return a function that writes one fit of a participant below tmp_path and returns its quality file."""
+
+    def write(
+        entities: Mapping[str, str] = {"sub": "01"},
+        model: str = "vfa",
+        label: str = "lsq",
+        *,
+        scale: float = 1.0,
+        images: bool = True,
+        sidecar: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> Path:
+        table = output_table(model)
+        status = np.full(VOXELS, 1, dtype=np.uint8)
+        status[:10], status[10] = 0, 4
+        values = np.where(status == 0, 0, np.linspace(0.1, 2, VOXELS) * scale).astype(np.float32)
+        values[10] = np.nan
+        names = [row.name for row in table.maps]
+        rows = [*table.maps, table.sd(names[0]), table.rmse]
+        for row, content in [*((row, values) for row in rows), (table.status, status)] if images else ():
+            path = tmp_path / derivative_path(entities, extension=".nii.gz", **row.name_parts(label))
+            write_map(path, content, SHAPE, np.eye(4), (1, 1, 1))
+            write_sidecar(
+                Path(str(path).replace(".nii.gz", ".json")), {"Sources": ["bids:raw:a"], **(sidecar or {})}
+            )
+        metrics = map_metrics(dict.fromkeys(names, values), {names[0]: values}, values, status)
+        quality = tmp_path / derivative_path(entities, extension=".json", **table.qc_parts(label))
+        write_sidecar(quality, {"Metrics": metrics, "SoftwareVersion": "9.8.7"} | fields)
+        return quality
+
+    return write

@@ -1,0 +1,88 @@
+"""The methods text says what was run, nothing else, and cites it."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from bids_qmri.errors import InternalError
+from bids_qmri.outputs.tables import MODELS, output_table
+from bids_qmri.reports.methods import describe_methods, methods_text, write_citation
+
+
+def keys(runs: list[tuple[str, str]]) -> set[str]:
+    return {work.key for work in describe_methods(runs).works}
+
+
+def test_only_what_was_run_is_described() -> None:
+    text = methods_text([("vfa", "lsq")])
+    assert "flip angles" in text
+    for absent in ("intravoxel", "Tofts", "dipy", "kurtosis"):
+        assert absent not in text
+
+
+def test_every_run_is_described_once() -> None:
+    text = methods_text([("vfa", "lsq"), ("ivim", "lsq"), ("vfa", "lsq")])
+    assert text.count("Levenberg and Marquardt") == 1
+    assert text.count("flip angles with") == 1
+
+
+def test_versions_are_those_installed() -> None:
+    text = methods_text([("tensor", "wls")])
+    assert f"dipy {metadata.version('dipy')}" in text
+    assert f"bids_qmri {metadata.version('bids_qmri')}" in text
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_publication_of_every_model_is_cited(model: str) -> None:
+    dois = {work.plain("doi") for work in describe_methods([(model, "lsq")]).works}
+    assert output_table(model).reference.doi in dois
+
+
+@pytest.mark.parametrize(
+    ("label", "key"),
+    [
+        ("lsq", "marquardt1963"),
+        ("mle", "gudbjartsson1995"),
+        ("restore", "chang2005"),
+        ("dipyVarpro", "farooq2016"),
+    ],
+)
+def test_the_publication_of_an_estimator_is_cited(label: str, key: str) -> None:
+    assert key in keys([("ivim", label)])
+
+
+def test_every_label_that_can_be_asked_for_is_described() -> None:
+    registry = pytest.importorskip("bids_qmri.estimators.registry")
+    for model, labels in registry.LABELS.items():
+        assert describe_methods([(model, label) for label in labels]).works
+
+
+def test_no_citation_or_version_is_left_unresolved() -> None:
+    text = methods_text([(model, label) for model in MODELS for label in ("lsq", "mle", "bayes", "wls")])
+    assert "[@" not in text
+    assert "{" not in text
+    assert "\\" not in text
+
+
+def test_citations_name_authors_as_the_field_does() -> None:
+    text = methods_text([("vfa", "mle")])
+    assert "(Fram et al., 1987; Deoni et al., 2003)" in text
+    assert "(Gudbjartsson and Patz, 1995; Sijbers et al., 1998)" in text
+
+
+def test_an_undescribed_estimator_is_our_error() -> None:
+    with pytest.raises(InternalError, match="no sentence describes magic"):
+        describe_methods([("vfa", "magic")])
+
+
+def test_files_for_papers_hold_the_same_references(tmp_path: Path) -> None:
+    paths = write_citation(tmp_path, [("vfa", "lsq")])
+    assert [path.name for path in paths] == ["CITATION.md", "CITATION.html", "CITATION.bib"]
+    markdown, html, bib = (path.read_text(encoding="utf-8") for path in paths)
+    for work in describe_methods([("vfa", "lsq")]).works:
+        assert work.url in markdown
+        assert f"{{{work.key}," in bib
+        assert work.plain("doi") in html

@@ -106,7 +106,7 @@ def draw_strips(
         y = 26.0 + _LANE * place
         points = tuple(
             _point(records[i], value, _position(value, low, high), y, unit, i in outliers)
-            for i, value in own.items()
+            for i, value in sorted(own.items(), key=lambda item: item[0] in outliers)  # rings on top
         )
         lanes.append(Lane(label, y, _position(float(np.median(list(own.values()))), low, high), points))
     ticks = tuple(Tick(_position(value, low, high), number(value)) for value in _ticks(low, high))
@@ -141,4 +141,4 @@ def _ticks(low: float, high: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first = math.ceil(low / step)
-    return [round(step * i, 12) for i in range(first, math.floor(high / step) + 1)]
+    return [float(f"{step * i:.12g}") for i in range(first, math.floor(high / step) + 1)]

@@ -8,17 +8,21 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from bids_qmri.bids.acquisition import Acquisition, Aif, DceSettings
 from bids_qmri.bids.derivatives import map_sidecar, write_atomic, write_map, write_sidecar
 from bids_qmri.bids.description import IGNORED, write_dataset_description
 from bids_qmri.bids.names import derivative_path
-from bids_qmri.bids.sources import bids_uri, protocol_fields
+from bids_qmri.bids.sources import bids_uri, protocol_fields, resolve_paths
 from bids_qmri.errors import InputError, InternalError, UsageError
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
@@ -298,3 +302,46 @@ def test_compressed_maps_end_with_a_valid_checksum(tmp_path: Path) -> None:
     packed[-8] ^= 1
     with pytest.raises(gzip.BadGzipFile, match="CRC"):
         gzip.decompress(bytes(packed))
+
+
+def describe(folders: tuple[Path, Path, str]) -> None:
+    out, raw, name = folders
+    write_dataset_description(out, raw, "1", {name: raw / name})
+
+
+def test_two_jobs_may_describe_the_dataset_at_once(tmp_path: Path) -> None:
+    jobs = [(tmp_path / "out", tmp_path / "raw", f"d{index % 2}") for index in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(describe, jobs))
+    content = json.loads((tmp_path / "out/dataset_description.json").read_text())
+    assert content["DatasetLinks"]["raw"] == "../raw"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"dataset_description.json", ".bidsignore"}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    arrays(np.float32, st.tuples(*[st.integers(1, 4)] * 3), elements=st.floats(width=32)),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_any_volume_of_floats_survives(tmp_path: Path, volume: np.ndarray, kind: type) -> None:
+    path = tmp_path / "x.nii.gz"
+    write_map(path, volume.ravel(order="F").astype(kind), volume.shape, np.eye(4), (1, 1, 1))
+    back = np.asanyarray(nib.load(path).dataobj)
+    np.testing.assert_array_equal(back.reshape(volume.shape), volume)
+
+
+def test_paths_at_any_depth_become_uris(tmp_path: Path) -> None:
+    used = {"T10": [tmp_path / "a", 1.4], "B1": {"Map": tmp_path / "b"}, "None": None}
+    assert resolve_paths(used, {"raw": tmp_path}) == {
+        "T10": ["bids:raw:a", 1.4],
+        "B1": {"Map": "bids:raw:b"},
+        "None": None,
+    }
+
+
+def test_missing_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "a/b/c.txt"
+    for content in (b"one", b"two"):
+        write_atomic(path, content)
+        assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]

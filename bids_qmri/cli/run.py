@@ -16,6 +16,7 @@ from bids_qmri import __version__
 from bids_qmri.cli.config import make_config, to_toml
 from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
+from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log, file_log
 from bids_qmri.cli.parser import parse
 from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError
@@ -41,8 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return finish(ExitCode.USAGE)
     with ExitStack() as logs:
         logs.enter_context(console_log(args.verbose, tracebacks=args.debug))
+        logs.enter_context(end_on_signals(lambda: _interrupted(args)))
         code = _guarded(args, logs)
     return finish(code)
+
+
+def _interrupted(args: argparse.Namespace) -> int:
+    LOGGER.error("interrupted; what is in %s with its final name is complete", args.output_dir)
+    return finish(ExitCode.INTERRUPTED)
 
 
 def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
@@ -53,9 +60,6 @@ def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
     except QmriError as error:
         LOGGER.error(error, exc_info=args.debug)
         return error.exit_code
-    except KeyboardInterrupt:
-        LOGGER.error("interrupted; what is in %s with its final name is complete", args.output_dir)
-        return ExitCode.INTERRUPTED
     except Exception as error:  # the last line of defence: the traceback goes to the log
         what = " ".join(f"{type(error).__name__}: {error}".split())
         LOGGER.error("internal error: %s; the log in %s has the details", what, log_file, exc_info=True)

@@ -46,16 +46,10 @@ def record_file(job: FitJob) -> Path:
     return job.work_dir / "outcomes" / f"{job.name.replace(' ', '_')}.json"
 
 
-def read_outcome(job: FitJob, *, stopped: bool) -> Outcome:
-    """Return what became of a job; one without a record never ended, `stopped` by request or from outside."""
+def read_outcome(job: FitJob, *, without: str) -> Outcome:
+    """Return what became of a job; `without` says why one that left no record did not end."""
     record = record_file(job)
     if record.is_file():
         fields = json.loads(record.read_text(encoding="utf-8"))
         return Outcome(**{**fields, "notes": tuple(fields["notes"])})
-    if stopped:
-        return Outcome(job.participant, job.name, error=f"{job.name}: not run, after the failure of another")
-    reason = (
-        "its process was ended from outside, most likely for lack of memory; "
-        "way out: fewer --nprocs, or more memory for the run"
-    )
-    return Outcome(job.participant, job.name, error=f"{job.name}: {reason}.", crashed=True)
+    return Outcome(job.participant, job.name, error=f"{job.name}: {without}.", crashed=True)

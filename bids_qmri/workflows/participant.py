@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -118,14 +119,27 @@ def run_jobs(config: RunConfig, jobs: Sequence[FitJob]) -> list[Outcome]:
     if config.write_graph:
         # The text alone: a picture would need graphviz on every machine.
         workflow.write_graph(dotfilename=str(config.log_dir / "graph.dot"), graph2use="exec", format="dot")
+    why = "not run"
     try:
         workflow.run(**_plugin(config, len(jobs)))
     except Exception as error:
-        # Every job leaves its own record; what nipype adds is for the log.
         if config.debug:
             raise
-        log.debug("nipype ended with %s", error)
-    return [read_outcome(job, stopped=config.stop_on_first_crash) for job in jobs]
+        log.debug("the workflow ended early", exc_info=True)
+        why = _why_early(error, config)
+    return [read_outcome(job, without=why) for job in jobs]
+
+
+def _why_early(error: Exception, config: RunConfig) -> str:
+    """Say what kept jobs from leaving a record; of several errors nipype names the first as the cause."""
+    if isinstance(error, BrokenProcessPool) or isinstance(error.__cause__, BrokenProcessPool):
+        return (
+            "its process was ended from outside, most likely for lack of memory; "
+            "way out: fewer --nprocs, or more memory for the run"
+        )
+    if config.stop_on_first_crash:
+        return "not run, after the failure of another"
+    return f"the workflow ended early ({type(error).__name__}: {error}); --debug shows where"
 
 
 def init_fit_wf(config: RunConfig, jobs: Sequence[FitJob]) -> Any:

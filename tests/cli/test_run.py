@@ -81,7 +81,6 @@ def test_outcomes_decide_the_code(
         (InputError("is odd"), 1),
         (InternalError("lost"), 70),
         (ZeroDivisionError("division by zero"), 70),
-        (KeyboardInterrupt(), 130),
     ],
 )
 def test_errors_end_in_one_line_and_their_code(

@@ -1,10 +1,11 @@
 """Bounded Levenberg-Marquardt minimisation of all voxels at once, for any model and objective.
 
-Called by `lsq` and `mle`. Voxels run along the last axis; a block of them fits the processor's cache, and
-voxels that have converged leave their block. Limits are kept by an active set: a parameter at its limit whose
+Called by `lsq`, `mle` and `map`. Voxels run along the last axis; a block of them fits the processor's cache,
+and voxels that have converged leave their block. Limits are kept by an active set: a parameter at its limit whose
 gradient points outward stays there (Bertsekas' projected Newton method, doi:10.1137/0320018). Where the
 objective allows it, the amplitude takes its best value in closed form after every step, which makes the
-iteration that of variable projection, doi:10.1137/0710036.
+iteration that of variable projection, doi:10.1137/0710036. A Gaussian prior about the middle of the limits
+may join the cost (`map`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ COST_TOLERANCE = 1e-8
 
 ROUNDING = 1e-26
 """The same relative to the signal's energy, for noise-free data, whose cost has no scale of its own."""
+
+PRIOR_TOLERANCE = 1e-5
+"""The same relative to the weight of a prior: within a hundredth of a standard deviation of the posterior."""
 
 FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-10
 """Relative to the curvature; the least must not slow down fits of nearly parallel parameters."""
@@ -64,19 +68,19 @@ class Minimum:
 
 
 @dataclass
-class _Point:
-    """A trial in a block: parameters (P, V), cost (V,), scaled gradient (P, V) and curvature (P, P, V)."""
+class Point:
+    """Parameters (P, V), cost (V,), minus half its scaled gradient (P, V), half its curvature (P, P, V)."""
 
     theta: FloatArray
     cost: FloatArray
     gradient: FloatArray
     curvature: FloatArray
 
-    def take(self, voxels: npt.NDArray[np.intp]) -> _Point:
+    def take(self, voxels: npt.NDArray[np.intp]) -> Point:
         arrays = (self.theta, self.cost, self.gradient, self.curvature)
-        return _Point(*(np.take(array, voxels, axis=-1) for array in arrays))
+        return Point(*(np.take(array, voxels, axis=-1) for array in arrays))
 
-    def replace_where(self, better: BoolArray, other: _Point) -> None:
+    def replace_where(self, better: BoolArray, other: Point) -> None:
         for mine, theirs in (
             (self.theta, other.theta),
             (self.cost, other.cost),
@@ -92,6 +96,9 @@ def minimise(
     protocol: Any,
     lower: FloatArray,
     upper: FloatArray,
+    *,
+    prior: FloatArray | None = None,
+    start: FloatArray | None = None,
 ) -> Minimum:
     """Minimise an objective over the parameters of a model, in every voxel by itself.
 
@@ -105,6 +112,11 @@ def minimise(
         What was played out.
     lower, upper
         Limits, shape (P,); a parameter with equal limits is fixed.
+    prior
+        What a parameter costs per squared distance, in box widths, from the middle of its limits, shape (V,);
+        the amplitude costs nothing. None for no prior.
+    start
+        First estimate, shape (P, V); None takes the model's.
 
     Raises
     ------
@@ -123,15 +135,17 @@ def minimise(
         for first in range(0, left.size, size):
             block = left[first : first + size]
             part, signals = protocol.take(block), objective.take(block)
+            weight = None if prior is None else prior[block]
             # Invalid trials (overflow far from the data) have a cost of NaN and are rejected.
             with np.errstate(all="ignore"):
-                start = (
-                    model.start(signals.signal, part, lower, upper)
-                    if i == 0
-                    else np.take(theta, block, axis=1)
-                )
+                if i > 0:
+                    first_guess = np.take(theta, block, axis=1)
+                elif start is not None:
+                    first_guess = np.take(start, block, axis=1)
+                else:
+                    first_guess = model.start(signals.signal, part, lower, upper)
                 theta[:, block], converged[block] = _minimise_block(
-                    model, signals, part, start, lower[:, None], upper[:, None], iterations
+                    model, signals, part, first_guess, lower[:, None], upper[:, None], weight, iterations
                 )
     return Minimum(theta, converged)
 
@@ -143,19 +157,22 @@ def _minimise_block(
     start: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
+    prior: FloatArray | None,
     iterations: int,
 ) -> tuple[FloatArray, BoolArray]:
     theta = np.clip(start, lower, upper)
-    scale = _scale(model, theta, lower, upper)
-    point = _evaluate(model, objective, protocol, theta, scale, lower, upper)
+    scale = box_scale(model, theta, lower, upper)
+    point = evaluate(model, objective, protocol, theta, scale, lower, upper, prior)
     floor = ROUNDING * np.einsum("nv,nv->v", objective.signal, objective.signal)
+    if prior is not None:
+        floor += PRIOR_TOLERANCE * prior
     damping = np.full(theta.shape[1], FIRST_DAMPING)
     result, converged = theta.copy(), np.zeros(theta.shape[1], dtype=np.bool_)
     voxels, done = np.arange(theta.shape[1]), np.zeros(theta.shape[1], dtype=np.bool_)
     for _ in range(iterations):
         step, predicted = _bounded_step(point, scale, damping, lower, upper)
         trial = np.clip(point.theta + scale * step, lower, upper)
-        candidate = _evaluate(model, objective, protocol, trial, scale, lower, upper)
+        candidate = evaluate(model, objective, protocol, trial, scale, lower, upper, prior)
         fall = point.cost - candidate.cost
         point.replace_where((fall > 0) & ~done, candidate)
         done |= ~(predicted > COST_TOLERANCE * np.abs(point.cost) + floor)
@@ -168,11 +185,12 @@ def _minimise_block(
             point, objective, protocol = point.take(active), objective.take(active), protocol.take(active)
             scale, damping, floor = np.take(scale, active, axis=1), damping[active], floor[active]
             voxels, done = voxels[active], done[active]
+            prior = None if prior is None else prior[active]
     result[:, voxels], converged[voxels] = point.theta, done
     return result, converged
 
 
-def _scale(model: Model, theta: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+def box_scale(model: Model, theta: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
     """Return one box width per parameter, for an amplitude its first estimate, shape (P, V)."""
     width = np.where(upper > lower, upper - lower, 1.0)
     for index, parameter in enumerate(model.parameters):
@@ -181,7 +199,7 @@ def _scale(model: Model, theta: FloatArray, lower: FloatArray, upper: FloatArray
     return np.broadcast_to(np.where(width > 0, width, 1.0), theta.shape)
 
 
-def _evaluate(
+def evaluate(
     model: Model,
     objective: Objective,
     protocol: Any,
@@ -189,8 +207,12 @@ def _evaluate(
     scale: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
-) -> _Point:
-    """Evaluate cost and derivatives by theta / scale, after giving the amplitude its best value."""
+    prior: FloatArray | None = None,
+) -> Point:
+    """Evaluate cost and derivatives by theta / scale, after giving the amplitude its best value.
+
+    Limits have shape (P, 1) here; for `prior` see `minimise`.
+    """
     prediction, jacobian = model.signal_and_jacobian(theta, protocol)
     if model.amplitude is not None:
         factor = objective.best_scale(prediction)
@@ -213,11 +235,23 @@ def _evaluate(
         for j in range(i + 1):
             curvature[i, j] = scale[i] * scale[j] * np.einsum("nv,nv->v", row, jacobian[j])
             curvature[j, i] = curvature[i, j]
-    return _Point(theta, cost, gradient, curvature)
+    if prior is not None:
+        for i in _boxed(model, lower, upper):
+            deviation = (theta[i] - 0.5 * (lower[i] + upper[i])) / (upper[i] - lower[i])
+            cost += prior * deviation**2
+            gradient[i] -= prior * deviation
+            curvature[i, i] += prior
+    return Point(theta, cost, gradient, curvature)
+
+
+def _boxed(model: Model, lower: FloatArray, upper: FloatArray) -> list[int]:
+    """Return the parameters that a prior holds: the free ones but the amplitude."""
+    names = [p.name for p in model.parameters]
+    return [i for i, name in enumerate(names) if name != model.amplitude and lower[i, 0] < upper[i, 0]]
 
 
 def _bounded_step(
-    point: _Point, scale: FloatArray, damping: FloatArray, lower: FloatArray, upper: FloatArray
+    point: Point, scale: FloatArray, damping: FloatArray, lower: FloatArray, upper: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the damped Newton step within the limits, in units of `scale`, and its promise, (V,).
 
@@ -227,7 +261,7 @@ def _bounded_step(
     gradient = point.gradient
     outward = ((point.theta <= lower) & (gradient <= 0)) | ((point.theta >= upper) & (gradient >= 0))
     free = np.where(outward, 0.0, 1.0)
-    step = _solve(point.curvature, free * gradient, damping, free)
+    step = solve(point.curvature, free * gradient, damping, free)
     promise = np.einsum("pv,pv->v", step, gradient)
     shortest, longest = (lower - point.theta) / scale, (upper - point.theta) / scale
     inside = np.clip(step, shortest, longest)
@@ -240,12 +274,12 @@ def _bounded_step(
         )
         free = np.where(stopped == wanted, free, 0.0)
         pull = np.einsum("ijv,jv->iv", curvature, np.where(free > 0, 0.0, stopped))
-        rest = _solve(curvature, free * (slope - pull), damping[cut], free)
+        rest = solve(curvature, free * (slope - pull), damping[cut], free)
         inside[:, cut] = np.clip(np.where(free > 0, rest, stopped), shortest, longest)
     return inside, promise
 
 
-def _solve(curvature: FloatArray, gradient: FloatArray, damping: FloatArray, free: FloatArray) -> FloatArray:
+def solve(curvature: FloatArray, gradient: FloatArray, damping: FloatArray, free: FloatArray) -> FloatArray:
     """Solve (H + damping) x = g of every voxel by the decomposition H = L D L'.
 
     Parameters that are not free are decoupled; their x is 0

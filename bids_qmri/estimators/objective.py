@@ -101,3 +101,37 @@ class RicianLikelihood:
 
     def take(self, voxels: Indices) -> RicianLikelihood:
         return RicianLikelihood(np.take(self.signal, voxels, axis=1), self.sigma[voxels], self.weights)
+
+
+@dataclass(frozen=True)
+class QuickRicianLikelihood:
+    """The Rician likelihood with algebraic functions for the Bessel functions, ten times as fast.
+
+    I1(x) / I0(x) is x / (1/2 + sqrt(x^2 + 9/4)), within 0.04 and exact in both limits; the cost is its
+    integral, so that both have the same minimum. The information agrees in the leading terms of both limits,
+    within 0.1. `sigma` per voxel, shape (V,).
+    """
+
+    signal: FloatArray
+    sigma: FloatArray
+    weights: FloatArray | None = None
+
+    def misfit(self, prediction: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        variance = self.sigma**2
+        argument = self.signal * (prediction / variance)
+        root = np.sqrt(argument * argument + 2.25)
+        divisor = root + 0.5
+        power = prediction * prediction
+        cost = power + self.signal * self.signal - variance * (2.0 * root - np.log(divisor))
+        score = self.signal * (argument / divisor) - prediction
+        power /= variance
+        curvature = power / (0.5 + np.sqrt(power * power + 0.25))
+        if self.weights is not None:
+            cost, score, curvature = (self.weights * x for x in (cost, score, curvature))
+        return cost.sum(axis=0), score, curvature
+
+    def best_scale(self, prediction: FloatArray) -> FloatArray | None:
+        return None
+
+    def take(self, voxels: Indices) -> QuickRicianLikelihood:
+        return QuickRicianLikelihood(np.take(self.signal, voxels, axis=1), self.sigma[voxels], self.weights)

@@ -1,0 +1,120 @@
+"""Series as the networks see them: in increasing order, repeats averaged, at most 32 points.
+
+Averaging is of magnitudes, as scanners do; how many images a point stands for stays known as its weight.
+Called by `features`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
+from bids_qmri.units import FloatArray
+
+MAX_POINTS = 32
+"""Longer series are binned: neighbours are averaged."""
+
+ARRIVAL = 0.05
+"""Part of its maximum at which the arterial input counts as arrived."""
+
+EARLY = 10.0
+"""Seconds after arrival within which bins are even; later ones grow in proportion to time."""
+
+
+IntArray = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Series:
+    """M points of V voxels.
+
+    Parameters
+    ----------
+    signal
+        Shape (M, V).
+    protocol
+        Protocol of the points, without weights of its own.
+    weights
+        Images averaged into each point, shape (M,).
+    """
+
+    signal: FloatArray
+    protocol: Any
+    weights: FloatArray
+
+
+def condense(signal: FloatArray, protocol: Any) -> Series:
+    """Sort the measurements of a series, average repeats and bin what exceeds `MAX_POINTS`.
+
+    Parameters
+    ----------
+    signal
+        Measured signals, shape (N, V).
+    protocol
+        A `VfaProtocol`, `DiffusionProtocol` or `DceProtocol` of N measurements.
+
+    Notes
+    -----
+    Repeats have equal flip angle and repetition time, or equal b-value.
+    """
+    average, condensed, weights = _plan(protocol)
+    if average is None:
+        return Series(signal, condensed, weights)
+    merged = np.zeros((len(average), signal.shape[1]))
+    # One row at a time: unlike a matrix product, this rounds the same for any number of voxels.
+    for shares, row in zip(average.T, signal, strict=True):
+        for group in np.flatnonzero(shares):
+            merged[group] += shares[group] * row
+    return Series(merged, condensed, weights)
+
+
+@lru_cache(maxsize=4)
+def _plan(protocol: Any) -> tuple[FloatArray | None, Any, FloatArray]:
+    """Return the matrix that averages the measurements, None for none, and protocol and weights of its rows."""
+    if isinstance(protocol, VfaProtocol):
+        flip = protocol.flip_angle if protocol.flip_angle.ndim == 1 else protocol.flip_angle[:, 0]
+        groups = _equal(np.stack([flip, protocol.repetition_time]))
+    elif isinstance(protocol, DiffusionProtocol):
+        groups = _equal(protocol.bvals[None])
+    else:
+        groups = np.arange(protocol.n_measurements)
+    groups = _binned(groups, protocol)
+    if np.array_equal(groups, np.arange(groups.size)):
+        return None, protocol, protocol.weights
+    total = np.asarray(np.bincount(groups, protocol.weights), dtype=np.float64)
+    average = np.zeros((total.size, groups.size))
+    average[groups, np.arange(groups.size)] = protocol.weights / total[groups]
+    return average, _averaged(protocol, average), total
+
+
+def _equal(keys: FloatArray) -> IntArray:
+    """Return for every measurement the rank of its keys, (D, N), the first key first."""
+    return np.unique(keys, axis=1, return_inverse=True)[1].ravel()
+
+
+def _binned(groups: IntArray, protocol: Any) -> IntArray:
+    """Return groups, numbered from 0, merged with their neighbours until there are at most `MAX_POINTS`."""
+    count = int(groups.max()) + 1
+    if count <= MAX_POINTS:
+        return groups
+    position = np.arange(count, dtype=np.float64)
+    if isinstance(protocol, DceProtocol):
+        arrival = protocol.aif_time[np.argmax(protocol.aif >= ARRIVAL * protocol.aif.max())]
+        position = np.arcsinh((protocol.time - arrival) / EARLY)
+    edges = np.linspace(position[0], position[-1], MAX_POINTS + 1)[1:-1]
+    merged = np.searchsorted(edges, position, side="right")
+    return np.unique(merged, return_inverse=True)[1][groups]
+
+
+def _averaged(protocol: Any, average: FloatArray) -> Any:
+    """Return the protocol of averages, matrix (M, N), of measurements."""
+    if isinstance(protocol, VfaProtocol):
+        return VfaProtocol(average @ protocol.flip_angle, average @ protocol.repetition_time)
+    if isinstance(protocol, DiffusionProtocol):
+        return DiffusionProtocol(average @ protocol.bvals)
+    return replace(protocol, time=average @ protocol.time)

@@ -1,0 +1,224 @@
+"""Maximum of the posterior under a broad Gaussian prior: the anchor that the networks correct.
+
+The prior has mean and variance of a uniform one over the limits, so that a voxel the data say nothing about
+gets the middle of the box. Much faster than the posterior mean (`bayes`), nearly as accurate for IVIM.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.asymptotic import at_bound, checked_signal, require_measurements
+from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.box import boxed
+from bids_qmri.estimators.lm import BLOCK_VALUES, box_scale, evaluate, minimise, solve
+from bids_qmri.estimators.noise import pooled_sigma
+from bids_qmri.estimators.objective import LeastSquares, Objective, QuickRicianLikelihood
+from bids_qmri.models.base import Bounds, Model
+from bids_qmri.units import FloatArray
+
+PRIOR_VARIANCE = 1.0 / 12.0
+"""Variance of the prior in squared box widths: that of a uniform density."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """The posterior of V voxels at its maximum, in units of the box; the amplitude in units of its value.
+
+    Parameters
+    ----------
+    theta
+        Parameters, shape (P, V).
+    converged
+        Shape (V,).
+    step
+        Newton step from there were there no limits, shape (P, V): zero where no limit is active.
+    covariance
+        Inverse curvature of the likelihood times the prior, shape (P, P, V).
+    """
+
+    theta: FloatArray
+    converged: npt.NDArray[np.bool_]
+    step: FloatArray
+    covariance: FloatArray
+
+
+def fit(
+    model: Model,
+    signal: npt.ArrayLike,
+    protocol: Any,
+    *,
+    sigma: float | FloatArray | None = None,
+    bounds: Bounds | None = None,
+) -> FitResult:
+    """Return the maximum of the posterior and standard deviations from its curvature.
+
+    Every parameter but the amplitude has a Gaussian prior with the mean and the variance of a uniform density
+    over its limits; the posterior is cut off at the limits.
+
+    Parameters
+    ----------
+    model
+        Forward model. One with an amplitude describes magnitudes and gets the Rician likelihood, one without
+        describes concentrations and gets the Gaussian one.
+    signal
+        Measured signals, shape (V, N).
+    protocol
+        What was played out; shared by all voxels or with a voxel axis.
+    sigma
+        Noise standard deviation of a single image, one number or (V,). None estimates one for all the
+        voxels given (`pooled_sigma`): give it where a scan is fitted in parts.
+    bounds
+        Limits that replace the model's physical ones; equal limits fix a parameter.
+
+    Raises
+    ------
+    InputError
+        If the shape does not fit the protocol, there are fewer measurements than free parameters, or `sigma`
+        is not positive or cannot be estimated.
+
+    References
+    ----------
+    Gelman et al., Bayesian Data Analysis, 2013, chapter 4, doi:10.1201/b16018
+    """
+    data, usable = checked_signal(model, signal, protocol)
+    if model.amplitude is not None:
+        usable &= ~np.any(data < 0, axis=1)
+    limits = model.limits(bounds)
+    require_measurements(model, protocol, *limits)
+    if sigma is None:
+        sigma = (
+            pooled_sigma(model, data[usable], protocol.take(usable), bounds=bounds) if usable.any() else 1.0
+        )
+    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
+    if not np.all(noise[usable] > 0):
+        raise InputError(
+            f"the smallest noise standard deviation is {np.min(noise[usable]):g}",
+            field="sigma",
+            needed="numbers above 0",
+            way_out="use lsq for noise-free signals",
+        )
+    part = protocol.take(usable)
+    mode = maximise(model, data[usable].T, part, protocol.weights, noise[usable], *limits)
+    return _result(model, mode, data, part, usable, limits)
+
+
+def maximise(
+    model: Model,
+    signal: FloatArray,
+    protocol: Any,
+    weights: FloatArray,
+    sigma: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    start: FloatArray | None = None,
+) -> Mode:
+    """Find the maximum of the posterior of every voxel.
+
+    Parameters
+    ----------
+    model
+        Forward model.
+    signal
+        Measured signals, shape (N, V), all usable.
+    protocol
+        What was played out.
+    weights
+        Images averaged into each measurement, shape (N,).
+    sigma
+        Noise standard deviation of a single image, shape (V,).
+    lower, upper
+        Limits, shape (P,).
+    start
+        First estimate, shape (P, V); None takes the model's.
+    """
+    column = None if np.all(weights == 1.0) else weights[:, None]
+    objective: Objective
+    if model.amplitude is None:
+        objective = LeastSquares(signal, column)
+    else:
+        objective = QuickRicianLikelihood(signal, sigma, column)
+    prior = sigma**2 / PRIOR_VARIANCE
+    minimum = minimise(model, objective, protocol, lower, upper, prior=prior, start=start)
+    step = np.empty_like(minimum.theta)
+    covariance = np.empty((lower.size, *step.shape))
+    size = max(BLOCK_VALUES // len(signal), 64)
+    for first in range(0, signal.shape[1], size):
+        block = np.arange(first, min(first + size, signal.shape[1]))
+        with np.errstate(all="ignore"):
+            step[:, block], covariance[:, :, block] = _curvature(
+                model,
+                objective.take(block),
+                protocol.take(block),
+                minimum.theta[:, block],
+                prior[block],
+                lower,
+                upper,
+            )
+        covariance[:, :, block] *= sigma[block] ** 2
+    return Mode(minimum.theta, minimum.converged, step, covariance)
+
+
+def _curvature(
+    model: Model,
+    objective: Objective,
+    protocol: Any,
+    theta: FloatArray,
+    prior: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the free Newton step and the inverse curvature of the cost; fixed parameters have neither."""
+    limits = lower[:, None], upper[:, None]
+    scale = box_scale(model, theta, *limits)
+    point = evaluate(model, objective, protocol, theta, scale, *limits, prior)
+    free = np.broadcast_to(np.where(limits[0] < limits[1], 1.0, 0.0), theta.shape)
+    undamped = np.zeros(theta.shape[1])
+    step = solve(point.curvature, free * point.gradient, undamped, free)
+    inverse = np.zeros_like(point.curvature)
+    for i in np.flatnonzero(lower < upper):
+        unit = np.zeros_like(theta)
+        unit[i] = 1.0
+        inverse[i] = solve(point.curvature, unit, undamped, free)
+    return step, inverse
+
+
+def _result(
+    model: Model,
+    mode: Mode,
+    data: FloatArray,
+    protocol: Any,
+    usable: npt.NDArray[np.bool_],
+    limits: tuple[FloatArray, FloatArray],
+) -> FitResult:
+    """Build the maps of all voxels from the maxima of the usable ones."""
+    lower, upper = limits
+    names = [p.name for p in (*model.parameters, *model.derived)]
+    values, spread = np.full((2, len(names), usable.size), np.nan)
+    residual = np.full(usable.size, np.nan)
+    status = np.full(usable.size, Status.UNUSABLE, dtype=np.uint8)
+    derived, slope = model.derive(mode.theta)
+    scale = box_scale(model, mode.theta, lower[:, None], upper[:, None])
+    covariance = mode.covariance * scale[:, None] * scale[None]
+    variance = np.concatenate(
+        [np.einsum("iiv->iv", covariance), np.einsum("qiv,ijv,qjv->qv", slope, covariance, slope)]
+    )
+    valid = np.all(np.isfinite(variance), axis=0)
+    voxels = np.flatnonzero(usable)[valid]
+    values[:, voxels] = np.concatenate([mode.theta, derived])[:, valid]
+    with np.errstate(invalid="ignore"):
+        spread[:, voxels] = np.sqrt(np.where(variance > 0, variance, np.nan))[:, valid]
+    prediction = model.signal(mode.theta[:, valid], protocol.take(valid))
+    residual[voxels] = np.sqrt(np.mean((data[voxels].T - prediction) ** 2, axis=0))
+    touched = np.any(
+        at_bound(mode.theta, lower, upper)[boxed(model)] & (lower < upper)[boxed(model), None], axis=0
+    )
+    status[voxels] = np.where(touched, Status.AT_BOUND, Status.OK)[valid]
+    status[voxels[~mode.converged[valid]]] = Status.NOT_CONVERGED
+    maps, sd = (dict(zip(names, array, strict=True)) for array in (values, spread))
+    return FitResult(maps, sd, residual, status)

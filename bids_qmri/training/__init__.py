@@ -1,0 +1,1 @@
+"""Networks: simulated data, training, export. The only package that imports torch."""

@@ -1,0 +1,163 @@
+"""Pools of training data: what the network reads and what it should say, grouped by length of the path.
+
+The features come from `estimators.features`, the same code that the application runs. Every group of curves
+has a random stream of its own, so that a pool depends on the seed alone, not on the number of processes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.estimators.features import make_features
+from bids_qmri.training.boxes import targets
+from bids_qmri.training.curves import Group, draw_group
+from bids_qmri.training.progress import progress
+from bids_qmri.training.recipe import Recipe
+
+Float32 = npt.NDArray[np.float32]
+
+TRAINING, VALIDATION = 0, 1
+"""Which of the random streams of a seed; the order of batches and the first weights are others."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Voxels with paths of one length, features first, then targets; all float32.
+
+    Parameters
+    ----------
+    path, context
+        What the network reads, (V, N, C) and (V, Q).
+    center, width
+        Anchor and its standard deviation in box units, (V, K).
+    truth
+        True quantities in box units, (V, K).
+    free
+        1 where a quantity is free, 0 where its box has no width, (V, K).
+    snr
+        Signal-to-noise ratio, (V,).
+    """
+
+    path: Float32
+    context: Float32
+    center: Float32
+    width: Float32
+    truth: Float32
+    free: Float32
+    snr: Float32
+
+    @classmethod
+    def joined(cls, parts: Iterable[Rows]) -> Rows:
+        """Put groups of one length behind each other."""
+        parts = list(parts)
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+    def take(self, voxels: npt.NDArray[np.intp]) -> Self:
+        """Return some voxels."""
+        return type(self)(*(getattr(self, item.name)[voxels] for item in fields(self)))
+
+    def without_path(self) -> Self:
+        """Return the rows with empty paths, which rows of any length can be joined with."""
+        return replace(self, path=self.path[:, :0])
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+
+Pool = dict[int, Rows]
+"""Rows by the length of their paths."""
+
+
+def group_rows(recipe: Recipe, group: Group) -> Rows:
+    """Return features and targets of the usable curves of a group."""
+    model = recipe.forward
+    features = make_features(model, group.signal, group.protocol, sigma=group.sigma, bounds=group.box)
+    truth, free = targets(model, group.theta, group.box)
+    rows = Rows(
+        features.path,
+        features.context,
+        features.center.T.astype(np.float32),
+        features.width.T.astype(np.float32),
+        truth.T.astype(np.float32),
+        np.broadcast_to(free, truth.T.shape).astype(np.float32),
+        group.snr.astype(np.float32),
+    )
+    return rows.take(np.flatnonzero(features.usable))
+
+
+def make_pool(recipe: Recipe, stream: int, groups: int, processes: int = 1) -> Pool:
+    """Simulate groups of curves and compute their features.
+
+    Parameters
+    ----------
+    recipe
+        What to simulate.
+    stream
+        `TRAINING` or `VALIDATION`.
+    groups
+        Number of groups.
+    processes
+        Processes that share the work; the result does not depend on it.
+    """
+    work = partial(_seeded_rows, recipe, stream)
+    by_length: dict[int, list[Rows]] = {}
+    if processes == 1:
+        results = map(work, range(groups))
+        _sort_in(results, groups, by_length)
+    else:
+        # forked children of a process with threads may hang
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=context) as executor:
+            _sort_in(executor.map(work, range(groups), chunksize=8), groups, by_length)
+    return {length: Rows.joined(parts) for length, parts in sorted(by_length.items())}
+
+
+def _seeded_rows(recipe: Recipe, stream: int, index: int) -> Rows:
+    rng = np.random.default_rng([recipe.seed, stream, index])
+    return group_rows(recipe, draw_group(recipe, rng))
+
+
+def _sort_in(results: Iterable[Rows], groups: int, by_length: dict[int, list[Rows]]) -> None:
+    for rows in progress(results, groups, "simulating"):
+        by_length.setdefault(rows.path.shape[1], []).append(rows)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """An endless sequence of batches, each of paths of one length, by index alone.
+
+    Every pass over the pool has an order of its own; what does not fill a batch is left out of that pass.
+    """
+
+    pool: Pool
+    size: int
+    seed: int
+
+    @property
+    def per_pass(self) -> int:
+        """Batches in one pass over the pool."""
+        return sum(self._counts())
+
+    def __call__(self, step: int) -> Rows:
+        """Return batch number `step`."""
+        number, position = divmod(step, self.per_pass)
+        lengths = list(self.pool)
+        turns = np.repeat(np.arange(len(lengths)), self._counts())
+        turns = np.random.default_rng([self.seed, number, len(lengths)]).permutation(turns)
+        which = turns[position]
+        place = int(np.count_nonzero(turns[:position] == which))
+        rows = self.pool[lengths[which]]
+        size = min(self.size, len(rows))
+        order = np.random.default_rng([self.seed, number, int(which)]).permutation(len(rows))
+        return rows.take(order[place * size : (place + 1) * size])
+
+    def _counts(self) -> list[int]:
+        return [max(len(rows) // self.size, 1) for rows in self.pool.values()]

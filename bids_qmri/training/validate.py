@@ -1,0 +1,82 @@
+"""How good a network is on held-out curves: against its anchor, against knowing nothing, and its spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from bids_qmri.training.loss import anchored_loss, to_tensors
+from bids_qmri.training.pool import Pool, Rows
+
+CHUNK = 8192
+"""Voxels that a network reads at once."""
+
+SNR_BINS = 4
+"""Bins of equal counts in which the coverage is reported."""
+
+Array = npt.NDArray[np.float32]
+
+
+def validate(
+    network: nn.Module, pool: Pool, names: Sequence[str], *, anchor: bool
+) -> dict[str, dict[str, Any] | float]:
+    """Return figures of merit by quantity, and the mean loss under ``loss``.
+
+    ``mse_over_anchor`` and ``mse_over_prior`` compare mean squared errors in box units with those of the
+    anchor and of the middle of the box; ``coverage`` is the share of truths within one spread, overall and in
+    bins of increasing signal-to-noise ratio.
+
+    Parameters
+    ----------
+    network
+        As trained.
+    pool
+        Held-out data.
+    names
+        Names of the K quantities.
+    anchor
+        Whether the network corrects the fit or the middle of the box.
+    """
+    rows, u, sd, loss = _predict(network, pool, anchor)
+    table: dict[str, dict[str, Any] | float] = {"loss": loss}
+    edges = np.quantile(rows.snr, np.linspace(0.0, 1.0, SNR_BINS + 1)[1:-1])
+    for k, name in enumerate(names):
+        free = rows.free[:, k] > 0
+        truth, error = rows.truth[free, k], (u - rows.truth)[free, k]
+        covered = np.abs(error) <= sd[free, k]
+        bins = np.digitize(rows.snr[free], edges)
+        mse = np.mean(error**2)
+        table[name] = {
+            "mse_over_anchor": _digits(mse / np.mean((rows.center[free, k] - truth) ** 2)),
+            "mse_over_prior": _digits(mse / np.mean((truth - 0.5) ** 2)),
+            "coverage": _digits(covered.mean()),
+            "coverage_by_snr": [_digits(covered[bins == i].mean()) for i in range(SNR_BINS)],
+        }
+    return table
+
+
+def _predict(network: nn.Module, pool: Pool, anchor: bool) -> tuple[Rows, Array, Array, float]:
+    """Return all rows (paths left out), estimates and spreads in box units (V, K), and the mean loss."""
+    parts, estimates, spreads, losses, counts = [], [], [], [], []
+    with torch.inference_mode():
+        for rows in pool.values():
+            for first in range(0, len(rows), CHUNK):
+                part = rows.take(np.arange(first, min(first + CHUNK, len(rows))))
+                batch = to_tensors(part, anchor=anchor)
+                shift, spread = network(batch.path, batch.context)
+                estimates.append((batch.center + batch.width * shift).clamp(0.0, 1.0).numpy())
+                spreads.append((batch.width * spread).numpy())
+                losses.append(anchored_loss(network, batch).item())
+                counts.append(len(part))
+                parts.append(part.without_path())
+    loss = _digits(np.average(losses, weights=counts))
+    return Rows.joined(parts), np.concatenate(estimates), np.concatenate(spreads), loss
+
+
+def _digits(value: float | np.floating[Any]) -> float:
+    return float(f"{float(value):.4g}")

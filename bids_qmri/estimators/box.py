@@ -39,8 +39,13 @@ def box(model: Model, bounds: Bounds | None = None) -> tuple[FloatArray, FloatAr
     ValueError
         If a limit of a parameter other than the amplitude is infinite.
     """
+    return box_of(model, *model.limits(bounds))
+
+
+def box_of(model: Model, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the limits of the K quantities, each (K,), from those of the parameters, each (P,)."""
     corners = []
-    for corner in model.limits(bounds):
+    for corner in (lower, upper):
         finite = np.where(np.isfinite(corner), corner, 1.0)[:, None]
         corners.append(np.concatenate([corner[boxed(model)], model.derive(finite)[0][:, 0]]))
     if not np.all(np.isfinite(corners)):

@@ -1,10 +1,9 @@
 """Posterior mean and standard deviation on a fixed coarse grid over the limits: cheap, and blind to no mode.
 
 Magnitudes: the amplitude is integrated in closed form over a flat prior, with Gaussian noise about
-sqrt(y^2 - sigma^2), which is nearly unbiased where there is signal. A matrix product gives the
-likelihood of all nodes in single precision; it is flattened where it is much narrower than the grid.
-Blocks of voxels have one size, padded, because a matrix product may round differently for another.
-Called by `features`, which also starts the search for the maximum at the best node.
+sqrt(y^2 - sigma^2), which is nearly unbiased where there is signal. A matrix product gives the likelihood of
+all nodes in single precision; it is flattened where it is much narrower than the grid. Blocks of voxels
+have one size, padded, because a matrix product may round differently for another. Called by `features`, which also starts the search for the maximum at the best node.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.box import boxed, to_box
+from bids_qmri.estimators.box import box_of, boxed, to_box
 from bids_qmri.models.base import Model
 from bids_qmri.units import FloatArray
 
@@ -31,11 +30,11 @@ BLOCK_VALUES = 2**16
 BLOCK_STEP = 64
 """Blocks are multiples of this many voxels, so that no column is at the ragged edge of a matrix product."""
 
-GEOMETRIC_RATIO = 12.0
-"""Ratio of the limits beyond which nodes are spaced evenly in the logarithm."""
+LOGARITHMIC = ("t1", "dstar", "kep")
+"""Parameters of which equal ratios matter equally."""
 
 LARGEST_RATIO = 1e3
-"""The first cell of such an axis holds everything below this part of the upper limit."""
+"""The first cell of their axes holds everything below this part of the upper limit."""
 
 SHARPEST = 1e4
 """Largest logarithm of a likelihood ratio that single precision resolves to a thousandth."""
@@ -81,7 +80,9 @@ class Nodes:
     widths: FloatArray
 
 
-def cells(lower: float, upper: float, count: int) -> tuple[FloatArray, FloatArray]:
+def cells(
+    lower: float, upper: float, count: int, *, logarithmic: bool = False
+) -> tuple[FloatArray, FloatArray]:
     """Return the centres and widths of cells that fill an interval; one centre where its ends are equal.
 
     Examples
@@ -92,7 +93,7 @@ def cells(lower: float, upper: float, count: int) -> tuple[FloatArray, FloatArra
     if lower == upper:
         return np.array([lower]), np.zeros(1)
     edges = np.linspace(lower, upper, count + 1)
-    if lower > 0 and upper / lower > GEOMETRIC_RATIO:
+    if logarithmic:
         edges = np.geomspace(max(lower, upper / LARGEST_RATIO), upper, count + 1)
         edges[0] = lower
     return 0.5 * (edges[1:] + edges[:-1]), np.diff(edges)
@@ -101,17 +102,24 @@ def cells(lower: float, upper: float, count: int) -> tuple[FloatArray, FloatArra
 def grid(model: Model, lower: FloatArray, upper: FloatArray) -> Nodes:
     """Return the product of the axes of all parameters but the amplitude."""
     inside = boxed(model)
-    counts = [NODES[model.name][model.parameters[i].name] for i in inside]
-    axes = [cells(lower[i], upper[i], count) for i, count in zip(inside, counts, strict=True)]
+    names = [model.parameters[i].name for i in inside]
+    axes = [
+        cells(lower[i], upper[i], NODES[model.name][name], logarithmic=name in LOGARITHMIC)
+        for i, name in zip(inside, names, strict=True)
+    ]
     centres, widths = (
         np.stack([a.ravel() for a in np.meshgrid(*arrays, indexing="ij")])
         for arrays in zip(*axes, strict=True)
     )
     theta = np.ones((lower.size, centres.shape[1]))
     theta[inside] = centres
-    span = np.where(upper > lower, upper - lower, 1.0)[inside, None]
     log_mass = np.log(np.where(widths > 0, widths, 1.0)).sum(axis=0)
-    return Nodes(theta, log_mass, to_box(centres, lower[inside], upper[inside]), widths / span)
+    derived, slope = model.derive(theta)
+    values = np.concatenate([centres, derived])
+    widths = np.concatenate([widths, np.sqrt(np.sum((slope[:, inside] * widths) ** 2, axis=1))])
+    low, high = box_of(model, lower, upper)
+    span = np.where(high > low, high - low, 1.0)[:, None]
+    return Nodes(theta, log_mass, to_box(values, low, high), widths / span)
 
 
 def magnitude_posterior(
@@ -223,4 +231,4 @@ def _integrate(
         np.exp(mass, out=mass)
         moments[:, first : first + size] = (table32 @ mass)[:, :count]
     mean, square = np.split(moments[1:] / moments[0], [n_quantities])
-    return mean + 0.5, np.sqrt(np.maximum(square - mean**2, 1e-12)), best
+    return mean + 0.5, np.sqrt(np.maximum(square - mean**2, 0.0)), best

@@ -75,7 +75,7 @@ def condense(signal: FloatArray, protocol: Any) -> Series:
 
 @lru_cache(maxsize=4)
 def _plan(protocol: Any) -> tuple[FloatArray | None, Any, FloatArray]:
-    """Return the matrix that averages the measurements, None for none, and protocol and weights of its rows."""
+    """Return the matrix that averages the measurements, or None, and protocol and weights of its rows."""
     if isinstance(protocol, VfaProtocol):
         flip = protocol.flip_angle if protocol.flip_angle.ndim == 1 else protocol.flip_angle[:, 0]
         groups = _equal(np.stack([flip, protocol.repetition_time]))
@@ -92,6 +92,11 @@ def _plan(protocol: Any) -> tuple[FloatArray | None, Any, FloatArray]:
     return average, _averaged(protocol, average), total
 
 
+def arrival(protocol: DceProtocol) -> float:
+    """Return when the arterial input arrives, in s."""
+    return float(protocol.aif_time[np.argmax(protocol.aif >= ARRIVAL * protocol.aif.max())])
+
+
 def _equal(keys: FloatArray) -> IntArray:
     """Return for every measurement the rank of its keys, (D, N), the first key first."""
     return np.unique(keys, axis=1, return_inverse=True)[1].ravel()
@@ -104,11 +109,16 @@ def _binned(groups: IntArray, protocol: Any) -> IntArray:
         return groups
     position = np.arange(count, dtype=np.float64)
     if isinstance(protocol, DceProtocol):
-        arrival = protocol.aif_time[np.argmax(protocol.aif >= ARRIVAL * protocol.aif.max())]
-        position = np.arcsinh((protocol.time - arrival) / EARLY)
-    edges = np.linspace(position[0], position[-1], MAX_POINTS + 1)[1:-1]
-    merged = np.searchsorted(edges, position, side="right")
-    return np.unique(merged, return_inverse=True)[1][groups]
+        position = np.arcsinh((protocol.time - arrival(protocol)) / EARLY)
+    best = np.zeros(count, dtype=np.intp)
+    # Edges closer than measurements leave bins empty: as many edges as `MAX_POINTS` filled bins take.
+    for bins in range(MAX_POINTS, count):
+        edges = np.linspace(position[0], position[-1], bins + 1)[1:-1]
+        filled, merged = np.unique(np.searchsorted(edges, position, side="right"), return_inverse=True)
+        if filled.size > MAX_POINTS:
+            break
+        best = merged
+    return np.asarray(best[groups])
 
 
 def _averaged(protocol: Any, average: FloatArray) -> Any:

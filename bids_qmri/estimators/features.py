@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from bids_qmri.estimators.asymptotic import checked_signal, require_measurements
 from bids_qmri.estimators.box import box, boxed, quantities, to_box
-from bids_qmri.estimators.coarse_grid import magnitude_posterior
-from bids_qmri.estimators.condense import Series, condense
+from bids_qmri.estimators.coarse_grid import TINY, magnitude_posterior
+from bids_qmri.estimators.condense import Series, arrival, condense
 from bids_qmri.estimators.map import PRIOR_VARIANCE, Mode, maximise
+from bids_qmri.estimators.tofts_grid import concentration_posterior
 from bids_qmri.models.base import Bounds, Model
-from bids_qmri.units import FloatArray
+from bids_qmri.protocol import DceProtocol, DiffusionProtocol
+from bids_qmri.units import SECONDS_PER_MINUTE, FloatArray
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -32,35 +34,58 @@ LEAST_WIDTH = 1e-6
 LEAST_NOISE = 1e-4
 """Least noise relative to the root mean square signal that is told apart."""
 
+LEAST_GRID_SD = 1e-3
+"""Least standard deviation on the coarse grid, below what it resolves."""
+
 LEAST_SNR = 0.1
 """Added to the amplitude in units of the noise before its logarithm is taken."""
-
-SHARED = ("log_chi2", "log_snr", "log_noise", "log_count")
 
 
 def _names(
     model_quantities: tuple[str, ...], fitted: tuple[str, ...], extra: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return the names of a context in order."""
-    pairs = [f"correlation_{a}_{b}" for i, a in enumerate(fitted) for b in fitted[:i]]
     per_quantity = ("map", "newton", "log_width", "box_lower", "box_upper", "grid_shift", "grid_log_sd")
-    return (*(f"{kind}_{q}" for kind in per_quantity for q in model_quantities), *pairs, *SHARED, *extra)
+    pairs = (f"correlation_{a}_{b}" for i, a in enumerate(fitted) for b in fitted[:i])
+    shared = ("log_chi2", "log_noise", "log_count")
+    return (*(f"{kind}_{q}" for kind in per_quantity for q in model_quantities), *pairs, *shared, *extra)
 
+
+_TOFTS_CHANNELS = ("signal", "residual", "log_weight", "time", "integral", "input", "input_integral")
+_TOFTS_CONTEXT = _names(
+    ("kep", "ve", "vp", "t0", "ktrans"),
+    ("kep", "ve", "vp", "t0"),
+    ("log_uptake", "log_input", "log_peak", "log_duration"),
+)
 
 CHANNELS: dict[str, tuple[str, ...]] = {
-    "vfa": ("signal", "angle", "log_angle", "residual", "log_weight"),
-    "ivim": ("signal", "b", "log_b", "residual", "log_weight"),
+    "vfa": ("signal", "residual", "log_weight", "angle", "log_angle"),
+    "ivim": ("signal", "residual", "log_weight", "b", "log_b"),
+    "tofts": _TOFTS_CHANNELS,
+    "etofts": _TOFTS_CHANNELS,
 }
-"""Names of the C channels of the path by model: the signal over its root mean square; the independent
-variable and its logarithm; asinh of the residual of the anchor in units of the noise; half the log of the averages."""
+"""Names of the C channels of the path by model: the signal over its root mean square; asinh of the residual
+of the anchor in units of the noise; half the logarithm of the images averaged; the independent variable."""
 
 CONTEXT: dict[str, tuple[str, ...]] = {
-    "vfa": _names(("t1",), ("t1", "m0"), ("log_tr",)),
-    "ivim": _names(("d", "dstar", "f"), ("d", "dstar", "f", "s0"), ()),
+    "vfa": _names(("t1",), ("t1", "m0"), ("log_snr", "log_tr")),
+    "ivim": _names(("d", "dstar", "f"), ("d", "dstar", "f", "s0"), ("log_snr",)),
+    "tofts": _TOFTS_CONTEXT,
+    "etofts": _TOFTS_CONTEXT,
 }
 """Names of the Q entries of the context by model."""
 
-SCALE = {"t1": 1.0, "d": 1e-3, "dstar": 0.05, "f": 0.1}
+SCALE = {
+    "t1": 1.0,
+    "d": 1e-3,
+    "dstar": 0.05,
+    "f": 0.1,
+    "kep": 0.5,
+    "ve": 0.2,
+    "vp": 0.02,
+    "t0": 5.0,
+    "ktrans": 0.2,
+}
 """Values of which limits are the multiples, before their logarithm is taken."""
 
 
@@ -125,50 +150,85 @@ def make_features(
         usable &= ~np.any(data < 0, axis=1)
     series = condense(data[usable].T, protocol.take(usable))
     require_measurements(model, series.protocol, *model.limits(bounds))
+    noise = noise[usable]
     rms = np.sqrt(np.mean(series.signal**2, axis=0))
-    # In units of the root mean square: nothing below knows the unit of the signal.
-    series = Series(series.signal / rms, series.protocol, series.weights)
-    noise = np.maximum(noise[usable] / rms, LEAST_NOISE)
+    if model.amplitude is not None:
+        # In units of the root mean square: nothing below knows the unit of the signal.
+        series = Series(series.signal / rms, series.protocol, series.weights)
+        noise, rms = noise / rms, np.ones_like(rms)
+    noise = np.maximum(noise, LEAST_NOISE * rms)
     with np.errstate(all="ignore"):
-        path, context, center, width = _describe(model, series, noise, bounds)
+        path, context, center, width = _describe(model, series, noise, rms, bounds)
     return _spread(path, context, center, width, usable)
 
 
 def _describe(
-    model: Model, series: Series, sigma: FloatArray, bounds: Bounds | None
+    model: Model, series: Series, sigma: FloatArray, rms: FloatArray, bounds: Bounds | None
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return path (C, N, V), context (Q, V), center and width (K, V) of usable voxels, perhaps not finite."""
     lower, upper = model.limits(bounds)
-    posterior = magnitude_posterior(
-        model, series.signal, series.protocol, series.weights, sigma, lower, upper
-    )
-    mode = maximise(
-        model, series.signal, series.protocol, series.weights, sigma, lower, upper, start=posterior.best
-    )
-    residual = (series.signal - model.signal(mode.theta, series.protocol)) * (
-        np.sqrt(series.weights)[:, None] / sigma
-    )
+    data = (series.signal, series.protocol, series.weights, sigma, lower, upper)
+    posterior = (concentration_posterior if model.amplitude is None else magnitude_posterior)(model, *data)
+    mode = maximise(model, *data, start=posterior.best)
     limits = box(model, bounds)
     center, width, step = anchor(model, mode, lower, upper, *limits)
+    root = np.sqrt(series.weights)[:, None]
+    residual = (series.signal - model.signal(mode.theta, series.protocol)) * (root / sigma)
+    channels, extra = _by_acquisition(model, series, mode, sigma, rms)
+    path = [series.signal / rms, np.arcsinh(residual), np.log(root), *channels]
     context = [
         *center,
         *np.arcsinh(step / width),
         *np.log(width),
-        *_box_context(model, limits, sigma.size),
+        *_box_context(model, limits),
         *np.arcsinh((posterior.mean - center) / width),
-        *np.log(posterior.sd),
+        *np.log(np.maximum(posterior.sd, LEAST_GRID_SD)),
         *_correlations(mode, lower, upper),
         np.log(0.1 + np.mean(residual**2, axis=0)),
-        np.log(LEAST_SNR + _amplitude(model, mode) / sigma),
-        np.log(sigma),
-        np.full(sigma.size, np.log(series.weights.size / 8.0)),
+        np.log(sigma / rms),
+        np.log(series.weights.size / 8.0),
+        *extra,
     ]
-    path = [series.signal, *variables(series.protocol), np.arcsinh(residual)]
-    path.append(np.broadcast_to(0.5 * np.log(series.weights)[:, None], residual.shape))
-    if model.name == "vfa":
-        context.append(np.full(sigma.size, np.log(series.protocol.repetition_time.mean() / 0.01)))
-    path = [np.broadcast_to(channel, residual.shape) for channel in path]
-    return np.stack(path), np.stack(context), center, width
+    stacked = [np.broadcast_to(channel, residual.shape) for channel in path]
+    return np.stack(stacked), np.stack([np.broadcast_to(x, sigma.shape) for x in context]), center, width
+
+
+Entry = float | FloatArray
+
+
+def _by_acquisition(
+    model: Model, series: Series, mode: Mode, sigma: FloatArray, rms: FloatArray
+) -> tuple[list[FloatArray], list[Entry]]:
+    """Return the channels and the entries of the context that only models of this acquisition have."""
+    protocol = series.protocol
+    if isinstance(protocol, DceProtocol):
+        return _dynamic(model, series, rms)
+    amplitude = mode.theta[[p.name for p in model.parameters].index(str(model.amplitude))]
+    log_snr = np.log(LEAST_SNR + amplitude / sigma)
+    if isinstance(protocol, DiffusionProtocol):
+        b = protocol.bvals[:, None]
+        return [b / 300.0, np.log1p(b / 20.0)], [log_snr]
+    flip = protocol.flip_angle.reshape(series.weights.size, -1)
+    return [flip / 0.25, np.log(flip / 0.1)], [log_snr, np.log(protocol.repetition_time.mean() / 0.01)]
+
+
+def _dynamic(model: Model, series: Series, rms: FloatArray) -> tuple[list[FloatArray], list[Entry]]:
+    """Return what only dynamic series have; concentrations over the mean input of the time after arrival."""
+    protocol = series.protocol
+    minutes = (protocol.time - arrival(protocol)) / SECONDS_PER_MINUTE
+    # The responses to no tissue and to tissue that holds what it takes up.
+    still = 1e-6
+    plasma, taken = model.signal(np.array([[still, still], [0, 1 / still], [1, 0], [0, 0]]), protocol).T
+    duration = minutes[-1]
+    level = max(taken[-1], TINY) / max(duration, TINY)
+    steps = np.diff(minutes, prepend=minutes[0])[:, None]
+    relative = series.signal / rms
+    integral = np.zeros_like(relative)
+    for i in range(1, len(relative)):
+        integral[i] = integral[i - 1] + 0.5 * steps[i] * (relative[i] + relative[i - 1])
+    channels = [minutes[:, None], integral, (plasma / level)[:, None], (taken / level)[:, None]]
+    peak = np.log(max(plasma.max() / level, TINY))
+    return channels, [np.log(rms / level), np.log(level), peak, np.log(max(duration, TINY))]
 
 
 def anchor(
@@ -200,19 +260,10 @@ def anchor(
     return center, np.where(fixed, np.sqrt(PRIOR_VARIANCE), width), step
 
 
-def variables(protocol: Any) -> tuple[FloatArray, FloatArray]:
-    """Return the independent variable, scaled, and its logarithm, each broadcasting to (N, V)."""
-    if hasattr(protocol, "flip_angle"):
-        flip = protocol.flip_angle if protocol.flip_angle.ndim == 2 else protocol.flip_angle[:, None]
-        return flip / 0.25, np.log(flip / 0.1)
-    b = protocol.bvals[:, None]
-    return b / 300.0, np.log1p(b / 20.0)
-
-
-def _box_context(model: Model, limits: tuple[FloatArray, FloatArray], count: int) -> list[FloatArray]:
+def _box_context(model: Model, limits: tuple[FloatArray, FloatArray]) -> list[Entry]:
     """Return the limits of the quantities on a scale that is linear near 0 and logarithmic above."""
     scale = np.array([SCALE[name] for name in quantities(model)])
-    return [np.full(count, value) for value in np.concatenate([np.log(0.03 + x / scale) for x in limits])]
+    return list(np.concatenate([np.log(0.03 + x / scale) for x in limits]))
 
 
 def _correlations(mode: Mode, lower: FloatArray, upper: FloatArray) -> list[FloatArray]:
@@ -225,12 +276,6 @@ def _correlations(mode: Mode, lower: FloatArray, upper: FloatArray) -> list[Floa
         for i in range(lower.size)
         for j in range(i)
     ]
-
-
-def _amplitude(model: Model, mode: Mode) -> FloatArray:
-    """Return the amplitude, (V,)."""
-    amplitude: FloatArray = mode.theta[[p.name for p in model.parameters].index(str(model.amplitude))]
-    return amplitude
 
 
 def _spread(

@@ -1,8 +1,8 @@
 """Bounded Levenberg-Marquardt minimisation of all voxels at once, for any model and objective.
 
 Called by `lsq`, `mle` and `map`. Voxels run along the last axis; a block of them fits the processor's cache,
-and voxels that have converged leave their block. Limits are kept by an active set: a parameter at its limit whose
-gradient points outward stays there (Bertsekas' projected Newton method, doi:10.1137/0320018). Where the
+and voxels that have converged leave their block. Limits are kept by an active set: a parameter at its limit
+whose gradient points outward stays there (Bertsekas' projected Newton method, doi:10.1137/0320018). Where the
 objective allows it, the amplitude takes its best value in closed form after every step, which makes the
 iteration that of variable projection, doi:10.1137/0710036. A Gaussian prior about the middle of the limits
 may join the cost (`map`).

@@ -3,7 +3,8 @@
 Magnitudes: the amplitude is integrated in closed form over a flat prior, with Gaussian noise about
 sqrt(y^2 - sigma^2), which is nearly unbiased where there is signal. A matrix product gives the likelihood of
 all nodes in single precision; it is flattened where it is much narrower than the grid. Blocks of voxels
-have one size, padded, because a matrix product may round differently for another. Called by `features`, which also starts the search for the maximum at the best node.
+have one size, padded, because a matrix product may round differently for another. Called by `features`,
+which also starts the search for the maximum at the best node.
 """
 
 from __future__ import annotations

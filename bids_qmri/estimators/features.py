@@ -28,7 +28,7 @@ Float32Array = npt.NDArray[np.float32]
 MAX_WIDTH = 0.58
 """Largest width of an anchor in box units: twice the standard deviation of a uniform density."""
 
-LEAST_WIDTH = 1e-6
+LEAST_WIDTH = 1e-4
 """Least width of an anchor; noise-free signals have no width of their own."""
 
 LEAST_NOISE = 1e-4

@@ -2,7 +2,8 @@
 
 The volume fractions ve and vp enter a concentration linearly: at every node of the grid their posterior is a
 bivariate Gaussian cut off by its limits, integrated by a few Gauss-Legendre nodes where its mass is. The
-curves of the grid belong to the scan, so that a voxel costs a matrix product and little more. Called by `features`.
+curves of the grid belong to the scan, so that a voxel costs a matrix product and little more. Called by
+`features`.
 """
 
 from __future__ import annotations

@@ -48,12 +48,15 @@ class FitResult:
         Root mean square difference between signal and model, (V,), in the unit of the signal.
     status
         One `Status` per voxel, (V,), uint8.
+    notes
+        What a person should know about all of them.
     """
 
     maps: dict[str, FloatArray]
     sd: dict[str, FloatArray] = field(default_factory=dict)
     residual: FloatArray = field(default_factory=lambda: np.empty(0))
     status: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+    notes: tuple[str, ...] = ()
 
 
 class Estimator(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimators import lsq
 from bids_qmri.estimators.asymptotic import at_bound, checked_signal, require_measurements
 from bids_qmri.estimators.lm import minimise
 from bids_qmri.estimators.objective import LeastSquares
@@ -75,6 +76,85 @@ def pooled_sigma(
     for _ in range(CORRECTIONS if model.amplitude is not None and sigma > 0 else 0):
         sigma = np.sqrt(_pooled_variance(cost / _magnitude_variance(prediction / sigma), freedom))
     return float(sigma)
+
+
+def voxel_sigma(
+    model: Model,
+    signal: FloatArray,
+    protocol: Any,
+    usable: npt.NDArray[np.bool_],
+    sigma: float | FloatArray | None,
+    bounds: Bounds | None = None,
+) -> FloatArray:
+    """Return the noise standard deviation of a single image in every voxel, shape (V,).
+
+    Parameters
+    ----------
+    model
+        Forward model.
+    signal
+        Measured signals, shape (V, N).
+    protocol
+        What was played out.
+    usable
+        Voxels that will be fitted, (V,).
+    sigma
+        What is known of it: one number, (V,), or None, which estimates it by `pooled_sigma`.
+    bounds
+        Limits that replace the model's physical ones.
+
+    Raises
+    ------
+    InputError
+        If it is not positive in a usable voxel or cannot be estimated.
+    """
+    if sigma is None:
+        sigma = (
+            pooled_sigma(model, signal[usable], protocol.take(usable), bounds=bounds) if usable.any() else 1.0
+        )
+    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
+    if not np.all(noise[usable] > 0):
+        raise InputError(
+            f"the smallest noise standard deviation is {np.min(noise[usable]):g}",
+            field="sigma",
+            needed="numbers above 0",
+            way_out="use lsq for noise-free signals",
+        )
+    return noise
+
+
+def residual_sigma(
+    model: Model, signal: npt.ArrayLike, protocol: Any, *, bounds: Bounds | None = None
+) -> FloatArray:
+    """Estimate the noise of every voxel by itself, for data whose voxels do not share one.
+
+    Parameters
+    ----------
+    model, protocol, bounds
+        As in `pooled_sigma`.
+    signal
+        Measured signals, shape (V, N).
+
+    Returns
+    -------
+    Standard deviations, shape (V,): NaN where a voxel cannot be fitted, never below 1e-6 of its own rms.
+
+    Raises
+    ------
+    InputError
+        If there are no more measurements than free parameters.
+    """
+    lower, upper = model.limits(bounds)
+    freedom = protocol.n_measurements - int(np.count_nonzero(lower < upper))
+    if freedom < 1:
+        raise InputError(
+            f"{protocol.n_measurements} measurements leave no residuals",
+            needed="more measurements than free parameters",
+            way_out="give the noise standard deviation",
+        )
+    residual = lsq.fit(model, signal, protocol, bounds=bounds).residual
+    rms = np.sqrt(np.mean(np.square(np.asarray(signal, dtype=np.float64)), axis=1))
+    return np.maximum(residual * np.sqrt(protocol.n_measurements / freedom), 1e-6 * rms)
 
 
 def _magnitude_variance(mean: FloatArray) -> FloatArray:

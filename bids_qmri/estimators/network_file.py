@@ -1,0 +1,257 @@
+"""Trained networks on disk: an ONNX file and, beside it, its card; checked before anything is computed.
+
+The card says what the network is, which features it reads and what it was trained for; `training.card` writes
+it, into the ONNX file as well. A file that differs in any of this from what the features give is refused by
+name, because a network answers any input with plausible numbers. Called by `estimators.ncde`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.models.base import Model
+
+Float32Array = npt.NDArray[np.float32]
+
+SHIPPED = {"vfa": "ncde-vfa", "ivim": "ncde-ivim", "etofts": "ncde-dce"}
+"""Names of the networks for any protocol, by model."""
+
+FORMAT = 1
+"""Version of the fields of a card that is understood here."""
+
+JSON_ALONE = ("weights", "cost")
+"""Fields that the card beside the ONNX file has and the one inside cannot have."""
+
+EXTERNAL_DATA = b"\x0a\x08location"
+"""How the entry begins that every tensor outside the ONNX file has: field 1, 8 bytes, the key."""
+
+TRAIN_AGAIN = "use the file and the card that one run of bids_qmri-train has written"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A loaded network.
+
+    Parameters
+    ----------
+    file
+        The ONNX file.
+    card
+        What the JSON file beside it says.
+    session
+        onnxruntime's; may be called from several threads at a time.
+    """
+
+    file: Path
+    card: Mapping[str, Any]
+    session: Any
+
+    def run(self, path: Float32Array, context: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return shift and spread, each (V, K), of paths (V, N, C) and contexts (V, Q)."""
+        shift, spread = self.session.run(["shift", "spread"], {"path": path, "context": context})
+        return shift, spread
+
+
+def weights_folder() -> Path:
+    """Return the folder of the networks that come with the package."""
+    return Path(str(resources.files("bids_qmri"))) / "weights"
+
+
+def shipped_network(model_name: str) -> Path | None:
+    """Return the ONNX file of a model's network for any protocol, None if none is shipped."""
+    name = SHIPPED.get(model_name)
+    file = weights_folder() / f"{name}.onnx"
+    return file if name is not None and file.is_file() else None
+
+
+def require_shipped_network(model_name: str) -> Path:
+    """Return the ONNX file of a model's network for any protocol.
+
+    Raises
+    ------
+    InputError
+        If none is shipped.
+    """
+    file = shipped_network(model_name)
+    if file is None:
+        there = sorted(name for name in SHIPPED if shipped_network(name) is not None)
+        raise InputError(
+            f"no network for {model_name} comes with this package",
+            field="--methods ncde",
+            needed=f"a model that has one: {', '.join(there) or 'none has'}",
+            way_out="leave ncde out, or use lsq, map or bayes",
+        )
+    return file
+
+
+def read_card(file: Path) -> dict[str, Any]:
+    """Read the card beside an ONNX file.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not one of this version.
+    """
+    path = file.with_suffix(".json")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot be read ({error})", file=path, needed="the card of the network", way_out=TRAIN_AGAIN
+        ) from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        version = card.get("format") if isinstance(card, dict) else None
+        raise InputError(
+            f"is {version!r}",
+            file=path,
+            field="format",
+            needed=f"a card of format {FORMAT}",
+            way_out=TRAIN_AGAIN,
+        )
+    return card
+
+
+def summary(file: Path) -> dict[str, Any]:
+    """Return what a sidecar says about a network: name, file, hash, seed, and what it was trained for."""
+    card = read_card(file)
+    fields = {
+        "Name": card.get("name"),
+        "File": file.name,
+        "SHA256": card.get("weights", {}).get("sha256"),
+        "Description": card.get("description"),
+        "Seed": card.get("seed"),
+        "Coverage": card.get("coverage"),
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+@cache
+def load_network(file: Path, model: Model) -> Network:
+    """Load a network, once per process.
+
+    Parameters
+    ----------
+    file
+        The ONNX file; its card lies beside it with the suffix ``.json``.
+    model
+        What it must be for.
+
+    Raises
+    ------
+    InputError
+        If file and card do not belong together, onnxruntime cannot load the file, or they are not for this
+        model and its features; the message names what differs.
+    """
+    card = read_card(file)
+    content = _read_weights(file, card)
+    _check_card(file.with_suffix(".json"), card, model)
+    network = Network(file, card, _session(file, card, content))
+    _check_session(network)
+    return network
+
+
+def _read_weights(file: Path, card: Mapping[str, Any]) -> bytes:
+    """Return the ONNX file, if it is the one that the card describes and holds all of its weights."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=file, needed="an ONNX file") from error
+    seen, needed = hashlib.sha256(content).hexdigest(), card.get("weights", {}).get("sha256")
+    if seen != needed:
+        raise InputError(
+            f"hash of the file is {seen}", file=file, field="sha256", needed=str(needed), way_out=TRAIN_AGAIN
+        )
+    if EXTERNAL_DATA in content:
+        raise InputError(
+            "some of its weights lie in another file",
+            file=file,
+            field="external_data",
+            needed="one file that holds everything",
+            way_out="export it with bids_qmri-train",
+        )
+    return content
+
+
+def _check_card(path: Path, card: Mapping[str, Any], model: Model) -> None:
+    """Compare what a network is for with what it will be given."""
+    # Here, so that listing the shipped networks does without the numerics.
+    from bids_qmri.estimators.box import quantities
+    from bids_qmri.estimators.features import CHANNELS, CONTEXT
+
+    expected = {
+        "model": model.name,
+        "quantities": list(quantities(model)),
+        "channels": list(CHANNELS.get(model.name, ())),
+        "context": list(CONTEXT.get(model.name, ())),
+    }
+    for field, needed in expected.items():
+        seen = card.get(field)
+        if seen != needed:
+            raise InputError(
+                f"is {_spelled(seen)}", file=path, field=field, needed=_spelled(needed), way_out=TRAIN_AGAIN
+            )
+    if card.get("anchor") not in ("map", "box"):
+        raise InputError(f"is {card.get('anchor')!r}", file=path, field="anchor", needed="map or box")
+    if not isinstance(card.get("coverage"), dict):
+        raise InputError("is missing", file=path, field="coverage", needed="what the network was trained for")
+
+
+def _spelled(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _session(file: Path, card: Mapping[str, Any], content: bytes) -> Any:
+    """Start onnxruntime on one thread: blocks of voxels run side by side instead."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    # Its errors have no common base of their own.
+    except Exception as error:
+        raise InputError(
+            f"onnxruntime {onnxruntime.__version__} cannot load it ({error}); its card says opset "
+            f"{card.get('opset')}, IR version {card.get('ir_version')}",
+            file=file,
+            field="opset",
+            needed="an ONNX model that this version of onnxruntime can run",
+            way_out="update onnxruntime, or export the network again with bids_qmri-train",
+        ) from error
+
+
+def _check_session(network: Network) -> None:
+    """Compare the card inside the ONNX file, and the sizes of inputs and outputs, with the card beside it."""
+    inside = json.loads(network.session.get_modelmeta().custom_metadata_map.get("card", "{}"))
+    beside = {key: value for key, value in network.card.items() if key not in JSON_ALONE}
+    if different := sorted(key for key in inside.keys() | beside if inside.get(key) != beside.get(key)):
+        raise InputError(
+            f"the card inside {network.file.name} differs in {', '.join(different)}",
+            file=network.file.with_suffix(".json"),
+            needed="equal cards",
+            way_out=TRAIN_AGAIN,
+        )
+    sizes = {name: len(network.card[name]) for name in ("channels", "context", "quantities")}
+    expected = {"path": (3, sizes["channels"]), "context": (2, sizes["context"])}
+    expected |= dict.fromkeys(("shift", "spread"), (2, sizes["quantities"]))
+    ends = (*network.session.get_inputs(), *network.session.get_outputs())
+    seen = {end.name: (len(end.shape), end.shape[-1]) for end in ends}
+    if seen != expected:
+        raise InputError(
+            f"inputs and outputs are {seen}",
+            file=network.file,
+            needed=f"{expected}: name, number of axes, size of the last one",
+            way_out=TRAIN_AGAIN,
+        )

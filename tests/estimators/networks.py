@@ -1,0 +1,98 @@
+"""Networks with random weights and the interface of trained ones, for tests of everything around them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bids_qmri.estimators.box import quantities
+from bids_qmri.estimators.features import CHANNELS, CONTEXT
+from bids_qmri.models.base import Model
+
+COVERAGE: dict[str, dict[str, Any]] = {
+    "vfa": {
+        "measurements": [2, 12],
+        "snr": [10, 3000],
+        "flip_angle": [1, 40],
+        "b1": [0.7, 1.3],
+        "repetition_time": [0.002, 0.05],
+        "bounds": {"t1": [0.05, 6.0]},
+    },
+    "ivim": {
+        "measurements": [4, 32],
+        "snr": [2, 500],
+        "bvals": [0, 1500],
+        "largest_b": [200, 1500],
+        "bounds": {"d": [0.0, 5e-3], "dstar": [3e-3, 0.2], "f": [0.0, 1.0]},
+    },
+}
+
+
+def card_of(model: Model, **changes: Any) -> dict[str, Any]:
+    """Return the card of a network, with some fields changed."""
+    card = {
+        "format": 1,
+        "name": f"random-{model.name}",
+        "description": "Random weights",
+        "model": model.name,
+        "quantities": list(quantities(model)),
+        "channels": list(CHANNELS[model.name]),
+        "context": list(CONTEXT[model.name]),
+        "anchor": "map",
+        "opset": 20,
+        "ir_version": 10,
+        "coverage": COVERAGE[model.name],
+        "seed": 1,
+    }
+    return card | changes
+
+
+def write_network(
+    folder: Path, model: Model, *, scale: float = 0.3, opset: int = 20, **changes: Any
+) -> Path:
+    """Write a network that sums over the path, and its card; return the ONNX file.
+
+    `scale` is the size of the weights of the shift: 0 gives back the anchor, with a spread of 1.
+    """
+    onnx = pytest.importorskip("onnx")
+    helper, to_proto = onnx.helper, onnx.numpy_helper.from_array
+    card = card_of(model, **changes)
+    rng = np.random.default_rng(0)
+    channels, entries, outputs = (len(card[key]) for key in ("channels", "context", "quantities"))
+    weights = {
+        "from_path": scale * rng.normal(size=(channels, outputs)),
+        "from_context": scale / 10 * rng.normal(size=(entries, outputs)),
+        "zero": np.zeros(()),
+    }
+    nodes = [
+        helper.make_node("ReduceMean", ["path", "axis"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "from_path"], ["a"]),
+        helper.make_node("MatMul", ["context", "from_context"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["c"]),
+        helper.make_node("Tanh", ["c"], ["shift"]),
+        helper.make_node("Mul", ["shift", "zero"], ["d"]),
+        helper.make_node("Exp", ["d"], ["spread"]),
+    ]
+    constants = [to_proto(value.astype(np.float32), name) for name, value in weights.items()]
+    constants.append(to_proto(np.array([1]), "axis"))
+    shapes = {"path": ["V", "N", channels], "context": ["V", entries]}
+    shapes |= dict.fromkeys(("shift", "spread"), ["V", outputs])
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, s) for name, s in shapes.items()]
+    graph = helper.make_graph(nodes, "random", ends[:2], ends[2:], constants)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    helper.set_model_props(proto, {"card": json.dumps(card)})
+    file = folder / f"{card['name']}.onnx"
+    file.write_bytes(proto.SerializeToString())
+    seal(file, card)
+    return file
+
+
+def seal(file: Path, card: dict[str, Any]) -> None:
+    """Write the card beside an ONNX file, with the hash of the file as it is."""
+    weights = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    file.with_suffix(".json").write_text(json.dumps(card | {"weights": weights}))

@@ -153,7 +153,7 @@ def _prepare(
             field="bvals",
             needed="one image per b-value",
         )
-    keep = protocol.bvals <= expansion.b_max + B_JITTER
+    keep = within(protocol, expansion.b_max)
     used = _select(protocol, keep, expansion)
     if not keep.all():
         log.debug(
@@ -189,7 +189,7 @@ def _select(
             field="bvecs",
             needed="vectors of length 1 within 0.01",
         )
-    n_directions, n_shells = _count_directions(bvecs[weighted]), _count_shells(bvals[weighted])
+    n_directions, n_shells = count_directions(bvecs[weighted]), _count_shells(bvals[weighted])
     n_bvalues = n_shells + int(not weighted.all())
     enough = n_directions >= expansion.directions and n_bvalues > expansion.shells
     averages = None if protocol.averages is None else protocol.averages[keep]
@@ -205,7 +205,12 @@ def _select(
     return used
 
 
-def _count_directions(bvecs: FloatArray) -> int:
+def within(protocol: DiffusionProtocol, b_max: float) -> npt.NDArray[np.bool_]:
+    """Return which measurements lie within a limit of b, allowing for the scanner's jitter, shape (N,)."""
+    return np.asarray(protocol.bvals <= b_max + B_JITTER)
+
+
+def count_directions(bvecs: FloatArray) -> int:
     """Count directions that differ by more than 1 degree, opposite ones being the same."""
     different: list[FloatArray] = []
     for vector in bvecs:

@@ -56,7 +56,8 @@ def fit_image(
     sd: dict[str, npt.NDArray[np.float32]] = {}
     for signal, voxels in masked_blocks(series, mask):
         converted, protocol = how.convert(signal, voxels)
-        fit = estimator(converted, protocol, sigma, how.bounds)
+        noise = sigma if how.voxel_noise is None else how.voxel_noise(converted, protocol)
+        fit = estimator(converted, protocol, noise, how.bounds)
         status[voxels] = fit.status
         residual[voxels] = fit.residual
         for whole, part in ((maps, fit.maps), (sd, fit.sd)):
@@ -93,7 +94,8 @@ def noise_level(
     sample = np.zeros_like(mask)
     sample[inside[:: max(1, inside.size // NOISE_SAMPLE)]] = True
     parts = list(masked_blocks(series, sample))
-    signal, protocol = how.convert(
+    convert = how.convert_for_noise or how.convert
+    signal, protocol = convert(
         np.concatenate([part for part, _ in parts]), np.concatenate([voxels for _, voxels in parts])
     )
     if protocol.n_measurements <= len(model.parameters):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from bids_qmri.bids.images import Series, load_map, open_series
 from bids_qmri.errors import InputError
 from bids_qmri.estimators import lsq
 from bids_qmri.estimators.base import Status
-from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR
+from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR, within
+from bids_qmri.estimators.noise import residual_sigma
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.models.aif import population_aif
@@ -33,10 +35,23 @@ from bids_qmri.units import FloatArray
 
 Voxels = npt.NDArray[np.intp]
 
+Converter = Callable[[FloatArray, Voxels], tuple[FloatArray, Protocol]]
+
+NEED_NOISE = ("mle", "bayes", "map", "ncde", "mlp")
+"""Labels of estimators that cannot do without a noise level."""
+
+SINGLE_IMAGES = ("mle", "bayes", "dipyTrr", "dipyVarpro")
+"""Labels that fit single diffusion images: a Rician likelihood does not hold for averages, dipy wants all."""
+
 B_MAX = {"tensor": B_MAX_TENSOR, "dki": B_MAX_KURTOSIS}
 
-POPULATION_DELAY = (0.0, 30.0)
-"""Range in s in which the delay of a population input is fitted; a measured input shares the scan's clock."""
+LONGEST_DELAY = 30.0
+"""Longest delay in s that is fitted to a population input; a measured input shares the scan's clock."""
+EARLIEST_INPUT = 6.0
+"""Seconds (at least two frames) by which a population input starts before the last baseline frame.
+
+Where the bolus arrives is known to a frame or so. A delay cannot be negative: an input that starts late
+biases Ktrans and vp, one that starts early is delayed by the fit."""
 
 T1_SECONDS = (0.05, 6.0)
 """Range in s of the median native T1 of any tissue at any field; milliseconds lie far outside."""
@@ -54,6 +69,11 @@ class Preparation:
         Limits that replace the model's own.
     noise_is_common
         True if all voxels share the noise level of the scan; False where it varies (concentration).
+    convert_for_noise
+        Used instead of `convert` where the noise level is estimated; None takes `convert`.
+    voxel_noise
+        Takes converted signals and their protocol, returns the noise level of each voxel; None if the
+        estimator does without one or all voxels share it.
     used
         What went into it, as sidecar fields.
     sources
@@ -62,9 +82,11 @@ class Preparation:
         Decisions a person should read.
     """
 
-    convert: Callable[[FloatArray, Voxels], tuple[FloatArray, Protocol]]
+    convert: Converter
     bounds: Bounds | None = None
     noise_is_common: bool = True
+    convert_for_noise: Converter | None = None
+    voxel_noise: Callable[[FloatArray, Any], FloatArray] | None = None
     used: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
@@ -111,16 +133,23 @@ def _diffusion(job: FitJob) -> Preparation:
     if not isinstance(protocol, DiffusionProtocol):
         raise InputError("has no b-values", file=job.acquisition.images[0], field="bval")
     highest = B_MAX.get(job.model, np.inf)
-    left_out = int(np.sum(protocol.bvals > highest))
+    left_out = int(np.sum(~within(protocol, highest)))
     notes = (f"{left_out} of {protocol.n_measurements} images left out, b above {highest:g} s/mm^2",)
-    # The Rician likelihood holds for single images only, and dipy wants the table as it was acquired.
-    if job.model != "ivim" or job.label not in ("lsq", "bayes"):
+    if job.model != "ivim":
         return Preparation(lambda signal, _: (signal, protocol), notes=notes if left_out else ())
     groups = cluster_shells(protocol.bvals)[1]
-    return Preparation(
-        lambda signal, _: average_directions(signal, protocol, groups),
-        used={"DirectionAverage": "geometric mean per b-value"},
-    )
+
+    def average(signal: FloatArray, _: Voxels) -> tuple[FloatArray, Protocol]:
+        return average_directions(signal, protocol, groups)
+
+    if job.label in SINGLE_IMAGES:
+        # The noise is that of the averages: between directions, anisotropy would count as noise.
+        return Preparation(
+            lambda signal, _: (signal, protocol),
+            convert_for_noise=average,
+            used={"DirectionAverage": "none"},
+        )
+    return Preparation(average, used={"DirectionAverage": "geometric mean per b-value"})
 
 
 def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparation:
@@ -128,7 +157,7 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
     if settings is None:
         raise InputError("has no DCE settings", file=job.acquisition.images[0])
     baseline = _baseline(job.acquisition, settings, series, mask)
-    protocol = _driven(settings, baseline.stop)
+    protocol, earlier = _driven(settings, baseline.stop)
     native_t1, b1, sources = _native_t1(job, settings, series, mask)
 
     def convert(signal: FloatArray, voxels: Voxels) -> tuple[FloatArray, Protocol]:
@@ -136,25 +165,34 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
             signal,
             baseline,
             native_t1(voxels),
-            flip_angle=settings.flip_angle * b1[voxels],
+            flip_angle=settings.flip_angle * (1.0 if b1 is None else b1[voxels]),
             repetition_time=settings.repetition_time,
             relaxivity=settings.relaxivity,
         )
         return curves, protocol
 
     native = settings.t10 if isinstance(settings.t10, float) else list(sources)
-    used = {"BaselineVolumes": baseline.stop, "NativeT1": native}
-    bounds = None if settings.aif.name == "measured" else {"t0": POPULATION_DELAY}
-    return Preparation(convert, bounds=bounds, noise_is_common=False, used=used, sources=sources)
+    used = {"B1Corrected": b1 is not None, "BaselineVolumes": baseline.stop, "NativeT1": native}
+    bounds: Bounds | None = None if settings.aif.time is not None else {"t0": (0.0, LONGEST_DELAY + earlier)}
+    return Preparation(
+        convert,
+        bounds=bounds,
+        noise_is_common=False,
+        voxel_noise=partial(residual_sigma, get_model(job.model), bounds=bounds)
+        if job.label in NEED_NOISE
+        else None,
+        used=used,
+        sources=sources,
+    )
 
 
 def _baseline(
     acquisition: Acquisition, settings: DceSettings, series: Series, mask: npt.NDArray[np.bool_]
 ) -> slice:
-    """Frames before the bolus: as stated, else up to the arrival seen in the mean curve of the mask."""
+    """Frames before the bolus: as stated, else those before the mean curve begins to rise."""
     count = settings.baseline_volumes
     if count is None:
-        count = bolus_arrival(mean_curve(series, mask)) + 1
+        count = max(bolus_arrival(mean_curve(series, mask)), 1)
     if not 0 < count < series.n_measurements:
         raise InputError(
             f"{count} baseline frames of {series.n_measurements}",
@@ -166,42 +204,38 @@ def _baseline(
     return slice(0, count)
 
 
-def _driven(settings: DceSettings, arrival: int) -> DceProtocol:
-    """Join frame times with the arterial input; a population input starts with the last baseline frame."""
+def _driven(settings: DceSettings, n_baseline: int) -> tuple[DceProtocol, float]:
+    """Join frame times with the input; return also how long before the last baseline frame it starts."""
     if settings.aif.time is not None and settings.aif.plasma is not None:
-        return DceProtocol(settings.time, settings.aif.time, settings.aif.plasma)
-    start, end = float(settings.time[arrival - 1]), float(settings.time[-1])
+        return DceProtocol(settings.time, settings.aif.time, settings.aif.plasma), 0.0
+    earlier = max(EARLIEST_INPUT, 2.0 * float(np.median(np.diff(settings.time))))
+    start, end = float(settings.time[n_baseline - 1]) - earlier, float(settings.time[-1])
     time, plasma = population_aif(settings.aif.name, start, end, settings.hematocrit)
-    return DceProtocol(settings.time, time, plasma)
+    return DceProtocol(settings.time, time, plasma), earlier
 
 
 def _native_t1(
     job: FitJob, settings: DceSettings, series: Series, mask: npt.NDArray[np.bool_]
-) -> tuple[Callable[[Voxels], FloatArray], FloatArray, tuple[Path, ...]]:
-    """Return native T1 by voxel, the relative transmit field of every voxel, and the files behind both."""
-    nominal = np.ones(series.n_voxels)
-    source = settings.t10
+) -> tuple[Callable[[Voxels], FloatArray], FloatArray | None, tuple[Path, ...]]:
+    """Return native T1 by voxel, the relative transmit field if one is known, and the files behind both."""
+    source, own = settings.t10, job.acquisition.b1
+    b1 = None if own is None else load_b1(own, series, mask)
+    transmit = () if own is None else own.files
     if isinstance(source, float):
-        return lambda voxels: np.full(voxels.size, source), nominal, ()
+        return lambda voxels: np.full(voxels.size, source), b1, transmit
     if isinstance(source, Path):
         t1 = load_map(source, series)
         _require_seconds(source, float(np.nanmedian(t1[mask & (t1 > 0)])) if np.any(t1[mask] > 0) else 0.0)
-        return lambda voxels: t1[voxels], nominal, (source,)
+        return lambda voxels: t1[voxels], b1, (source, *transmit)
     t1 = np.full(series.n_voxels, np.nan)
     with open_series(source.images, job.work_dir) as flips:
-        if flips.shape != series.shape or not np.allclose(flips.affine, series.affine, atol=1e-3):
-            raise InputError(
-                f"VFA grid {flips.shape} differs from the DCE grid {series.shape} or lies elsewhere",
-                file=source.images[0],
-                needed="native T1 on the grid of the DCE series",
-                way_out="resample the VFA images or pass --t10 SECONDS",
-            )
         how = _vfa(source, flips, mask)
         for signal, voxels in masked_blocks(flips, mask):
             fit = lsq.fit(get_model("vfa"), *how.convert(signal, voxels))
             t1[voxels] = np.where(fit.status == Status.OK, fit.maps["t1"], np.nan)
-    b1 = nominal if source.b1 is None else load_b1(source.b1, series, mask)
-    return lambda voxels: t1[voxels], b1, source.images + how.sources
+    if b1 is None and source.b1 is not None:
+        b1 = load_b1(source.b1, series, mask)
+    return lambda voxels: t1[voxels], b1, (*source.images, *how.sources, *transmit)
 
 
 def _require_seconds(path: Path, median: float) -> None:

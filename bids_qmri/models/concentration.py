@@ -96,7 +96,7 @@ def concentration_to_signal(
 
 
 def bolus_arrival(curve: npt.ArrayLike) -> int:
-    """Return the index of the last frame before the bolus, for series that do not state their baseline.
+    """Return the frame in which the bolus arrives, to a frame or so, for series that do not state it.
 
     Parameters
     ----------

@@ -8,6 +8,9 @@ import numpy.typing as npt
 from bids_qmri.protocol import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
+WITHOUT_DIRECTION = 5.0
+"""s/mm^2: up to this b-value the direction of the gradient leaves no trace in the signal."""
+
 
 def average_directions(
     signal: FloatArray, protocol: DiffusionProtocol, groups: npt.NDArray[np.intp]
@@ -26,7 +29,7 @@ def average_directions(
     Returns
     -------
     signal
-        Averages in the order of increasing b, shape (V, G); NaN where a value at b > 0 is not positive.
+        Averages in the order of increasing b, shape (V, G); NaN where half of a group is 0.
     protocol
         Mean b-value of each group, without directions, with the number of images averaged.
 
@@ -34,6 +37,8 @@ def average_directions(
     -----
     The geometric mean over directions decays with the mean diffusivity exactly where diffusion is Gaussian;
     an arithmetic mean does not. Images at b = 0 do not differ in direction and are averaged arithmetically.
+    A few zeros among magnitudes are signals rounded down: they count as the voxel's least positive signal,
+    because a logarithm of zero would lose tissue where the signal is low.
 
     Examples
     --------
@@ -43,13 +48,14 @@ def average_directions(
     """
     order = np.argsort([protocol.bvals[groups == g].mean() for g in range(int(groups.max()) + 1)])
     averages, bvals, counts = [], [], []
+    least = np.min(np.where(signal > 0, signal, np.inf), axis=1, initial=np.inf)
     for group in order:
         members = groups == group
         images, weights = signal[:, members], protocol.weights[members]
-        if np.all(protocol.b0_mask[members]):
+        if protocol.bvals[members].max() <= WITHOUT_DIRECTION:
             averages.append(np.average(images, axis=1, weights=weights))
         else:
-            logs = np.log(np.where(images > 0, images, np.nan))
+            logs = np.log(_without_zeros(images, least))
             averages.append(np.exp(np.average(logs, axis=1, weights=weights)))
         bvals.append(np.average(protocol.bvals[members], weights=weights))
         counts.append(weights.sum())
@@ -57,3 +63,11 @@ def average_directions(
         bvals=np.array(bvals), averages=np.array(counts), b0_threshold=protocol.b0_threshold
     )
     return np.stack(averages, axis=1), averaged
+
+
+def _without_zeros(images: FloatArray, least: FloatArray) -> FloatArray:
+    """Raise non-positive values to the voxel's least positive one; NaN where half of the images are such."""
+    gone = ~(images > 0) & np.isfinite(images)
+    mostly = 2 * np.count_nonzero(gone, axis=1) >= images.shape[1]
+    raised = np.where(gone, least[:, None], images)
+    return np.where(mostly[:, None] | ~np.isfinite(raised), np.nan, raised)

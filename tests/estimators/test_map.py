@@ -1,4 +1,4 @@
-"""The maximum of the posterior, between the prior where the data say nothing and least squares where they do."""
+"""The maximum of the posterior: the prior where the data say nothing, least squares where they say all."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_prior_lowers_the_error_within_its_box(name: str) -> None:
     ours = maximum.fit(model, signal, protocol, sigma=1 / snr, bounds=narrow(model))
     theirs = mle.fit(model, signal, protocol, sigma=1 / snr, bounds=narrow(model))
     for parameter, truth in zip(model.parameters[:-1], theta, strict=False):
-        errors = [np.mean((result.maps[parameter.name] - truth) ** 2) for result in (ours, theirs)]
+        errors = [np.nanmean((result.maps[parameter.name] - truth) ** 2) for result in (ours, theirs)]
         assert errors[0] < errors[1]
 
 
@@ -145,7 +145,7 @@ def test_a_start_elsewhere_ends_in_the_same_place() -> None:
 def test_newton_step_vanishes_but_at_limits() -> None:
     model, protocol = CASES["vfa"]
     _, signal = magnitudes("vfa", 100)
-    lower, upper = model.limits(narrow(model))
+    lower, upper = model.limits({"t1": (0.5, 1.5)})
     mode = maximum.maximise(model, signal.T.copy(), protocol, np.ones(4), np.full(400, 0.01), lower, upper)
     inside = (mode.theta[0] > lower[0]) & (mode.theta[0] < upper[0]) & (mode.theta[1] > 0)
     scaled = mode.step[0] / np.sqrt(mode.covariance[0, 0])
@@ -173,7 +173,6 @@ def test_noise_must_be_positive(sigma: float) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_algebraic_likelihood_has_the_minimum_of_the_exact_one(name: str) -> None:
     """The scores differ least where it matters: in units of the noise by less than 0.04 of the signal."""
-    model, protocol = CASES[name]
     _, signal = magnitudes(name, 20)
     exact, quick = (
         kind(signal.T, np.full(400, 1 / 20)) for kind in (RicianLikelihood, QuickRicianLikelihood)

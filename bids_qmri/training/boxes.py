@@ -33,7 +33,7 @@ class BoxRange:
     logarithmic
         Draw limits evenly on a logarithmic scale.
     fixed
-        Share of the boxes in which both limits equal the lower end of `lower`.
+        Share of the boxes, those of Table 1 included, in which both limits equal the lower end of `lower`.
     """
 
     lower: Range
@@ -49,13 +49,18 @@ def table1_box(model: Model) -> Bounds:
 
 def random_box(ranges: Mapping[str, BoxRange], rng: np.random.Generator) -> Bounds:
     """Draw limits of every parameter named in `ranges`."""
-    box = {}
-    for name, span in ranges.items():
-        lower = _between(span.lower, span.logarithmic, rng)
-        upper = _between(span.upper, span.logarithmic, rng)
-        fixed = rng.random() < span.fixed
-        box[name] = (span.lower[0], span.lower[0]) if fixed else (lower, upper)
-    return box
+    return {
+        name: (_between(span.lower, span.logarithmic, rng), _between(span.upper, span.logarithmic, rng))
+        for name, span in ranges.items()
+    }
+
+
+def fix_some(box: Bounds, ranges: Mapping[str, BoxRange], rng: np.random.Generator) -> Bounds:
+    """Return a box in which parameters are fixed as often as `ranges` say."""
+    return {
+        name: (span.lower[0], span.lower[0]) if rng.random() < span.fixed else box[name]
+        for name, span in ranges.items()
+    }
 
 
 def _between(ends: Range, logarithmic: bool, rng: np.random.Generator) -> float:

@@ -69,5 +69,6 @@ def coverage(recipe: Recipe, model: Model) -> dict[str, Any]:
         found["largest_b"] = list(ranges.largest_b)
     else:
         found["interval"], found["arrival"] = list(ranges.interval), [0.0, ranges.arrival]
+    found["fixed"] = [name for name, span in recipe.boxes.items() if span.fixed > 0]
     found["bounds"] = {name: [span.lower[0], span.upper[1]] for name, span in recipe.boxes.items()}
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_qmri.models.base import Bounds
 from bids_qmri.protocol import VfaProtocol
-from bids_qmri.training.boxes import log_uniform, random_box, table1_box, uniform_truth
+from bids_qmri.training.boxes import fix_some, log_uniform, random_box, table1_box, uniform_truth
 from bids_qmri.training.recipe import Recipe
 from bids_qmri.training.sampler import VfaRanges, sample_protocol
 from bids_qmri.training.simulate import simulate
@@ -48,7 +48,8 @@ def draw_group(recipe: Recipe, rng: np.random.Generator) -> Group:
     """Draw a protocol, a box and the curves of one group as the recipe says."""
     data, model = recipe.data, recipe.forward
     protocol = sample_protocol(recipe.protocol, data.paper_share, rng)
-    box = table1_box(model) if rng.random() < data.table1_share else random_box(recipe.boxes, rng)
+    table1 = rng.random() < data.table1_share
+    box = fix_some(table1_box(model) if table1 else random_box(recipe.boxes, rng), recipe.boxes, rng)
     ranges = recipe.protocol
     if isinstance(ranges, VfaRanges) and isinstance(protocol, VfaProtocol) and rng.random() < ranges.b1_share:
         protocol = protocol.with_b1(rng.uniform(*ranges.b1, data.curves))

@@ -87,7 +87,7 @@ class AnchoredNcde(nn.Module):
 
     def step(self, state: Tensor, increment: Tensor) -> Tensor:
         """Return z + f(z) dX of states (V, H) and increments (V, C)."""
-        slope = torch.tanh(self.field(state)).reshape(-1, self.state, len(self.channels))
+        slope = self.field(state).reshape(-1, self.state, len(self.channels))
         return state + torch.einsum("vhc,vc->vh", slope, increment)
 
 

@@ -197,6 +197,8 @@ def parse_recipe(text: str) -> Recipe:
         else:
             built[key] = value
     _require_keys(set(built), known, known, "")
+    for key, kind in (("name", str), ("description", str), ("seed", int)):
+        built[key] = _value(built[key], kind, key)
     expected = {p.name for p in get_model(model).parameters if p.name != get_model(model).amplitude}
     _require_keys(set(built["boxes"]), expected, expected, "boxes.")
     return Recipe(**built)

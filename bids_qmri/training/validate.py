@@ -29,7 +29,7 @@ def validate(
 
     ``mse_over_anchor`` and ``mse_over_prior`` compare mean squared errors in box units with those of the
     anchor and of the middle of the box; ``coverage`` is the share of truths within one spread, overall and in
-    bins of increasing signal-to-noise ratio.
+    bins of increasing signal-to-noise ratio (``_by_snr``).
 
     Parameters
     ----------
@@ -47,17 +47,37 @@ def validate(
     edges = np.quantile(rows.snr, np.linspace(0.0, 1.0, SNR_BINS + 1)[1:-1])
     for k, name in enumerate(names):
         free = rows.free[:, k] > 0
-        truth, error = rows.truth[free, k], (u - rows.truth)[free, k]
-        covered = np.abs(error) <= sd[free, k]
-        bins = np.digitize(rows.snr[free], edges)
-        mse = np.mean(error**2)
-        table[name] = {
-            "mse_over_anchor": _digits(mse / np.mean((rows.center[free, k] - truth) ** 2)),
-            "mse_over_prior": _digits(mse / np.mean((truth - 0.5) ** 2)),
-            "coverage": _digits(covered.mean()),
-            "coverage_by_snr": [_digits(covered[bins == i].mean()) for i in range(SNR_BINS)],
-        }
+        error = np.abs(u - rows.truth)[free, k]
+        table[name] = _merits(
+            error=error,
+            of_anchor=(rows.center - rows.truth)[free, k],
+            of_prior=rows.truth[free, k] - 0.5,
+            covered=error <= sd[free, k],
+            bins=np.digitize(rows.snr[free], edges),
+        )
     return table
+
+
+def _merits(
+    error: Array,
+    of_anchor: Array,
+    of_prior: Array,
+    covered: npt.NDArray[np.bool_],
+    bins: npt.NDArray[np.intp],
+) -> dict[str, Any]:
+    """Return the figures of one quantity from the errors of network, anchor and middle of the box, (V,)."""
+    selections = [bins == i for i in range(SNR_BINS)]
+
+    def ratio(chosen: npt.NDArray[np.bool_] | slice) -> float:
+        return _digits(np.mean(error[chosen] ** 2) / np.mean(of_anchor[chosen] ** 2))
+
+    return {
+        "mse_over_anchor": ratio(slice(None)),
+        "mse_over_anchor_by_snr": [ratio(chosen) for chosen in selections],
+        "mse_over_prior": _digits(np.mean(error**2) / np.mean(of_prior**2)),
+        "coverage": _digits(covered.mean()),
+        "coverage_by_snr": [_digits(covered[chosen].mean()) for chosen in selections],
+    }
 
 
 def _predict(network: nn.Module, pool: Pool, anchor: bool) -> tuple[Rows, Array, Array, float]:

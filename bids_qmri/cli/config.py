@@ -17,6 +17,12 @@ from bids_qmri.workflows.config import RunConfig
 SCRATCH = "bids_qmri"
 """Folder inside --work-dir that this program owns, and that --clean-workdir empties."""
 
+FILTER_KINDS = ("vfa", "dwi", "dce", "mask")
+"""Kinds of input that a filter file may filter."""
+
+FMRIPREP_KINDS = ("bold", "sbref", "fmap", "flair", "t1w", "t2w", "roi")
+"""Kinds of fMRIPrep's filter files, which people share between programs."""
+
 
 def make_config(args: argparse.Namespace) -> RunConfig:
     """Check what needs the file system and return the choices of the run.

@@ -154,10 +154,10 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--random-seed",
-        type=_number(int, lambda n: n >= 0, "a whole number, 0 or above"),
+        type=_number(int, lambda n: 0 <= n < 2**32, "a whole number, 0 or above and below 2^32"),
         default=0,
         metavar="N",
-        help="recorded in every sidecar; default: 0",
+        help="of what draws random numbers (dipy's VarPro); recorded in every sidecar; default: 0",
     )
 
 
@@ -186,7 +186,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="unit of TB1map images; auto decides from their median and logs it",
     )
     group.add_argument(
-        "--skip-bids-validation", action="store_true", help="do not check the dataset as a whole"
+        "--skip-bids-validation",
+        action="store_true",
+        help="accepted for compatibility: the dataset as a whole is never validated, what is read is checked",
     )
     group.add_argument(
         "--bids-database-dir",
@@ -259,6 +261,11 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         type=_gigabytes,
         metavar="SIZE",
         help="memory to plan with, in MB or with a suffix K, M, G, T",
+    )
+    group.add_argument(
+        "--resource-monitor",
+        action="store_true",
+        help="accepted for compatibility and not used: no resources are recorded",
     )
     group.add_argument("--use-plugin", type=Path, metavar="YAML", help="nipype plugin and plugin_args")
 

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bids_qmri import __version__
-from bids_qmri.cli.config import make_config, to_toml
+from bids_qmri.cli.config import FILTER_KINDS, FMRIPREP_KINDS, make_config, to_toml
 from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
@@ -69,24 +69,40 @@ def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
 def _run(args: argparse.Namespace, logs: ExitStack) -> int:
     config = make_config(args)
     os.environ.update(environment(os.environ, config.omp_nthreads, config.work_dir))
+    if not config.dry_run:
+        _open_folders(args, config, logs)
+        LOGGER.info("bids_qmri %s, run %s", __version__, config.run_id)
+    _say_what_is_not_used(args, config)
     if config.dry_run:
         return _print_plans(config)
-    _open_folders(args, config, logs)
-    LOGGER.info("bids_qmri %s, run %s", __version__, config.run_id)
-    if args.bids_database_dir is not None:
-        LOGGER.info("--bids-database-dir is not used: every participant is indexed by itself")
     codes = [_run_level(level, config) for level in config.levels]
     return next((code for code in codes if code != ExitCode.OK), ExitCode.OK)
 
 
-def _print_plans(config: RunConfig) -> int:
-    from bids_qmri.workflows.plan import describe, make_plan, select_participants
+def _say_what_is_not_used(args: argparse.Namespace, config: RunConfig) -> None:
+    if args.bids_database_dir is not None:
+        LOGGER.info("--bids-database-dir is not used: every participant is indexed by itself")
+    if args.resource_monitor:
+        LOGGER.info("--resource-monitor is not used: no resources are recorded")
+    for kind in config.filters:
+        if kind in FMRIPREP_KINDS:
+            LOGGER.debug("--bids-filter-file: %r is not used, nothing of that kind is read", kind)
+        elif kind not in FILTER_KINDS:
+            known = ", ".join(FILTER_KINDS)
+            LOGGER.warning("--bids-filter-file: %r is not used; the kinds are %s", kind, known)
 
-    for participant in select_participants(config):
-        try:
-            print(describe(make_plan(config, participant)))
-        except InputError as error:
-            print(f"sub-{participant}\n  cannot run\n    {error}")
+
+def _print_plans(config: RunConfig) -> int:
+    if "participant" in config.levels:
+        from bids_qmri.workflows.plan import describe, make_plan, select_participants
+
+        for participant in select_participants(config):
+            try:
+                print(describe(make_plan(config, participant)))
+            except InputError as error:
+                print(f"sub-{participant}\n  cannot run\n    {error}")
+    if "group" in config.levels:
+        print(f"group\n  tables and pages of what lies in {config.output_dir}")
     return ExitCode.OK
 
 

@@ -39,6 +39,7 @@ def fit_ivim(
     *,
     sigma: float | FloatArray | None = None,
     method: IvimMethod = "trr",
+    seed: int = 0,
 ) -> FitResult:
     """Fit the bi-exponential model with dipy's IvimModel.
 
@@ -52,7 +53,9 @@ def fit_ivim(
         Not used: dipy's fits are unweighted.
     method
         ``"trr"``: two log-linear fits, then bounded trust-region least squares. ``"varpro"``: differential
-        evolution of the exponents, then bounded least squares; its random numbers are seeded per voxel.
+        evolution of the exponents, then bounded least squares.
+    seed
+        Where the random numbers of VarPro start, in every voxel anew: results do not depend on the order.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def fit_ivim(
         # dipy warns in every voxel that it gives up; the status map says the same
         warnings.simplefilter("ignore", UserWarning)
         for voxel in np.flatnonzero(usable):
-            parameters[:, voxel] = _fit_voxel(model, data[voxel])
+            parameters[:, voxel] = _fit_voxel(model, data[voxel], seed)
             status[voxel] = _status(parameters[:, voxel])
     s0, f, dstar, d = parameters
     slow, fast = np.exp(-np.outer(d, bvals)), np.exp(-np.outer(dstar, bvals))
@@ -155,10 +158,10 @@ def _varpro_model() -> Any:
     return ClosedFormVarPro
 
 
-def _fit_voxel(model: Any, signal: FloatArray) -> FloatArray:
+def _fit_voxel(model: Any, signal: FloatArray, seed: int) -> FloatArray:
     """Return S0, f, D*, D of one voxel, independent of the voxels before it."""
     state = np.random.get_state()  # noqa: NPY002 - differential evolution inside dipy reads the global state
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
     try:
         return np.asarray(model.fit(signal).model_params, dtype=np.float64)
     finally:

@@ -3,7 +3,7 @@
 For scripts and notebooks of dipy users. Not imported by the rest of the package, because it imports dipy.
 
 >>> model = QmriModel("ivim", protocol, estimator="lsq")      # doctest: +SKIP
->>> fit = model.fit(data, mask=mask)                          # doctest: +SKIP
+>>> fit = model.fit(data, mask)                               # doctest: +SKIP
 >>> fit.params["d"], fit.predict()                            # doctest: +SKIP
 """
 
@@ -64,7 +64,7 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
         self.protocol, self.sigma, self.bounds = protocol, sigma, bounds
         self._estimator = get_estimator(name, estimator)
 
-    def fit(self, data: npt.ArrayLike, *, mask: npt.ArrayLike | None = None) -> QmriFit:
+    def fit(self, data: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> QmriFit:
         """Fit every voxel inside the mask.
 
         Parameters

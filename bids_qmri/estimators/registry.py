@@ -100,7 +100,7 @@ ALGORITHM: dict[str, Algorithm] = {
 """What to write into the sidecar, by label."""
 
 
-def get_estimator(model_name: str, label: str) -> ModelEstimator:
+def get_estimator(model_name: str, label: str, seed: int = 0) -> ModelEstimator:
     """Return the estimator of a label, bound to its model.
 
     Parameters
@@ -109,6 +109,8 @@ def get_estimator(model_name: str, label: str) -> ModelEstimator:
         A word of ``--models``: a key of `LABELS`.
     label
         One of the labels of that model.
+    seed
+        Of the estimators that draw random numbers, which is dipy's VarPro alone.
 
     Returns
     -------
@@ -132,7 +134,7 @@ def get_estimator(model_name: str, label: str) -> ModelEstimator:
         from bids_qmri.estimators import dipy_ivim
 
         method = "trr" if label == "dipyTrr" else "varpro"
-        return partial(_without_bounds, partial(dipy_ivim.fit_ivim, method=cast(Any, method)))
+        return partial(_without_bounds, partial(dipy_ivim.fit_ivim, method=cast(Any, method), seed=seed))
     estimator: Estimator = import_module(f"bids_qmri.estimators.{label}").fit
     return partial(_with_model, estimator, model_name)
 

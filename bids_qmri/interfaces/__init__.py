@@ -1,1 +1,1 @@
-"""Thin nipype interfaces; no science inside."""
+"""From a planned job to written maps: prepare signals, fit block by block, write; and nipype's view of it."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bids_qmri.bids.images import open_series
 from bids_qmri.bids.masks import find_mask
-from bids_qmri.errors import InputError, QmriError
+from bids_qmri.errors import InputError, InternalError, QmriError
 from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.job import FitJob, Outcome
@@ -30,13 +30,11 @@ def run_fit(job: FitJob) -> Outcome:
     """
     try:
         notes = _fit(job)
-    except QmriError as error:
-        if job.debug:
-            raise
-        return Outcome(job.participant, job.name, error=str(error))
     except Exception as error:
         if job.debug:
             raise
+        if isinstance(error, QmriError) and not isinstance(error, InternalError):
+            return Outcome(job.participant, job.name, error=str(error))
         crash = job.output_dir / f"sub-{job.participant}" / "log" / f"crash-{job.name.replace(' ', '_')}.txt"
         crash.parent.mkdir(parents=True, exist_ok=True)
         crash.write_text(traceback.format_exc(), encoding="utf-8")
@@ -53,7 +51,7 @@ def _fit(job: FitJob) -> tuple[str, ...]:
         mask = _thinned(choice.mask) if job.sloppy else choice.mask
         how = prepare(job, series, mask)
         sigma = noise_level(series, mask, how, job.model)
-        found = fit_image(series, mask, how, get_estimator(job.model, job.label), sigma)
+        found = fit_image(series, mask, how, get_estimator(job.model, job.label, job.seed), sigma)
         if not np.any((found.status > 0) & (found.status < 4)):
             raise InputError(
                 f"none of {int(mask.sum())} masked voxels could be fitted",

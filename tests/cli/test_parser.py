@@ -76,6 +76,7 @@ def test_option_with_value(tokens: list[str], name: str, value: object) -> None:
         "--write-graph",
         "--stop-on-first-crash",
         "--skip-bids-validation",
+        "--resource-monitor",
         "--notrack",
         "--debug",
     ],
@@ -110,6 +111,7 @@ def test_aif_table_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (["--nprocs", "2.5"], "whole number above 0"),
         (["--mem", "8 lots"], "not a size"),
         (["--mem", "0G"], "above 0"),
+        (["--random-seed", "4294967296"], r"below 2\^32"),
         (["--t10", "nan"], "above 0"),
         (["--hematocrit", "42"], "fraction"),
         (["--b0-threshold", "-1"], "0 or above"),
@@ -129,11 +131,22 @@ def test_unknown_level() -> None:
 
 
 def test_choices_are_what_the_package_knows() -> None:
+    from bids_qmri.estimators import registry
     from bids_qmri.models import aif
-    from bids_qmri.outputs.tables import output_table
+    from bids_qmri.outputs import tables
 
     assert set(POPULATION_INPUTS) == set(aif.POPULATION_INPUTS)
-    assert all(output_table(model).maps for model in MODELS)
+    assert set(MODELS) == set(tables.MODELS) == set(registry.LABELS)
+    assert set(TENSOR_FITS) == set(registry.TENSOR_FITS)
+
+
+def test_every_estimator_can_be_asked_for_and_every_word_asks_for_one() -> None:
+    from bids_qmri.estimators.registry import LABELS, labels_for
+
+    for model, labels in LABELS.items():
+        assert labels_for(model, METHODS, TENSOR_FITS) == list(labels)
+    for word in METHODS:
+        assert any(labels_for(model, [word]) for model in MODELS)
 
 
 def test_config_file_sets_what_the_command_line_does_not(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bids_qmri.cli.config import FILTER_KINDS
 from bids_qmri.cli.exit import MEANING, ExitCode
 from bids_qmri.cli.run import main
 from bids_qmri.errors import InputError, InternalError, NoInputError, UsageError
@@ -194,6 +196,47 @@ def test_group_level_reads_the_output_only(
     (tmp_path / "data").rmdir()
     assert call(levels=("group",)) == ExitCode.OK
     assert seen == [tmp_path / "out"]
+
+
+def test_dry_run_of_the_group_level_needs_no_raw_data(
+    call: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").rmdir()
+    assert call("--dry-run", levels=("group",)) == ExitCode.OK
+    assert str(tmp_path / "out") in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_kinds_of_a_filter_file_that_nothing_reads_are_named(
+    call: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    returning(monkeypatch, "ok")
+    filters = tmp_path / "filters.json"
+    filters.write_text('{"VFA": {"acquisition": "hires"}, "bold": {"task": "rest"}, "dwi": {"run": 1}}')
+    assert call("--bids-filter-file", str(filters)) == ExitCode.OK
+    [warning] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
+    assert "'VFA' is not used; the kinds are vfa, dwi, dce, mask" in warning
+
+
+def test_the_kinds_of_filters_are_those_that_are_read() -> None:
+    readers = (Path(participant.__file__).parents[1] / "bids").glob("*.py")
+    read = {kind for file in readers for kind in re.findall(r'filters\.get\("(\w+)"', file.read_text())}
+    assert read == set(FILTER_KINDS)
+
+
+@pytest.mark.parametrize("tokens", [("--resource-monitor",), ("--bids-database-dir", "db")])
+def test_options_for_compatibility_say_that_they_do_nothing(
+    call: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tokens: tuple[str, ...],
+) -> None:
+    returning(monkeypatch, "ok")
+    assert call(*tokens) == ExitCode.OK
+    assert f"INFO: {tokens[0]} is not used" in capsys.readouterr().err
 
 
 def test_group_without_results_is_no_input(call: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:

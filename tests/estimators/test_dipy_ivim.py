@@ -6,6 +6,7 @@ import pytest
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.dipy_ivim import fit_ivim, splits
+from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.protocol import DiffusionProtocol
 
 DENSE = DiffusionProtocol(np.array([0, 5, 10, 20, 30, 50, 80, 120, 200, 300, 400, 600, 800.0]))
@@ -48,6 +49,17 @@ def test_varpro_is_near_and_reproducible():
     assert first.maps["f"][0] == pytest.approx(0.2, abs=0.05)
     assert first.maps["s0"][0] == pytest.approx(500, rel=0.02)
     assert first.maps["d"] == second.maps["d"]
+
+
+def test_the_seed_of_the_command_line_reaches_varpro_and_nothing_else():
+    signal = biexponential(DENSE, d=0.8e-3, dstar=0.009, f=0.2)
+
+    def fit(label, seed):
+        return get_estimator("ivim", label, seed)(signal, DENSE, None, None).maps["d"][0]
+
+    assert fit("dipyVarpro", 1) != fit("dipyVarpro", 2)
+    assert fit("dipyVarpro", 1) == fit("dipyVarpro", 1)
+    assert fit("dipyTrr", 1) == fit("dipyTrr", 2)
 
 
 def test_varpro_leaves_the_random_state_alone():

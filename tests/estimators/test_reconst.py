@@ -49,7 +49,7 @@ def test_equals_the_estimator_itself():
 def test_outside_the_mask_all_is_zero():
     mask = np.zeros((2, 3, 2), dtype=bool)
     mask[0, 1] = True
-    fit = QmriModel("ivim", IVIM).fit(image(), mask=mask)
+    fit = QmriModel("ivim", IVIM).fit(image(), mask)
     assert (fit.params["s0"][~mask] == 0).all()
     assert (fit.predict()[~mask] == 0).all()
     assert (fit.status[~mask] == Status.OUTSIDE).all()

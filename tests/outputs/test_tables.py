@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from bids_qmri.errors import InternalError
+from bids_qmri.models.registry import NAMES, get_model
 from bids_qmri.outputs.tables import MODELS, is_cmixf, output_table, parse_table
 
 
@@ -30,10 +31,9 @@ def test_there_is_one_table_per_yaml_file() -> None:
     assert files == {f"{model}.yaml" for model in MODELS}
 
 
-@pytest.mark.parametrize("model", ["vfa", "ivim", "tofts", "etofts"])
+@pytest.mark.parametrize("model", NAMES)
 def test_every_parameter_of_a_model_has_a_row_with_its_unit(model: str) -> None:
-    registry = pytest.importorskip("bids_qmri.models.registry")
-    described = registry.get_model(model)
+    described = get_model(model)
     rows = {row.name: row.unit for row in output_table(model).maps}
     for parameter in (*described.parameters, *described.derived):
         # A model's amplitude is a plain number; BIDS calls the unit of its map arbitrary.

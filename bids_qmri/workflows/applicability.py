@@ -8,7 +8,7 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.gradients import cluster_shells
-from bids_qmri.estimators.dipy_tensor import B_MAX_TENSOR
+from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR, count_directions, within
 from bids_qmri.models.registry import get_model
 from bids_qmri.protocol import DiffusionProtocol
 
@@ -19,6 +19,8 @@ IVIM_PERFUSION_B = 200.0
 """s/mm^2; blood in capillaries has lost its signal above it."""
 IVIM_MAX_B = 1500.0
 """s/mm^2; series that go on beyond it are shells for tensors and kurtosis, unless IVIM is asked for."""
+SAME_LOW_B = 5.0
+"""s/mm^2 above the lowest b-value within which images count as its repetitions."""
 DKI_MIN_TOP_B = 1500.0
 """s/mm^2; kurtosis does not show below it."""
 
@@ -108,52 +110,48 @@ def _ivim_obstacle(protocol: DiffusionProtocol) -> str:
     centres = cluster_shells(protocol.bvals)[0]
     if not centres.size:
         return GRID
-    low = int(np.sum(centres < IVIM_PERFUSION_B))
-    if centres.size >= 4 and low >= 2:
+    # Series with b0s at 0, 2 and 5 hold one b-value there, not three.
+    distinct = 1 + int(np.sum(centres > protocol.bvals.min() + SAME_LOW_B))
+    low = 1 + int(np.sum((centres > protocol.bvals.min() + SAME_LOW_B) & (centres < IVIM_PERFUSION_B)))
+    if distinct >= 4 and low >= 2:
         return ""
     return (
-        f"{centres.size} distinct b-values, {low} of them below {IVIM_PERFUSION_B:g} s/mm^2; "
+        f"{distinct} distinct b-values, {low} of them below {IVIM_PERFUSION_B:g} s/mm^2; "
         "IVIM needs 4, with 2 below"
     )
 
 
 def _tensor_obstacle(protocol: DiffusionProtocol) -> str:
-    count = n_directions(protocol, B_MAX_TENSOR)
+    count = _directions_within(protocol, B_MAX_TENSOR)
     if count < 6:
         return f"{count} directions with b up to {B_MAX_TENSOR:g} s/mm^2; a tensor needs 6"
-    if not np.any(protocol.b0_mask):
-        return (
-            f"lowest b-value is {protocol.bvals.min():g} s/mm^2; a tensor needs an image at b = 0 "
-            f"(threshold {protocol.b0_threshold:g}, see --b0-threshold)"
-        )
-    return ""
+    return "" if np.any(protocol.b0_mask) else _without_b0(protocol)
 
 
 def _dki_obstacle(protocol: DiffusionProtocol) -> str:
-    centres, groups = cluster_shells(protocol.bvals)
+    centres, groups = cluster_shells(protocol.bvals[within(protocol, B_MAX_KURTOSIS)])
     if not centres.size:
         return GRID
-    sizes = np.bincount(groups)[centres > protocol.b0_threshold]
-    full = int(np.sum(sizes >= 6))
-    if full < 2 or protocol.bvals.max() < DKI_MIN_TOP_B:
+    full = centres[(centres > protocol.b0_threshold) & (np.bincount(groups) >= 6)]
+    if full.size < 2 or full[-1] < DKI_MIN_TOP_B:
         return (
-            f"{full} shells of 6 or more directions, highest b {protocol.bvals.max():g} s/mm^2; "
-            f"kurtosis needs 2, one at {DKI_MIN_TOP_B:g} or above"
+            f"shells of 6 or more directions at b = {np.round(full).astype(int).tolist()} s/mm^2, "
+            f"up to {B_MAX_KURTOSIS:g}; kurtosis needs 2, one at {DKI_MIN_TOP_B:g} or above"
         )
-    if n_directions(protocol, np.inf) < 15:
-        return f"{n_directions(protocol, np.inf)} directions; kurtosis needs 15"
-    if not np.any(protocol.b0_mask):
-        return "no image at b = 0"
-    return ""
+    count = _directions_within(protocol, B_MAX_KURTOSIS)
+    if count < 15:
+        return f"{count} directions; kurtosis needs 15"
+    return "" if np.any(protocol.b0_mask) else _without_b0(protocol)
 
 
-def n_directions(protocol: DiffusionProtocol, b_max: float) -> int:
-    """Count gradient directions that differ by more than a few degrees; opposite ones are the same."""
+def _without_b0(protocol: DiffusionProtocol) -> str:
+    return (
+        f"lowest b-value is {protocol.bvals.min():g} s/mm^2; an image at b = 0 is needed "
+        f"(threshold {protocol.b0_threshold:g}, see --b0-threshold)"
+    )
+
+
+def _directions_within(protocol: DiffusionProtocol, b_max: float) -> int:
     if protocol.bvecs is None:
         return 0
-    vectors = protocol.bvecs[~protocol.b0_mask & (protocol.bvals <= b_max)]
-    distinct: list[np.ndarray] = []
-    for vector in vectors:
-        if all(abs(vector @ other) < 0.997 for other in distinct):
-            distinct.append(vector)
-    return len(distinct)
+    return count_directions(protocol.bvecs[~protocol.b0_mask & within(protocol, b_max)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
@@ -93,7 +94,10 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
         models, left_out = choose_models(found, config.models)
         jobs: list[FitJob] = []
         for model in models:
-            for label in labels_for(model, config.methods, config.tensor_fits):
+            labels = labels_for(model, config.methods, config.tensor_fits)
+            if not labels:
+                left_out[model] = f"it has none of the estimators {', '.join(config.methods)}"
+            for label in labels:
                 if reason := noise_obstacle(model, label, found):
                     left_out[f"{model} {label}"] = reason
                 else:
@@ -101,6 +105,7 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
         if not jobs and not config.models:
             unusable.append(_without_model(found, left_out))
         planned.append(PlannedAcquisition(found, tuple(jobs), left_out))
+    _require_own_names(participant, planned)
     return Plan(participant, tuple(planned), tuple(unusable))
 
 
@@ -170,6 +175,20 @@ def _job(
     )
 
 
+def _require_own_names(participant: str, planned: Sequence[PlannedAcquisition]) -> None:
+    """Refuse acquisitions whose maps would overwrite each other."""
+    owners: dict[str, Acquisition] = {}
+    for acquisition, job in ((each.acquisition, job) for each in planned for job in each.jobs):
+        other = owners.setdefault(f"{job.name} {acquisition.datatype}", acquisition)
+        if other is not acquisition:
+            raise InputError(
+                f"gives maps of the same names as {other.images[0]}",
+                file=acquisition.images[0],
+                needed="one acquisition per set of entities",
+                way_out="remove one, rename it with acq- or run-, or leave it out with --bids-filter-file",
+            )
+
+
 def _is_wanted(unusable: Unusable, config: RunConfig) -> bool:
     """Tell whether a fault concerns the models asked for; it always does where its family is not known."""
     kind = unusable.label.rsplit("_", 1)[-1].lower()
@@ -184,7 +203,7 @@ def _without_model(acquisition: Acquisition, reasons: dict[str, str]) -> Unusabl
         error=InputError(
             "; ".join(f"{model}: {reason}" for model, reason in reasons.items()),
             file=acquisition.images[0],
-            way_out="ask for a model with --models, or leave the file out with --bids-filter-file",
+            way_out="leave the file out with --bids-filter-file, or ask for what is possible with --models",
         ),
         fault=False,
     )

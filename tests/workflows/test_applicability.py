@@ -5,13 +5,18 @@ import pytest
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
-from bids_qmri.workflows.applicability import choose_models, n_directions, noise_obstacle
+from bids_qmri.workflows.applicability import choose_models, noise_obstacle
 
 
 def dwi(bvals, bvecs=None):
     protocol = DiffusionProtocol(np.asarray(bvals, dtype=float), bvecs)
     image = Path("sub-01_dwi.nii.gz")
     return Acquisition("dwi", {"sub": "01"}, "dwi", (image,), (image,), {}, protocol)
+
+
+def sphere(count):
+    vectors = np.random.default_rng(0).normal(size=(count, 3))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def scheme(shared_data, name):
@@ -64,7 +69,25 @@ def test_asking_for_a_model_overrides_what_the_series_was_made_for_but_not_what_
 
 def test_opposite_directions_count_once():
     directions = np.vstack([np.zeros(3), np.eye(3), -np.eye(3)])
-    assert n_directions(DiffusionProtocol([0] + [1000] * 6, directions), 1500) == 3
+    assert "3 directions" in choose_models(dwi([0] + [1000] * 6, directions), ())[1]["tensor"]
+
+
+@pytest.mark.parametrize("b0s", [[0.3, 1.2, 3.1], [0, 2, 5]])
+def test_jittered_b0s_do_not_turn_a_tensor_into_ivim(b0s):
+    directions = np.vstack([np.zeros((3, 3)), sphere(30)])
+    assert choose_models(dwi([*b0s, *[1000] * 30], directions), ())[0] == ["tensor"]
+
+
+def test_jitter_above_the_limit_of_a_tensor_does_not_cost_it():
+    directions = np.vstack([np.zeros(3), sphere(30)])
+    assert choose_models(dwi([0, *np.tile([1495, 1500, 1505], 10)], directions), ())[0] == ["tensor"]
+
+
+def test_shells_beyond_the_limit_of_kurtosis_do_not_count():
+    directions = np.vstack([np.zeros(3), sphere(30), sphere(30)])
+    models, reasons = choose_models(dwi([0] + [1000] * 30 + [5000] * 30, directions), ())
+    assert models == ["tensor"]
+    assert "3000" in reasons["dki"]
 
 
 def test_vfa_gets_vfa():

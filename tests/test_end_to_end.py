@@ -109,6 +109,18 @@ def test_a_given_mask_limits_the_maps_and_is_named_in_the_sidecar(bids, tmp_path
     assert "sub-01_desc-lesion_mask.nii.gz" in sidecar["Mask"]
 
 
+@pytest.mark.parametrize(("desc", "stripped"), [(None, False), ("lesion", False), ("brain", True)])
+def test_skull_stripped_is_stated_of_maps_inside_a_brain_mask_only(bids, tmp_path, run, desc, stripped):
+    synth.add_vfa(bids)
+    synth.new_dataset(tmp_path / "masks", "derivative")
+    if desc is not None:
+        synth.add_mask(tmp_path / "masks", f"sub-01_desc-{desc}", np.ones(synth.SHAPE))
+    assert run("-d", f"masks={tmp_path / 'masks'}")[0] == 0
+    sidecars = list((tmp_path / "out").rglob("*map.json"))
+    assert sidecars
+    assert {json.loads(path.read_text())["SkullStripped"] for path in sidecars} == {stripped}
+
+
 def test_units_of_every_sidecar_are_those_of_bids(bids, tmp_path, run):
     synth.add_vfa(bids)
     synth.add_dce(bids)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from bids_qmri.bids.acquisition import B1Source, ReadOptions
 from bids_qmri.bids.images import Series, open_series, same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles
+from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.sidecar import flip_angle, read_sidecar, spoiled_repetition_time
 from bids_qmri.errors import InputError
 from bids_qmri.units import FloatArray, radians
@@ -73,9 +74,8 @@ def find_b1(
     InputError
         If several fields could be meant, or the one meant lacks a key.
     """
-    session = images[0].entities.get("ses")
     for dataset in [*(v for k, v in derivatives.items() if k != "masks"), files]:
-        candidates = [c for c in _candidates(dataset) if c.images[0].entities.get("ses") == session]
+        candidates = list(_candidates(dataset, images[0].entities.get("ses")))
         linked = [c for c in candidates if _is_meant(c, images, files)]
         chosen = _only(linked or [c for c in candidates if not c.intended_for], images)
         if chosen is None:
@@ -104,7 +104,8 @@ def _only(candidates: Sequence[_Candidate], images: Sequence[BidsFile]) -> _Cand
     return candidates[0] if candidates else None
 
 
-def _candidates(files: ParticipantFiles) -> Iterable[_Candidate]:
+def _candidates(files: ParticipantFiles, session: str | None) -> Iterable[_Candidate]:
+    """Yield the fields of one session; sidecars of others are not read, for one may be broken."""
     varying: dict[Method, tuple[str, ...]] = {
         "TB1map": ("part",),
         "TB1AFI": ("acq", "part"),
@@ -113,6 +114,8 @@ def _candidates(files: ParticipantFiles) -> Iterable[_Candidate]:
     for method, keys in varying.items():
         groups: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
         for image in files.images({method}):
+            if image.entities.get("ses") != session:
+                continue
             groups.setdefault(tuple(image.without(*keys).items()), []).append(image)
         for group in groups.values():
             targets = read_sidecar(group[0], files).values.get("IntendedFor", ())
@@ -130,6 +133,7 @@ def _is_meant(candidate: _Candidate, images: Sequence[BidsFile], raw: Participan
 def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1Source:
     paths = tuple(image.path for image in candidate.images)
     if candidate.method == "TB1map":
+        _require_one_volume(paths)
         return B1Source("TB1map", paths, units=options.b1_units)
     if len(paths) != 2:
         raise InputError(
@@ -162,6 +166,19 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
             way_out="write each image's own repetition time",
         )
     return B1Source("TB1AFI", (short[2], long[2]), tuple(radians([short[1], long[1]])), (short[0], long[0]))
+
+
+def _require_one_volume(paths: Sequence[Path]) -> None:
+    """Refuse a map that holds more than the field: which volume is meant cannot be told."""
+    volumes = sum(read_header(path).n_volumes for path in paths)
+    if volumes > 1:
+        raise InputError(
+            f"{', '.join(path.name for path in paths)}: {volumes} volumes",
+            file=paths[0],
+            field="dim",
+            needed="one 3-D image of the relative transmit field",
+            way_out="keep the volume that holds the field, or remove the other file",
+        )
 
 
 def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_]) -> FloatArray:

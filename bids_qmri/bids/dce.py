@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_qmri.bids.acquisition import Acquisition, DceSettings, ReadOptions, Unusable
+from bids_qmri.bids.acquisition import Acquisition, B1Source, DceSettings, ReadOptions, Unusable
 from bids_qmri.bids.arterial import find_table, needs_hematocrit, read_input
+from bids_qmri.bids.b1 import find_b1
 from bids_qmri.bids.frames import frame_times
 from bids_qmri.bids.images import same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
@@ -50,13 +51,12 @@ def find_dce(
     files
         The raw dataset.
     derivatives
-        Named datasets that may hold T1 maps and arterial inputs.
+        Named datasets that may hold T1 maps, arterial inputs and transmit fields.
     vfa
         The participant's VFA series, which can give native T1.
     options
         Values that override sidecars; filters.
     """
-    named = [dataset for name, dataset in derivatives.items() if name != "masks"]
     found: list[Acquisition | Unusable] = []
     for image in files.images(SUFFIXES):
         if image.datatype.lower() not in DATATYPES or not matches(image, options.filters.get("dce", {})):
@@ -65,7 +65,7 @@ def find_dce(
             sidecar = read_sidecar(image, files)
             if "ArterialSpinLabelingType" in sidecar.values:
                 continue
-            found.append(_Reader(image, sidecar, [*named, files], vfa, options).acquisition())
+            found.append(_Reader(image, sidecar, files, derivatives, vfa, options).acquisition())
         except InputError as error:
             found.append(Unusable(image.stem, error))
     return found
@@ -77,11 +77,14 @@ class _Reader:
 
     image: BidsFile
     sidecar: Sidecar
-    datasets: Sequence[ParticipantFiles]
+    files: ParticipantFiles
+    derivatives: Mapping[str, ParticipantFiles]
     vfa: Sequence[Acquisition | Unusable]
     options: ReadOptions
 
     def __post_init__(self) -> None:
+        named = [dataset for name, dataset in self.derivatives.items() if name != "masks"]
+        self.datasets = [*named, self.files]
         self.notes: list[str] = []
         self.origin: dict[str, str] = {}
 
@@ -98,14 +101,17 @@ class _Reader:
         settings = self._settings(header)
         extra = [file for file in (settings.aif.file, settings.t10) if isinstance(file, Path)]
         native = settings.t10.sources if isinstance(settings.t10, Acquisition) else ()
+        b1 = self._b1(settings)
+        transmit = b1.files if b1 else ()
         return Acquisition(
             kind="dce",
             entities=self.image.without("part"),
             datatype="perf",
             images=(self.image.path,),
-            sources=(self.image.path, *self.sidecar.files, *extra, *native),
+            sources=tuple(dict.fromkeys((self.image.path, *self.sidecar.files, *extra, *native, *transmit))),
             metadata=dict(self.sidecar.values),
             protocol=None,
+            b1=b1,
             dce=settings,
             notes=tuple(dict.fromkeys(self.notes)),
         )
@@ -138,6 +144,16 @@ class _Reader:
             t10=self._native_t1(header),
             origin=dict(self.origin),
         )
+
+    def _b1(self, settings: DceSettings) -> B1Source | None:
+        """Find the field meant for the series, else take that of the VFA series that gives native T1."""
+        notes: list[str] = []
+        own = find_b1([self.image], self.files, self.derivatives, self.options, notes)
+        if own is None and isinstance(settings.t10, Acquisition) and settings.t10.b1 is not None:
+            self.notes.append(f"the transmit field of the VFA series {settings.t10.label} is used")
+            return settings.t10.b1
+        self.notes += notes
+        return own
 
     def _value(self, field: str, key: str, override: float | None, default: float) -> float:
         """Command line, else sidecar, else default; the origin is kept."""

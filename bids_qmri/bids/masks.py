@@ -25,6 +25,9 @@ Mask = npt.NDArray[np.bool_]
 GIVEN = "masks"
 """Name of the dataset of masks on the command line (``-d masks=PATH``)."""
 
+NOT_OF_THE_SCAN = ("desc", "space", "res", "label")
+"""Entities that say how a mask was made, not of which scan."""
+
 BRIGHT_PERCENTILE = 98.0
 LOWEST_FRACTION = 0.03
 AIR_MARGIN = 2.5
@@ -50,18 +53,22 @@ class MaskChoice:
         One phrase for sidecars and reports.
     files
         Images it was read from; empty if automatic.
+    skull_stripped
+        True only if it was read from brain masks (``desc-brain``).
     """
 
     mask: Mask
     origin: str
     files: tuple[Path, ...] = ()
+    skull_stripped: bool = False
 
 
 def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) -> MaskChoice:
     """Choose the voxels to fit.
 
     A mask from the dataset named ``masks``, else a ``desc-brain`` mask of another named dataset, else
-    automatic. Masks must belong to the same participant and session and lie on the grid of the series.
+    automatic. Masks must belong to the same participant and session, contradict no other entity of the
+    acquisition (a mask of run 1 is none of run 2), and lie on the grid of the series.
 
     Parameters
     ----------
@@ -101,8 +108,14 @@ def _masks(root: Path, acquisition: Acquisition, options: ReadOptions) -> list[B
         image
         for image in files.images({"mask"})
         if image.entities.get("ses") == acquisition.entities.get("ses")
+        and not _contradicts(image, acquisition)
         and matches(image, options.filters.get("mask", {}))
     ]
+
+
+def _contradicts(image: BidsFile, acquisition: Acquisition) -> bool:
+    own = image.without(*NOT_OF_THE_SCAN)
+    return any(acquisition.entities.get(key, label) != label for key, label in own.items())
 
 
 def _given(root: Path, acquisition: Acquisition, series: Series, options: ReadOptions) -> list[BidsFile]:
@@ -121,7 +134,7 @@ def _preferred(images: Sequence[BidsFile], acquisition: Acquisition) -> list[Bid
     """Keep the masks closest to the acquisition: by datatype, then entities, then desc-brain."""
 
     def rank(image: BidsFile) -> tuple[bool, int, int, bool]:
-        own = image.without("desc", "space", "label").items()
+        own = image.without(*NOT_OF_THE_SCAN).items()
         shared = len(own & acquisition.entities.items())
         is_brain = image.entities.get("desc") == "brain"
         return image.datatype == acquisition.datatype, shared - len(own), shared, is_brain
@@ -144,7 +157,8 @@ def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice
             needed="a mask with voxels above 0",
             way_out="mend or remove the mask",
         )
-    return MaskChoice(mask, f"{source}: {'union of ' if len(paths) > 1 else ''}{names}", paths)
+    origin = f"{source}: {'union of ' if len(paths) > 1 else ''}{names}"
+    return MaskChoice(mask, origin, paths, all(image.entities.get("desc") == "brain" for image in images))
 
 
 def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:

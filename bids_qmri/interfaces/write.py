@@ -63,9 +63,7 @@ def write_outputs(
     ]
     images += [(table.rmse, found.residual), (table.status, found.status)]
     for row, values in images:
-        _write(
-            replace(job, acquisition=acquisition), series, row, values, used, brain="brain" in choice.origin
-        )
+        _write(replace(job, acquisition=acquisition), series, row, values, used, choice.skull_stripped)
     quality = map_metrics(found.maps, found.sd, found.residual, found.status)
     identity = {"Model": job.model, "Estimator": job.label, "Entities": dict(job.acquisition.entities)}
     write_sidecar(_path(job, table.qc_parts(job.label), ".json"), identity | {"Metrics": quality} | used)

@@ -172,6 +172,34 @@ def test_the_field_of_another_session_is_not_used(dataset: Path) -> None:
     assert _source(dataset) is None
 
 
+def test_a_map_of_several_volumes_is_refused_for_the_field_cannot_be_told(dataset: Path) -> None:
+    synth.add_vfa(dataset)
+    _tb1map(dataset)
+    path = synth.place(dataset, "fmap", "sub-01_TB1map.nii.gz")
+    synth.write_image(path, np.stack([600 * np.ones_like(FIELD), FIELD], axis=-1))
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Unusable)
+    assert (found.error.file, found.error.field) == (path, "dim")
+    assert "2 volumes" in str(found.error)
+
+
+def test_a_map_stored_twice_is_refused(dataset: Path) -> None:
+    synth.add_vfa(dataset)
+    _tb1map(dataset)
+    synth.write_image(synth.place(dataset, "fmap", "sub-01_TB1map.nii"), FIELD)
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Unusable)
+    assert "sub-01_TB1map.nii, sub-01_TB1map.nii.gz: 2 volumes" in str(found.error)
+
+
+def test_a_broken_sidecar_of_another_session_does_no_harm(dataset: Path) -> None:
+    synth.add_vfa(dataset, "sub-01_ses-1", b1=FIELD)
+    _tb1map(dataset, "sub-01_ses-2_TB1map").write_text("{")
+    source = _source(dataset)
+    assert source is not None
+    assert source.files[0].name == "sub-01_ses-1_TB1map.nii.gz"
+
+
 def test_a_named_dataset_wins_over_the_raw_one(dataset: Path, tmp_path: Path) -> None:
     synth.add_vfa(dataset, b1=FIELD)
     derived = synth.new_dataset(tmp_path / "b1", "derivative")

@@ -211,6 +211,32 @@ def test_a_t1_map_of_a_named_dataset_serves(tmp_path: Path) -> None:
     assert path in found.sources
 
 
+def _transmit_field(dataset: Path, name: str, **keys: object) -> Path:
+    image = synth.write_image(synth.place(dataset, "fmap", f"{name}.nii.gz"), synth.ramp(0.8, 1.2))
+    synth.write_json(synth.place(dataset, "fmap", f"{name}.json"), keys)
+    return image
+
+
+def test_a_transmit_field_meant_for_the_series_is_found_whatever_gives_native_t1(dataset: Path) -> None:
+    _transmit_field(dataset, "sub-01_run-1_TB1map", IntendedFor="anat/sub-01_flip-1_VFA.nii.gz")
+    own = _transmit_field(dataset, "sub-01_run-2_TB1map", IntendedFor="bids::sub-01/perf/sub-01_dce.nii.gz")
+    for options in (ReadOptions(), ReadOptions(t10=1.4)):
+        found = _dce(dataset, options)
+        assert found.b1 is not None
+        assert found.b1.files == (own,)
+        assert own in found.sources
+
+
+def test_the_field_of_the_vfa_series_that_gives_native_t1_serves_too(dataset: Path) -> None:
+    field = _transmit_field(dataset, "sub-01_TB1map", IntendedFor="anat/sub-01_flip-1_VFA.nii.gz")
+    found = _dce(dataset)
+    assert found.b1 is not None
+    assert found.b1.files == (field,)
+    assert found.sources.count(field) == 1
+    assert found.notes == ("the transmit field of the VFA series sub-01 is used",)
+    assert _dce(dataset, ReadOptions(t10=1.4)).b1 is None
+
+
 def test_vfa_of_the_same_session_gives_native_t1(tmp_path: Path) -> None:
     root = synth.new_dataset(tmp_path)
     for session in ("1", "2"):

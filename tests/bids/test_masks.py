@@ -129,6 +129,34 @@ def test_a_brain_mask_of_another_dataset_comes_next(dataset: Path, tmp_path: Pat
     assert choice.origin == "derivative dataset prep: sub-01_desc-brain_mask.nii.gz"
 
 
+@pytest.mark.parametrize(
+    ("names", "stripped"),
+    [
+        ([], False),
+        (["sub-01_desc-brain"], True),
+        (["sub-01_desc-brainstem"], False),
+        (["sub-01_desc-nobrain"], False),
+    ],
+)
+def test_only_a_brain_mask_strips_the_skull(
+    dataset: Path, tmp_path: Path, names: list[str], stripped: bool
+) -> None:
+    synth.new_dataset(tmp_path / "m", "derivative")
+    for name in names:
+        synth.add_mask(tmp_path / "m", name, HALF)
+    assert _choose(dataset, tmp_path, derivatives={"masks": tmp_path / "m"}).skull_stripped is stripped
+
+
+@pytest.mark.parametrize("name", ["masks", "prep"])
+def test_a_mask_of_another_run_is_not_used(tmp_path: Path, name: str) -> None:
+    root = synth.new_dataset(tmp_path / "raw")
+    synth.add_vfa(root, "sub-01_run-1")
+    synth.add_mask(tmp_path / "m", "sub-01_run-2_desc-brain", HALF)
+    assert _choose(root, tmp_path, derivatives={name: tmp_path / "m"}).files == ()
+    own = synth.add_mask(tmp_path / "m", "sub-01_run-1_space-scanner_desc-brain", HALF)
+    assert _choose(root, tmp_path, derivatives={name: tmp_path / "m"}).files == (own,)
+
+
 def test_masks_are_filtered(dataset: Path, tmp_path: Path) -> None:
     synth.add_mask(tmp_path / "m", "sub-01_desc-a", HALF)
     synth.add_mask(tmp_path / "m", "sub-01_desc-b", OTHER_HALF)

@@ -119,14 +119,6 @@ class Series:
             usable[start:stop] = np.all(np.isfinite(signal) & (signal > 0), axis=1)
         return mean, usable
 
-    def mean(self, measurements: Sequence[int] | None = None) -> FloatArray:
-        """Return each voxel's mean over `measurements` (None: all), shape (V,)."""
-        return self.summary(measurements)[0]
-
-    def usable(self, measurements: Sequence[int] | None = None) -> npt.NDArray[np.bool_]:
-        """Return where the signal is finite and above 0 in all `measurements` (None: all), shape (V,)."""
-        return self.summary(measurements)[1]
-
     def _blocks(self) -> Iterator[tuple[int, int]]:
         step = max(1, BLOCK_BYTES // (8 * self.n_measurements))
         for start in range(0, self.n_voxels, step):

@@ -51,6 +51,8 @@ Bounds = Mapping[str, tuple[float, float]]
 class Model(ABC):
     """Forward physics: parameters to signal for a protocol. No I/O, no fitting.
 
+    The publication of the equation is in the model's table in `outputs`, which sidecars and pages read.
+
     Attributes
     ----------
     name
@@ -61,15 +63,12 @@ class Model(ABC):
         Name of the parameter that the signal is proportional to, or None.
     derived
         Quantities computed from fitted ones (`derive`), such as Ktrans = kep * ve.
-    reference
-        doi of the publication of the equation.
     """
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]]
     amplitude: ClassVar[str | None] = None
     derived: ClassVar[tuple[Parameter, ...]] = ()
-    reference: ClassVar[str]
 
     @abstractmethod
     def signal(self, theta: FloatArray, protocol: Any) -> FloatArray:

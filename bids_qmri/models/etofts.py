@@ -43,12 +43,11 @@ KTRANS = Parameter(
 
 
 class ExtendedTofts(Model):
-    """Two compartments: plasma, and tissue that fills from it (Tofts 1997)."""
+    """Two compartments: plasma, and tissue that fills from it (Tofts et al. 1999)."""
 
     name = "etofts"
     parameters = (KEP, VE, VP, T0)
     derived = (KTRANS,)
-    reference = "10.1002/jmri.1880070113"
 
     def signal(self, theta: FloatArray, protocol: DceProtocol) -> FloatArray:
         kep, ve, vp, t0 = theta
@@ -97,7 +96,6 @@ class Tofts(ExtendedTofts):
 
     name = "tofts"
     parameters = (KEP, VE, replace(VP, bounds=(0.0, 0.0), training=(0.0, 0.0)), T0)
-    reference = "10.1002/mrm.1910170208"
 
 
 @dataclass(frozen=True)

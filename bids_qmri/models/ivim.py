@@ -32,7 +32,6 @@ class Ivim(Model):
         Parameter("s0", "S0", "1", (0.0, np.inf), (0.5, 2.0), "Signal without diffusion weighting."),
     )
     amplitude: ClassVar[str | None] = "s0"
-    reference: ClassVar[str] = "10.1148/radiology.168.2.3393671"
 
     def signal(self, theta: FloatArray, protocol: DiffusionProtocol) -> FloatArray:
         d, dstar, f, s0 = theta

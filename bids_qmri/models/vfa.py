@@ -29,7 +29,6 @@ class Vfa(Model):
         ),
     )
     amplitude: ClassVar[str | None] = "m0"
-    reference: ClassVar[str] = "10.1002/mrm.10407"
 
     def signal(self, theta: FloatArray, protocol: VfaProtocol) -> FloatArray:
         t1, m0 = theta

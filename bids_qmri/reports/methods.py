@@ -126,11 +126,6 @@ def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
     )
 
 
-def methods_text(runs: Iterable[tuple[str, str]]) -> str:
-    """Return the methods text of `describe_methods` as Markdown."""
-    return describe_methods(runs).markdown()
-
-
 def write_citation(output_dir: Path, runs: Sequence[tuple[str, str]]) -> list[Path]:
     """Write logs/CITATION.md, .html and .bib.
 

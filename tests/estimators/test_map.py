@@ -144,9 +144,10 @@ def test_a_start_elsewhere_ends_in_the_same_place() -> None:
 
 def test_newton_step_vanishes_but_at_limits() -> None:
     model, protocol = CASES["vfa"]
-    _, signal = magnitudes("vfa", 100)
+    _, signal = magnitudes("vfa", 1000)
     lower, upper = model.limits({"t1": (0.5, 1.5)})
-    mode = maximum.maximise(model, signal.T.copy(), protocol, np.ones(4), np.full(400, 0.01), lower, upper)
+    noise = np.full(400, 1e-3)
+    mode = maximum.maximise(model, signal.T.copy(), protocol, np.ones(4), noise, lower, upper)
     inside = (mode.theta[0] > lower[0]) & (mode.theta[0] < upper[0]) & (mode.theta[1] > 0)
     scaled = mode.step[0] / np.sqrt(mode.covariance[0, 0])
     assert np.max(np.abs(scaled[inside])) < 0.02

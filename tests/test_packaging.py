@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from bids_qmri import __version__
 from bids_qmri.cli.exit import MEANING
+from bids_qmri.outputs.tables import MODELS, output_table
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -91,3 +94,29 @@ def test_documentation_links_to_files_that_exist() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_documentation_cites_the_publication_of_every_model() -> None:
+    text = unquote((ROOT / "docs" / "models.md").read_text())
+    for model in MODELS:
+        assert f"https://doi.org/{output_table(model).reference.doi})" in text, model
+
+
+def test_documentation_of_outputs_names_every_map() -> None:
+    text = (ROOT / "docs" / "outputs.md").read_text()
+    for model in MODELS:
+        names = {row.param or row.suffix for row in output_table(model).maps}
+        [line] = [line for line in text.splitlines() if re.match(rf"\| ([a-z]+, )*{model}[ ,]", line)]
+        assert names <= set(re.findall(r"[A-Za-z0-9]+", line)), model
+
+
+def test_every_path_that_the_image_is_built_from_is_in_git() -> None:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("needs git and a checkout")
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    copied = {path for line in lines for path in line.split()}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    files = listed.stdout.splitlines()
+    assert {"pyproject.toml", "bids_qmri"} <= copied
+    for path in copied:
+        assert any(file == path or file.startswith(f"{path}/") for file in files), path

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 
 import numpy.typing as npt
 
 from bids_qmri.estimators.base import Estimator, FitResult
+from bids_qmri.estimators.network_file import shipped_network
 from bids_qmri.models.base import Bounds
 from bids_qmri.units import FloatArray
 
@@ -27,13 +29,15 @@ ModelEstimator = Callable[
 
 TENSOR_FITS = ("ols", "wls", "nlls", "restore")
 _IVIM_DIPY = ("dipyTrr", "dipyVarpro")
-_GENERIC = ("lsq", "mle", "bayes")
+_GENERIC = ("lsq", "mle", "map", "bayes")
+NETWORKS = ("ncde", "mlp")
 
 LABELS: dict[str, tuple[str, ...]] = {
-    "vfa": _GENERIC,
-    "ivim": (*_GENERIC, *_IVIM_DIPY),
-    "tofts": ("lsq", "bayes"),  # concentrations have Gaussian noise: the likelihood estimate is least squares
-    "etofts": ("lsq", "bayes"),
+    "vfa": (*_GENERIC, *NETWORKS),
+    "ivim": (*_GENERIC, *NETWORKS, *_IVIM_DIPY),
+    # Concentrations have Gaussian noise: the likelihood estimate is least squares.
+    "tofts": ("lsq", "map", "bayes"),
+    "etofts": ("lsq", "map", "bayes", *NETWORKS),
     "tensor": TENSOR_FITS,
     "dki": TENSOR_FITS,
 }
@@ -66,9 +70,26 @@ ALGORITHM: dict[str, Algorithm] = {
         "Sijbers et al. 1998, doi:10.1109/42.712125",
     ),
     "bayes": Algorithm(
-        "Mean and standard deviation of the posterior under a uniform prior within bounds, by quadrature on "
-        "an adaptive grid, noise level given or estimated from the scan.",
-        "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, sections 3.7 and 10.3, doi:10.1201/b16018",
+        "Mean and standard deviation of the posterior under a uniform prior within bounds, on an adaptive "
+        "grid (one nonlinear parameter) or by importance sampling (several), noise level given or estimated "
+        "from the scan.",
+        "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, sections 10.1 to 10.4, doi:10.1201/b16018",
+    ),
+    "map": Algorithm(
+        "Maximum of the posterior under a Gaussian prior with mean and variance of a uniform one within bounds, "
+        "noise level given or estimated from the scan.",
+        "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, chapter 4, doi:10.1201/b16018",
+    ),
+    "ncde": Algorithm(
+        "Neural controlled differential equation over the measurements, trained on simulated signals of many "
+        "protocols, that corrects the maximum of the posterior within bounds; standard deviations by the same "
+        "network.",
+        "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844",
+    ),
+    "mlp": Algorithm(
+        "Neural network for one protocol, trained on simulated signals of it; standard deviations by the same "
+        "network.",
+        "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844",
     ),
     "dipyTrr": Algorithm(
         "Segmented log-linear fit followed by bounded trust-region least squares (dipy IvimModel, trr).",
@@ -100,7 +121,9 @@ ALGORITHM: dict[str, Algorithm] = {
 """What to write into the sidecar, by label."""
 
 
-def get_estimator(model_name: str, label: str, seed: int = 0) -> ModelEstimator:
+def get_estimator(
+    model_name: str, label: str, seed: int = 0, *, network: Path | None = None, threads: int = 1
+) -> ModelEstimator:
     """Return the estimator of a label, bound to its model.
 
     Parameters
@@ -111,6 +134,10 @@ def get_estimator(model_name: str, label: str, seed: int = 0) -> ModelEstimator:
         One of the labels of that model.
     seed
         Of the estimators that draw random numbers, which is dipy's VarPro alone.
+    network
+        File of the network of ``mlp``.
+    threads
+        Threads that networks may use.
 
     Returns
     -------
@@ -135,8 +162,19 @@ def get_estimator(model_name: str, label: str, seed: int = 0) -> ModelEstimator:
 
         method = "trr" if label == "dipyTrr" else "varpro"
         return partial(_without_bounds, partial(dipy_ivim.fit_ivim, method=cast(Any, method), seed=seed))
+    if label in NETWORKS:
+        from bids_qmri.estimators import ncde
+
+        if (label == "mlp") != (network is not None):
+            raise ValueError(f"{label} with network file {network}: mlp needs one, ncde has its own")
+        return partial(_with_model, partial(ncde.fit, network=network, threads=threads), model_name)
     estimator: Estimator = import_module(f"bids_qmri.estimators.{label}").fit
     return partial(_with_model, estimator, model_name)
+
+
+def default_methods(model_name: str) -> tuple[str, ...]:
+    """Return the methods of a model unless others are asked for: ``ncde`` where its network is shipped."""
+    return ("lsq",) if shipped_network(model_name) is None else ("lsq", "ncde")
 
 
 def labels_for(model_name: str, methods: Sequence[str], tensor_fit: Sequence[str] = ("wls",)) -> list[str]:
@@ -147,7 +185,7 @@ def labels_for(model_name: str, methods: Sequence[str], tensor_fit: Sequence[str
     model_name
         A word of ``--models``.
     methods
-        Words of ``--methods``: ``lsq``, ``mle``, ``bayes``, ``dipy``. One that the model lacks gives nothing.
+        Words of ``--methods``: ``dipy``, or labels. One that the model lacks gives nothing.
     tensor_fit
         Words of ``--tensor-fit``, which `lsq` and `dipy` alike mean for tensors.
 

@@ -66,7 +66,8 @@ class Work:
         """Return the line of a reference list, without the doi."""
         authors = self.plain("author").replace(" and others", " et al.").replace(" and ", "; ")
         volume, pages = self.plain("volume"), self.plain("pages")
-        where = self.plain("journal") + (f" {volume}" if volume else "") + (f":{pages}" if pages else "")
+        where = self.plain("journal") or self.plain("booktitle")
+        where += (f" {volume}" if volume else "") + (f":{pages}" if pages else "")
         return f"{authors} ({self.plain('year')}). {self.plain('title')}. {where}."
 
     @property

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bids_qmri.cli.run import main
+from bids_qmri.errors import InternalError
 
 sys.path.insert(0, str(Path(__file__).parent))
 import synth
@@ -196,15 +198,19 @@ def test_an_unknown_participant_ends_with_2_and_names_those_there_are(bids, run)
     assert "01" in text
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), InternalError("lost")])
 def test_an_error_of_our_own_ends_with_its_participant_and_leaves_a_crash_file(
-    bids, tmp_path, run, monkeypatch
+    bids, tmp_path, run, monkeypatch, error
 ):
+    def broken(*_):
+        raise error
+
     synth.add_vfa(bids)
-    monkeypatch.setattr("bids_qmri.interfaces.fit.prepare", lambda *_: 1 / 0)
+    monkeypatch.setattr("bids_qmri.interfaces.fit.prepare", broken)
     code, text = run()
     assert code == 1
-    assert "ZeroDivisionError" in text
-    assert "ZeroDivisionError" in next((tmp_path / "out").rglob("crash-*.txt")).read_text()
+    assert type(error).__name__ in text
+    assert type(error).__name__ in next((tmp_path / "out").rglob("crash-*.txt")).read_text()
 
 
 def test_group_needs_no_raw_data(bids, tmp_path, run):
@@ -228,9 +234,12 @@ def test_pages_are_written_anew_without_fitting(bids, tmp_path, run):
     assert run()[0] == 0
     t1 = next((tmp_path / "out").rglob("sub-01_desc-lsq_T1map.nii.gz"))
     page, before = tmp_path / "out" / "sub-01.html", t1.stat().st_mtime_ns
+    parts = re.compile(r'(?: id| alt|src)="[^"]*"|<td[^>]*>[^<]*')
+    first = parts.findall(page.read_text())
     page.unlink()
     assert run("--reports-only")[0] == 0
-    assert "T1" in page.read_text()
+    assert parts.findall(page.read_text()) == first
+    assert sum("T1 by lsq" in part for part in first) > 1
     assert t1.stat().st_mtime_ns == before
 
 
@@ -248,6 +257,37 @@ def test_the_same_run_twice_writes_the_same_maps(bids, tmp_path, run):
         maps = sorted((tmp_path / "out").rglob("*map.nii.gz"))
         contents.append([path.read_bytes() for path in maps])
     assert contents[0] == contents[1]
+
+
+def test_a_failed_rerun_no_longer_vouches_for_the_maps_of_the_first(bids, tmp_path, run):
+    synth.add_vfa(bids)
+    assert run()[0] == 0
+    victim = bids / "sub-01" / "anat" / "sub-01_flip-2_VFA.nii.gz"
+    victim.write_bytes(victim.read_bytes()[:-40])
+    assert run()[0] == 1
+    assert not list((tmp_path / "out").rglob("*_qc.json"))
+    assert run("--reports-only")[0] == 65
+
+
+def test_error_bars_of_an_earlier_run_do_not_outlive_it(bids, tmp_path, run):
+    synth.add_vfa(bids, flips=(3, 10, 20))
+    assert run()[0] == 0
+    for path in (bids / "sub-01" / "anat").glob("*flip-2*"):
+        path.unlink()
+    assert run()[0] == 0
+    assert list((tmp_path / "out").rglob("*desc-lsq_T1map.nii.gz"))
+    assert not list((tmp_path / "out").rglob("*desc-lsqStd_T1map.nii.gz"))
+
+
+def test_two_images_of_one_name_cost_their_participant_and_nobody_else(bids, tmp_path, run):
+    synth.add_tensor(bids, "sub-01")
+    synth.add_tensor(bids, "sub-02")
+    image = bids / "sub-01" / "dwi" / "sub-01_dwi.nii.gz"
+    (image.parent / "sub-01_dwi.nii").write_bytes(gzip.decompress(image.read_bytes()))
+    code, text = run()
+    assert code == 1
+    assert "sub-01_dwi.nii" in text
+    assert list((tmp_path / "out" / "sub-02").rglob("*map.nii.gz"))
 
 
 def test_the_work_directory_is_left_empty(bids, tmp_path, run):

@@ -15,7 +15,7 @@ from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.job import FitJob, Outcome
 from bids_qmri.interfaces.prepare import prepare
-from bids_qmri.interfaces.write import write_outputs
+from bids_qmri.interfaces.write import disown_outputs, write_outputs
 
 log = logging.getLogger("bids_qmri.fit")
 
@@ -39,13 +39,14 @@ def run_fit(job: FitJob) -> Outcome:
         crash.parent.mkdir(parents=True, exist_ok=True)
         crash.write_text(traceback.format_exc(), encoding="utf-8")
         line = f"{job.name}: {type(error).__name__}: {error}; the full report is in {crash}"
-        return Outcome(job.participant, job.name, error=line, crashed=True)
+        return Outcome(job.participant, job.name, error=line)
     return Outcome(job.participant, job.name, notes=notes)
 
 
 def _fit(job: FitJob) -> tuple[str, ...]:
     """Read, prepare, estimate, write; return what a person should know."""
     job.work_dir.mkdir(parents=True, exist_ok=True)
+    disown_outputs(job)
     with open_series(job.acquisition.images, job.work_dir) as series:
         choice = find_mask(job.acquisition, series, job.options)
         mask = _thinned(choice.mask) if job.sloppy else choice.mask

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.models.base import Bounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,12 @@ class FitJob:
         Raw dataset, derivative dataset, scratch folder.
     seed
         Seed of everything random.
+    bounds
+        Limits by parameter that a person asked for.
+    network
+        The network of ``mlp``.
+    threads
+        Threads that the job may use.
     sloppy
         Fit every eighth voxel only: for smoke tests, never for results.
     stop_on_error
@@ -43,6 +50,9 @@ class FitJob:
     output_dir: Path
     work_dir: Path
     seed: int = 0
+    bounds: Bounds = field(default_factory=dict)
+    network: Path | None = None
+    threads: int = 1
     sloppy: bool = False
     stop_on_error: bool = False
     debug: bool = False
@@ -63,8 +73,6 @@ class Outcome:
         Whose, and which (`FitJob.name`).
     error
         One line naming what went wrong; empty if all went well.
-    crashed
-        True if the error is ours rather than the input's.
     notes
         Decisions a person should read.
     """
@@ -72,5 +80,4 @@ class Outcome:
     participant: str
     job: str
     error: str = ""
-    crashed: bool = False
     notes: tuple[str, ...] = ()

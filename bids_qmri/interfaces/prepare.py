@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition, DceSettings
 from bids_qmri.bids.b1 import load_b1
+from bids_qmri.bids.dce import PLAUSIBLE_T1
 from bids_qmri.bids.gradients import cluster_shells
 from bids_qmri.bids.images import Series, load_map, open_series
 from bids_qmri.errors import InputError
@@ -52,9 +53,6 @@ EARLIEST_INPUT = 6.0
 
 Where the bolus arrives is known to a frame or so. A delay cannot be negative: an input that starts late
 biases Ktrans and vp, one that starts early is delayed by the fit."""
-
-T1_SECONDS = (0.05, 6.0)
-"""Range in s of the median native T1 of any tissue at any field; milliseconds lie far outside."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,8 @@ def _vfa(acquisition: Acquisition, series: Series, mask: npt.NDArray[np.bool_]) 
         raise InputError("has no flip angles", file=acquisition.images[0], field="FlipAngle")
     if acquisition.b1 is None:
         return Preparation(lambda signal, _: (signal, protocol), used={"B1Corrected": False})
-    b1 = load_b1(acquisition.b1, series, mask)
+    notes: list[str] = []
+    b1 = load_b1(acquisition.b1, series, mask, notes)
 
     def convert(signal: FloatArray, voxels: Voxels) -> tuple[FloatArray, Protocol]:
         factor = b1[voxels]
@@ -125,7 +124,7 @@ def _vfa(acquisition: Acquisition, series: Series, mask: npt.NDArray[np.bool_]) 
         return np.where(known[:, None], signal, np.nan), protocol.with_b1(np.where(known, factor, 1.0))
 
     used = {"B1Corrected": True, "B1Method": acquisition.b1.method}
-    return Preparation(convert, used=used, sources=acquisition.b1.files)
+    return Preparation(convert, used=used, sources=acquisition.b1.files, notes=tuple(notes))
 
 
 def _diffusion(job: FitJob) -> Preparation:
@@ -158,7 +157,8 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
         raise InputError("has no DCE settings", file=job.acquisition.images[0])
     baseline = _baseline(job.acquisition, settings, series, mask)
     protocol, earlier = _driven(settings, baseline.stop)
-    native_t1, b1, sources = _native_t1(job, settings, series, mask)
+    notes: list[str] = []
+    native_t1, b1, sources = _native_t1(job, settings, series, mask, notes)
 
     def convert(signal: FloatArray, voxels: Voxels) -> tuple[FloatArray, Protocol]:
         curves = signal_to_concentration(
@@ -183,6 +183,7 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
         else None,
         used=used,
         sources=sources,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -215,11 +216,11 @@ def _driven(settings: DceSettings, n_baseline: int) -> tuple[DceProtocol, float]
 
 
 def _native_t1(
-    job: FitJob, settings: DceSettings, series: Series, mask: npt.NDArray[np.bool_]
+    job: FitJob, settings: DceSettings, series: Series, mask: npt.NDArray[np.bool_], notes: list[str]
 ) -> tuple[Callable[[Voxels], FloatArray], FloatArray | None, tuple[Path, ...]]:
     """Return native T1 by voxel, the relative transmit field if one is known, and the files behind both."""
     source, own = settings.t10, job.acquisition.b1
-    b1 = None if own is None else load_b1(own, series, mask)
+    b1 = None if own is None else load_b1(own, series, mask, notes)
     transmit = () if own is None else own.files
     if isinstance(source, float):
         return lambda voxels: np.full(voxels.size, source), b1, transmit
@@ -230,20 +231,19 @@ def _native_t1(
     t1 = np.full(series.n_voxels, np.nan)
     with open_series(source.images, job.work_dir) as flips:
         how = _vfa(source, flips, mask)
+        notes += how.notes
         for signal, voxels in masked_blocks(flips, mask):
             fit = lsq.fit(get_model("vfa"), *how.convert(signal, voxels))
             t1[voxels] = np.where(fit.status == Status.OK, fit.maps["t1"], np.nan)
-    if b1 is None and source.b1 is not None:
-        b1 = load_b1(source.b1, series, mask)
     return lambda voxels: t1[voxels], b1, (*source.images, *how.sources, *transmit)
 
 
 def _require_seconds(path: Path, median: float) -> None:
     """Refuse a T1 map whose typical value no tissue has in seconds."""
-    if not T1_SECONDS[0] < median < T1_SECONDS[1]:
+    if not PLAUSIBLE_T1[0] < median < PLAUSIBLE_T1[1]:
         raise InputError(
             f"median T1 inside the mask is {median:g}",
             file=path,
-            needed=f"seconds, between {T1_SECONDS[0]:g} and {T1_SECONDS[1]:g}",
+            needed=f"seconds, between {PLAUSIBLE_T1[0]:g} and {PLAUSIBLE_T1[1]:g}",
             way_out="divide a map in milliseconds by 1000",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,11 @@ from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.prepare import Preparation
 from bids_qmri.outputs.tables import MapRow, output_table
 from bids_qmri.qc.metrics import map_metrics
+
+
+def disown_outputs(job: FitJob) -> None:
+    """Remove the quality file of an earlier run: from here on it would vouch for maps of two runs."""
+    _path(job, output_table(job.model).qc_parts(job.label), ".json").unlink(missing_ok=True)
 
 
 def write_outputs(
@@ -64,9 +69,19 @@ def write_outputs(
     images += [(table.rmse, found.residual), (table.status, found.status)]
     for row, values in images:
         _write(replace(job, acquisition=acquisition), series, row, values, used, choice.skull_stripped)
+    _remove_others(job, [row for row, _ in images])
     quality = map_metrics(found.maps, found.sd, found.residual, found.status)
     identity = {"Model": job.model, "Estimator": job.label, "Entities": dict(job.acquisition.entities)}
     write_sidecar(_path(job, table.qc_parts(job.label), ".json"), identity | {"Metrics": quality} | used)
+
+
+def _remove_others(job: FitJob, written: Sequence[MapRow]) -> None:
+    """Remove maps of an earlier run that this one did not write, such as error bars it could not know."""
+    table = output_table(job.model)
+    for row in (*table.maps, *(table.sd(row.name) for row in table.maps)):
+        if row not in written:
+            for extension in (".nii.gz", ".json"):
+                _path(job, row.name_parts(job.label), extension).unlink(missing_ok=True)
 
 
 def _used(job: FitJob, choice: MaskChoice, how: Preparation, sigma: float | None) -> dict[str, Any]:

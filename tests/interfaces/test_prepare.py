@@ -1,0 +1,110 @@
+"""What becomes of raw voxels before a fit: where the bolus is put, how noise is known, what is averaged."""
+
+import numpy as np
+import pytest
+import synth
+
+from bids_qmri.bids.acquisition import Aif, DceSettings, ReadOptions
+from bids_qmri.bids.dataset import find
+from bids_qmri.bids.images import open_series
+from bids_qmri.estimators.registry import get_estimator
+from bids_qmri.interfaces.blocks import fit_image, noise_level
+from bids_qmri.interfaces.job import FitJob
+from bids_qmri.interfaces.prepare import _driven, prepare
+from bids_qmri.models.aif import population_aif
+from bids_qmri.models.concentration import concentration_to_signal
+from bids_qmri.models.etofts import EXTENDED_TOFTS
+from bids_qmri.protocol import DceProtocol
+
+POPULATION = ReadOptions(t10=1.2, aif="parker")
+
+
+def job(root, tmp_path, model, label, kind):
+    acquisition = next(a for a in find(root, "01") if getattr(a, "kind", "") == kind)
+    return FitJob("01", acquisition, model, label, POPULATION, root, tmp_path / "out", tmp_path)
+
+
+def fitted(job):
+    with open_series(job.acquisition.images, job.work_dir) as series:
+        mask = np.ones(series.n_voxels, dtype=bool)
+        how = prepare(job, series, mask)
+        sigma = noise_level(series, mask, how, job.model)
+        return fit_image(series, mask, how, get_estimator(job.model, job.label), sigma), how, sigma
+
+
+@pytest.mark.parametrize("spacing", [2.0, 5.0, 9.0])
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
+def test_a_population_input_is_unbiased_wherever_the_bolus_falls_between_frames(tmp_path, spacing, fraction):
+    time = spacing * np.arange(int(240 / spacing))
+    arrival = spacing * (5 + fraction) if spacing > 3 else 30.0 + spacing * fraction
+    truth = {"kep": 0.6, "ve": 0.3, "vp": 0.04}
+    fine, plasma = population_aif("parker", arrival, time[-1], 0.42, step=0.1)
+    theta = np.array([[0.6], [0.3], [0.04], [0.0]])
+    curve = EXTENDED_TOFTS.signal(theta, DceProtocol(time, fine, plasma)).T
+    signal = concentration_to_signal(
+        curve,
+        np.array([100.0]),
+        np.array([1.2]),
+        flip_angle=np.deg2rad(15),
+        repetition_time=0.005,
+        relaxivity=4.5,
+    )
+    root = synth.new_dataset(tmp_path / "bids")
+    synth.write_image(
+        synth.place(root, "perf", "sub-01_dce.nii.gz"), np.tile(signal.reshape(1, 1, 1, -1), (2, 2, 2, 1))
+    )
+    keys = {"FlipAngle": 15, "RepetitionTimeExcitation": 0.005, "ContrastAgentRelaxivity": 4.5}
+    synth.write_json(
+        synth.place(root, "perf", "sub-01_dce.json"),
+        keys | {"VolumeTiming": time.tolist(), "Hematocrit": 0.42},
+    )
+    acquisition = next(iter(find(root, "01", POPULATION)))
+    found = fitted(FitJob("01", acquisition, "etofts", "lsq", POPULATION, root, tmp_path / "out", tmp_path))[
+        0
+    ]
+    assert found.maps["ktrans"][0] == pytest.approx(truth["kep"] * truth["ve"], rel=0.03)
+    assert found.maps["ve"][0] == pytest.approx(truth["ve"], rel=0.03)
+    assert found.maps["vp"][0] == pytest.approx(truth["vp"], rel=0.10)
+
+
+def test_a_measured_input_shares_the_clock_of_the_scan():
+    settings = DceSettings(
+        np.arange(5.0), 0.2, 0.005, 4.5, 0.42, 2, Aif("measured", np.arange(5.0), np.ones(5)), 1.2
+    )
+    protocol, earlier = _driven(settings, 2)
+    assert earlier == 0.0
+    np.testing.assert_array_equal(protocol.aif_time, np.arange(5.0))
+
+
+@pytest.mark.parametrize("label", ["lsq", "mle", "bayes"])
+def test_anisotropy_does_not_count_as_noise(tmp_path, label):
+    rng = np.random.default_rng(3)
+    b = np.repeat([0, 20, 60, 150, 400, 800], 6).astype(float)
+    g = synth.gradient_table(b)
+    diffusivity = 0.5e-3 + 1.0e-3 * g[:, 0] ** 2
+    signal = 100 * (0.9 * np.exp(-b * diffusivity) + 0.1 * np.exp(-b * 0.03))
+    noise = rng.normal(size=(2, 12, 12, 4, b.size))
+    root = synth.new_dataset(tmp_path / "bids")
+    synth.add_dwi(root, np.hypot(signal + 2.5 * noise[0], 2.5 * noise[1]), b, g)
+    the_job = job(root, tmp_path, "ivim", label, "dwi")
+    with open_series(the_job.acquisition.images, tmp_path) as series:
+        mask = np.ones(series.n_voxels, dtype=bool)
+        sigma = noise_level(series, mask, prepare(the_job, series, mask), "ivim")
+    assert sigma == pytest.approx(2.5, rel=0.2)
+
+
+def test_the_posterior_of_a_concentration_does_not_depend_on_noisier_neighbours(tmp_path):
+    root = synth.new_dataset(tmp_path / "bids")
+    synth.add_vfa(root)
+    synth.add_dce(root)
+    the_job = job(root, tmp_path, "etofts", "bayes", "dce")
+    with open_series(the_job.acquisition.images, tmp_path) as series:
+        mask = np.ones(series.n_voxels, dtype=bool)
+        how = prepare(the_job, series, mask)
+        rng = np.random.default_rng(0)
+        curves, protocol = how.convert(series.read(0, 8), np.arange(8))
+        curves = curves + rng.normal(size=curves.shape) * np.repeat([0.005, 0.1], 4)[:, None]
+        together = how.voxel_noise(curves, protocol)
+        alone = how.voxel_noise(curves[:4], protocol)
+    np.testing.assert_allclose(together[:4], alone, rtol=1e-6)
+    assert np.median(together[4:]) > 10 * np.median(together[:4])

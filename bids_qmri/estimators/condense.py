@@ -112,7 +112,7 @@ def _binned(groups: IntArray, protocol: Any) -> IntArray:
         position = np.arcsinh((protocol.time - arrival(protocol)) / EARLY)
     best = np.zeros(count, dtype=np.intp)
     # Edges closer than measurements leave bins empty: as many edges as `MAX_POINTS` filled bins take.
-    for bins in range(MAX_POINTS, count):
+    for bins in range(MAX_POINTS, 4 * count):
         edges = np.linspace(position[0], position[-1], bins + 1)[1:-1]
         filled, merged = np.unique(np.searchsorted(edges, position, side="right"), return_inverse=True)
         if filled.size > MAX_POINTS:

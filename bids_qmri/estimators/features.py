@@ -15,10 +15,9 @@ import numpy.typing as npt
 
 from bids_qmri.estimators.asymptotic import checked_signal, require_measurements
 from bids_qmri.estimators.box import box, boxed, quantities, to_box
-from bids_qmri.estimators.coarse_grid import TINY, magnitude_posterior
+from bids_qmri.estimators.coarse_grid import TINY
 from bids_qmri.estimators.condense import Series, arrival, condense
-from bids_qmri.estimators.map import PRIOR_VARIANCE, Mode, maximise
-from bids_qmri.estimators.tofts_grid import concentration_posterior
+from bids_qmri.estimators.map import PRIOR_VARIANCE, Mode, grid_posterior, maximise
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol
 from bids_qmri.units import SECONDS_PER_MINUTE, FloatArray
@@ -168,7 +167,7 @@ def _describe(
     """Return path (C, N, V), context (Q, V), center and width (K, V) of usable voxels, perhaps not finite."""
     lower, upper = model.limits(bounds)
     data = (series.signal, series.protocol, series.weights, sigma, lower, upper)
-    posterior = (concentration_posterior if model.amplitude is None else magnitude_posterior)(model, *data)
+    posterior = grid_posterior(model, *data)
     mode = maximise(model, *data, start=posterior.best)
     limits = box(model, bounds)
     center, width, step = anchor(model, mode, lower, upper, *limits)
@@ -288,7 +287,7 @@ def _spread(
     """Return the features of all voxels from those of the usable ones."""
     finite = np.ones(path.shape[2], dtype=np.bool_)
     for array in (path, context, center, width):
-        finite &= np.all(np.isfinite(array.reshape(-1, finite.size)), axis=0)
+        finite &= np.all(np.isfinite(array), axis=tuple(range(array.ndim - 1)))
     kept = usable.copy()
     kept[usable] = finite
     wide_path = np.zeros((kept.size, path.shape[1], path.shape[0]), dtype=np.float32)

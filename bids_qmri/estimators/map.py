@@ -16,9 +16,11 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.asymptotic import at_bound, checked_signal, require_measurements
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.box import boxed
+from bids_qmri.estimators.coarse_grid import GridPosterior, magnitude_posterior
 from bids_qmri.estimators.lm import BLOCK_VALUES, box_scale, evaluate, minimise, solve
 from bids_qmri.estimators.noise import pooled_sigma
 from bids_qmri.estimators.objective import LeastSquares, Objective, QuickRicianLikelihood
+from bids_qmri.estimators.tofts_grid import concentration_posterior
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.units import FloatArray
 
@@ -104,8 +106,23 @@ def fit(
             way_out="use lsq for noise-free signals",
         )
     part = protocol.take(usable)
-    mode = maximise(model, data[usable].T, part, protocol.weights, noise[usable], *limits)
+    signals = (data[usable].T, part, protocol.weights, noise[usable], *limits)
+    mode = maximise(model, *signals, start=grid_posterior(model, *signals).best)
     return _result(model, mode, data, part, usable, limits)
+
+
+def grid_posterior(
+    model: Model,
+    signal: FloatArray,
+    protocol: Any,
+    weights: FloatArray,
+    sigma: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> GridPosterior:
+    """Return the coarse grid posterior, whose best node starts the search; see `maximise`."""
+    posterior = concentration_posterior if model.amplitude is None else magnitude_posterior
+    return posterior(model, signal, protocol, weights, sigma, lower, upper)
 
 
 def maximise(

@@ -7,8 +7,6 @@ doi:10.1006/jmra.1993.1133).
 
 from __future__ import annotations
 
-import logging
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,8 +22,6 @@ from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.sidecar import flip_angle, read_sidecar, spoiled_repetition_time
 from bids_qmri.errors import InputError
 from bids_qmri.units import FloatArray, radians
-
-LOGGER = logging.getLogger("bids_qmri")
 
 FACTOR_RANGE = (0.2, 3.0)
 PERCENT_RANGE = (20.0, 300.0)
@@ -74,16 +70,22 @@ def find_b1(
     InputError
         If several fields could be meant, or the one meant lacks a key.
     """
+    others: list[str] = []
     for dataset in [*(v for k, v in derivatives.items() if k != "masks"), files]:
         candidates = list(_candidates(dataset, images[0].entities.get("ses")))
         linked = [c for c in candidates if _is_meant(c, images, files)]
         chosen = _only(linked or [c for c in candidates if not c.intended_for], images)
         if chosen is None:
+            others += [candidate.images[0].path.name for candidate in candidates]
             continue
         if not linked:
             name = chosen.images[0].path.name
             notes.append(f"{name} has no IntendedFor; it is the only transmit field of the session")
         return _source(chosen, options, notes)
+    if others:
+        notes.append(
+            f"{len(others)} transmit field(s) of this session are meant for other images: {', '.join(others)}"
+        )
     if files.images(NOT_QUANTITATIVE):
         notes.append(
             "TB1TFL, TB1RFM, TB1EPI and TB1SRGE images have no stated scale; convert them to a TB1map"
@@ -181,7 +183,7 @@ def _require_one_volume(paths: Sequence[Path]) -> None:
         )
 
 
-def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_]) -> FloatArray:
+def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_], notes: list[str]) -> FloatArray:
     """Return actual divided by nominal flip angle in every voxel of a series, shape (V,).
 
     Parameters
@@ -192,6 +194,8 @@ def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_]) -> Fl
         Gives the grid; a field on another grid is interpolated linearly between voxels that have a value.
     mask
         Voxels of interest, (V,): the unit of a TB1map is decided there.
+    notes
+        The unit, and how much of the mask has no value, are added here.
 
     Returns
     -------
@@ -202,7 +206,7 @@ def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_]) -> Fl
     InputError
         If the images do not cover the mask, or the unit of a TB1map cannot be told.
     """
-    with tempfile.TemporaryDirectory() as spool, open_series(source.files, Path(spool)) as image:
+    with open_series(source.files, series.spool_dir) as image:
         signal = image.read(0, image.n_voxels)
         field = _relative_field(source, signal)
         field = np.where(np.isfinite(field) & (field > 0), field, np.nan)
@@ -218,11 +222,11 @@ def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_]) -> Fl
             way_out="check its position, or name another one in IntendedFor",
         )
     if known.size < inside.size:
-        LOGGER.warning("%s: no value in %.1f %% of the mask; T1 is NaN there", source.files[0].name,
-                       100 * (1 - known.size / inside.size))  # fmt: skip
+        missing = 100 * (1 - known.size / inside.size)
+        notes.append(f"{source.files[0].name}: no value in {missing:.1f} % of the mask; maps are NaN there")
     if source.method != "TB1map":
         return field
-    return field * _unit(source, float(np.median(known)))
+    return field * _unit(source, float(np.median(known)), notes)
 
 
 def _relative_field(source: B1Source, signal: FloatArray) -> FloatArray:
@@ -256,17 +260,16 @@ def _resample(field: FloatArray, image: Series, series: Series) -> FloatArray:
     return np.where(enough, value / np.where(enough, weight, 1.0), np.nan)
 
 
-def _unit(source: B1Source, median: float) -> float:
+def _unit(source: B1Source, median: float, notes: list[str]) -> float:
     """Return what one unit of a TB1map is worth, from the command line or the median inside the mask."""
-    if source.units != "auto":
-        return 0.01 if source.units == "percent" else 1.0
-    name = source.files[0].name
-    if FACTOR_RANGE[0] <= median <= FACTOR_RANGE[1]:
-        LOGGER.info("%s: median %.3g inside the mask, read as a factor", name, median)
-        return 1.0
-    if PERCENT_RANGE[0] <= median <= PERCENT_RANGE[1]:
-        LOGGER.info("%s: median %.3g inside the mask, read as percent", name, median)
-        return 0.01
+    is_factor = FACTOR_RANGE[0] <= median <= FACTOR_RANGE[1]
+    is_percent = PERCENT_RANGE[0] <= median <= PERCENT_RANGE[1]
+    if source.units != "auto" or is_factor or is_percent:
+        percent = is_percent if source.units == "auto" else source.units == "percent"
+        why = "" if source.units == "auto" else " (--b1-units)"
+        unit = "percent" if percent else "a factor"
+        notes.append(f"{source.files[0].name}: median {median:.3g} inside the mask, read as {unit}{why}")
+        return 0.01 if percent else 1.0
     raise InputError(
         f"its median inside the mask is {median:g}",
         file=source.files[0],

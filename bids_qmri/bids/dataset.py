@@ -11,6 +11,7 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.dce import find_dce
 from bids_qmri.bids.dwi import find_dwi
 from bids_qmri.bids.layout import ParticipantFiles, read_json, read_layout
+from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.vfa import find_vfa, group_by
 from bids_qmri.errors import InputError, UsageError
 
@@ -99,7 +100,22 @@ def find(
     vfa = find_vfa(files, derivatives, options)
     dwi = find_dwi(files, derivatives, options)
     dce = find_dce(files, derivatives, vfa, options)
-    return [*vfa, *dwi, *dce, *_without_model(files)]
+    return [*map(_if_nameable, [*vfa, *dwi, *dce]), *_without_model(files)]
+
+
+def _if_nameable(found: Acquisition | Unusable) -> Acquisition | Unusable:
+    """Refuse entities that names of outputs have no place for now, not after the fit."""
+    if isinstance(found, Unusable):
+        return found
+    try:
+        derivative_path(found.entities, datatype=found.datatype, suffix="qc", extension=".json", desc="x")
+    except InputError as error:
+        image = found.images[0]
+        reason = InputError(
+            error.seen, file=image, field=error.field, needed=error.needed, way_out=error.way_out
+        )
+        return Unusable(image.name.partition(".")[0], reason)
+    return found
 
 
 def _illegal_label(bids_dir: Path, participant: str) -> InputError:

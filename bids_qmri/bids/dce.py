@@ -35,7 +35,8 @@ DEFAULT_HEMATOCRIT = 0.42
 """Fraction, of adults in large vessels."""
 
 PLAUSIBLE_RELAXIVITY = (1.0, 50.0)
-PLAUSIBLE_T1 = (0.01, 10.0)
+PLAUSIBLE_T1 = (0.05, 6.0)
+"""s; native T1 of any tissue at any field. Milliseconds lie far outside."""
 
 
 def find_dce(
@@ -220,7 +221,7 @@ class _Reader:
     def _native_t1(self, header: Header) -> float | Path | Acquisition:
         if self.options.t10 is not None:
             self.origin["t10"] = "command line"
-            return self.options.t10
+            return _in_seconds(self.options.t10)
         session = self.image.entities.get("ses")
         maps = [
             image.path
@@ -228,6 +229,7 @@ class _Reader:
             for image in files.images({"T1map"})
             if image.entities.get("ses") == session
             and not image.entities.get("desc", "").endswith(("Std", "Status"))
+            and matches(image, self.options.filters.get("t1map", {}))
             and same_grid(read_header(image.path), header)
         ]
         if maps:
@@ -254,6 +256,17 @@ class _Reader:
         return f"the VFA series {broken[0].label} cannot be used" if broken else "has no native T1"
 
 
+def _in_seconds(t10: float) -> float:
+    if not PLAUSIBLE_T1[0] <= t10 <= PLAUSIBLE_T1[1]:
+        raise InputError(
+            f"is {t10:g}",
+            field="--t10",
+            needed=f"native T1 in seconds, {PLAUSIBLE_T1[0]:g} to {PLAUSIBLE_T1[1]:g}",
+            way_out="divide milliseconds by 1000",
+        )
+    return t10
+
+
 def _only(paths: Sequence[Path], image: BidsFile) -> Path:
     if len(paths) > 1:
         raise InputError(
@@ -261,6 +274,6 @@ def _only(paths: Sequence[Path], image: BidsFile) -> Path:
             file=image.path,
             field="T10",
             needed="one",
-            way_out="pass --t10 SECONDS, or leave one by --bids-filter-file",
+            way_out="pass --t10 SECONDS, or leave one by --bids-filter-file (kinds t1map and vfa)",
         )
     return paths[0]

@@ -18,6 +18,7 @@ NAME = "bids_qmri"
 IGNORED = (
     "*.html",
     "figures",
+    "log",
     "logs",
     "*_dwimap.*",
     "*_dcemap.*",
@@ -78,10 +79,12 @@ def _read_own(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     existing = _read_object(path)
-    makers = [maker.get("Name") for maker in existing.get("GeneratedBy", [])]
-    if makers[:1] != [NAME]:
+    makers = existing.get("GeneratedBy")
+    first = makers[0] if isinstance(makers, list) and makers else makers
+    name = first.get("Name") if isinstance(first, dict) else None
+    if name != NAME:
         raise UsageError(
-            f"the dataset was made by {makers[0] if makers else 'an unknown program'}",
+            f"the dataset was made by {name or 'an unknown program'}",
             file=path,
             needed=f"an empty folder or one written by {NAME}",
             way_out="choose another output folder",

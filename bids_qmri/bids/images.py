@@ -7,7 +7,6 @@ volume.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,6 +35,8 @@ class Series:
         One 4-D image, or one 3-D image per measurement.
     streams
         The uncompressed bytes of each image.
+    spool_dir
+        Where images that accompany these (maps, masks) may be uncompressed too.
 
     Attributes
     ----------
@@ -45,8 +46,9 @@ class Series:
         V and N.
     """
 
-    def __init__(self, headers: Sequence[Header], streams: Sequence[IO[bytes]]) -> None:
+    def __init__(self, headers: Sequence[Header], streams: Sequence[IO[bytes]], spool_dir: Path) -> None:
         first = headers[0]
+        self.spool_dir = spool_dir
         self.shape = (first.shape[0], first.shape[1], first.shape[2])
         self.affine, self.zooms = first.affine, first.zooms
         self.n_voxels = first.n_voxels
@@ -154,7 +156,7 @@ def open_series(paths: Sequence[Path], spool_dir: Path) -> Series:
     with ExitStack() as stack:
         streams = [stack.enter_context(open_voxels(header, spool_dir)) for header in headers]
         stack.pop_all()
-    return Series(headers, streams)
+    return Series(headers, streams, spool_dir)
 
 
 def require_same_grid(header: Header, other: Header) -> None:
@@ -189,7 +191,7 @@ def load_map(path: Path, series: Series) -> FloatArray:
         If the image is damaged, not 3-D, or not on the grid of the series.
     """
     require_map_grid(read_header(path), series)
-    with tempfile.TemporaryDirectory() as spool, open_series([path], Path(spool)) as image:
+    with open_series([path], series.spool_dir) as image:
         if image.n_measurements != 1:
             raise InputError(
                 f"has {image.n_measurements} volumes",

@@ -206,7 +206,7 @@ def _without_b1(sidecar: Sidecar) -> str:
     field = sidecar.values.get("MagneticFieldStrength")
     if isinstance(field, int | float) and field >= HIGH_FIELD:
         return (
-            f"no B1+ map at {field:g} T: T1 scales with the square of the flip angle actually reached"
-            " and may be wrong by tens of percent"
+            f"no B1+ map for these images at {field:g} T: T1 scales with the square of the flip angle"
+            " actually reached and may be wrong by tens of percent"
         )
-    return "no B1+ map: nominal flip angles are used"
+    return "no B1+ map for these images: nominal flip angles are used"

@@ -17,7 +17,7 @@ from bids_qmri.workflows.config import RunConfig
 SCRATCH = "bids_qmri"
 """Folder inside --work-dir that this program owns, and that --clean-workdir empties."""
 
-FILTER_KINDS = ("vfa", "dwi", "dce", "mask")
+FILTER_KINDS = ("vfa", "dwi", "dce", "mask", "t1map")
 """Kinds of input that a filter file may filter."""
 
 FMRIPREP_KINDS = ("bold", "sbref", "fmap", "flair", "t1w", "t2w", "roi")
@@ -154,7 +154,15 @@ def _check_folders(bids_dir: Path, output_dir: Path, work_dir: Path, needs_data:
 
 
 def _derivatives(pairs: list[tuple[str, Path]]) -> dict[str, Path]:
+    names = [name for name, _ in pairs]
     for name, path in pairs:
+        if name == "raw" or names.count(name) > 1:
+            raise UsageError(
+                "is the name of BIDS_DIR itself" if name == "raw" else "is given more than once",
+                field=f"--derivatives {name}",
+                needed="one name per dataset, by which sidecars point to its files",
+                way_out="choose another name",
+            )
         if not path.is_dir():
             raise UsageError(
                 "is not a folder",

@@ -20,7 +20,7 @@ from bids_qmri.reports.strip import Plot, draw_strips, robust_outliers
 OUTLIER_LIMIT = 3.5
 """Robust standard deviations from the median beyond which a value is flagged (Iglewicz and Hoaglin 1993)."""
 
-_TABLE_ENTITIES = ("sub", "ses", "acq", "ce", "rec", "dir", "run")
+_TABLE_ENTITIES = ("sub", "ses", "task", "acq", "ce", "rec", "dir", "run", "space", "chunk", "res")
 _PAGE_COLUMNS = {
     "n_voxels": "Voxels",
     "fraction_ok": "Fraction ok",

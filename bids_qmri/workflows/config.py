@@ -27,7 +27,7 @@ class RunConfig:
     participants, exclude_participants, sessions
         Labels without entity; empty `participants` and `sessions` keep all.
     filters
-        Extra entity filters per kind of input (``vfa``, ``dce``, ``dwi``, ``mask``).
+        Extra entity filters per kind of input (``vfa``, ``dce``, ``dwi``, ``mask``, ``t1map``).
     derivatives
         Folders of preprocessed inputs by name; ``masks`` is for masks alone.
     models, methods, tensor_fits

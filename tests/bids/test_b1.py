@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +29,12 @@ def _source(dataset: Path, options: ReadOptions | None = None) -> B1Source | Non
     return found.b1
 
 
-def _load(source: B1Source, tmp_path: Path, mask: np.ndarray = EVERYWHERE) -> np.ndarray:
+def _load(
+    source: B1Source, tmp_path: Path, mask: np.ndarray = EVERYWHERE, notes: list[str] | None = None
+) -> np.ndarray:
     reference = synth.write_image(tmp_path / "reference.nii.gz", np.ones(synth.SHAPE))
     with open_series([reference], tmp_path) as series:
-        return load_b1(source, series, mask)
+        return load_b1(source, series, mask, [] if notes is None else notes)
 
 
 def _tb1map(root: Path, name: str = "sub-01_TB1map", **keys: object) -> Path:
@@ -42,14 +43,13 @@ def _tb1map(root: Path, name: str = "sub-01_TB1map", **keys: object) -> Path:
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_factor_and_percent_are_told_apart_and_logged(
-    tmp_path: Path, scale: float, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_factor_and_percent_are_told_apart_and_noted(tmp_path: Path, scale: float) -> None:
     path = synth.write_image(tmp_path / "x_TB1map.nii.gz", scale * FIELD)
-    with caplog.at_level(logging.INFO, "bids_qmri"):
-        field = _load(B1Source("TB1map", (path,)), tmp_path)
+    notes: list[str] = []
+    field = _load(B1Source("TB1map", (path,)), tmp_path, notes=notes)
     np.testing.assert_allclose(field, FIELD.ravel(order="F"), rtol=1e-6)
-    assert ("factor" if scale == 1 else "percent") in caplog.text
+    unit = "a factor" if scale == 1 else "percent"
+    assert notes == [f"x_TB1map.nii.gz: median {scale:.3g} inside the mask, read as {unit}"]
 
 
 @pytest.mark.parametrize("scale", [0.1, 10.0, 800.0])
@@ -57,7 +57,9 @@ def test_a_unit_that_cannot_be_told_is_refused_but_can_be_given(tmp_path: Path, 
     path = synth.write_image(tmp_path / "x_TB1map.nii.gz", scale * FIELD)
     with pytest.raises(InputError, match="--b1-units"):
         _load(B1Source("TB1map", (path,)), tmp_path)
-    given = _load(B1Source("TB1map", (path,), units="percent"), tmp_path)
+    notes: list[str] = []
+    given = _load(B1Source("TB1map", (path,), units="percent"), tmp_path, notes=notes)
+    assert notes[0].endswith("read as percent (--b1-units)")
     np.testing.assert_allclose(given, 0.01 * scale * FIELD.ravel(order="F"), rtol=1e-6)
 
 
@@ -74,8 +76,10 @@ def test_unknown_values_are_nan_and_an_uncovered_mask_is_refused(tmp_path: Path)
     data = FIELD.copy()
     data[0, 0, 0], data[1, 0, 0], data[2, 0, 0] = 0, np.nan, -1
     path = synth.write_image(tmp_path / "x_TB1map.nii.gz", data)
-    field = _load(B1Source("TB1map", (path,)), tmp_path)
+    notes: list[str] = []
+    field = _load(B1Source("TB1map", (path,)), tmp_path, notes=notes)
     assert np.flatnonzero(np.isnan(field)).tolist() == [0, 1, 2]
+    assert notes[0] == "x_TB1map.nii.gz: no value in 12.5 % of the mask; maps are NaN there"
     nothing = synth.write_image(tmp_path / "y_TB1map.nii.gz", 0 * FIELD)
     with pytest.raises(InputError, match="no value in any voxel of the mask"):
         _load(B1Source("TB1map", (nothing,)), tmp_path)
@@ -150,10 +154,17 @@ def test_intended_for_chooses_among_several(dataset: Path, target: object) -> No
     assert source.files[0].name == "sub-01_run-2_TB1map.nii.gz"
 
 
-def test_a_map_meant_for_others_is_not_used(dataset: Path) -> None:
+def test_maps_meant_for_others_are_not_used_but_named(dataset: Path) -> None:
     synth.add_vfa(dataset)
-    _tb1map(dataset, IntendedFor="anat/sub-01_T1w.nii.gz")
-    assert _source(dataset) is None
+    _tb1map(dataset, "sub-01_run-1_TB1map", IntendedFor="anat/sub-01_T1w.nii.gz")
+    _tb1map(dataset, "sub-01_run-2_TB1map", IntendedFor=["anat/sub-01_T2w.nii.gz"])
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Acquisition)
+    assert found.b1 is None
+    assert found.notes[0] == (
+        "2 transmit field(s) of this session are meant for other images: "
+        "sub-01_run-1_TB1map.nii.gz, sub-01_run-2_TB1map.nii.gz"
+    )
 
 
 def test_several_without_intended_for_are_an_error_that_names_them(dataset: Path) -> None:

@@ -128,6 +128,15 @@ def test_run_filters_ignore_leading_zeros(dataset: Path) -> None:
     assert only.label == "sub-01_run-02"
 
 
+def test_an_entity_without_a_place_in_names_of_outputs_is_refused_before_any_fit(dataset: Path) -> None:
+    synth.add_dce(dataset, "sub-01_echo-1")
+    (found,) = find(dataset, "01", ReadOptions(t10=1.2))
+    assert isinstance(found, Unusable)
+    assert found.label == "sub-01_echo-1_dce"
+    assert (found.error.field, found.error.exit_code) == ("echo", 1)
+    assert found.error.file == dataset / "sub-01" / "perf" / "sub-01_echo-1_dce.nii.gz"
+
+
 def test_a_label_outside_bids_is_named(dataset: Path) -> None:
     (dataset / "sub-A-B").mkdir()
     (found,) = find(dataset, "A-B")

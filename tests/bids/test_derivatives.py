@@ -238,7 +238,21 @@ def test_the_container_is_named_where_its_builder_says_so(
     assert maker["CodeURL"] == "https://example.org/code"
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"GeneratedBy": [{"Name": "other"}]}'])
+ODD_MAKERS = (
+    '{"GeneratedBy": {"Name": "other"}}',
+    '{"GeneratedBy": "bids_qmri"}',
+    '{"GeneratedBy": ["bids_qmri"]}',
+)
+
+
+def test_a_dataset_made_by_this_program_may_say_so_without_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "dataset_description.json"
+    path.write_text('{"GeneratedBy": {"Name": "bids_qmri"}}')
+    write_dataset_description(tmp_path, tmp_path / "raw", "1")
+    assert json.loads(path.read_text())["GeneratedBy"] == [{"Name": "bids_qmri", "Version": "1"}]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"GeneratedBy": [{"Name": "other"}]}', *ODD_MAKERS])
 def test_a_dataset_of_another_program_is_refused_untouched(tmp_path: Path, content: str) -> None:
     path = tmp_path / "dataset_description.json"
     path.write_text(content)
@@ -279,6 +293,7 @@ def write_everything(out: Path, raw: Path) -> None:
         "group_vfa.tsv",
         "logs/CITATION.md",
         "sub-01/figures/sub-01_desc-lsq_T1map.png",
+        "sub-01/log/crash-sub-01_vfa_lsq.txt",
     ):
         write_atomic(out / name, b"x")
 

@@ -199,6 +199,27 @@ def test_a_t1_map_on_the_same_grid_wins_over_vfa(dataset: Path) -> None:
     assert _settings(dataset).t10 == path
 
 
+@pytest.mark.parametrize("t10", [1200.0, 0.0012, 10.0])
+def test_a_native_t1_that_no_tissue_has_in_seconds_is_refused(dataset: Path, t10: float) -> None:
+    bad = next(one for one in find(dataset, "01", ReadOptions(t10=t10)) if isinstance(one, Unusable))
+    assert bad.error.field == "--t10"
+    assert f"is {t10:g}" in str(bad.error)
+    assert "divide milliseconds by 1000" in str(bad.error)
+
+
+def test_one_of_several_t1_maps_is_left_by_a_filter(dataset: Path) -> None:
+    for label in ("a", "b"):
+        synth.write_image(
+            synth.place(dataset, "anat", f"sub-01_acq-{label}_T1map.nii.gz"), np.ones(synth.SHAPE)
+        )
+    bad = next(one for one in find(dataset, "01") if isinstance(one, Unusable))
+    assert "2 sources of native T1" in str(bad.error)
+    assert "--bids-filter-file (kinds t1map and vfa)" in str(bad.error)
+    t10 = _settings(dataset, ReadOptions(filters={"t1map": {"acquisition": "b"}})).t10
+    assert isinstance(t10, Path)
+    assert t10.name == "sub-01_acq-b_T1map.nii.gz"
+
+
 def test_a_t1_map_of_a_named_dataset_serves(tmp_path: Path) -> None:
     root = synth.new_dataset(tmp_path / "raw")
     synth.add_dce(root)

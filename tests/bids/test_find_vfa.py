@@ -90,7 +90,7 @@ def test_repetition_times_may_differ_and_stay_with_their_angle(dataset: Path) ->
 @pytest.mark.parametrize("sequence", ["SPGR", "3D FLASH", "T1-FFE", "GRE", "gr", "fspgr", "Gradient Echo"])
 def test_spoiled_sequences_are_recognised(dataset: Path, sequence: str) -> None:
     synth.add_vfa(dataset, metadata={"PulseSequenceType": sequence})
-    assert _found(dataset).notes == ("no B1+ map: nominal flip angles are used",)
+    assert _found(dataset).notes == ("no B1+ map for these images: nominal flip angles are used",)
 
 
 def test_a_missing_sequence_is_taken_as_spoiled_and_noted(dataset: Path) -> None:
@@ -128,7 +128,8 @@ def test_phase_images_are_left_out(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "words"), [(1.5, "no B1+ map: nominal"), (3.0, "at 3 T"), (None, "nominal"), (7, "at 7 T")]
+    ("field", "words"),
+    [(1.5, "no B1+ map for these images: nominal"), (3.0, "at 3 T"), (None, "nominal"), (7, "at 7 T")],
 )
 def test_a_missing_transmit_field_is_noted_louder_at_high_field(
     dataset: Path, field: float | None, words: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 import tracemalloc
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import synth
 
+from bids_qmri.bids.acquisition import B1Source
+from bids_qmri.bids.b1 import load_b1
 from bids_qmri.bids.images import load_map, open_series
 from bids_qmri.errors import InputError
 
@@ -204,6 +207,17 @@ def test_positions_may_differ_by_a_micrometre_only(tmp_path: Path, shift: float,
     else:
         with pytest.raises(InputError, match=r"two\.nii\.gz.*row 2, column 4 but one\.nii\.gz"):
             open_series([one, two], tmp_path)
+
+
+def test_maps_are_uncompressed_in_the_folder_of_their_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = synth.write_image(tmp_path / "map.nii.gz", DATA[..., 0])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    with open_series([path], tmp_path) as series:
+        np.testing.assert_allclose(load_map(path, series), _rows(DATA)[:, 0], rtol=1e-6)
+        field = load_b1(B1Source("TB1map", (path,), units="factor"), series, np.ones(24, dtype=bool), [])
+        assert field.shape == (24,)
 
 
 def test_a_map_is_one_value_per_voxel_of_the_series(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_factor_map_is_recognised_and_close_to_one(real: Path, tmp_path: Path)
     (found,) = _acquisitions(real, "vfab1")
     assert found.b1 is not None
     with open_series(found.images, tmp_path) as series:
-        field = load_b1(found.b1, series, np.ones(series.n_voxels, dtype=bool))
+        field = load_b1(found.b1, series, np.ones(series.n_voxels, dtype=bool), [])
     assert (field.min(), field.max()) == pytest.approx((0.80, 1.21), abs=0.01)
 
 

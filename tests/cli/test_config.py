@@ -116,6 +116,18 @@ def test_derivative_folder_must_exist(data: Path) -> None:
         make_config(parse(arguments(data, "-d", "masks=/nowhere")))
 
 
+@pytest.mark.parametrize(
+    ("names", "fragment"),
+    [
+        (("raw",), "--derivatives raw: is the name of BIDS_DIR itself"),
+        (("t1", "b1", "t1"), "--derivatives t1: is given more than once"),
+    ],
+)
+def test_every_dataset_has_a_name_of_its_own(data: Path, names: tuple[str, ...], fragment: str) -> None:
+    with pytest.raises(UsageError, match=fragment):
+        make_config(parse(arguments(data, "-d", *(f"{name}={data}" for name in names))))
+
+
 @pytest.mark.parametrize("content", ["[1]", '{"vfa": 3}', "{,}", "\udcff"])
 def test_faulty_filter_file_is_named(data: Path, content: str) -> None:
     file = data.parent / "filters.json"

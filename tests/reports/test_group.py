@@ -40,6 +40,15 @@ def test_one_row_per_acquisition_and_estimator_in_the_order_of_names(
     ]
 
 
+def test_every_entity_that_tells_acquisitions_apart_has_a_column(tmp_path: Path, write_fit: WriteFit) -> None:
+    for space in ("T1w", "MNI"):
+        write_fit({"sub": "01", "space": space, "task": "rest", "chunk": "1", "res": "2"}, images=False)
+    write_group(tmp_path)
+    rows = rows_of(tmp_path / "group_vfa.tsv")
+    assert sorted(row["space"] for row in rows) == ["MNI", "T1w"]
+    assert {(row["task"], row["chunk"], row["res"]) for row in rows} == {("rest", "1", "2")}
+
+
 def test_numbers_keep_their_precision_and_missing_ones_are_n_a(tmp_path: Path, write_fit: WriteFit) -> None:
     quality = write_fit(images=False)
     write_group(tmp_path)

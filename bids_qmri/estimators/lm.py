@@ -123,12 +123,10 @@ def minimise(
     ValueError
         If a limit is infinite other than that of the amplitude.
     """
-    for parameter, width in zip(model.parameters, upper - lower, strict=True):
-        if not np.isfinite(width) and parameter.name != model.amplitude:
-            raise ValueError(f"limits of {parameter.name} are not finite")
+    _require_finite(model, upper - lower)
     n_measurements, n_voxels = objective.signal.shape
     size = max(BLOCK_VALUES // n_measurements, 64)
-    theta = np.empty((lower.size, n_voxels))
+    theta = np.empty((lower.size, n_voxels)) if start is None else start.copy()
     converged = np.zeros(n_voxels, dtype=np.bool_)
     for i, iterations in enumerate(PASSES):
         left = np.flatnonzero(~converged)
@@ -138,16 +136,20 @@ def minimise(
             weight = None if prior is None else prior[block]
             # Invalid trials (overflow far from the data) have a cost of NaN and are rejected.
             with np.errstate(all="ignore"):
-                if i > 0:
-                    first_guess = np.take(theta, block, axis=1)
-                elif start is not None:
-                    first_guess = np.take(start, block, axis=1)
-                else:
-                    first_guess = model.start(signals.signal, part, lower, upper)
+                if i == 0 and start is None:
+                    theta[:, block] = model.start(signals.signal, part, lower, upper)
+                guess = np.take(theta, block, axis=1)
                 theta[:, block], converged[block] = _minimise_block(
-                    model, signals, part, first_guess, lower[:, None], upper[:, None], weight, iterations
+                    model, signals, part, guess, lower[:, None], upper[:, None], weight, iterations
                 )
     return Minimum(theta, converged)
+
+
+def _require_finite(model: Model, widths: FloatArray) -> None:
+    """Refuse infinite limits other than those of the amplitude."""
+    for parameter, width in zip(model.parameters, widths, strict=True):
+        if not np.isfinite(width) and parameter.name != model.amplitude:
+            raise ValueError(f"limits of {parameter.name} are not finite")
 
 
 def _minimise_block(

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.errors import InputError
 from bids_qmri.estimators.asymptotic import at_bound, checked_signal, require_measurements
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.box import boxed
 from bids_qmri.estimators.coarse_grid import GridPosterior, magnitude_posterior
 from bids_qmri.estimators.lm import BLOCK_VALUES, box_scale, evaluate, minimise, solve
-from bids_qmri.estimators.noise import pooled_sigma
+from bids_qmri.estimators.noise import voxel_sigma
 from bids_qmri.estimators.objective import LeastSquares, Objective, QuickRicianLikelihood
 from bids_qmri.estimators.tofts_grid import concentration_posterior
 from bids_qmri.models.base import Bounds, Model
@@ -93,18 +92,7 @@ def fit(
         usable &= ~np.any(data < 0, axis=1)
     limits = model.limits(bounds)
     require_measurements(model, protocol, *limits)
-    if sigma is None:
-        sigma = (
-            pooled_sigma(model, data[usable], protocol.take(usable), bounds=bounds) if usable.any() else 1.0
-        )
-    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
-    if not np.all(noise[usable] > 0):
-        raise InputError(
-            f"the smallest noise standard deviation is {np.min(noise[usable]):g}",
-            field="sigma",
-            needed="numbers above 0",
-            way_out="use lsq for noise-free signals",
-        )
+    noise = voxel_sigma(model, data, protocol, usable, sigma, bounds)
     part = protocol.take(usable)
     signals = (data[usable].T, part, protocol.weights, noise[usable], *limits)
     mode = maximise(model, *signals, start=grid_posterior(model, *signals).best)
@@ -167,18 +155,12 @@ def maximise(
     size = max(BLOCK_VALUES // len(signal), 64)
     for first in range(0, signal.shape[1], size):
         block = np.arange(first, min(first + size, signal.shape[1]))
+        theta, part = minimum.theta[:, block], protocol.take(block)
         with np.errstate(all="ignore"):
             step[:, block], covariance[:, :, block] = _curvature(
-                model,
-                objective.take(block),
-                protocol.take(block),
-                minimum.theta[:, block],
-                prior[block],
-                lower,
-                upper,
+                model, objective.take(block), part, theta, prior[block], lower, upper
             )
-        covariance[:, :, block] *= sigma[block] ** 2
-    return Mode(minimum.theta, minimum.converged, step, covariance)
+    return Mode(minimum.theta, minimum.converged, step, covariance * sigma**2)
 
 
 def _curvature(

@@ -9,6 +9,7 @@ curves of the grid belong to the scan, so that a voxel costs a matrix product an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -158,32 +159,32 @@ def _amounts(
     widest = _range((yp - ep * ye / ee) / rest, 1.0 / np.sqrt(rest), limits[1])
     ends = [_range((ye - ep * end) / ee, 1.0 / np.sqrt(ee), limits[0]) for end in widest]
     low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
-    x_log, x_all = [], []
-    z_moments = []
-    for x, log_weight in zip(*_nodes(low, high, limits[0]), strict=True):
-        centre = (yp - x * ep) / pp
-        width = 1.0 / np.sqrt(pp)
-        z, z_weight = _nodes(*_range(centre, width, limits[1]), limits[1])
-        exponent = z * (pp * (centre - 0.5 * z)) + z_weight
-        top = exponent.max(axis=0)
-        mass = np.exp(exponent - top)
-        total = mass.sum(axis=0)
-        first = np.einsum("zab,zab->ab", mass, z) / total
-        second = np.einsum("zab,zab,zab->ab", mass, z, z) / total
-        x_log.append(log_weight + x * (ye - 0.5 * x * ee) + top + np.log(total))
-        x_all.append(x)
-        z_moments.append((first, second))
-    log_x, x_nodes = np.stack(x_log), np.stack(x_all)
-    top = log_x.max(axis=0)
-    mass = np.exp(log_x - top)
+    parts = []
+    for ve, log_weight in zip(*_nodes(low, high, limits[0]), strict=True):
+        log_plasma, first, second = _gaussian((yp - ve * ep) / pp, pp, limits[1])
+        parts.append((log_weight + ve * (ye - 0.5 * ve * ee) + log_plasma, ve, ve * ve, first, second))
+    log_evidence, *values = (np.stack(part) for part in zip(*parts, strict=True))
+    top, mass = _normalised(log_evidence)
+    ve, ve_square, vp, vp_square = (np.einsum("xab,xab->ab", mass, value) for value in values)
+    return top, (ve, ve_square), (vp, vp_square)
+
+
+def _gaussian(
+    centre: FloatArray, precision: FloatArray, limits: Limits
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Integrate exp(precision (centre z - z^2 / 2)) over z within limits: logarithm, mean and mean square."""
+    z, log_weight = _nodes(*_range(centre, 1.0 / np.sqrt(precision), limits), limits)
+    top, mass = _normalised(z * (precision * (centre - 0.5 * z)) + log_weight)
+    return top, np.einsum("zab,zab->ab", mass, z), np.einsum("zab,zab,zab->ab", mass, z, z)
+
+
+def _normalised(log_density: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the logarithm of the sum over the first axis, and the share of every node."""
+    top = log_density.max(axis=0)
+    mass = np.exp(log_density - top)
     total = mass.sum(axis=0)
     mass /= total
-    tissue = (mass * x_nodes).sum(axis=0), (mass * x_nodes * x_nodes).sum(axis=0)
-    plasma = (
-        sum(m * first for m, (first, _) in zip(mass, z_moments, strict=True)),
-        sum(m * second for m, (_, second) in zip(mass, z_moments, strict=True)),
-    )
-    return top + np.log(total), tissue, plasma
+    return np.asarray(top + np.log(total)), mass
 
 
 def _range(centre: FloatArray, width: FloatArray, limits: Limits) -> tuple[FloatArray, FloatArray]:
@@ -196,12 +197,16 @@ def _range(centre: FloatArray, width: FloatArray, limits: Limits) -> tuple[Float
 
 def _nodes(low: FloatArray, high: FloatArray, limits: Limits) -> tuple[FloatArray, FloatArray]:
     """Return Gauss-Legendre nodes and log weights, each (nodes, A, B); one node for equal limits."""
-    x, w = np.polynomial.legendre.leggauss(1 if limits[0] == limits[1] else AMOUNT_NODES)
+    x, log_weight = _legendre(1 if limits[0] == limits[1] else AMOUNT_NODES)
     length = high - low
-    return (
-        low + length * ((x + 1.0) / 2.0)[:, None, None],
-        np.log(w)[:, None, None] + np.log(np.maximum(length, TINY)),
-    )
+    return low + length * x, log_weight + np.log(np.maximum(length, TINY))
+
+
+@lru_cache(maxsize=2)
+def _legendre(count: int) -> tuple[FloatArray, FloatArray]:
+    """Return Gauss-Legendre nodes on the unit interval and their log weights, (nodes, 1, 1)."""
+    x, w = np.polynomial.legendre.leggauss(count)
+    return ((x + 1.0) / 2.0)[:, None, None], np.log(w / 2.0)[:, None, None]
 
 
 def _combine(

@@ -1,0 +1,173 @@
+"""The plan fits what was asked for and can be, says why the rest is not, and names its maps apart."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synth
+
+from bids_qmri.bids.names import derivative_path
+from bids_qmri.errors import InputError
+from bids_qmri.outputs.tables import output_table
+from bids_qmri.workflows.config import RunConfig
+from bids_qmri.workflows.plan import Plan, describe, make_plan, select_participants
+
+METHODS = ("lsq", "mle", "bayes", "dipy")
+
+
+@pytest.fixture
+def bids(tmp_path: Path) -> Path:
+    return synth.new_dataset(tmp_path / "bids")
+
+
+def config(bids: Path, **choices: Any) -> RunConfig:
+    folders = {"bids_dir": bids, "output_dir": bids.parent / "out", "work_dir": bids.parent / "work"}
+    return RunConfig(**folders, run_id="test", levels=("participant",), **choices)
+
+
+def plan(bids: Path, **choices: Any) -> Plan:
+    return make_plan(config(bids, **choices), "01")
+
+
+def fits(planned: Plan) -> list[tuple[str, str]]:
+    return [(job.model, job.label) for job in planned.jobs]
+
+
+def break_vfa(bids: Path) -> None:
+    synth.add_vfa(bids)
+    for sidecar in (bids / "sub-01" / "anat").glob("*.json"):
+        synth.edit_json(sidecar, RepetitionTimeExcitation=None)
+
+
+def test_every_family_gets_its_model_by_least_squares(bids: Path) -> None:
+    synth.add_vfa(bids)
+    synth.add_ivim(bids)
+    synth.add_dce(bids)
+    assert sorted(fits(plan(bids))) == [("etofts", "lsq"), ("ivim", "lsq"), ("vfa", "lsq")]
+
+
+def test_the_plan_does_not_depend_on_the_order_of_words(bids: Path) -> None:
+    synth.add_ivim(bids)
+    expected = fits(plan(bids, methods=METHODS))
+    assert len(expected) == 5
+    for order in permutations(METHODS):
+        assert fits(plan(bids, methods=order)) == expected
+
+
+def test_more_words_never_take_a_fit_away(bids: Path) -> None:
+    synth.add_vfa(bids)
+    synth.add_ivim(bids)
+    for count in range(1, len(METHODS)):
+        fewer, more = (fits(plan(bids, methods=METHODS[:n])) for n in (count, count + 1))
+        assert set(fewer) <= set(more)
+
+
+def test_no_two_jobs_write_the_same_file(bids: Path) -> None:
+    synth.add_vfa(bids)
+    synth.add_dce(bids)
+    synth.add_tensor(bids, bvals=synth.MULTI_SHELL)
+    models = ("vfa", "ivim", "tensor", "dki", "tofts", "etofts")
+    planned = plan(bids, methods=METHODS, tensor_fits=("ols", "wls"), models=models)
+    names = [
+        derivative_path(job.acquisition.entities, extension=".nii.gz", **row.name_parts(job.label))
+        for job in planned.jobs
+        for row in (*output_table(job.model).maps, output_table(job.model).status)
+    ]
+    assert {model for model, _ in fits(planned)} >= {"vfa", "tensor", "dki", "tofts", "etofts"}
+    assert len(set(names)) == len(names)
+
+
+def test_series_whose_maps_would_overwrite_each_other_are_refused_by_name(bids: Path) -> None:
+    synth.add_dce(bids)
+    synth.add_dce(bids, suffix="perf")
+    with pytest.raises(InputError, match="maps of the same names") as caught:
+        plan(bids, t10=1.0)
+    assert "sub-01_dce.nii.gz" in str(caught.value)
+    assert "sub-01_perf.nii.gz" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("models", "faults"),
+    [((), 1), (("vfa",), 1), (("vfa", "ivim"), 1), (("ivim",), 0), (("dki", "tensor"), 0)],
+)
+def test_faults_of_models_that_nobody_asked_for_are_dropped(
+    bids: Path, models: tuple[str, ...], faults: int
+) -> None:
+    break_vfa(bids)
+    synth.add_ivim(bids)
+    planned = plan(bids, models=models)
+    assert [item.label for item in planned.unusable if item.fault] == ["sub-01_VFA"] * faults
+
+
+def test_a_fault_of_one_series_leaves_the_fits_of_others(bids: Path) -> None:
+    break_vfa(bids)
+    synth.add_ivim(bids)
+    assert fits(plan(bids)) == [("ivim", "lsq")]
+
+
+def test_a_series_for_which_no_model_was_made_is_a_remark_and_no_fault(bids: Path) -> None:
+    synth.add_tensor(bids, bvals=(0, 1000, 1000))
+    [remark] = plan(bids).unusable
+    assert not remark.fault
+    assert "a tensor needs 6" in str(remark.error)
+
+
+def test_estimators_that_a_model_lacks_are_said(bids: Path) -> None:
+    synth.add_dce(bids)
+    [planned] = plan(bids, methods=("mle",), models=("etofts",), t10=1.0).acquisitions
+    assert planned.jobs == ()
+    assert "mle" in planned.left_out["etofts"]
+
+
+def test_two_flip_angles_allow_no_estimator_that_must_know_the_noise(bids: Path) -> None:
+    synth.add_vfa(bids, flips=(3, 15))
+    planned = plan(bids, methods=("lsq", "mle"))
+    assert fits(planned) == [("vfa", "lsq")]
+    assert "noise level" in planned.acquisitions[0].left_out["vfa mle"]
+
+
+def test_choices_of_the_run_reach_every_job(bids: Path) -> None:
+    synth.add_vfa(bids)
+    synth.add_dce(bids)
+    jobs = plan(bids, random_seed=7, sloppy=True, debug=True, stop_on_first_crash=True, t10=1.2).jobs
+    assert len(jobs) == 2
+    for job in jobs:
+        assert (job.seed, job.sloppy, job.debug, job.stop_on_error) == (7, True, True, True)
+        assert job.options.t10 == 1.2
+        assert job.work_dir == bids.parent / "work" / "sub-01"
+
+
+def test_the_description_names_series_fits_and_reasons(bids: Path) -> None:
+    synth.add_vfa(bids)
+    synth.add_ivim(bids)
+    lines = describe(plan(bids, methods=("lsq", "mle"))).splitlines()
+    assert lines[0] == "sub-01"
+    assert "  vfa  sub-01  (sub-01_flip-1_VFA.nii.gz)" in lines
+    assert "    vfa: lsq, mle" in lines
+    assert "    ivim: lsq, mle" in lines
+    assert any(line.startswith("    not tensor: ") and "a tensor needs 6" in line for line in lines)
+
+
+def test_the_description_tells_faults_from_what_has_no_model(bids: Path) -> None:
+    break_vfa(bids)
+    synth.add_tensor(bids, bvals=(0, 1000, 1000))
+    text = describe(plan(bids))
+    assert "  cannot run  sub-01_VFA\n    " in text
+    assert "RepetitionTime" in text
+    assert "  no model yet  sub-01_dwi" in text
+
+
+def test_the_description_of_nothing_says_so(bids: Path) -> None:
+    (bids / "sub-01" / "anat").mkdir(parents=True)
+    assert describe(plan(bids)) == "sub-01\n  nothing that quantitative models know"
+
+
+def test_participants_keep_the_order_of_the_dataset_without_those_left_out(bids: Path) -> None:
+    for label in ("10", "02", "a"):
+        synth.add_vfa(bids, f"sub-{label}")
+    assert select_participants(config(bids)) == ["02", "10", "a"]
+    assert select_participants(config(bids, exclude_participants=("10", "gone"))) == ["02", "a"]
+    assert set(select_participants(config(bids, participants=("a", "02")))) == {"02", "a"}

@@ -54,6 +54,8 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         models=_unique(args.models),
         methods=_unique(args.methods),
         tensor_fits=_unique(args.tensor_fit),
+        network=_network(args.network, args.methods),
+        bounds=_bounds(args.bounds),
         random_seed=args.random_seed,
         b0_threshold=args.b0_threshold,
         b1_units=args.b1_units,
@@ -108,6 +110,8 @@ def _spelled(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             continue
         if key == "derivatives":
             yield key, [f"{name}={path.resolve()}" for name, path in value]
+        elif key == "bounds":
+            yield key, [f"{name}={low!r},{high!r}" for name, (low, high) in value]
         elif key == "mem":
             yield key, f"{value}G"
         elif isinstance(value, Path):
@@ -171,6 +175,40 @@ def _derivatives(pairs: list[tuple[str, Path]]) -> dict[str, Path]:
                 needed="the root of a derivative dataset",
             )
     return {name: path.resolve() for name, path in pairs}
+
+
+def _network(path: Path | None, methods: list[str]) -> Path | None:
+    if (path is not None) != ("mlp" in methods):
+        raise UsageError(
+            "is not given with --methods mlp" if path is None else f"{path} is given without --methods mlp",
+            field="--network",
+            needed="both or neither",
+        )
+    if path is not None and not path.is_file():
+        raise UsageError("is not a file", file=path, field="--network", needed="an ONNX file beside its card")
+    return None if path is None else path.resolve()
+
+
+def _bounds(pairs: list[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+    """Return limits by parameter, if these exist and their physical limits allow them."""
+    if not pairs:
+        return {}
+    # Not at the top: it imports numpy, which --help can do without.
+    from bids_qmri.models.registry import widest_bounds
+
+    widest = widest_bounds()
+    for name, (low, high) in pairs:
+        if name not in widest:
+            raise UsageError(
+                f"there is no parameter {name!r}", field="--bounds", needed=f"one of {', '.join(widest)}"
+            )
+        if low < widest[name][0] or high > widest[name][1]:
+            raise UsageError(
+                f"{name} from {low:g} to {high:g}",
+                field="--bounds",
+                needed=f"limits within {widest[name][0]:g} and {widest[name][1]:g}, in the unit of its map",
+            )
+    return dict(pairs)
 
 
 def _read_plugin(path: Path) -> dict[str, Any]:

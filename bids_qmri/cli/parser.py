@@ -21,7 +21,7 @@ from bids_qmri.errors import UsageError
 POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 LEVELS = ("participant", "group")
 MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki")
-METHODS = ("lsq", "mle", "bayes", "dipy")
+METHODS = ("lsq", "mle", "map", "bayes", "ncde", "mlp", "dipy")
 TENSOR_FITS = ("ols", "wls", "nlls", "restore")
 POPULATION_INPUTS = ("parker", "georgiou", "weinmann", "rata")
 
@@ -144,7 +144,27 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--models", nargs="+", choices=MODELS, default=[], help="default: every model that the data allow"
     )
-    group.add_argument("--methods", nargs="+", choices=METHODS, default=["lsq"], help="default: lsq")
+    group.add_argument(
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        default=[],
+        help="default: lsq, and ncde for models whose network comes with this package",
+    )
+    group.add_argument(
+        "--network",
+        type=Path,
+        metavar="ONNX",
+        help="the network of mlp, trained for the protocol of the scan",
+    )
+    group.add_argument(
+        "--bounds",
+        nargs="+",
+        type=_limits,
+        default=[],
+        metavar="NAME=LOW,HIGH",
+        help="limits of parameters for lsq, mle, map, bayes and ncde, as t1=0.1,5 (s), d=0,0.003 (mm^2/s)",
+    )
     group.add_argument(
         "--tensor-fit",
         nargs="+",
@@ -312,6 +332,18 @@ def _named_path(text: str) -> tuple[str, Path]:
     if not equals or not path or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH with a NAME of letters and digits")
     return name, Path(path)
+
+
+def _limits(text: str) -> tuple[str, tuple[float, float]]:
+    """Return the name of a parameter and its limits; which names there are is checked later."""
+    name, _, ends = text.partition("=")
+    try:
+        low, high = (float(end) for end in ends.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=LOW,HIGH with two numbers") from None
+    if not math.isfinite(low) or not math.isfinite(high) or low > high:
+        raise argparse.ArgumentTypeError(f"{text!r}: needs two finite numbers, the lower one first")
+    return name.lower(), (low, high)
 
 
 def _arterial_input(text: str) -> str:

@@ -213,7 +213,7 @@ def _spelled(value: object) -> str:
 
 def _session(file: Path, card: Mapping[str, Any], content: bytes) -> Any:
     """Start onnxruntime on one thread: blocks of voxels run side by side instead."""
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

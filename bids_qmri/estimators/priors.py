@@ -27,10 +27,12 @@ PRIOR: dict[str, tuple[float, float]] = {
     "ve": (0.01, 1.0),
     # Spleen and placenta reach 0.3; above that it is a vessel.
     "vp": (0.0, 0.3),
-    # Blood takes less than that from the arteries to any tissue.
-    "t0": (0.0, 15.0),
 }
-"""Limits by parameter; the amplitudes have none, their unit is the scanner's."""
+"""Limits by parameter. Amplitudes have none, their unit is the scanner's; delays count from where an arterial
+input is made to start."""
+
+LONGEST_PRIOR_DELAY = 9.0
+"""Seconds that blood takes at most from the artery of the input to the tissue."""
 
 
 def prior_box(model: Model, limits: Bounds | None = None) -> Bounds:
@@ -46,11 +48,13 @@ def prior_box(model: Model, limits: Bounds | None = None) -> Bounds:
     Examples
     --------
     >>> from bids_qmri.models.etofts import TOFTS
-    >>> prior_box(TOFTS, {"t0": (0.0, 30.0)})
-    {'kep': (0.01, 5.0), 've': (0.01, 1.0), 'vp': (0.0, 0.0), 't0': (0.0, 15.0)}
+    >>> prior_box(TOFTS)
+    {'kep': (0.01, 5.0), 've': (0.01, 1.0), 'vp': (0.0, 0.0), 't0': (0.0, 0.0)}
     """
     physical = {p.name: p.bounds for p in model.parameters if p.name != model.amplitude} | dict(limits or {})
     return {
-        name: (max(low, PRIOR[name][0]), min(high, PRIOR[name][1])) if low < high else (low, high)
+        name: (max(low, PRIOR[name][0]), min(high, PRIOR[name][1]))
+        if name in PRIOR and low < high
+        else (low, high)
         for name, (low, high) in physical.items()
     }

@@ -32,6 +32,9 @@ _IVIM_DIPY = ("dipyTrr", "dipyVarpro")
 _GENERIC = ("lsq", "mle", "map", "bayes")
 NETWORKS = ("ncde", "mlp")
 
+NEED_NOISE = ("mle", "map", "bayes", *NETWORKS)
+"""Labels of estimators that cannot do without a noise level."""
+
 LABELS: dict[str, tuple[str, ...]] = {
     "vfa": (*_GENERIC, *NETWORKS),
     "ivim": (*_GENERIC, *NETWORKS, *_IVIM_DIPY),
@@ -76,19 +79,19 @@ ALGORITHM: dict[str, Algorithm] = {
         "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, sections 10.1 to 10.4, doi:10.1201/b16018",
     ),
     "map": Algorithm(
-        "Maximum of the posterior under a Gaussian prior with mean and variance of a uniform one within bounds, "
-        "noise level given or estimated from the scan.",
+        "Maximum of the posterior under a Gaussian prior with mean and variance of a uniform one within "
+        "bounds, noise level given or estimated from the scan.",
         "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, chapter 4, doi:10.1201/b16018",
     ),
     "ncde": Algorithm(
-        "Neural controlled differential equation over the measurements, trained on simulated signals of many "
-        "protocols, that corrects the maximum of the posterior within bounds; standard deviations by the same "
-        "network.",
+        "Neural controlled differential equation over the measurements, trained on simulated signals of "
+        "many protocols, that corrects the maximum of the posterior within bounds; standard deviations by "
+        "the same network.",
         "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844",
     ),
     "mlp": Algorithm(
-        "Neural network for one protocol, trained on simulated signals of it; standard deviations by the same "
-        "network.",
+        "Neural network for one protocol, trained on simulated signals of it; standard deviations by the "
+        "same network.",
         "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844",
     ),
     "dipyTrr": Algorithm(

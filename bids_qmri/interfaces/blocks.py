@@ -20,12 +20,16 @@ NOISE_SAMPLE = 8192
 
 @dataclass(frozen=True)
 class ImageMaps:
-    """Maps over all V voxels of a grid; zero outside the mask, NaN where a fit was impossible."""
+    """Maps over all V voxels of a grid; zero outside the mask, NaN where a fit was impossible.
+
+    `notes` are what the estimator says of all of them.
+    """
 
     maps: dict[str, npt.NDArray[np.float32]]
     sd: dict[str, npt.NDArray[np.float32]]
     residual: npt.NDArray[np.float32]
     status: npt.NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
 
 
 def fit_image(
@@ -54,16 +58,18 @@ def fit_image(
     residual = np.zeros(series.n_voxels, dtype=np.float32)
     maps: dict[str, npt.NDArray[np.float32]] = {}
     sd: dict[str, npt.NDArray[np.float32]] = {}
+    notes: dict[str, None] = {}
     for signal, voxels in masked_blocks(series, mask):
         converted, protocol = how.convert(signal, voxels)
         noise = sigma if how.voxel_noise is None else how.voxel_noise(converted, protocol)
         fit = estimator(converted, protocol, noise, how.bounds)
         status[voxels] = fit.status
+        notes |= dict.fromkeys(fit.notes)
         residual[voxels] = fit.residual
         for whole, part in ((maps, fit.maps), (sd, fit.sd)):
             for name, values in part.items():
                 whole.setdefault(name, np.zeros(series.n_voxels, dtype=np.float32))[voxels] = values
-    return ImageMaps(maps, sd, residual, status)
+    return ImageMaps(maps, sd, residual, status, tuple(notes))
 
 
 def noise_level(

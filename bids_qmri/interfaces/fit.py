@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from bids_qmri.bids.images import open_series
 from bids_qmri.bids.masks import find_mask
 from bids_qmri.errors import InputError, InternalError, QmriError
+from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.job import FitJob, Outcome
@@ -52,18 +54,20 @@ def _fit(job: FitJob) -> tuple[str, ...]:
         mask = _thinned(choice.mask) if job.sloppy else choice.mask
         how = prepare(job, series, mask)
         sigma = noise_level(series, mask, how, job.model)
-        found = fit_image(series, mask, how, get_estimator(job.model, job.label, job.seed), sigma)
-        if not np.any((found.status > 0) & (found.status < 4)):
+        estimator = get_estimator(job.model, job.label, job.seed, network=job.network, threads=job.threads)
+        found = fit_image(series, mask, how, estimator, sigma)
+        if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
             raise InputError(
                 f"none of {int(mask.sum())} masked voxels could be fitted",
                 file=job.acquisition.images[0],
                 needed="positive, finite signals in every image",
                 way_out=f"look at the images and the mask ({choice.origin})",
             )
+        how = replace(how, notes=(*how.notes, *found.notes))
         write_outputs(job, series, choice, how, found, sigma)
     log.info("%s: %d voxels, mask %s", job.name, int(mask.sum()), choice.origin)
     for note in how.notes:
-        log.info("%s: %s", job.name, note)
+        log.log(logging.WARNING if note in found.notes else logging.INFO, "%s: %s", job.name, note)
     return how.notes
 
 

@@ -6,7 +6,7 @@ One function per sequence family; each returns a `Preparation`, whose `convert` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,23 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators import lsq
 from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR, within
+from bids_qmri.estimators.network_file import read_card, require_shipped_network, summary
 from bids_qmri.estimators.noise import residual_sigma
+from bids_qmri.estimators.priors import LABELS, LONGEST_PRIOR_DELAY, prior_box
+from bids_qmri.estimators.registry import NEED_NOISE, NETWORKS
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.models.aif import population_aif
 from bids_qmri.models.base import Bounds
 from bids_qmri.models.concentration import bolus_arrival, signal_to_concentration
 from bids_qmri.models.directions import average_directions
-from bids_qmri.models.registry import get_model
+from bids_qmri.models.registry import NAMES, get_model
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol, Protocol, VfaProtocol
 from bids_qmri.units import FloatArray
 
 Voxels = npt.NDArray[np.intp]
 
 Converter = Callable[[FloatArray, Voxels], tuple[FloatArray, Protocol]]
-
-NEED_NOISE = ("mle", "bayes", "map", "ncde", "mlp")
-"""Labels of estimators that cannot do without a noise level."""
 
 SINGLE_IMAGES = ("mle", "bayes", "dipyTrr", "dipyVarpro")
 """Labels that fit single diffusion images: a Rician likelihood does not hold for averages, dipy wants all."""
@@ -103,10 +103,33 @@ def prepare(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Prepara
         Voxels that will be fitted, shape (V,).
     """
     if job.acquisition.kind == "vfa":
-        return _vfa(job.acquisition, series, mask)
-    if job.acquisition.kind == "dwi":
-        return _diffusion(job)
-    return _dce(job, series, mask)
+        how = _vfa(job.acquisition, series, mask)
+    elif job.acquisition.kind == "dwi":
+        how = _diffusion(job)
+    else:
+        how = _dce(job, series, mask)
+    return _limited(job, how) if job.model in NAMES and not job.label.startswith("dipy") else how
+
+
+def _limited(job: FitJob, how: Preparation) -> Preparation:
+    """Add the limits of the estimator, and over them those that a person asked for; name the network."""
+    model = get_model(job.model)
+    bounds = dict(how.bounds or {})
+    used = dict(how.used)
+    if job.label in NETWORKS:
+        file = job.network or require_shipped_network(job.model)
+        used["Network"] = summary(file)
+        if job.network is not None:
+            # A network for one protocol knows the limits of its training alone.
+            bounds |= {
+                name: (low, high) for name, (low, high) in read_card(file)["coverage"]["bounds"].items()
+            }
+    if job.label in LABELS:
+        bounds = dict(prior_box(model, bounds))
+    # What the model fixes stays fixed, but for the delay: that it is 0 is a choice.
+    free = {p.name for p in model.parameters if p.bounds[0] < p.bounds[1] or p.name == "t0"}
+    bounds |= {name: limits for name, limits in job.bounds.items() if name in free}
+    return replace(how, bounds=bounds or None, used=used)
 
 
 def _vfa(acquisition: Acquisition, series: Series, mask: npt.NDArray[np.bool_]) -> Preparation:
@@ -173,7 +196,8 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
 
     native = settings.t10 if isinstance(settings.t10, float) else list(sources)
     used = {"B1Corrected": b1 is not None, "BaselineVolumes": baseline.stop, "NativeT1": native}
-    bounds: Bounds | None = None if settings.aif.time is not None else {"t0": (0.0, LONGEST_DELAY + earlier)}
+    longest = LONGEST_PRIOR_DELAY if job.label in LABELS else LONGEST_DELAY
+    bounds: Bounds | None = None if settings.aif.time is not None else {"t0": (0.0, longest + earlier)}
     return Preparation(
         convert,
         bounds=bounds,

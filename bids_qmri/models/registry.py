@@ -31,3 +31,21 @@ def get_model(name: str) -> Model:
 
         return TOFTS if name == "tofts" else EXTENDED_TOFTS
     raise ValueError(f"no model is called {name!r}; there are vfa, ivim, tofts and etofts")
+
+
+LONGEST_DELAY = 120.0
+"""Seconds; a model fixes the delay at 0, whoever frees it decides."""
+
+
+def widest_bounds() -> dict[str, tuple[float, float]]:
+    """Return the physical limits of all parameters that limits can be set for, the widest of all models.
+
+    Amplitudes have none: their unit is the scanner's.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for model in map(get_model, NAMES):
+        for p in model.parameters:
+            if p.name != model.amplitude:
+                low, high = found.get(p.name, p.bounds)
+                found[p.name] = min(low, p.bounds[0]), max(high, p.bounds[1])
+    return found | {"t0": (0.0, LONGEST_DELAY)}

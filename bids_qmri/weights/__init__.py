@@ -1,1 +1,1 @@
-"""Trained networks, each as ``<name>.onnx`` with its card ``<name>.json``; read by `estimators.network_file`."""
+"""Trained networks, each `<name>.onnx` with its card `<name>.json`; read by `estimators.network_file`."""

@@ -9,6 +9,7 @@ import numpy as np
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.gradients import cluster_shells
 from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR, count_directions, within
+from bids_qmri.estimators.registry import NEED_NOISE
 from bids_qmri.models.registry import get_model
 from bids_qmri.protocol import DiffusionProtocol
 
@@ -79,10 +80,10 @@ def noise_obstacle(model: str, label: str, acquisition: Acquisition) -> str:
         What was found.
     """
     protocol = acquisition.protocol
-    if label not in ("mle", "bayes") or protocol is None:
+    if label not in NEED_NOISE or protocol is None:
         return ""
     count = protocol.n_measurements
-    if isinstance(protocol, DiffusionProtocol) and label == "bayes":
+    if isinstance(protocol, DiffusionProtocol) and label != "mle":
         count = cluster_shells(protocol.bvals)[0].size
     needed = len(get_model(model).parameters) + 1
     return (

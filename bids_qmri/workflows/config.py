@@ -31,7 +31,12 @@ class RunConfig:
     derivatives
         Folders of preprocessed inputs by name; ``masks`` is for masks alone.
     models, methods, tensor_fits
-        Words of ``--models``, ``--methods``, ``--tensor-fit``; empty `models` allows all.
+        Words of ``--models``, ``--methods``, ``--tensor-fit``; empty `models` allows all, empty `methods`
+        takes the default of each model.
+    network
+        The network of ``mlp``.
+    bounds
+        Limits by parameter that replace those of the estimators.
     random_seed
         Seed of everything random.
     b0_threshold
@@ -63,8 +68,10 @@ class RunConfig:
     filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     derivatives: Mapping[str, Path] = field(default_factory=dict)
     models: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ("lsq",)
+    methods: tuple[str, ...] = ()
     tensor_fits: tuple[str, ...] = ("wls",)
+    network: Path | None = None
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     random_seed: int = 0
     b0_threshold: float = 50.0
     b1_units: Literal["auto", "factor", "percent"] = "auto"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.dataset import find, participants
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.registry import labels_for
+from bids_qmri.estimators.network_file import read_card, require_shipped_network
+from bids_qmri.estimators.registry import default_methods, labels_for
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.workflows.applicability import MODELS_OF_KIND, choose_models, noise_obstacle
 from bids_qmri.workflows.config import RunConfig
@@ -94,11 +95,14 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
         models, left_out = choose_models(found, config.models)
         jobs: list[FitJob] = []
         for model in models:
-            labels = labels_for(model, config.methods, config.tensor_fits)
+            methods = config.methods or default_methods(model)
+            labels = labels_for(model, methods, config.tensor_fits)
             if not labels:
-                left_out[model] = f"it has none of the estimators {', '.join(config.methods)}"
+                left_out[model] = f"it has none of the estimators {', '.join(methods)}"
             for label in labels:
-                if reason := noise_obstacle(model, label, found):
+                if error := _without_network(model, label):
+                    unusable.append(Unusable(f"{found.label} {model} {label}", error))
+                elif reason := noise_obstacle(model, label, found) or _other_network(model, label, config):
                     left_out[f"{model} {label}"] = reason
                 else:
                     jobs.append(_job(config, read, participant, found, model, label))
@@ -169,10 +173,31 @@ def _job(
         output_dir=config.output_dir,
         work_dir=config.work_dir / f"sub-{participant}",
         seed=config.random_seed,
+        bounds=config.bounds,
+        network=config.network if label == "mlp" else None,
+        threads=config.omp_nthreads,
         sloppy=config.sloppy,
         stop_on_error=config.stop_on_first_crash,
         debug=config.debug,
     )
+
+
+def _without_network(model: str, label: str) -> InputError | None:
+    """Return what to say of a network that was asked for and is not shipped, None if there is nothing."""
+    try:
+        if label == "ncde":
+            require_shipped_network(model)
+    except InputError as error:
+        return error
+    return None
+
+
+def _other_network(model: str, label: str, config: RunConfig) -> str:
+    """Return why the network that was given is not for a model, empty if it is."""
+    if label != "mlp" or config.network is None:
+        return ""
+    trained = read_card(config.network).get("model")
+    return "" if trained == model else f"{config.network.name} is a network for {trained}"
 
 
 def _require_own_names(participant: str, planned: Sequence[PlannedAcquisition]) -> None:

@@ -56,7 +56,10 @@ def test_resolved_options_repeat_the_run(data: Path) -> None:
     filters.write_text('{"vfa": {"acquisition": "hires"}}')
     plugin.write_text("plugin: MultiProc\nplugin_args: {n_procs: 2}\n")
     more = ["--participant-label", "01", "--exclude-participant-label", "02", "--session-label", "a"]
-    more += ["--models", "vfa", "etofts", "--methods", "lsq", "bayes", "--tensor-fit", "ols", "wls"]
+    more += ["--models", "vfa", "etofts", "--tensor-fit", "ols", "wls", "--methods", "lsq", "bayes"]
+    network = data.parent / "net.onnx"
+    network.touch()
+    more += ["mlp", "--network", str(network), "--bounds", "t1=0.1,5", "f=0,0.3"]
     more += ["-d", f"masks={masks}", "--bids-filter-file", str(filters), "--use-plugin", str(plugin)]
     more += ["--relaxivity", "4.5", "--hematocrit", "0", "--t10", "1e-1", "--aif", str(aif)]
     more += ["--baseline-volumes", "3", "--mem", "1234", "--nprocs", "3", "--omp-nthreads", "2"]
@@ -150,3 +153,21 @@ def test_faulty_plugin_file_is_named(data: Path, content: str | None) -> None:
         file.write_text(content)
     with pytest.raises(UsageError, match=r"plugin\.yml: --use-plugin"):
         make_config(parse(arguments(data, "--use-plugin", str(file))))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fragment"),
+    [
+        (["--bounds", "t3=0,1"], "no parameter 't3'.*t1"),
+        (["--bounds", "m0=0,1"], "no parameter 'm0'"),
+        (["--bounds", "t1=0,5"], "t1 from 0 to 5.*within 0.01 and 10"),
+        (["--bounds", "t1=100,5000"], "within 0.01 and 10"),
+        (["--bounds", "t0=-1,5"], "within 0 and"),
+        (["--methods", "mlp"], "--network: is not given"),
+        (["--network", "x.onnx"], "without --methods mlp"),
+        (["--methods", "mlp", "--network", "/nowhere.onnx"], "is not a file"),
+    ],
+)
+def test_impossible_limits_and_networks_are_named(data: Path, tokens: list[str], fragment: str) -> None:
+    with pytest.raises(UsageError, match=fragment):
+        make_config(parse(arguments(data, *tokens)))

@@ -16,7 +16,7 @@ def test_defaults() -> None:
     args = parse(BASE)
     assert (args.bids_dir, args.output_dir) == (Path("/data"), Path("/out"))
     assert args.analysis_level == ["participant"]
-    assert (args.methods, args.tensor_fit, args.models) == (["lsq"], ["wls"], [])
+    assert (args.methods, args.tensor_fit, args.models) == ([], ["wls"], [])
     assert args.work_dir == Path("work")
     assert (args.b0_threshold, args.b1_units, args.random_seed, args.omp_nthreads) == (50.0, "auto", 0, 1)
 
@@ -32,6 +32,8 @@ def test_defaults() -> None:
         (["--bids-filter-file", "f.json"], "bids_filter_file", Path("f.json")),
         (["--models", *MODELS], "models", list(MODELS)),
         (["--methods", *METHODS], "methods", list(METHODS)),
+        (["--network", "n.onnx"], "network", Path("n.onnx")),
+        (["--bounds", "t1=0.1,5", "D=0,3e-3"], "bounds", [("t1", (0.1, 5.0)), ("d", (0.0, 3e-3))]),
         (["--tensor-fit", *TENSOR_FITS], "tensor_fit", list(TENSOR_FITS)),
         (["-d", "masks=/m", "pre=/p"], "derivatives", [("masks", Path("/m")), ("pre", Path("/p"))]),
         (["--derivatives", "masks=/a=b"], "derivatives", [("masks", Path("/a=b"))]),
@@ -105,6 +107,11 @@ def test_aif_table_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (["--participant-label", "å"], "not a label"),
         (["--models", "noddy"], "invalid choice"),
         (["--methods", "svm"], "invalid choice"),
+        (["--bounds", "t1"], "not NAME=LOW,HIGH"),
+        (["--bounds", "t1=1"], "not NAME=LOW,HIGH"),
+        (["--bounds", "t1=1,2,3"], "not NAME=LOW,HIGH"),
+        (["--bounds", "t1=3,1"], "the lower one first"),
+        (["--bounds", "t1=0.1,inf"], "two finite numbers"),
         (["-d", "/just/a/path"], "not NAME=PATH"),
         (["-d", "masks="], "not NAME=PATH"),
         (["--nprocs", "0"], "whole number above 0"),

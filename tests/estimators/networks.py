@@ -81,7 +81,7 @@ def write_network(
     constants = [to_proto(value.astype(np.float32), name) for name, value in weights.items()]
     constants.append(to_proto(np.array([1]), "axis"))
     shapes = {"path": ["V", "N", channels], "context": ["V", entries]}
-    shapes |= dict.fromkeys(("shift", "spread"), ["V", outputs])
+    shapes |= {name: ["V", outputs] for name in ("shift", "spread")}
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, s) for name, s in shapes.items()]
     graph = helper.make_graph(nodes, "random", ends[:2], ends[2:], constants)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)

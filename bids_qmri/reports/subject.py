@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -71,7 +71,6 @@ def write_subject_page(
     participant: str,
     *,
     problems: Sequence[str] = (),
-    run: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``sub-<label>.html`` and the figures beside the maps.
 
@@ -83,8 +82,6 @@ def write_subject_page(
         Label without ``sub-``.
     problems
         What went wrong, one line each.
-    run
-        Facts about the run for the section About: command line, run time.
 
     Returns
     -------
@@ -100,7 +97,7 @@ def write_subject_page(
         problems=list(problems),
         warnings=list(_warnings(records)),
         groups=groups,
-        about=_about(records, run or {}),
+        about=_about(records),
         methods=describe_methods(_runs(records)) if records else None,
     )
     path = output_dir / f"sub-{participant}.html"
@@ -205,8 +202,8 @@ def _warnings(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
             yield where, f"in {at_bound:.0%} of the voxels a parameter lies at its bound"
 
 
-def _about(records: Sequence[Record], run: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _about(records: Sequence[Record]) -> tuple[tuple[str, str], ...]:
     versions = sorted({str(record.fields.get("SoftwareVersion", "unknown")) for record in records})
     facts = {"Maps made by": f"bids_qmri {', '.join(versions)}"} if records else {}
     facts |= {"Page made by": f"bids_qmri {__version__}, Python {platform.python_version()}"}
-    return tuple((facts | dict(run)).items())
+    return tuple(facts.items())

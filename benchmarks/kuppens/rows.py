@@ -1,0 +1,151 @@
+"""The estimators of the benchmark by name; networks that do not exist (yet) are left out and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_qmri.errors import InputError
+from bids_qmri.estimators import bayes, coverage, lsq, ncde
+from bids_qmri.estimators import map as mode
+from bids_qmri.estimators.base import FitResult
+from bids_qmri.estimators.box import box, quantities
+from bids_qmri.estimators.features import make_features
+from bids_qmri.estimators.network_file import load_network, read_card, shipped_network
+from bids_qmri.models.base import Bounds, Model
+from bids_qmri.units import FloatArray
+
+TECHNIQUE = {"vfa": "vfa", "ivim": "ivim", "etofts": "dce"}
+"""How recipes call the technique of a model."""
+
+CONTROLS = ("ncde-alone", "mlp-anchor", "kuppens2025", "mlp")
+"""Recipes other than the shipped one, without their technique."""
+
+MEANING = {
+    "lsq": "least squares within the limits",
+    "constant": "middle of the range",
+    "map": "maximum of the posterior, the anchor of the networks",
+    "bayes": "posterior mean, the least mean squared error that any estimator can have on average",
+    "bayes-exact": "the same by grids, for some curves: checks `bayes`, which is this for VFA",
+    "ncde": "the shipped network",
+    "ncde-alone": "the shipped architecture without the anchor",
+    "mlp-anchor": "the shipped architecture without the path",
+    "kuppens2025": "the network of the study",
+    "mlp": "the study's multilayer perceptron for one protocol",
+}
+
+Fit = Callable[..., FitResult | None]
+"""model, signal (V, N), protocol, sigma=, bounds= -> estimates, or None for a protocol it is not made for."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One estimator; a slow one is asked for some curves only."""
+
+    name: str
+    fit: Fit
+    slow: bool = False
+
+
+def rows_of(model: str, networks: Path | None) -> list[Row]:
+    """Return the estimators that exist for a model.
+
+    Parameters
+    ----------
+    model
+        Word of ``--models``.
+    networks
+        Folder of ONNX files named by their recipes.
+    """
+    rows = [Row("lsq", lsq.fit), Row("constant", middle), Row("map", mode.fit), Row("bayes", bayes.fit)]
+    if model != "vfa":
+        rows.append(Row("bayes-exact", bayes.fit_exact, slow=True))
+    if _candidate(model, networks) is None and shipped_network(model) is not None:
+        rows.append(Row("ncde", ncde.fit))
+    return rows + [Row(_row_name(path, model), partial(_from_file, path)) for path in _files(model, networks)]
+
+
+def missing(model: str, networks: Path | None) -> list[str]:
+    """Return the networks that there should be and are not."""
+    found = {row.name for row in rows_of(model, networks)}
+    return [f"{name}-{TECHNIQUE[model]}" for name in ("ncde", *CONTROLS) if name not in found]
+
+
+def card(model: str, networks: Path | None) -> dict[str, Any]:
+    """Return the card of the network in the row `ncde`, empty if there is none."""
+    file = _candidate(model, networks) or shipped_network(model)
+    return {} if file is None else read_card(file)
+
+
+def seeds_of(model: str, networks: Path | None) -> list[str]:
+    """Return the rows of the shipped recipe trained with other seeds."""
+    return [row.name for row in rows_of(model, networks) if row.name.startswith("ncde-seed")]
+
+
+def middle(
+    model: Model,
+    signal: FloatArray,
+    protocol: Any,
+    *,
+    sigma: FloatArray | None = None,
+    bounds: Bounds | None = None,
+) -> FitResult:
+    """Answer the prior mean everywhere, with the standard deviation of the prior."""
+    lower, upper = box(model, bounds)
+    maps = {
+        q: np.full(len(signal), (a + b) / 2) for q, a, b in zip(quantities(model), lower, upper, strict=True)
+    }
+    sd = {
+        q: np.full(len(signal), (b - a) / np.sqrt(12))
+        for q, a, b in zip(quantities(model), lower, upper, strict=True)
+    }
+    if "ktrans" in maps:
+        maps["ktrans"] = maps["kep"] * maps["ve"]
+    return FitResult(maps, sd)
+
+
+def _candidate(model: str, networks: Path | None) -> Path | None:
+    """Return the network of the folder that stands in for the shipped one."""
+    file = None if networks is None else networks / f"ncde-{TECHNIQUE[model]}.onnx"
+    return file if file is not None and file.is_file() else None
+
+
+def _files(model: str, networks: Path | None) -> list[Path]:
+    if networks is None:
+        return []
+    technique = TECHNIQUE[model]
+    names = [f"{name}-{technique}.onnx" for name in ("ncde", *CONTROLS)]
+    seeds = sorted(p.name for p in networks.glob(f"ncde-{technique}-seed*.onnx"))
+    return [networks / name for name in (*names, *seeds) if (networks / name).is_file()]
+
+
+def _row_name(path: Path, model: str) -> str:
+    return path.stem.replace(f"-{TECHNIQUE[model]}", "")
+
+
+def _from_file(
+    path: Path, model: Model, signal: FloatArray, protocol: Any, *, sigma: FloatArray, bounds: Bounds
+) -> FitResult | None:
+    """Estimate by a network of a folder; one for a single protocol is asked for that protocol alone."""
+    network = load_network(path, model)
+    if "protocol" in network.card:
+        try:
+            coverage.require_same(path.name, network.card["protocol"], protocol)
+        except InputError:
+            return None
+    features = make_features(model, signal, protocol, sigma=sigma, bounds=bounds)
+    shift, spread = network.run(features.path, features.context)
+    anchored = network.card["anchor"] == "map"
+    center, width = (features.center, features.width) if anchored else ncde.BOX_ANCHOR
+    lower, upper = (limit[:, None] for limit in box(model, bounds))
+    values = lower + (upper - lower) * np.clip(center + width * shift.T.astype(np.float64), 0.0, 1.0)
+    sd = (upper - lower) * width * spread.T.astype(np.float64)
+    for array in (values, sd):
+        array[:, ~features.usable] = np.nan
+    names = quantities(model)
+    return FitResult(dict(zip(names, values, strict=True)), dict(zip(names, sd, strict=True)))

@@ -6,12 +6,14 @@ import re
 import sys
 from pathlib import Path
 
+import networks
 import nibabel as nib
 import numpy as np
 import pytest
 
 from bids_qmri.cli.run import main
 from bids_qmri.errors import InternalError
+from bids_qmri.models.vfa import VFA
 
 sys.path.insert(0, str(Path(__file__).parent))
 import synth
@@ -296,3 +298,65 @@ def test_the_work_directory_is_left_empty(bids, tmp_path, run):
     synth.add_vfa(bids)
     assert run()[0] == 0
     assert [path for path in (tmp_path / "work").rglob("*") if path.is_file()] == []
+
+
+def sidecar_of(tmp_path, name):
+    return json.loads(next((tmp_path / "out").rglob(f"{name}.json")).read_text())
+
+
+def test_a_network_that_is_shipped_runs_by_default_and_is_named_in_the_sidecar(
+    bids, tmp_path, run, monkeypatch
+):
+    networks.ship(tmp_path, VFA, monkeypatch, scale=0.0)
+    synth.add_vfa(bids, flips=(3, 7, 12, 20), b1=synth.ramp(0.8, 1.2))
+    assert run()[0] == 0
+    lsq, ncde = (image(tmp_path, f"sub-01_desc-{label}_T1map") for label in ("lsq", "ncde"))
+    np.testing.assert_allclose(ncde, lsq, rtol=0.02)
+    fields = sidecar_of(tmp_path, "sub-01_desc-ncde_T1map")
+    assert fields["Network"]["File"] == "ncde-vfa.onnx"
+    assert len(fields["Network"]["SHA256"]) == 64
+    assert fields["Bounds"] == {"t1": [0.05, 5.0]}
+    assert "Kuppens" in (tmp_path / "out" / "logs" / "CITATION.md").read_text()
+
+
+def test_a_protocol_outside_the_training_is_warned_about(bids, tmp_path, run, monkeypatch):
+    coverage = networks.COVERAGE["vfa"] | {"repetition_time": [0.02, 0.05]}
+    networks.ship(tmp_path, VFA, monkeypatch, coverage=coverage)
+    synth.add_vfa(bids, flips=(3, 7, 12, 20))
+    code, text = run("--methods", "ncde")
+    assert code == 0
+    words = "outside what the network ncde-vfa was trained for: repetition times"
+    assert text.count(words) == 1
+    assert np.all(image(tmp_path, "sub-01_model-spgr_desc-ncdeStatus_vfamap") % 5 == 0)
+    assert words in " ".join(sidecar_of(tmp_path, "sub-01_desc-ncde_T1map")["Notes"])
+    assert words in (tmp_path / "out" / "sub-01.html").read_text()
+
+
+def test_asking_for_a_network_that_is_not_shipped_is_an_error(bids, tmp_path, run, monkeypatch):
+    monkeypatch.setattr("bids_qmri.estimators.network_file.weights_folder", lambda: tmp_path)
+    synth.add_vfa(bids)
+    code, text = run("--methods", "lsq", "ncde")
+    assert code == 1
+    assert "no network for vfa" in text
+    assert list((tmp_path / "out").rglob("sub-01_desc-lsq_T1map.nii.gz"))
+
+
+def test_a_network_for_another_protocol_is_refused_by_name(bids, tmp_path, run):
+    trained = {"flip_angle": [2, 10, 20], "repetition_time": [0.005] * 3}
+    file = networks.write_network(tmp_path, VFA, protocol=trained)
+    synth.add_vfa(bids, flips=(3, 7, 12, 20))
+    code, text = run("--methods", "mlp", "--network", str(file))
+    assert code == 1
+    assert "protocol of the network random-vfa" in text
+    assert "flip_angle of the scan is 3, 7, 12, 20" in text
+
+
+def test_limits_are_kept_and_recorded(bids, tmp_path, run):
+    truth = synth.add_vfa(bids, flips=(3, 7, 12, 20))
+    low, high = np.quantile(truth["t1"], [0.2, 0.8])
+    assert run("--methods", "lsq", "mle", "--bounds", f"t1={low},{high}")[0] == 0
+    for label in ("lsq", "mle"):
+        t1 = image(tmp_path, f"sub-01_desc-{label}_T1map")
+        assert np.float32(low) <= t1[t1 > 0].min()
+        assert t1.max() <= np.float32(high)
+        assert sidecar_of(tmp_path, f"sub-01_desc-{label}_T1map")["Bounds"] == {"t1": [low, high]}

@@ -12,6 +12,7 @@ import pytest
 
 from bids_qmri.estimators.box import quantities
 from bids_qmri.estimators.features import CHANNELS, CONTEXT
+from bids_qmri.estimators.network_file import SHIPPED
 from bids_qmri.models.base import Model
 
 COVERAGE: dict[str, dict[str, Any]] = {
@@ -30,10 +31,18 @@ COVERAGE: dict[str, dict[str, Any]] = {
         "largest_b": [200, 1500],
         "bounds": {"d": [0.0, 5e-3], "dstar": [3e-3, 0.2], "f": [0.0, 1.0]},
     },
+    "etofts": {
+        "measurements": [8, 80],
+        "snr": [3, 300],
+        "interval": [1.0, 20.0],
+        "arrival": [0.0, 60.0],
+        "fixed": ["t0"],
+        "bounds": {"kep": [0.01, 5.0], "ve": [0.01, 1.0], "vp": [0.0, 0.3], "t0": [0.0, 15.0]},
+    },
 }
 
 
-def card_of(model: Model, **changes: Any) -> dict[str, Any]:
+def card_of(model: Model, /, **changes: Any) -> dict[str, Any]:
     """Return the card of a network, with some fields changed."""
     card = {
         "format": 1,
@@ -53,11 +62,12 @@ def card_of(model: Model, **changes: Any) -> dict[str, Any]:
 
 
 def write_network(
-    folder: Path, model: Model, *, scale: float = 0.3, opset: int = 20, **changes: Any
+    folder: Path, model: Model, /, *, scale: float = 0.3, opset: int = 20, inside: Any = None, **changes: Any
 ) -> Path:
     """Write a network that sums over the path, and its card; return the ONNX file.
 
-    `scale` is the size of the weights of the shift: 0 gives back the anchor, with a spread of 1.
+    `scale` is the size of the weights of the shift: 0 gives back the anchor, with a spread of 1. `inside` is
+    the card inside the file, if another one than beside it.
     """
     onnx = pytest.importorskip("onnx")
     helper, to_proto = onnx.helper, onnx.numpy_helper.from_array
@@ -85,11 +95,17 @@ def write_network(
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, s) for name, s in shapes.items()]
     graph = helper.make_graph(nodes, "random", ends[:2], ends[2:], constants)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    helper.set_model_props(proto, {"card": json.dumps(card)})
+    helper.set_model_props(proto, {"card": json.dumps(inside or card)})
     file = folder / f"{card['name']}.onnx"
     file.write_bytes(proto.SerializeToString())
     seal(file, card)
     return file
+
+
+def ship(folder: Path, model: Model, monkeypatch: pytest.MonkeyPatch, /, **changes: Any) -> Path:
+    """Make a network the one that comes with the package; return the ONNX file."""
+    monkeypatch.setattr("bids_qmri.estimators.network_file.weights_folder", lambda: folder)
+    return write_network(folder, model, name=SHIPPED[model.name], **changes)
 
 
 def seal(file: Path, card: dict[str, Any]) -> None:

@@ -4,11 +4,22 @@ import pickle
 import subprocess
 import sys
 
+import networks
 import numpy as np
 import pytest
 
+from bids_qmri.estimators import coverage
 from bids_qmri.estimators.base import FitResult
-from bids_qmri.estimators.registry import ALGORITHM, LABELS, get_estimator, labels_for
+from bids_qmri.estimators.registry import (
+    ALGORITHM,
+    LABELS,
+    NETWORKS,
+    default_methods,
+    get_estimator,
+    labels_for,
+)
+from bids_qmri.models.registry import get_model
+from bids_qmri.models.vfa import VFA
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
 
 ALL = [(model, label) for model, labels in LABELS.items() for label in labels]
@@ -19,6 +30,8 @@ ALL = [(model, label) for model, labels in LABELS.items() for label in labels]
     [
         ("vfa", ["lsq"], ["lsq"]),
         ("vfa", ["bayes", "lsq", "mle", "dipy"], ["lsq", "mle", "bayes"]),
+        ("vfa", ["ncde", "mlp", "map"], ["map", "ncde", "mlp"]),
+        ("tofts", ["ncde"], []),
         ("ivim", ["dipy"], ["dipyTrr", "dipyVarpro"]),
         ("etofts", ["mle", "dipy"], []),
         ("tofts", ["lsq", "bayes"], ["lsq", "bayes"]),
@@ -68,9 +81,13 @@ def small_problem(model: str) -> tuple[np.ndarray, object]:
 
 
 @pytest.mark.parametrize(("model", "label"), [pair for pair in ALL if pair[1] != "dipyVarpro"])
-def test_every_estimator_answers_the_one_call(model, label):
+def test_every_estimator_answers_the_one_call(model, label, tmp_path, monkeypatch):
     signal, protocol = small_problem(model)
-    result = get_estimator(model, label)(signal, protocol, None, None)
+    if label in NETWORKS:
+        trained = {name: array.tolist() for name, array in coverage.values(protocol).items()}
+        shipped = networks.ship(tmp_path, get_model(model), monkeypatch, protocol=trained)
+    network = shipped if label == "mlp" else None
+    result = get_estimator(model, label, network=network)(signal, protocol, 0.01, None)
     assert isinstance(result, FitResult)
     assert all(values.shape == (2,) for values in (*result.maps.values(), result.residual, result.status))
 
@@ -91,10 +108,22 @@ def test_labels_that_a_model_lacks_are_refused(model, label):
         get_estimator(model, label)
 
 
+def test_networks_are_a_default_where_they_are_shipped(tmp_path, monkeypatch):
+    networks.ship(tmp_path, VFA, monkeypatch)
+    assert default_methods("vfa") == ("lsq", "ncde")
+    assert default_methods("ivim") == default_methods("tensor") == ("lsq",)
+
+
+@pytest.mark.parametrize(("label", "network"), [("mlp", None), ("ncde", "net.onnx")])
+def test_a_network_file_belongs_to_mlp_alone(label, network):
+    with pytest.raises(ValueError, match="mlp needs one"):
+        get_estimator("vfa", label, network=network)
+
+
 def test_asking_for_labels_imports_no_heavy_package():
     code = (
         "import sys; from bids_qmri.estimators import registry; registry.get_estimator('vfa', 'lsq');"
-        "print([name for name in ('dipy', 'scipy', 'nibabel') if name in sys.modules])"
+        "print([name for name in ('dipy', 'scipy', 'nibabel', 'onnxruntime') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

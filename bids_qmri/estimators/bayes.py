@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.errors import InputError
 from bids_qmri.estimators import importance, quadrature
 from bids_qmri.estimators.asymptotic import checked_signal, require_measurements
 from bids_qmri.estimators.base import FitResult, Status
-from bids_qmri.estimators.noise import pooled_sigma
+from bids_qmri.estimators.noise import voxel_sigma
 from bids_qmri.estimators.posterior import AMOUNTS, Problem
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.units import FloatArray
@@ -121,7 +120,7 @@ def _fit(
         usable &= ~np.any(data < 0, axis=1)
     lower, upper = model.limits(bounds)
     require_measurements(model, protocol, lower, upper)
-    noise = _noise(model, data, protocol, usable, sigma, bounds)
+    noise = voxel_sigma(model, data, protocol, usable, sigma, bounds)
     names = [p.name for p in (*model.parameters, *model.derived)]
     values, spread = np.full((2, len(names), len(data)), np.nan)
     residual = np.full(len(data), np.nan)
@@ -142,30 +141,6 @@ def _fit(
     spread[fixed] = np.nan
     maps, sd = (dict(zip(names, array, strict=True)) for array in (values, spread))
     return FitResult(maps, sd, residual, status)
-
-
-def _noise(
-    model: Model,
-    data: FloatArray,
-    protocol: Any,
-    usable: npt.NDArray[np.bool_],
-    sigma: float | FloatArray | None,
-    bounds: Bounds | None,
-) -> FloatArray:
-    """Return the noise standard deviation of every voxel, shape (V,)."""
-    if sigma is None:
-        sigma = (
-            pooled_sigma(model, data[usable], protocol.take(usable), bounds=bounds) if usable.any() else 1.0
-        )
-    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
-    if not np.all(noise[usable] > 0):
-        raise InputError(
-            f"the smallest noise standard deviation is {np.min(noise[usable]):g}",
-            field="sigma",
-            needed="numbers above 0",
-            way_out="use lsq for noise-free signals",
-        )
-    return noise
 
 
 def _spanned(model: Model, lower: FloatArray, upper: FloatArray) -> list[int]:

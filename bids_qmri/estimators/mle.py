@@ -11,7 +11,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.asymptotic import assemble, checked_signal, require_measurements
 from bids_qmri.estimators.base import FitResult
 from bids_qmri.estimators.lm import minimise
-from bids_qmri.estimators.noise import pooled_sigma
+from bids_qmri.estimators.noise import voxel_sigma
 from bids_qmri.estimators.objective import RicianLikelihood
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.units import FloatArray
@@ -58,18 +58,7 @@ def fit(
     usable &= ~np.any(data < 0, axis=1)
     limits = model.limits(bounds)
     require_measurements(model, protocol, *limits)
-    if sigma is None:
-        sigma = (
-            pooled_sigma(model, data[usable], protocol.take(usable), bounds=bounds) if usable.any() else 1.0
-        )
-    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
-    if not np.all(noise[usable] > 0):
-        raise InputError(
-            f"the smallest noise standard deviation is {np.min(noise[usable]):g}",
-            field="sigma",
-            needed="numbers above 0",
-            way_out="use lsq for noise-free signals",
-        )
+    noise = voxel_sigma(model, data, protocol, usable, sigma, bounds)
     weights = protocol.weights
     objective = RicianLikelihood(
         data[usable].T, noise[usable], None if np.all(weights == 1.0) else weights[:, None]

@@ -18,15 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.errors import InputError
-from bids_qmri.estimators import lsq
 from bids_qmri.estimators.asymptotic import BOUND_TOLERANCE, checked_signal
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.box import box, boxed, quantities
 from bids_qmri.estimators.coverage import box_of, outside, require_length, require_same, voxels_outside
 from bids_qmri.estimators.features import Features, make_features
 from bids_qmri.estimators.network_file import Network, load_network, require_shipped_network
-from bids_qmri.estimators.noise import voxel_sigma
+from bids_qmri.estimators.noise import residual_sigma, voxel_sigma
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.units import FloatArray
 
@@ -119,16 +117,7 @@ def _noise(
     """Return the noise of a single image, (V,): one for the scan, or of each voxel for concentrations."""
     if sigma is not None or model.amplitude is not None:
         return voxel_sigma(model, data, protocol, usable, sigma, bounds)
-    lower, upper = model.limits(bounds)
-    count, free = protocol.n_measurements, int(np.count_nonzero(lower < upper))
-    if count <= free:
-        raise InputError(
-            f"{count} measurements leave no residuals of {free} free parameters",
-            needed=f"at least {free + 1} measurements",
-            way_out="give the noise standard deviation",
-        )
-    residual = lsq.fit(model, data, protocol, bounds=bounds).residual
-    return np.asarray(residual * np.sqrt(count / (count - free)))
+    return residual_sigma(model, data, protocol, bounds=bounds)
 
 
 def _blocks(n_voxels: int) -> Iterator[slice]:

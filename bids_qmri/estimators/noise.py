@@ -154,7 +154,7 @@ def residual_sigma(
         )
     residual = lsq.fit(model, signal, protocol, bounds=bounds).residual
     rms = np.sqrt(np.mean(np.square(np.asarray(signal, dtype=np.float64)), axis=1))
-    return np.maximum(residual * np.sqrt(protocol.n_measurements / freedom), 1e-6 * rms)
+    return np.asarray(np.maximum(residual * np.sqrt(protocol.n_measurements / freedom), 1e-6 * rms))
 
 
 def _magnitude_variance(mean: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +126,7 @@ def _write(
         algorithm=algorithm.description,
         reference=algorithm.reference,
         datasets=_datasets(job),
-        model={"Description": table.title, "URL": f"https://doi.org/{table.reference.doi}"},
+        model={"Description": table.title, "URL": f"https://doi.org/{quote(table.reference.doi)}"},
         used=used,
         skull_stripped=brain,
     )

@@ -59,7 +59,7 @@ class Plan:
 
 
 def select_participants(config: RunConfig) -> list[str]:
-    """Return the labels that a run is about, in the order of the dataset.
+    """Return the labels that a run is about, in the order asked for, else sorted.
 
     Raises
     ------

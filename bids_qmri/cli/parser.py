@@ -7,14 +7,21 @@ file holds the same long options (underscores for hyphens) and is checked by the
 from __future__ import annotations
 
 import argparse
-import math
-import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bids_qmri import __version__
+from bids_qmri.cli.argument_types import (
+    POPULATION_INPUTS,
+    arterial_input,
+    gigabytes,
+    label,
+    limits,
+    named_path,
+    number,
+)
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.errors import UsageError
 
@@ -23,9 +30,6 @@ LEVELS = ("participant", "group")
 MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki")
 METHODS = ("lsq", "mle", "map", "bayes", "ncde", "mlp", "dipy")
 TENSOR_FITS = ("ols", "wls", "nlls", "restore")
-POPULATION_INPUTS = ("parker", "georgiou", "weinmann", "rata")
-
-_MEMORY_UNITS_GB = {"": 1e-3, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -105,7 +109,7 @@ def _add_positionals(parser: argparse.ArgumentParser) -> None:
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to process")
-    participant, session = _label("sub"), _label("ses")
+    participant, session = label("sub"), label("ses")
     group.add_argument(
         "--participant-label",
         nargs="+",
@@ -160,7 +164,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--bounds",
         nargs="+",
-        type=_limits,
+        type=limits,
         default=[],
         metavar="NAME=LOW,HIGH",
         help="limits of parameters for lsq, mle, map, bayes and ncde, as t1=0.1,5 (s), d=0,0.003 (mm^2/s)",
@@ -174,7 +178,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--random-seed",
-        type=_number(int, lambda n: 0 <= n < 2**32, "a whole number, 0 or above and below 2^32"),
+        type=number(int, lambda n: 0 <= n < 2**32, "a whole number, 0 or above and below 2^32"),
         default=0,
         metavar="N",
         help="of what draws random numbers (dipy's VarPro); recorded in every sidecar; default: 0",
@@ -187,14 +191,14 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "-d",
         "--derivatives",
         nargs="+",
-        type=_named_path,
+        type=named_path,
         default=[],
         metavar="NAME=PATH",
         help="derivative datasets with preprocessed inputs; the name masks is for masks alone",
     )
     group.add_argument(
         "--b0-threshold",
-        type=_number(float, lambda b: b >= 0, "a number, 0 or above"),
+        type=number(float, lambda b: b >= 0, "a number, 0 or above"),
         default=50.0,
         metavar="B",
         help="b-values up to this many s/mm^2 count as b = 0; default: 50",
@@ -222,31 +226,31 @@ def _add_dce(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("contrast-enhanced series (each overrides the sidecar)")
     group.add_argument(
         "--relaxivity",
-        type=_number(float, lambda x: x > 0, "a number above 0"),
+        type=number(float, lambda x: x > 0, "a number above 0"),
         metavar="R1",
         help="of the contrast agent, L/mmol/s",
     )
     group.add_argument(
         "--hematocrit",
-        type=_number(float, lambda h: 0 <= h < 1, "a fraction, 0 or above and below 1"),
+        type=number(float, lambda h: 0 <= h < 1, "a fraction, 0 or above and below 1"),
         metavar="HCT",
         help="fraction of blood, 0 to 1",
     )
     group.add_argument(
         "--t10",
-        type=_number(float, lambda x: x > 0, "a number above 0"),
+        type=number(float, lambda x: x > 0, "a number above 0"),
         metavar="S",
         help="one T1 before contrast for all voxels, s",
     )
     group.add_argument(
         "--aif",
-        type=_arterial_input,
+        type=arterial_input,
         metavar="NAME|TSV",
         help=f"arterial input: a population function ({', '.join(POPULATION_INPUTS)}) or a table",
     )
     group.add_argument(
         "--baseline-volumes",
-        type=_number(int, lambda n: n > 0, "a whole number above 0"),
+        type=number(int, lambda n: n > 0, "a whole number above 0"),
         metavar="N",
         help="number of frames before the contrast agent",
     )
@@ -263,13 +267,13 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         "--nthreads",
         "--n-cpus",
         "--n_cpus",
-        type=_number(int, lambda n: n > 0, "a whole number above 0"),
+        type=number(int, lambda n: n > 0, "a whole number above 0"),
         metavar="N",
         help="processes at a time; default: the processors this process may use",
     )
     group.add_argument(
         "--omp-nthreads",
-        type=_number(int, lambda n: n > 0, "a whole number above 0"),
+        type=number(int, lambda n: n > 0, "a whole number above 0"),
         default=1,
         metavar="N",
         help="threads per process; default: 1",
@@ -278,7 +282,7 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         "--mem",
         "--mem-mb",
         "--mem_mb",
-        type=_gigabytes,
+        type=gigabytes,
         metavar="SIZE",
         help="memory to plan with, in MB or with a suffix K, M, G, T",
     )
@@ -313,73 +317,6 @@ def _add_other(parser: argparse.ArgumentParser) -> None:
         "-v", "--verbose", action="count", default=0, help="more messages; -vv: also of libraries"
     )
     group.add_argument("--version", action="version", version=f"bids_qmri {__version__}")
-
-
-def _label(entity: str) -> Callable[[str], str]:
-    """Return the type of a label that may carry its entity."""
-
-    def label(text: str) -> str:
-        bare = text.removeprefix(f"{entity}-")
-        if not bare.isascii() or not bare.replace("+", "").isalnum():
-            raise argparse.ArgumentTypeError(f"{text!r} is not a label of letters and digits")
-        return bare
-
-    return label
-
-
-def _named_path(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not equals or not path or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH with a NAME of letters and digits")
-    return name, Path(path)
-
-
-def _limits(text: str) -> tuple[str, tuple[float, float]]:
-    """Return the name of a parameter and its limits; which names there are is checked later."""
-    name, _, ends = text.partition("=")
-    try:
-        low, high = (float(end) for end in ends.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=LOW,HIGH with two numbers") from None
-    if not math.isfinite(low) or not math.isfinite(high) or low > high:
-        raise argparse.ArgumentTypeError(f"{text!r}: needs two finite numbers, the lower one first")
-    return name.lower(), (low, high)
-
-
-def _arterial_input(text: str) -> str:
-    """Return the name of a population function, or the absolute path of a table."""
-    if text in POPULATION_INPUTS:
-        return text
-    if not Path(text).is_file():
-        names = ", ".join(POPULATION_INPUTS)
-        raise argparse.ArgumentTypeError(f"{text!r} is neither one of {names} nor a file")
-    return str(Path(text).resolve())
-
-
-def _number(
-    kind: type[int] | type[float], accept: Callable[[float], bool], what: str
-) -> Callable[[str], float]:
-    """Return the type of a finite number that `accept` holds for; `what` says so in words."""
-
-    def number(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
-        if not math.isfinite(value) or not accept(value):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-        return value
-
-    return number
-
-
-def _gigabytes(text: str) -> float:
-    """Return the memory in GB; a bare number counts MB, as in fMRIPrep."""
-    size = re.fullmatch(r"([\d.e+-]+)([KMGT]?)B?", text)
-    if size is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 8000 (MB) or 8G")
-    number = _number(float, lambda memory: memory > 0, "a size above 0")
-    return number(size[1]) * _MEMORY_UNITS_GB[size[2]]
 
 
 def _read_config_file(path: Path) -> dict[str, Any]:

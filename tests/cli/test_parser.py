@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_qmri.cli.parser import METHODS, MODELS, POPULATION_INPUTS, TENSOR_FITS, parse
+from bids_qmri.cli.argument_types import POPULATION_INPUTS
+from bids_qmri.cli.parser import METHODS, MODELS, TENSOR_FITS, parse
 from bids_qmri.errors import UsageError
 
 BASE = ["/data", "/out", "participant"]

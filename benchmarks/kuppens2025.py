@@ -27,7 +27,7 @@ from pathlib import Path
 from kuppens import designs, real, report, timing
 from kuppens.cells import TABLE1, measure
 from kuppens.results import Results
-from kuppens.rows import card
+from kuppens.rows import cards
 
 SECTIONS = ("fixed", "variable", "wide", "sigma", "outside", "chunking", "speed", "real")
 PROCESSES = 2
@@ -56,7 +56,7 @@ def data_folder() -> Path | None:
 def run(only: tuple[str, ...], quick: bool, networks: Path | None, workers: ProcessPoolExecutor) -> Results:
     """Measure the chosen sections."""
     results, size, data = Results(), designs.QUICK if quick else designs.FULL, data_folder()
-    results.cards = {model: card(model, networks) for model in TABLE1}
+    results.cards = cards(networks)
     makers = {
         "fixed": designs.fixed,
         "variable": designs.variable,

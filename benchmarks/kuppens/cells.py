@@ -207,7 +207,7 @@ def measure(cell: Cell, networks: Path | None) -> Errors:
         prior_sd={q: _prior_sd(model, cell.box, q) for q in SHOWN[cell.model]},
         sigma=told / sigma,
     )
-    for row in rows_of(cell.model, networks):
+    for row in rows_of(cell.model, networks, seeds=cell.section == "fixed"):
         limit = cell.exact * len(cell.snr) if row.slow else snr.size
         _add(result, row.name, limit, row.fit, (model, signal, cell.protocol, told, cell.box))
     return result

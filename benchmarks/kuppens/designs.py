@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,8 +150,8 @@ def outside(size: Size, data: Path | None) -> list[Cell]:
         "40 x 3 s, Parker": ("etofts", dce(3.0 * np.arange(1, 41), parker)),
         "60 x 5 s, Parker": ("etofts", dce(5.0 * np.arange(1, 61), parker)),
         "17 x 9 s, Parker": ("etofts", dce(9.0 * np.arange(1, 18), parker)),
-        "40 x 6 s, input of Table S4": ("etofts", dce(6.0 * np.arange(1, 41), rata)),
-        "60 x 4 s, input of Table S4": ("etofts", dce(4.0 * np.arange(1, 61), rata)),
+        "40 x 6 s, input of Rata et al.": ("etofts", dce(6.0 * np.arange(1, 41), rata)),
+        "60 x 4 s, input of Rata et al.": ("etofts", dce(4.0 * np.arange(1, 61), rata)),
     }
     if data is not None:
         table = np.loadtxt(data / "sub-vfadce/perf/sub-vfadce_aif.tsv", skiprows=1)
@@ -187,10 +188,10 @@ def ivim(*bvals: float) -> DiffusionProtocol:
     return DiffusionProtocol(np.array(bvals, dtype=np.float64))
 
 
-def dce(time: FloatArray, curve: object) -> DceProtocol:
+def dce(time: FloatArray, curve: Callable[[FloatArray], FloatArray]) -> DceProtocol:
     """Return frames of a bolus that arrives at 0 s."""
     since = STEP * np.arange(int(np.ceil(time[-1] / STEP)) + 1)
-    return DceProtocol(time, since, curve(since))  # type: ignore[operator]
+    return DceProtocol(time, since, curve(since))
 
 
 def parker(since: FloatArray) -> FloatArray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bids_qmri.units import FloatArray
 from kuppens.cells import SCALE, SHOWN, UNIT, Errors
 from kuppens.text import Groups
 
@@ -89,7 +90,7 @@ def _boxes(axis: Any, groups: Groups, quantity: str) -> None:
     axis.tick_params(axis="y", labelsize=7)
 
 
-def _squared(errors: Errors, row: str, quantity: str) -> np.ndarray:  # type: ignore[type-arg]
+def _squared(errors: Errors, row: str, quantity: str) -> FloatArray:
     if row not in errors.error:
         return np.empty(0)
     error = SCALE.get(quantity, 1.0) * errors.error[row][quantity]

@@ -35,14 +35,14 @@ class Results:
     speeds, chunks, real
         See `timing` and `real`.
     cards
-        Cards of the shipped networks by model.
+        Cards of all networks by row and model.
     """
 
     cells: list[Errors] = field(default_factory=list)
     speeds: list[Speed] = field(default_factory=list)
     chunks: list[Chunking] = field(default_factory=list)
     real: list[Comparison] = field(default_factory=list)
-    cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cards: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def of(self, section: str, model: str) -> list[Errors]:
         """Return the cells of a section and a model."""
@@ -110,6 +110,20 @@ def statistic(
                 value = abs(getattr(a, name)) / max(abs(getattr(b, name)), 1e-300)
                 found.append(Found(label, quantity, Ratio(value, 0.0)))
     return found
+
+
+def bias(groups: Iterable[tuple[str, Errors]], row: str) -> str:
+    """Return the largest absolute bias of an estimator over its root mean squared error, and where it is."""
+    found = []
+    for label, errors in groups:
+        for quantity in SHOWN[errors.model]:
+            a = accuracy(errors, row, quantity)
+            if a is not None:
+                found.append((abs(a.bias) / np.sqrt(a.mean), quantity, label))
+    if not found:
+        return "not measured"
+    largest = max(found)
+    return f"{largest[0]:.2f} ({largest[1]}, {largest[2]})"
 
 
 def by_length(results: Results, model: str, row: str) -> str:

@@ -52,7 +52,7 @@ class Row:
     slow: bool = False
 
 
-def rows_of(model: str, networks: Path | None) -> list[Row]:
+def rows_of(model: str, networks: Path | None, *, seeds: bool = False) -> list[Row]:
     """Return the estimators that exist for a model.
 
     Parameters
@@ -61,13 +61,17 @@ def rows_of(model: str, networks: Path | None) -> list[Row]:
         Word of ``--models``.
     networks
         Folder of ONNX files named by their recipes.
+    seeds
+        With the shipped recipe trained from other seeds.
     """
     rows = [Row("lsq", lsq.fit), Row("constant", middle), Row("map", mode.fit), Row("bayes", bayes.fit)]
     if model != "vfa":
         rows.append(Row("bayes-exact", bayes.fit_exact, slow=True))
     if _candidate(model, networks) is None and shipped_network(model) is not None:
         rows.append(Row("ncde", ncde.fit))
-    return rows + [Row(_row_name(path, model), partial(_from_file, path)) for path in _files(model, networks)]
+    return rows + [
+        Row(_row_name(path, model), partial(_from_file, path)) for path in _files(model, networks, seeds)
+    ]
 
 
 def missing(model: str, networks: Path | None) -> list[str]:
@@ -76,15 +80,21 @@ def missing(model: str, networks: Path | None) -> list[str]:
     return [f"{name}-{TECHNIQUE[model]}" for name in ("ncde", *CONTROLS) if name not in found]
 
 
-def card(model: str, networks: Path | None) -> dict[str, Any]:
-    """Return the card of the network in the row `ncde`, empty if there is none."""
-    file = _candidate(model, networks) or shipped_network(model)
-    return {} if file is None else read_card(file)
+def cards(networks: Path | None) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the cards of all networks by row and model."""
+    found = {}
+    for model in TECHNIQUE:
+        files = _files(model, networks, seeds=True)
+        shipped = shipped_network(model)
+        if _candidate(model, networks) is None and shipped is not None:
+            files.insert(0, shipped)
+        found |= {(_row_name(file, model), model): read_card(file) for file in files}
+    return found
 
 
 def seeds_of(model: str, networks: Path | None) -> list[str]:
     """Return the rows of the shipped recipe trained with other seeds."""
-    return [row.name for row in rows_of(model, networks) if row.name.startswith("ncde-seed")]
+    return [row.name for row in rows_of(model, networks, seeds=True) if row.name.startswith("ncde-seed")]
 
 
 def middle(
@@ -115,13 +125,14 @@ def _candidate(model: str, networks: Path | None) -> Path | None:
     return file if file is not None and file.is_file() else None
 
 
-def _files(model: str, networks: Path | None) -> list[Path]:
+def _files(model: str, networks: Path | None, seeds: bool) -> list[Path]:
     if networks is None:
         return []
     technique = TECHNIQUE[model]
     names = [f"{name}-{technique}.onnx" for name in ("ncde", *CONTROLS)]
-    seeds = sorted(p.name for p in networks.glob(f"ncde-{technique}-seed*.onnx"))
-    return [networks / name for name in (*names, *seeds) if (networks / name).is_file()]
+    if seeds:
+        names += sorted(p.name for p in networks.glob(f"ncde-{technique}-seed*.onnx"))
+    return [networks / name for name in names if (networks / name).is_file()]
 
 
 def _row_name(path: Path, model: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.units import FloatArray
 from kuppens.cells import Errors
@@ -98,7 +99,7 @@ def ratio(errors: Errors, row: str, against: str, quantity: str) -> Ratio | None
     return ratio_of_means(a[both], b[both], errors.label[both])
 
 
-def ratio_of_means(a: FloatArray, b: FloatArray, groups: np.ndarray | None = None) -> Ratio:  # type: ignore[type-arg]
+def ratio_of_means(a: FloatArray, b: FloatArray, groups: npt.NDArray[np.str_] | None = None) -> Ratio:
     """Return mean(a) / mean(b) with its standard error, by groups where there are at least eight."""
     if groups is not None:
         place = np.unique(groups, return_inverse=True)[1]

@@ -34,7 +34,7 @@ def accuracy_table(groups: Groups, model: str) -> list[str]:
             "|" + "---|" * 12,
         ]
         for label, errors in groups:
-            for row in errors.error:
+            for row in (r for r in errors.error if not r.startswith("ncde-seed")):
                 lines += _accuracy_line(label, errors, row, quantity)
         lines.append("")
     return lines

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -147,11 +148,11 @@ def chunking(model: str, networks: Path | None, batch: int) -> list[Chunking]:
         if row.slow or row.name == "constant":
             continue
 
-        def maps(first: int, last: int, fit: Callable[..., object] = row.fit) -> FloatArray:
+        def maps(first: int, last: int, fit: Callable[..., Any] = row.fit) -> FloatArray:
             answer = fit(
                 get_model(model), signal[first:last], cell.protocol, sigma=sigma[first:last], bounds=cell.box
             )
-            values = [m[q] / width[q] for m in (answer.maps, answer.sd) for q in SHOWN[model]]  # type: ignore[attr-defined]
+            values = [m[q] / width[q] for m in (answer.maps, answer.sd) for q in SHOWN[model]]
             return np.array(values)
 
         whole = maps(0, batch)

@@ -26,7 +26,7 @@ OPSET, IR_VERSION = 20, 10
 MAX_BYTES = 1_000_000
 
 
-class _Graph:
+class Graph:
     """Nodes and constants in order of their use; every method returns the name of its result."""
 
     def __init__(self, prefix: str = "") -> None:
@@ -86,7 +86,7 @@ def to_onnx(network: AnchoredNcde, channels: int, entries: int, card: Mapping[st
     card
         Stored as JSON in the metadata, key ``card``.
     """
-    graph = _Graph()
+    graph = Graph()
     told = graph.scaled(
         graph.chosen("context", network.entries, 1, entries), network.context_mean, network.context_scale
     )
@@ -96,11 +96,16 @@ def to_onnx(network: AnchoredNcde, channels: int, entries: int, card: Mapping[st
         path = graph.chosen("path", network.channels, 2, channels)
         state = _follow(graph, network, graph.scaled(path, network.path_mean, network.path_scale), seen)
         seen = graph.add("Concat", state, seen, axis=1)
-    graph.named(graph.mlp(network.readout, seen), "shift")
+    graph.named(_shift(graph, network, graph.mlp(network.readout, seen)), "shift")
     graph.named(graph.add("Softplus", graph.mlp(network.spread, seen)), "spread")
-    inputs = [_float("path", ["V", "N", channels]), _float("context", ["V", entries])]
-    outputs = [_float(name, ["V", network.quantities]) for name in ("shift", "spread")]
-    body = helper.make_graph(graph.nodes, "anchored_network", inputs, outputs, graph.constants)
+    return assemble(graph, channels, entries, network.quantities, card)
+
+
+def assemble(graph: Graph, channels: int, entries: int, quantities: int, card: Mapping[str, Any]) -> bytes:
+    """Return the ONNX file of a graph from ``path`` and ``context`` to ``shift`` and ``spread``."""
+    inputs = [typed("path", ["V", "N", channels]), typed("context", ["V", entries])]
+    outputs = [typed(name, ["V", quantities]) for name in ("shift", "spread")]
+    body = helper.make_graph(graph.nodes, "network", inputs, outputs, graph.constants)
     model = helper.make_model(
         body,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -113,11 +118,23 @@ def to_onnx(network: AnchoredNcde, channels: int, entries: int, card: Mapping[st
     return content
 
 
-def _float(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:
+def typed(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:
+    """Return an input or output of numbers; a text in its shape stands for any size."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def _follow(graph: _Graph, network: AnchoredNcde, path: str, context: str) -> str:
+def _shift(graph: Graph, network: AnchoredNcde, answer: str) -> str:
+    """Add the share of the shift to the posterior mean on the grid, where the network has one."""
+    if not network.grid:
+        return answer
+    count = network.quantities
+    sizes = graph.integers(count, len(network.grid))
+    graph.nodes.append(helper.make_node("Split", [answer, sizes], ["direct", "share"], name="split", axis=1))
+    grid = graph.add("Sinh", graph.add("Gather", "context", graph.integers(*network.grid), axis=1))
+    return graph.add("Add", "direct", graph.add("Mul", graph.add("Sigmoid", "share"), grid))
+
+
+def _follow(graph: Graph, network: AnchoredNcde, path: str, context: str) -> str:
     """Add the first state and the Scan of steps over increments; return the last state."""
     one, zero, end = graph.integers(1), graph.integers(0), graph.integers(np.iinfo(np.int64).max)
     last, axis = graph.integers(-1), graph.integers(1)
@@ -125,7 +142,7 @@ def _follow(graph: _Graph, network: AnchoredNcde, path: str, context: str) -> st
     first = graph.linear(network.first, graph.add("Concat", context, start, axis=1))
     later = graph.add("Slice", path, one, end, axis)
     increments = graph.add("Sub", later, graph.add("Slice", path, zero, last, axis))
-    step = _Graph("step_")
+    step = Graph("step_")
     channels = len(network.channels)
     slope = step.add("Reshape", step.mlp(network.field, "z"), step.integers(-1, network.state, channels))
     product = step.add("MatMul", slope, step.add("Unsqueeze", "dx", step.integers(2)))
@@ -134,8 +151,8 @@ def _follow(graph: _Graph, network: AnchoredNcde, path: str, context: str) -> st
     body = helper.make_graph(
         step.nodes,
         "step",
-        [_float("z", ["V", network.state]), _float("dx", ["V", channels])],
-        [_float("z_next", ["V", network.state])],
+        [typed("z", ["V", network.state]), typed("dx", ["V", channels])],
+        [typed("z_next", ["V", network.state])],
         step.constants,
     )
     return graph.add("Scan", first, increments, body=body, num_scan_inputs=1, scan_input_axes=[1])
@@ -163,7 +180,13 @@ def write_network(
     cost
         What it took, which differs from one computer to the next and is in the JSON file alone.
     """
-    content = to_onnx(network, *sizes, card)
+    return write_files(folder, to_onnx(network, *sizes, card), card, cost)
+
+
+def write_files(
+    folder: Path, content: bytes, card: Mapping[str, Any], cost: Mapping[str, Any]
+) -> tuple[Path, Path]:
+    """Write an ONNX file and its card, as `write_network` does, from the bytes of the file."""
     if len(content) > MAX_BYTES:
         raise ValueError(f"the network takes {len(content)} bytes, more than {MAX_BYTES}")
     weights = folder / f"{card['name']}.onnx"

@@ -23,6 +23,12 @@ def kept(names: Sequence[str], *, anchor: bool) -> tuple[int, ...]:
     return tuple(i for i, name in enumerate(names) if anchor or not name.startswith(FROM_FIT))
 
 
+def grid_shifts(model_name: str, *, anchor: bool) -> tuple[int, ...]:
+    """Return where the context has the shifts to the posterior mean on a grid; nowhere without anchor."""
+    names = CONTEXT[model_name]
+    return tuple(i for i, name in enumerate(names) if anchor and name.startswith("grid_shift"))
+
+
 def channels_and_entries(model_name: str, *, anchor: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return which channels and which context entries a network of a model reads."""
     return kept(CHANNELS[model_name], anchor=anchor), kept(CONTEXT[model_name], anchor=anchor)

@@ -29,10 +29,16 @@ class Tensors:
     width: Tensor
     truth: Tensor
     free: Tensor
+    weight: Tensor
 
 
-def to_tensors(rows: Rows, *, anchor: bool) -> Tensors:
-    """Convert a batch; without anchor the middle of the box and its standard deviation take its place."""
+def to_tensors(rows: Rows, *, anchor: bool, snr_power: float = 0.0) -> Tensors:
+    """Convert a batch; without anchor the middle of the box and its standard deviation take its place.
+
+    Voxels weigh in proportion to a power of their signal-to-noise ratio. Ratios are drawn log-uniformly; with
+    a power of 1 the amplitude then has the uniform prior that `estimators.bayes` assumes.
+    """
+    weight = rows.snr**snr_power
     center = torch.from_numpy(rows.center)
     width = torch.from_numpy(rows.width)
     if not anchor:
@@ -44,6 +50,7 @@ def to_tensors(rows: Rows, *, anchor: bool) -> Tensors:
         width,
         torch.from_numpy(rows.truth),
         torch.from_numpy(rows.free),
+        torch.from_numpy(weight / weight.mean())[:, None],
     )
 
 
@@ -57,20 +64,24 @@ def shift_loss(shift: Tensor, batch: Tensors) -> Tensor:
     The weights come from the data, never from the truth: otherwise the optimum is not the posterior mean.
     """
     error = batch.center + batch.width * shift - batch.truth
-    weighted = error**2 / (batch.width**2 + FLOOR**2)
+    weighted = batch.weight * error**2 / (batch.width**2 + FLOOR**2)
     return (batch.free * weighted).sum() / batch.free.sum().clamp(min=1.0)
 
 
-def spread_loss(shift: Tensor, spread: Tensor, batch: Tensors) -> Tensor:
-    """Return the pinball loss of the absolute error at the coverage of one standard deviation.
+def pinball(error: Tensor, spread: Tensor) -> Tensor:
+    """Return the pinball loss of absolute errors at the coverage of one standard deviation.
 
     Taken between logarithms, which leaves the quantile as it is and keeps outliers from ruling.
     """
+    excess = torch.log(error + SMALL) - torch.log(spread + SMALL)
+    return torch.maximum(COVERAGE * excess, (COVERAGE - 1.0) * excess)
+
+
+def spread_loss(shift: Tensor, spread: Tensor, batch: Tensors) -> Tensor:
+    """Return the mean pinball loss of the spread over free quantities."""
     u = (batch.center + batch.width * shift.detach()).clamp(0.0, 1.0)
-    error = torch.log((u - batch.truth).abs() / batch.width + SMALL)
-    excess = error - torch.log(spread + SMALL)
-    pinball = torch.maximum(COVERAGE * excess, (COVERAGE - 1.0) * excess)
-    return (batch.free * pinball).sum() / batch.free.sum().clamp(min=1.0)
+    loss = pinball((u - batch.truth).abs() / batch.width, spread)
+    return (batch.free * loss).sum() / batch.free.sum().clamp(min=1.0)
 
 
 def anchored_loss(network: nn.Module, batch: Tensors) -> Tensor:

@@ -36,6 +36,9 @@ class AnchoredNcde(nn.Module):
         Indices of the entries of the context that are read.
     quantities
         Number K of quantities.
+    grid
+        Places in the context of asinh of the K shifts to the posterior mean on a coarse grid; a learned share
+        of these shifts is part of the answer. Empty where they are not read.
     """
 
     path_mean: Tensor
@@ -44,10 +47,16 @@ class AnchoredNcde(nn.Module):
     context_scale: Tensor
 
     def __init__(
-        self, options: NetworkOptions, channels: Sequence[int], entries: Sequence[int], quantities: int
+        self,
+        options: NetworkOptions,
+        channels: Sequence[int],
+        entries: Sequence[int],
+        quantities: int,
+        grid: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.channels, self.entries, self.quantities = tuple(channels), tuple(entries), quantities
+        self.grid = tuple(grid)
         self.state = options.state if options.path else 0
         for name, size in (("path", len(channels)), ("context", len(entries))):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
@@ -56,7 +65,7 @@ class AnchoredNcde(nn.Module):
         if options.path:
             self.first = nn.Linear(len(channels) + len(entries), self.state)
             self.field = mlp(self.state, options.field, self.state * len(channels))
-        self.readout = mlp(seen, options.readout, quantities)
+        self.readout = mlp(seen, options.readout, quantities + len(self.grid))
         nn.init.zeros_(self.readout[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.readout[-1].bias)  # type: ignore[arg-type]
         self.spread = mlp(seen, options.spread, quantities)
@@ -76,7 +85,14 @@ class AnchoredNcde(nn.Module):
         if self.state:
             seen = torch.cat([self._follow(path[..., self.channels], seen), seen], dim=1)
         # The spread describes the shift; it must not change the state that the shift is read from.
-        return self.readout(seen), nn.functional.softplus(self.spread(seen.detach()))
+        return self._shift(seen, context), nn.functional.softplus(self.spread(seen.detach()))
+
+    def _shift(self, seen: Tensor, context: Tensor) -> Tensor:
+        answer: Tensor = self.readout(seen)
+        if not self.grid:
+            return answer
+        share = torch.sigmoid(answer[:, self.quantities :])
+        return answer[:, : self.quantities] + share * torch.sinh(context[:, self.grid])
 
     def _follow(self, path: Tensor, context: Tensor) -> Tensor:
         scaled = (path - self.path_mean) / self.path_scale

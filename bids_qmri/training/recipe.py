@@ -36,6 +36,8 @@ class DataOptions:
         Share of the boxes that are Table 1 of the same; the others are random.
     snr
         Range of the signal-to-noise ratio, log-uniform per curve.
+    snr_power
+        Errors weigh in proportion to this power of the ratio; 1 makes the prior of the amplitude uniform.
     amplitude
         Range of the amplitude, log-uniform per curve; keeps sigma from telling it.
     sigma_error
@@ -50,6 +52,7 @@ class DataOptions:
     paper_share: float
     table1_share: float
     snr: Range
+    snr_power: float
     amplitude: Range
     sigma_error: float
     sigma_exact: float
@@ -168,13 +171,13 @@ def recipe_text(name_or_path: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def parse_recipe(text: str) -> Recipe:
-    """Read and check a recipe.
+def read_table(text: str) -> dict[str, Any]:
+    """Return the content of a recipe, of which nothing but the model is checked.
 
     Raises
     ------
     UsageError
-        If the text is not TOML, a key is unknown or missing, or a value is of the wrong kind.
+        If the text is not TOML, or the model is none that networks are trained for.
     """
     try:
         table = tomllib.loads(text)
@@ -185,6 +188,19 @@ def parse_recipe(text: str) -> Recipe:
         raise UsageError(
             f"model is {model!r}", field="recipe: model", needed=f"one of {', '.join(sorted(RANGES))}"
         )
+    return table
+
+
+def parse_recipe(text: str) -> Recipe:
+    """Read and check a recipe.
+
+    Raises
+    ------
+    UsageError
+        If the text is not TOML, a key is unknown or missing, or a value is of the wrong kind.
+    """
+    table = read_table(text)
+    model = table["model"]
     known = {item.name for item in fields(Recipe)}
     sections = {"data": DataOptions, "network": NetworkOptions, "training": TrainingOptions}
     sections["protocol"] = RANGES[model]  # type: ignore[assignment]
@@ -196,11 +212,11 @@ def parse_recipe(text: str) -> Recipe:
             built[key] = {name: build(BoxRange, box, f"boxes.{name}") for name, box in value.items()}
         else:
             built[key] = value
-    _require_keys(set(built), known, known, "")
+    require_keys(set(built), known, known, "")
     for key, kind in (("name", str), ("description", str), ("seed", int)):
-        built[key] = _value(built[key], kind, key)
+        built[key] = checked(built[key], kind, key)
     expected = {p.name for p in get_model(model).parameters if p.name != get_model(model).amplitude}
-    _require_keys(set(built["boxes"]), expected, expected, "boxes.")
+    require_keys(set(built["boxes"]), expected, expected, "boxes.")
     return Recipe(**built)
 
 
@@ -225,12 +241,13 @@ def build(kind: type[T], table: object, where: str) -> T:
         raise UsageError(f"is {table!r}", field=f"recipe: {where}", needed="a table")
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
     needed = {item.name for item in fields(kind) if item.default is MISSING}  # type: ignore[arg-type]
-    _require_keys(set(table), known, needed, f"{where}.")
+    require_keys(set(table), known, needed, f"{where}.")
     hints = get_type_hints(kind)
-    return kind(**{key: _value(value, hints[key], f"{where}.{key}") for key, value in table.items()})
+    return kind(**{key: checked(value, hints[key], f"{where}.{key}") for key, value in table.items()})
 
 
-def _require_keys(given: set[str], known: set[str], needed: set[str], where: str) -> None:
+def require_keys(given: set[str], known: set[str], needed: set[str], where: str) -> None:
+    """Refuse keys that are unknown, or missing; `where` goes before their names."""
     for problem, keys in (("unknown", given - known), ("missing", needed - given)):
         if keys:
             names = ", ".join(where + key for key in sorted(keys))
@@ -239,13 +256,13 @@ def _require_keys(given: set[str], known: set[str], needed: set[str], where: str
             )
 
 
-def _value(value: object, hint: Any, where: str) -> Any:
-    """Return a TOML value as `hint` wants it."""
+def checked(value: object, hint: Any, where: str) -> Any:
+    """Return a TOML value as `hint` wants it, or say that it is of the wrong kind."""
     if get_origin(hint) is tuple and isinstance(value, list):
         kinds = get_args(hint)
         kinds = (kinds[0],) * len(value) if kinds[-1] is Ellipsis else kinds
         if len(kinds) == len(value):
-            return tuple(_value(item, kind, where) for item, kind in zip(value, kinds, strict=True))
+            return tuple(checked(item, kind, where) for item, kind in zip(value, kinds, strict=True))
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is hint:

@@ -15,7 +15,7 @@ from bids_qmri.estimators.box import quantities
 from bids_qmri.estimators.features import CHANNELS, CONTEXT
 from bids_qmri.training.card import make_card
 from bids_qmri.training.export import write_network
-from bids_qmri.training.inputs import channels_and_entries
+from bids_qmri.training.inputs import channels_and_entries, grid_shifts
 from bids_qmri.training.loop import Checkpointing, train, warmup_cosine
 from bids_qmri.training.loss import Tensors, anchored_loss, to_tensors
 from bids_qmri.training.network import AnchoredNcde, count_weights
@@ -68,7 +68,8 @@ def new_network(recipe: Recipe, pool: Pool) -> AnchoredNcde:
     """Return an untrained network whose inputs are scaled to those of a pool."""
     torch.manual_seed(recipe.seed)
     chosen = channels_and_entries(recipe.model, anchor=recipe.network.anchor)
-    network = AnchoredNcde(recipe.network, *chosen, len(quantities(recipe.forward)))
+    grid = grid_shifts(recipe.model, anchor=recipe.network.anchor)
+    network = AnchoredNcde(recipe.network, *chosen, len(quantities(recipe.forward)), grid)
     path = np.concatenate([rows.path.reshape(-1, 1, rows.path.shape[2]) for rows in pool.values()])
     context = np.concatenate([rows.context for rows in pool.values()])
     network.standardise(torch.from_numpy(path), torch.from_numpy(context))
@@ -84,7 +85,7 @@ def fit_pool(
     batches = Batches(pool, options.batch, recipe.seed)
 
     def batch(step: int) -> Tensors:
-        return to_tensors(batches(step), anchor=recipe.network.anchor)
+        return to_tensors(batches(step), anchor=recipe.network.anchor, snr_power=recipe.data.snr_power)
 
     rate = warmup_cosine(options.rate, options.warmup, options.steps)
     train(

@@ -27,7 +27,7 @@ def random_network(*, path: bool = True, anchor: bool = True) -> AnchoredNcde:
     options = replace(parse_recipe(recipe_text("ncde-ivim")).network, path=path, anchor=anchor)
     channels = range(CHANNELS) if anchor else (0, 2, 4)
     entries = range(ENTRIES) if anchor else (1, 5, 6, 11)
-    network = AnchoredNcde(options, channels, entries, 3)
+    network = AnchoredNcde(options, channels, entries, 3, grid=(3, 4, 8) if anchor else ())
     torch.nn.init.normal_(network.readout[-1].weight)
     network.standardise(torch.randn(50, 4, CHANNELS) * 2 + 1, torch.randn(50, ENTRIES) * 3 - 1)
     return network.eval()

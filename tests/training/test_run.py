@@ -46,7 +46,7 @@ def test_card_says_what_the_network_is(trained: tuple[Path, Path]) -> None:
     assert card["units"] == {"t1": "s"}
     assert card["recipe"] == TEXT
     assert card["weights"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert card["coverage"]["bounds"]["t1"] == [0.01, 10.0]
+    assert card["coverage"]["bounds"]["t1"] == [0.05, 6.0]
     assert card["coverage"]["measurements"] == [2, 12]
     assert card["curves"] == 150 * 256
     assert card["cost"]["cpu_seconds"] > 0

@@ -6,11 +6,13 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import networks
 import pytest
 import synth
 
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import InputError
+from bids_qmri.models.vfa import VFA
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.plan import Plan, describe, make_plan, select_participants
@@ -25,7 +27,8 @@ def bids(tmp_path: Path) -> Path:
 
 def config(bids: Path, **choices: Any) -> RunConfig:
     folders = {"bids_dir": bids, "output_dir": bids.parent / "out", "work_dir": bids.parent / "work"}
-    return RunConfig(**folders, run_id="test", levels=("participant",), **choices)
+    least_squares = {"methods": ("lsq",)}
+    return RunConfig(**folders, run_id="test", levels=("participant",), **(least_squares | choices))
 
 
 def plan(bids: Path, **choices: Any) -> Plan:
@@ -171,3 +174,38 @@ def test_participants_keep_the_order_of_the_dataset_without_those_left_out(bids:
     assert select_participants(config(bids)) == ["02", "10", "a"]
     assert select_participants(config(bids, exclude_participants=("10", "gone"))) == ["02", "a"]
     assert set(select_participants(config(bids, participants=("a", "02")))) == {"02", "a"}
+
+
+def test_networks_are_planned_where_they_are_shipped(
+    bids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks.ship(tmp_path, VFA, monkeypatch)
+    synth.add_vfa(bids, flips=(3, 7, 12, 20))
+    synth.add_ivim(bids)
+    expected = [("ivim", "lsq"), ("vfa", "lsq"), ("vfa", "ncde")]
+    assert sorted(fits(plan(bids, methods=()))) == expected
+    asked = plan(bids, methods=("lsq", "ncde"))
+    assert sorted(fits(asked)) == expected
+    assert [item.label for item in asked.unusable] == ["sub-01 ivim ncde"]
+    assert asked.unusable[0].fault
+
+
+def test_a_network_for_one_model_is_not_used_for_others(bids: Path, tmp_path: Path) -> None:
+    file = networks.write_network(tmp_path, VFA)
+    synth.add_vfa(bids, flips=(3, 7, 12, 20))
+    synth.add_ivim(bids)
+    planned = plan(bids, methods=("mlp",), network=file, bounds={"t1": (0.1, 3.0)}, omp_nthreads=2)
+    assert fits(planned) == [("vfa", "mlp")]
+    job = planned.jobs[0]
+    assert (job.network, job.bounds, job.threads) == (file, {"t1": (0.1, 3.0)}, 2)
+    assert "random-vfa.onnx is a network for vfa" in describe(planned)
+
+
+def test_two_flip_angles_leave_networks_without_a_noise_level(
+    bids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks.ship(tmp_path, VFA, monkeypatch)
+    synth.add_vfa(bids, flips=(3, 15))
+    planned = plan(bids, methods=())
+    assert fits(planned) == [("vfa", "lsq")]
+    assert "noise level" in planned.acquisitions[0].left_out["vfa ncde"]

@@ -5,14 +5,14 @@ over its prior box, not in every voxel: what the data do not tell, it answers wi
 a standard deviation that says so.
 
 Two routes lead to it. `fit_exact` integrates on grids that zoom in (`quadrature`). `fit` does the same where
-one parameter spans the grid (VFA, Tofts without delay: thousands of voxels per second), and otherwise weights
-a hundred nodes around a first estimate (`importance`), several hundred times faster than the grid: IVIM,
-Tofts with a free delay.
+one parameter spans the grid (VFA, Tofts without delay), which is fast, and otherwise weights a hundred nodes
+around first estimates (`importance`): IVIM and Tofts with a free delay, a hundred times faster. Over the
+published ranges its means differ from those of the grid by a tenth of the standard deviation (rms), which
+adds at most two percent to the mean squared error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ BLOCK_POINTS = 500_000
 """Nodes of grids evaluated at a time: bounds the memory to some 100 MB."""
 
 CHUNK = 8192
-"""Voxels of the other route at a time."""
+"""Voxels at a time."""
 
 INNER_NODES = 12
 INNER_REACH = 5.0
@@ -39,8 +39,8 @@ INNER_REACH = 5.0
 MAX_SPANNED = 3
 """Parameters that a grid can span."""
 
-Solution = tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]
-"""Means and standard deviations, (P + Q, V), and which voxels to trust, (V,)."""
+Solution = tuple[FloatArray, npt.NDArray[np.bool_]]
+"""Means of parameters and derived quantities and of their squares, (2 (P + Q), V); voxels to trust, (V,)."""
 
 
 def fit(
@@ -127,12 +127,13 @@ def _fit(
     status = np.full(len(data), Status.UNUSABLE, dtype=np.uint8)
     voxels = np.flatnonzero(usable)
     spanned = _spanned(model, lower, upper)
-    solve, step = _route(len(spanned), exact)
-    for first in range(0, voxels.size, step):
-        part = voxels[first : first + step]
+    solve = _solve_on_grids if exact or len(spanned) < 2 else _solve_by_importance
+    for first in range(0, voxels.size, CHUNK):
+        part = voxels[first : first + CHUNK]
         arrays = model, data[part].T, protocol.take(part), protocol.weights, noise[part]
         problem = Problem(*arrays, lower, upper, spanned, INNER_NODES, INNER_REACH)
-        values[:, part], spread[:, part], trusted = solve(problem)
+        means, trusted = solve(problem)
+        values[:, part], spread[:, part] = _moments(means)
         predicted = model.signal(values[: len(lower), part], problem.protocol)
         residual[part] = np.sqrt(np.mean((problem.signal - predicted) ** 2, axis=0))
         status[part] = np.where(trusted, Status.OK, Status.NOT_CONVERGED)
@@ -152,22 +153,27 @@ def _spanned(model: Model, lower: FloatArray, upper: FloatArray) -> list[int]:
     return free
 
 
-def _route(dimensions: int, exact: bool) -> tuple[Callable[[Problem], Solution], int]:
-    """Return what solves a problem that spans some dimensions, and how many voxels at a time."""
-    if exact or dimensions < 2:
-        nodes = quadrature.NODES[dimensions] ** dimensions * INNER_NODES
-        return _solve_on_grids, max(BLOCK_POINTS // nodes, 1)
-    return _solve_by_importance, CHUNK
-
-
 def _solve_on_grids(problem: Problem) -> Solution:
-    means, power = quadrature.expectations(problem.evaluate, len(problem.spanned), problem.sigma.size)
-    return *_moments(means), power >= 1.0
+    """Solve some voxels at a time, as many as memory allows."""
+    dimensions = len(problem.spanned)
+    step = max(BLOCK_POINTS // (quadrature.NODES[dimensions] ** dimensions * INNER_NODES), 1)
+    means, trusted = [], []
+    for first in range(0, problem.sigma.size, step):
+        part = problem.take(slice(first, first + step))
+        found, power = quadrature.expectations(part.evaluate, dimensions, part.sigma.size)
+        means.append(found)
+        trusted.append(power >= 1.0)
+    return np.concatenate(means, axis=1), np.concatenate(trusted)
 
 
 def _solve_by_importance(problem: Problem) -> Solution:
+    """Solve all voxels by importance sampling, and again on grids those that it fails for."""
     means, effective = importance.expectations(problem)
-    return *_moments(means), effective >= importance.LEAST_EFFECTIVE
+    trusted = effective >= importance.LEAST_EFFECTIVE
+    poor = np.flatnonzero(~trusted)
+    if poor.size:
+        means[:, poor], trusted[poor] = _solve_on_grids(problem.take(poor))
+    return means, trusted
 
 
 def _moments(means: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -17,21 +17,29 @@ from functools import lru_cache
 import numpy as np
 
 from bids_qmri.estimators.box import boxed
-from bids_qmri.estimators.coarse_grid import magnitude_posterior
-from bids_qmri.estimators.map import maximise
+from bids_qmri.estimators.map import grid_posterior, maximise
 from bids_qmri.estimators.posterior import IntArray, Problem
 from bids_qmri.units import FloatArray
 
-# Lattices of prime size: others have worse generators.
-NODES = (17, 31, 47)
-"""Nodes over the box, around each first estimate, and around the mean that these give."""
+NODES = {2: (31, 47, 61), 3: (17, 31, 53)}
+"""Nodes over the box, around each first estimate, and around the mean that these give, by dimensions."""
 
 MORE_NODES = (127, 251, 509)
 """The same where the effective number of nodes is below `ENOUGH`."""
 
-ENOUGH = 30.0
+GENERATOR = {
+    2: {31: 12, 47: 18, 61: 44, 127: 78, 251: 181, 509: 215},
+    3: {17: 10, 31: 7, 53: 14, 127: 37, 251: 79, 509: 215},
+}
+"""Generators of lattices by dimensions and points: of low centred discrepancy and P2, in three dimensions of
+31 and 53 points those of least error for IVIM. Prime sizes have the best ones."""
+
+ENOUGH = 45.0
 LEAST_EFFECTIVE = 20.0
-"""Effective number of nodes below which a voxel has not converged."""
+"""Effective numbers of nodes below which more are laid, and below which even those say too little."""
+
+TABLE_SNR = 1000.0
+"""Largest ratio of peak concentration to noise for which tabulated responses are accurate enough."""
 
 INNER_NODES = {True: 2, False: 4}
 INNER_REACH = {True: np.sqrt(3.0), False: 2.65}
@@ -41,7 +49,7 @@ normal density keeps its standard deviation."""
 BLOCK_VALUES = 2**13
 """Nodes per block of voxels: an L2 cache holds its arrays."""
 
-WIDEN = 1.3
+WIDEN = 1.6
 """Standard deviation of the nodes over that of the estimate."""
 
 LEAST_WIDTH = 1e-9
@@ -89,36 +97,39 @@ def expectations(problem: Problem) -> tuple[FloatArray, FloatArray]:
     means : ndarray
         Expectations, shape (F, V).
     effective : ndarray
-        Effective number of nodes, shape (V,): one over the sum of the squared weights.
+        Effective number of nodes, shape (V,): one over the sum of the squared weights. Below
+        `LEAST_EFFECTIVE`, and 0 where the table of responses is too coarse for the noise, do not trust.
     """
     magnitude = problem.model.amplitude is not None
     problem = replace(problem, inner=INNER_NODES[magnitude], reach=INNER_REACH[magnitude], tabulated=True)
     estimates = first_estimates(problem)
-    means, effective = _in_blocks(problem, estimates, NODES)
+    means, effective = _in_blocks(problem, estimates, NODES[len(problem.spanned)])
     poor = np.flatnonzero(effective < ENOUGH)
     if poor.size:
         again = [estimate.take(poor) for estimate in estimates]
         means[:, poor], effective[poor] = _in_blocks(problem.take(poor), again, MORE_NODES)
+    if not magnitude:
+        effective[problem.signal.max(axis=0) > TABLE_SNR * problem.sigma] = 0.0
     return means, effective
 
 
 def first_estimates(problem: Problem) -> list[Estimate]:
-    """Return the normal density at the mode and, for magnitudes, the moments of a coarse grid."""
+    """Return mode and curvature of the posterior and, for magnitudes, the moments of a coarse grid."""
     model, spanned = problem.model, problem.spanned
     arguments = model, problem.signal, problem.protocol, problem.weights, problem.sigma
     limits = problem.lower, problem.upper
     estimates, start = [], None
     if model.amplitude is not None:
-        coarse = magnitude_posterior(*arguments, *limits)
+        coarse = grid_posterior(*arguments, *limits)
+        start = coarse.best
         place = [boxed(model).index(i) for i in spanned]
         root = np.eye(len(spanned))[:, :, None] * np.maximum(coarse.sd[place], LEAST_WIDTH)
         estimates.append(Estimate(coarse.mean[place], root))
-        start = coarse.best
     mode = maximise(*arguments, *limits, start=start)
     lower, width = problem.lower[spanned, None], (problem.upper - problem.lower)[spanned, None]
     mean = np.clip((mode.theta[spanned] - lower) / width, 0.0, 1.0)
-    estimates.append(_estimate(mean, np.moveaxis(mode.covariance[np.ix_(spanned, spanned)], 2, 0)))
-    return estimates
+    covariance = np.moveaxis(mode.covariance[np.ix_(spanned, spanned)], 2, 0)
+    return [*estimates, _estimate(mean, covariance)]
 
 
 def _in_blocks(
@@ -139,6 +150,7 @@ def _in_blocks(
 def _expectations(
     problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]
 ) -> tuple[FloatArray, FloatArray]:
+    """Return what `_in_blocks` does, of a few voxels."""
     dimensions, n_voxels = estimates[0].mean.shape
     everywhere, first, second = nodes
     voxels = np.arange(n_voxels)
@@ -168,16 +180,9 @@ def _mixture(points: FloatArray, estimates: list[Estimate], everywhere: int, fir
 
 @lru_cache(maxsize=16)
 def lattice(dimensions: int, count: int) -> FloatArray:
-    """Return the Korobov lattice of least worst-case error (P2), shape (D, `count`), inside the unit box."""
-    index = np.arange(count)
-    best, least = np.empty((dimensions, count)), np.inf
-    for generator in range(1, count):
-        steps = [pow(generator, d, count) for d in range(dimensions)]
-        fraction = np.outer(steps, index) % count / count
-        error = np.prod(1.0 + 2.0 * np.pi**2 * (fraction**2 - fraction + 1.0 / 6.0), axis=0).mean()
-        if error < least:
-            best, least = fraction + 0.5 / count, error
-    return best
+    """Return a Korobov lattice of `count` points inside the unit box, shape (D, `count`)."""
+    steps = [pow(GENERATOR[dimensions][count], d, count) for d in range(dimensions)]
+    return np.asarray((np.outer(steps, np.arange(count)) % count + 0.5) / count)
 
 
 def _draw(uniform: FloatArray, estimate: Estimate) -> FloatArray:

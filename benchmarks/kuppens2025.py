@@ -1,7 +1,8 @@
 """Accuracy, coverage and speed of the networks on the design of Kuppens et al. 2025, beside their rivals.
 
 Run as ``python benchmarks/kuppens2025.py``; writes ``benchmarks/results/kuppens2025.md`` and plots beside it
-(about ten minutes on two cores). ``--quick`` is a trial with few curves.
+(some five minutes on two cores). ``--quick`` is a trial with few curves, ``--only`` runs some sections; both
+want another folder to write to.
 
 Networks that are not part of the package (controls, those of the study, other seeds) are read from a folder
 of ONNX files, with their cards, named by their recipes: ``ncde-alone-vfa.onnx``, ``mlp-anchor-vfa.onnx``,
@@ -40,10 +41,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--networks", type=Path, help="folder of ONNX files named by their recipes")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections to run")
     parser.add_argument("--quick", action="store_true", help="few curves: a trial")
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).parent / "results", help="folder of the report"
-    )
-    return parser.parse_args()
+    parser.add_argument("--output", type=Path, help="folder of the report; needed for trials")
+    chosen = parser.parse_args()
+    if chosen.output is None:
+        if chosen.quick or chosen.only is not SECTIONS:
+            parser.error("--quick and --only need --output: they must not replace the full report")
+        chosen.output = Path(__file__).parent / "results"
+    return chosen
 
 
 def data_folder() -> Path | None:

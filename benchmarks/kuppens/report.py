@@ -48,10 +48,10 @@ def draw(results: Results, folder: Path) -> None:
 METHOD = f"""
 Parameters are uniform in the limits that every estimator is told (Table 1 unless said otherwise; delay of
 DCE 0-10 s). Noise as in eqs 7 and 8. Amplitudes are log-uniform in {AMPLITUDE[0]:g}-{AMPLITUDE[1]:g}: the
-noise level does not tell them. The study prints no repetition time: {1e3 * TR:g} ms is assumed. All curves are
-drawn from random streams that begin with {SEED}; training uses none of them. The arterial input is
-that of Rata et al., as in the study, unless said otherwise; that of Parker et al. (haematocrit {HEMATOCRIT:g})
-and the measured one are never trained on.
+noise level does not tell them. The study prints no repetition time: {1e3 * TR:g} ms is assumed. All curves
+are drawn from random streams that begin with {SEED}; training uses none of them. The arterial input is that
+of Rata et al., as in the study, unless said otherwise; that of Parker et al. (haematocrit {HEMATOCRIT:g}) and
+the measured one are never trained on.
 
 Ratios are of mean squared errors (MSE) on the same curves, ± standard error by the delta method for pairs,
 over protocols where there are eight or more. `MSE ÷ bayes` may fall below 1 where a network knows the range

@@ -21,20 +21,20 @@ from bids_qmri.estimators.map import grid_posterior, maximise
 from bids_qmri.estimators.posterior import IntArray, Problem
 from bids_qmri.units import FloatArray
 
-NODES = {2: (31, 47, 61), 3: (17, 31, 53)}
-"""Nodes over the box, around each first estimate, and around the mean that these give, by dimensions."""
+NODES = (17, 31, 53)
+"""Nodes over the box, around each first estimate, and around the mean that these give."""
 
 MORE_NODES = (127, 251, 509)
 """The same where the effective number of nodes is below `ENOUGH`."""
 
 GENERATOR = {
-    2: {31: 12, 47: 18, 61: 44, 127: 78, 251: 181, 509: 215},
+    2: {17: 10, 31: 12, 53: 22, 127: 78, 251: 181, 509: 215},
     3: {17: 10, 31: 7, 53: 14, 127: 37, 251: 79, 509: 215},
 }
 """Generators of lattices by dimensions and points: of low centred discrepancy and P2, in three dimensions of
 31 and 53 points those of least error for IVIM. Prime sizes have the best ones."""
 
-ENOUGH = 45.0
+ENOUGH = 40.0
 LEAST_EFFECTIVE = 20.0
 """Effective numbers of nodes below which more are laid, and below which even those say too little."""
 
@@ -103,7 +103,7 @@ def expectations(problem: Problem) -> tuple[FloatArray, FloatArray]:
     magnitude = problem.model.amplitude is not None
     problem = replace(problem, inner=INNER_NODES[magnitude], reach=INNER_REACH[magnitude], tabulated=True)
     estimates = first_estimates(problem)
-    means, effective = _in_blocks(problem, estimates, NODES[len(problem.spanned)])
+    means, effective = _in_blocks(problem, estimates, NODES)
     poor = np.flatnonzero(effective < ENOUGH)
     if poor.size:
         again = [estimate.take(poor) for estimate in estimates]

@@ -6,11 +6,17 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bids_qmri.cli.environment import THREAD_VARIABLES
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.logs import LOGGER, console_log
 from bids_qmri.errors import QmriError, UsageError
+
+PROTOCOL = ("flip_angle", "repetition_time", "bvals", "time")
+"""Arguments that give the only protocol of a network."""
+
+_NUMBERS: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "NUMBER"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
+        from bids_qmri.training.kuppens.recipe import is_study, parse_study
+        from bids_qmri.training.kuppens.run import train_study
         from bids_qmri.training.recipe import parse_recipe, recipe_text
         from bids_qmri.training.run import train_recipe
     except ModuleNotFoundError as error:
@@ -47,8 +55,19 @@ def _run(args: argparse.Namespace) -> int:
             way_out="pip install bids_qmri[train]",
         ) from error
     text = recipe_text(args.recipe)
-    recipe = parse_recipe(text).with_seed(args.seed)
-    for file in train_recipe(recipe, text, args.output, args.processes):
+    protocol = {key: value for key in PROTOCOL if (value := getattr(args, key)) is not None}
+    if is_study(text):
+        study = parse_study(text).with_seed(args.seed).with_protocol(protocol)
+        files = train_study(study, text, args.output)
+    elif protocol:
+        raise UsageError(
+            f"{', '.join(protocol)} given for {args.recipe}, which is for any protocol",
+            field="RECIPE",
+            needed="mlp-vfa, mlp-ivim or mlp-dce",
+        )
+    else:
+        files = train_recipe(parse_recipe(text).with_seed(args.seed), text, args.output, args.processes)
+    for file in files:
         LOGGER.info("wrote %s", file)
     return ExitCode.OK
 
@@ -63,4 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path(), metavar="DIR", help="where the network goes (default: here)"
     )
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="processes that simulate")
+    only = parser.add_argument_group("the only protocol of mlp-vfa, mlp-ivim and mlp-dce")
+    only.add_argument("--flip-angles", dest="flip_angle", **_NUMBERS, help="flip angles in degrees")
+    only.add_argument("--tr", dest="repetition_time", type=float, metavar="TR", help="repetition time in s")
+    only.add_argument("--bvals", **_NUMBERS, help="b-values in s/mm^2")
+    only.add_argument("--times", dest="time", **_NUMBERS, help="frame times in s after arrival of the bolus")
     return parser

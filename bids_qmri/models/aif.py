@@ -116,6 +116,11 @@ def weinmann(time: npt.ArrayLike) -> FloatArray:
     return np.where(t >= 0, dose * (3.99 * np.exp(-0.144 * since) + 4.78 * np.exp(-0.0111 * since)), 0.0)
 
 
+RATA = (7.9785, 0.5216, 0.0482, 0.2533, 32.8855, 0.1811, 9.1868, 15.8167)
+"""Coefficients of `rata`: amplitude in mmol/L, washout, recirculation, its onset in min, and four rates in
+1/min (of the first cosine, of slow washout, of dispersion, of the second cosine)."""
+
+
 def rata(time: npt.ArrayLike) -> FloatArray:
     """Return the plasma input of Rata et al. 2016: raised cosines, dispersed, with one recirculation.
 
@@ -130,8 +135,7 @@ def rata(time: npt.ArrayLike) -> FloatArray:
     Parker input divided by 1 - 0.42 within 5 %; code in circulation divides it by 1 - haematocrit once more.
     doi:10.1007/s00330-015-4012-9
     """
-    amplitude, washout, recirculation, onset = 7.9785, 0.5216, 0.0482, 0.2533
-    first, slow, spread, second = 32.8855, 0.1811, 9.1868, 15.8167
+    amplitude, washout, recirculation, onset, first, slow, spread, second = RATA
     t = np.asarray(time, dtype=np.float64) / SECONDS_PER_MINUTE
     bolus = spread * _decaying_cosine(t, first, spread)
     again = recirculation * _raised_cosine(t - onset, second)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.estimators.features import make_features
+from bids_qmri.models.base import Model
 from bids_qmri.training.boxes import targets
 from bids_qmri.training.curves import Group, draw_group
 from bids_qmri.training.progress import progress
@@ -76,9 +77,8 @@ Pool = dict[int, Rows]
 """Rows by the length of their paths."""
 
 
-def group_rows(recipe: Recipe, group: Group) -> Rows:
+def group_rows(model: Model, group: Group) -> Rows:
     """Return features and targets of the usable curves of a group."""
-    model = recipe.forward
     features = make_features(model, group.signal, group.protocol, sigma=group.sigma, bounds=group.box)
     truth, free = targets(model, group.theta, group.box)
     rows = Rows(
@@ -122,7 +122,7 @@ def make_pool(recipe: Recipe, stream: int, groups: int, processes: int = 1) -> P
 
 def _seeded_rows(recipe: Recipe, stream: int, index: int) -> Rows:
     rng = np.random.default_rng([recipe.seed, stream, index])
-    return group_rows(recipe, draw_group(recipe, rng))
+    return group_rows(recipe.forward, draw_group(recipe, rng))
 
 
 def _sort_in(results: Iterable[Rows], groups: int, by_length: dict[int, list[Rows]]) -> None:

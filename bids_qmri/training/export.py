@@ -144,9 +144,9 @@ def _follow(graph: Graph, network: AnchoredNcde, path: str, context: str) -> str
     increments = graph.add("Sub", later, graph.add("Slice", path, zero, last, axis))
     step = Graph("step_")
     channels = len(network.channels)
-    slope = step.add("Reshape", step.mlp(network.field, "z"), step.integers(-1, network.state, channels))
-    product = step.add("MatMul", slope, step.add("Unsqueeze", "dx", step.integers(2)))
-    change = step.add("Squeeze", product, step.integers(2))
+    slope = step.add("Reshape", step.mlp(network.field, "z"), step.integers(-1, channels, network.state))
+    product = step.add("MatMul", step.add("Unsqueeze", "dx", step.integers(1)), slope)
+    change = step.add("Squeeze", product, step.integers(1))
     step.nodes.append(helper.make_node("Add", ["z", change], ["z_next"], name="z_next"))
     body = helper.make_graph(
         step.nodes,

@@ -10,7 +10,7 @@ import multiprocessing
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Self
 
 import numpy as np
@@ -117,7 +117,8 @@ def make_pool(recipe: Recipe, stream: int, groups: int, processes: int = 1) -> P
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, mp_context=context) as executor:
             _sort_in(executor.map(work, range(groups), chunksize=8), groups, by_length)
-    return {length: Rows.joined(parts) for length, parts in sorted(by_length.items())}
+    # what is joined is let go at once: a pool takes about a gigabyte
+    return {length: Rows.joined(by_length.pop(length)) for length in sorted(by_length)}
 
 
 def _seeded_rows(recipe: Recipe, stream: int, index: int) -> Rows:
@@ -151,13 +152,19 @@ class Batches:
         number, position = divmod(step, self.per_pass)
         lengths = list(self.pool)
         turns = np.repeat(np.arange(len(lengths)), self._counts())
-        turns = np.random.default_rng([self.seed, number, len(lengths)]).permutation(turns)
-        which = turns[position]
+        turns = turns[_order(self.seed, number, len(lengths), turns.size)]
+        which = int(turns[position])
         place = int(np.count_nonzero(turns[:position] == which))
         rows = self.pool[lengths[which]]
         size = min(self.size, len(rows))
-        order = np.random.default_rng([self.seed, number, int(which)]).permutation(len(rows))
+        order = _order(self.seed, number, which, len(rows))
         return rows.take(order[place * size : (place + 1) * size])
 
     def _counts(self) -> list[int]:
         return [max(len(rows) // self.size, 1) for rows in self.pool.values()]
+
+
+@lru_cache(maxsize=64)
+def _order(seed: int, number: int, which: int, count: int) -> npt.NDArray[np.intp]:
+    """Return the order of pass `number` through `count` things; kept, for one pass asks for it many times."""
+    return np.random.default_rng([seed, number, which]).permutation(count)

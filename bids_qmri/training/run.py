@@ -70,8 +70,8 @@ def new_network(recipe: Recipe, pool: Pool) -> AnchoredNcde:
     chosen = channels_and_entries(recipe.model, anchor=recipe.network.anchor)
     grid = grid_shifts(recipe.model, anchor=recipe.network.anchor)
     network = AnchoredNcde(recipe.network, *chosen, len(quantities(recipe.forward)), grid)
-    path = np.concatenate([rows.path.reshape(-1, 1, rows.path.shape[2]) for rows in pool.values()])
-    context = np.concatenate([rows.context for rows in pool.values()])
+    path = np.concatenate([rows.path[::16].reshape(-1, 1, rows.path.shape[2]) for rows in pool.values()])
+    context = np.concatenate([rows.context[::16] for rows in pool.values()])
     network.standardise(torch.from_numpy(path), torch.from_numpy(context))
     return network
 

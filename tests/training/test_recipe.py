@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bids_qmri.errors import UsageError
@@ -24,13 +26,21 @@ def test_shipped_recipes_are_complete_and_named_as_their_files(name: str) -> Non
         assert parameter.training[1] <= span.upper[1]
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("ncde-alone")])
-def test_controls_differ_from_the_shipped_network_in_one_part_and_in_length(name: str) -> None:
-    control = parse_recipe(recipe_text(name))
-    shipped = parse_recipe(recipe_text(name.replace("-alone", "")))
-    assert (control.network.path, control.network.anchor) == (True, False)
-    assert control.boxes == shipped.boxes
-    assert control.protocol == shipped.protocol
+@pytest.mark.parametrize("which", ["vfa", "ivim", "dce"])
+@pytest.mark.parametrize(
+    ("kind", "path", "anchor"), [("ncde-alone", True, False), ("mlp-anchor", False, True)]
+)
+def test_controls_differ_from_the_shipped_network_in_one_part_and_in_length(
+    kind: str, which: str, path: bool, anchor: bool
+) -> None:
+    control, shipped = (
+        parse_recipe(recipe_text(f"{kind}-{which}")),
+        parse_recipe(recipe_text(f"ncde-{which}")),
+    )
+    assert control.network == replace(shipped.network, path=path, anchor=anchor)
+    assert control.training == replace(shipped.training, steps=control.training.steps)
+    assert control.data == replace(shipped.data, groups=control.data.groups)
+    assert (control.boxes, control.protocol) == (shipped.boxes, shipped.protocol)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def jobs(bids: Path, tmp_path: Path) -> PlanJobs:
 
     def plan(output: str = "out", **choices: object) -> tuple[FitJob, ...]:
         folders = {"bids_dir": bids, "output_dir": tmp_path / output, "work_dir": tmp_path / "work"}
-        return make_plan(RunConfig(**folders, run_id="test", levels=("participant",), **choices), "01").jobs  # type: ignore[arg-type]
+        every = {"methods": ("lsq",), "run_id": "test", "levels": ("participant",)} | folders | choices
+        return make_plan(RunConfig(**every), "01").jobs  # type: ignore[arg-type]
 
     return plan

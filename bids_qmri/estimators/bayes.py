@@ -102,7 +102,7 @@ def fit_exact(
 ) -> FitResult:
     """Return the same as `fit`, with the same arguments and errors, on grids for every model.
 
-    Slow (voxels per second on one thread: IVIM 100, Tofts with a free delay 150): for tests and benchmarks.
+    Slow (voxels per second on one thread: IVIM 100, extended Tofts with a free delay 75): for tests and benchmarks.
     """
     return _fit(model, signal, protocol, sigma, bounds, exact=True)
 

@@ -102,7 +102,7 @@ def fit_exact(
 ) -> FitResult:
     """Return the same as `fit`, with the same arguments and errors, on grids for every model.
 
-    Slow (voxels per second on one thread: IVIM 100, extended Tofts with a free delay 75): for tests and benchmarks.
+    For tests and benchmarks: 100 voxels per second on one thread for IVIM, 75 for Tofts with a free delay.
     """
     return _fit(model, signal, protocol, sigma, bounds, exact=True)
 

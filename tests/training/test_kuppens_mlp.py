@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,14 @@ from bids_qmri.training.kuppens.run import train_mlp, train_study  # noqa: E402
 from bids_qmri.training.recipe import recipe_text  # noqa: E402
 
 TECHNIQUES = ("vfa", "ivim", "dce")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def small(technique: str, epochs: int = 1) -> StudyRecipe:
@@ -107,6 +116,13 @@ def test_the_application_gives_what_training_trained(tmp_path: Path) -> None:
     other = DiffusionProtocol(np.array([0.0, 10.0, 60.0, 600.0]))
     with pytest.raises(InputError, match="bvals of the scan"):
         ncde.fit(recipe.forward, group.signal, other, sigma=0.1, bounds=recipe.bounds, network=weights)
+
+
+def test_the_same_recipe_gives_the_same_file_and_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    recipe, text = small("vfa"), recipe_text("mlp-vfa")
+    first, again = (train_study(recipe, text, tmp_path / name)[0].read_bytes() for name in ("a", "b"))
+    assert first == again
+    assert train_study(recipe, text, tmp_path / "a")[0].read_bytes() == first
 
 
 @pytest.mark.parametrize("technique", TECHNIQUES)

@@ -26,7 +26,7 @@ from bids_qmri.training.recipe import recipe_text  # noqa: E402
 TECHNIQUES = ("vfa", "ivim", "dce")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -26,6 +26,7 @@ def test_training_is_the_one_that_the_study_prints(name: str) -> None:
     recipe = parse_study(recipe_text(name))
     assert recipe.name == name
     assert (recipe.training.batch, recipe.training.batches, recipe.training.rate) == (64, 100, 1e-4)
+    assert recipe.curves.count == 1_000_000
     assert recipe.training.halved == (250, 350, 450, 550, 650)
     assert recipe.curves.snr == ((50, 300) if recipe.model == "vfa" else (5, 40))
     if recipe.ncde is not None:

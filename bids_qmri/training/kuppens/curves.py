@@ -79,7 +79,7 @@ def fixed_protocol(acquisition: Acquisition) -> VfaProtocol | DiffusionProtocol 
 
 
 def variable_curves(recipe: StudyRecipe, count: int, rng: np.random.Generator) -> dict[int, Batch]:
-    """Simulate curves of protocols drawn from Table 2, by number of measurements."""
+    """Simulate curves of protocols drawn from Table 2, equally many of every number of measurements."""
     first, last = LENGTHS[recipe.model]
     repeats = recipe.curves.per_protocol
     protocols = -(-count // (repeats * (last - first + 1)))

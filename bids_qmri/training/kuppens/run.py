@@ -104,19 +104,18 @@ def _fit(
     loss: Callable[[nn.Module, tuple[Batch, int]], Tensor],
     checkpointing: Checkpointing | None,
 ) -> None:
-    """Train with Adam; all curves of a batch have one length, so that none is padded."""
+    """Train with Adam; a batch has curves of one length, so that none is padded."""
     options, groups = recipe.training, list(pool.values())
-    sizes = np.array([len(group.signal) for group in groups])
 
     def batch(step: int) -> tuple[Batch, int]:
         rng = np.random.default_rng([recipe.seed, ORDER, step])
-        group = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
+        group = groups[rng.integers(len(groups))]
         return group.take(torch.from_numpy(rng.integers(len(group.signal), size=options.batch))), step
 
     def rate(step: int) -> float:
         return options.rate * 0.5 ** options.halvings(options.halved, step)
 
-    optimiser = torch.optim.Adam(network.parameters(), lr=options.rate)
+    optimiser = torch.optim.Adam(network.parameters(), lr=options.rate, fused=True)
     # the study does not clip
     clip = float("inf")
     train(network, batch, loss, optimiser, rate, options.steps, clip=clip, checkpointing=checkpointing)

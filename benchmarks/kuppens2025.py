@@ -5,9 +5,9 @@ Run as ``python benchmarks/kuppens2025.py``; writes ``benchmarks/results/kuppens
 want another folder to write to.
 
 Networks that are not part of the package (controls, those of the study, other seeds) are read from a folder
-of ONNX files, with their cards, named by their recipes: ``ncde-alone-vfa.onnx``, ``mlp-anchor-vfa.onnx``,
-``kuppens2025-vfa.onnx``, ``mlp-vfa.onnx``, ``ncde-vfa-seed2.onnx``, ... Those that do not exist are left out
-and named in the report. A file ``ncde-vfa.onnx`` there takes the place of the shipped one.
+of what `bids_qmri-train` writes: ``ncde-alone-vfa.json``, ``mlp-anchor-vfa.json``, ``kuppens2025-vfa.json``,
+``mlp-vfa.json``, ``ncde-vfa-seed2.json``, ..., each beside its weights. Those that do not exist are left out
+and named in the report. One called ``ncde-vfa`` there takes the place of the shipped one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--networks", type=Path, help="folder of ONNX files named by their recipes")
+    parser.add_argument("--networks", type=Path, help="folder of networks and their cards")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="sections to run")
     parser.add_argument("--quick", action="store_true", help="few curves: a trial")
     parser.add_argument("--output", type=Path, help="folder of the report; needed for trials")
@@ -69,7 +69,7 @@ def run(only: tuple[str, ...], quick: bool, networks: Path | None, workers: Proc
         "outside": lambda size: designs.outside(size, data),
     }
     if "speed" in only:
-        results.speeds = timing.speeds(networks, workers, 2_000 if quick else 50_000)
+        results.speeds = timing.speeds(networks, workers, *((1_000, 0.05) if quick else (50_000, 1.0)))
     cells = [cell for name, make in makers.items() if name in only for cell in make(size)]
     # Slow cells first: the last ones then end together.
     order = sorted(range(len(cells)), key=lambda i: cells[i].model != "etofts")

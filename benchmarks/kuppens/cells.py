@@ -208,7 +208,7 @@ def measure(cell: Cell, networks: Path | None) -> Errors:
         sigma=told / sigma,
     )
     for row in rows_of(cell.model, networks, seeds=cell.section == "fixed"):
-        limit = cell.exact * len(cell.snr) if row.slow else snr.size
+        limit = len(cell.snr) * (cell.exact if row.slow else min(cell.count, row.most))
         _add(result, row.name, limit, row.fit, (model, signal, cell.protocol, told, cell.box))
     return result
 

@@ -12,7 +12,7 @@ from kuppens import claims, plots, real, text, timing, verdict
 from kuppens.cells import AMPLITUDE, SEED, SHOWN, UNIT
 from kuppens.designs import HEMATOCRIT, TR
 from kuppens.results import Results, compared
-from kuppens.rows import MEANING, missing, seeds_of
+from kuppens.rows import MEANING, STUDY, missing, seeds_of
 
 TECHNIQUE = {"vfa": "VFA T1 mapping", "ivim": "IVIM", "etofts": "DCE, extended Tofts"}
 FILE = {"vfa": "vfa", "ivim": "ivim", "etofts": "dce"}
@@ -77,8 +77,8 @@ def _method(networks: Path | None, seconds: float) -> list[str]:
 
 def _networks(results: Results) -> list[str]:
     """Return the shipped network and, where it was measured, that of the study."""
-    there = any("kuppens2025" in cell.error for cell in results.cells)
-    return ["ncde", "kuppens2025"] if there else ["ncde"]
+    there = any(STUDY in cell.error for cell in results.cells)
+    return ["ncde", STUDY] if there else ["ncde"]
 
 
 def _simulated(results: Results) -> list[str]:
@@ -185,6 +185,12 @@ def _seeds(results: Results, networks: Path | None) -> list[str]:
     return ["## 9. Seeds", "", note, "", *lines] if lines else []
 
 
+SPEED = (
+    "Curves per CPU-second, Table 3, everything included: one process of one thread, and the sum of two such "
+    "processes that run at once. On idle cores that is wall time."
+)
+
+
 def _timing(results: Results) -> list[str]:
     lines = []
     if results.chunks:
@@ -197,7 +203,7 @@ def _timing(results: Results) -> list[str]:
             *timing.chunking_table(results.chunks),
         ]
     if results.speeds:
-        note = "Curves per second of wall time, Table 3, everything included; every process has one thread."
+        note = SPEED
         lines += ["## 11. Speed", "", note, "", *timing.speed_table(results.speeds)]
     return lines
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,11 @@ from bids_qmri.units import FloatArray
 TECHNIQUE = {"vfa": "vfa", "ivim": "ivim", "etofts": "dce"}
 """How recipes call the technique of a model."""
 
-CONTROLS = ("ncde-alone", "mlp-anchor", "kuppens2025", "mlp")
+STUDY = "kuppens2025"
+STUDY_CURVES = 500
+"""Its adaptive solver is slow."""
+
+CONTROLS = ("ncde-alone", "mlp-anchor", STUDY, "mlp")
 """Recipes other than the shipped one, without their technique."""
 
 MEANING = {
@@ -45,11 +50,22 @@ Fit = Callable[..., FitResult | None]
 
 @dataclass(frozen=True)
 class Row:
-    """One estimator; a slow one is asked for some curves only."""
+    """One estimator.
+
+    Parameters
+    ----------
+    name, fit
+        What it is called and does.
+    slow
+        It is asked for very few curves, and not in every section.
+    most
+        Curves per SNR of a cell, or of a timed call, that it is asked for.
+    """
 
     name: str
     fit: Fit
     slow: bool = False
+    most: int = sys.maxsize
 
 
 def rows_of(model: str, networks: Path | None, *, seeds: bool = False) -> list[Row]:
@@ -60,7 +76,7 @@ def rows_of(model: str, networks: Path | None, *, seeds: bool = False) -> list[R
     model
         Word of ``--models``.
     networks
-        Folder of ONNX files named by their recipes.
+        Folder of networks with their cards, named by their recipes.
     seeds
         With the shipped recipe trained from other seeds.
     """
@@ -69,9 +85,7 @@ def rows_of(model: str, networks: Path | None, *, seeds: bool = False) -> list[R
         rows.append(Row("bayes-exact", bayes.fit_exact, slow=True))
     if _candidate(model, networks) is None and shipped_network(model) is not None:
         rows.append(Row("ncde", ncde.fit))
-    return rows + [
-        Row(_row_name(path, model), partial(_from_file, path)) for path in _files(model, networks, seeds)
-    ]
+    return rows + [_row(path, model) for path in _files(model, networks, seeds)]
 
 
 def missing(model: str, networks: Path | None) -> list[str]:
@@ -126,13 +140,20 @@ def _candidate(model: str, networks: Path | None) -> Path | None:
 
 
 def _files(model: str, networks: Path | None, seeds: bool) -> list[Path]:
+    """Return the networks of the folder, each by the name that it has beside its card."""
     if networks is None:
         return []
     technique = TECHNIQUE[model]
-    names = [f"{name}-{technique}.onnx" for name in ("ncde", *CONTROLS)]
+    names = [f"{name}-{technique}.json" for name in ("ncde", *CONTROLS)]
     if seeds:
-        names += sorted(p.name for p in networks.glob(f"ncde-{technique}-seed*.onnx"))
-    return [networks / name for name in names if (networks / name).is_file()]
+        names += sorted(p.name for p in networks.glob(f"ncde-{technique}-seed*.json"))
+    return [networks / Path(name).with_suffix(".onnx") for name in names if (networks / name).is_file()]
+
+
+def _row(path: Path, model: str) -> Row:
+    if path.stem.startswith(STUDY):
+        return Row(STUDY, partial(_of_study, path), most=STUDY_CURVES)
+    return Row(_row_name(path, model), partial(_from_file, path))
 
 
 def _row_name(path: Path, model: str) -> str:
@@ -160,3 +181,21 @@ def _from_file(
         array[:, ~features.usable] = np.nan
     names = quantities(model)
     return FitResult(dict(zip(names, values, strict=True)), dict(zip(names, sd, strict=True)))
+
+
+def _of_study(
+    path: Path, model: Model, signal: FloatArray, protocol: Any, *, sigma: FloatArray, bounds: Bounds
+) -> FitResult | None:
+    """Estimate by the network of the study, which knows neither noise nor limits, where it can."""
+    try:
+        return FitResult(_study(path)(signal, protocol))
+    except InputError:
+        return None
+
+
+@cache
+def _study(path: Path) -> Any:
+    # Here, because it imports torch, which the other networks do without.
+    from bids_qmri.training.kuppens import load
+
+    return load(path.parent, path.stem)

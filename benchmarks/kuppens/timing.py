@@ -16,18 +16,17 @@ from bids_qmri.models.registry import get_model
 from bids_qmri.units import FloatArray
 from kuppens.cells import SHOWN, TABLE1, Cell, box_width, simulate
 from kuppens.designs import STEP, TR, table3
-from kuppens.rows import rows_of
+from kuppens.rows import STUDY, STUDY_CURVES, rows_of
 
 TITLE = {"vfa": "VFA, 4 flips", "ivim": "IVIM, 7 b-values", "etofts": "DCE, 17 frames"}
 SNR = {"vfa": 150.0, "ivim": 20.0, "etofts": 20.0}
-LEAST_SECONDS = 1.0
 ALONE = 200
 """Curves that are computed one by one to see whether their batch matters."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Curves per second of one estimator: one process, and two at once together."""
+    """Curves per CPU-second of one estimator in one process, and the sum of two that run at once."""
 
     model: str
     row: str
@@ -54,37 +53,38 @@ class Chunking:
     batch: int
 
 
-def speeds(networks: Path | None, workers: Executor, batch: int) -> list[Speed]:
+def speeds(networks: Path | None, workers: Executor, batch: int, seconds: float) -> list[Speed]:
     """Time all estimators and `curve_fit`, one after the other; `workers` are two processes."""
     found = []
     for model in TABLE1:
         fast = [row.name for row in rows_of(model, networks) if not row.slow and row.name != "constant"]
         for name in ["curve_fit", *fast]:
-            one = workers.submit(rate, model, name, networks, batch).result()
-            both = [workers.submit(rate, model, name, networks, batch) for _ in range(2)]
+            one = workers.submit(rate, model, name, networks, batch, seconds).result()
+            both = [workers.submit(rate, model, name, networks, batch, seconds) for _ in range(2)]
             found.append(Speed(model, name, one, sum(task.result() for task in both)))
     return found
 
 
-def rate(model: str, name: str, networks: Path | None, batch: int) -> float:
-    """Return curves per second of wall time, Table 3, mean SNR of the study."""
-    curves = {"curve_fit": 60, "bayes": 2000}.get(name, batch)
+def rate(model: str, name: str, networks: Path | None, batch: int, seconds: float) -> float:
+    """Return curves per CPU-second, Table 3, middle SNR of the study."""
+    curves = {"curve_fit": 60, "bayes": 2000, STUDY: STUDY_CURVES}.get(name, batch)
     cell = Cell("speed", name, model, table3(model), (SNR[model],), curves, TABLE1[model])
     _, signal, sigma, _ = simulate(cell)
     if name == "curve_fit":
-        return _timed(lambda: scipy_loop(model, signal), curves)
+        scipy_loop(model, signal[:2])
+        return _timed(lambda: scipy_loop(model, signal), curves, seconds)
     fit = next(row.fit for row in rows_of(model, networks) if row.name == name)
     given = get_model(model), signal, cell.protocol
     fit(given[0], signal[:64], given[2], sigma=sigma[:64], bounds=cell.box)
-    return _timed(lambda: fit(*given, sigma=sigma, bounds=cell.box), curves)
+    return _timed(lambda: fit(*given, sigma=sigma, bounds=cell.box), curves, seconds)
 
 
-def _timed(work: Callable[[], object], curves: int) -> float:
-    begin, done = time.perf_counter(), 0
-    while time.perf_counter() - begin < LEAST_SECONDS:
+def _timed(work: Callable[[], object], curves: int, seconds: float) -> float:
+    begin, done = time.process_time(), 0
+    while time.process_time() - begin < seconds:
         work()
         done += curves
-    return done / (time.perf_counter() - begin)
+    return done / (time.process_time() - begin)
 
 
 def scipy_loop(model: str, signal: FloatArray) -> None:
@@ -152,14 +152,15 @@ def chunking(model: str, networks: Path | None, batch: int) -> list[Chunking]:
             answer = fit(
                 get_model(model), signal[first:last], cell.protocol, sigma=sigma[first:last], bounds=cell.box
             )
-            values = [m[q] / width[q] for m in (answer.maps, answer.sd) for q in SHOWN[model]]
+            values = [m[q] / width[q] for m in (answer.maps, answer.sd) for q in SHOWN[model] if q in m]
             return np.array(values)
 
-        whole = maps(0, batch)
+        size = batch if row.name != STUDY else min(10 * STUDY_CURVES, batch)
+        whole = maps(0, size)
         alone = np.concatenate([maps(v, v + 1) for v in range(ALONE)], axis=1)
-        parts = np.concatenate([maps(v, v + 1000) for v in range(0, min(batch, 10_000), 1000)], axis=1)
+        parts = np.concatenate([maps(v, v + 1000) for v in range(0, min(size, 10_000), 1000)], axis=1)
         differences = [float(np.nanmax(np.abs(x - whole[:, : x.shape[1]]))) for x in (alone, parts)]
-        found.append(Chunking(model, row.name, *differences, batch))
+        found.append(Chunking(model, row.name, *differences, size))
     return found
 
 

@@ -360,3 +360,28 @@ def test_limits_are_kept_and_recorded(bids, tmp_path, run):
         assert np.float32(low) <= t1[t1 > 0].min()
         assert t1.max() <= np.float32(high)
         assert sidecar_of(tmp_path, f"sub-01_desc-{label}_T1map")["Bounds"] == {"t1": [low, high]}
+
+
+def test_an_empty_frame_is_refused_instead_of_fitted(bids, run):
+    synth.add_vfa(bids)
+    synth.add_dce(bids)
+    path = bids / "sub-01" / "perf" / "sub-01_dce.nii.gz"
+    series = nib.load(path).get_fdata()
+    series[..., 10] = 0
+    synth.write_image(path, series)
+    code, text = run("--methods", "lsq")
+    assert code == 1
+    assert "frame 11" in text
+    assert "sub-01_dce.nii.gz" in text
+
+
+def test_what_is_assumed_is_said_while_running(bids, run):
+    synth.add_vfa(bids)
+    assert "no B1+ map" in run("--methods", "lsq")[1]
+
+
+def test_a_method_that_no_model_here_has_is_named(bids, run):
+    synth.add_tensor(bids)
+    code, text = run("--methods", "mle")
+    assert code == 65
+    assert "mle" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from enum import IntEnum
 
 
@@ -30,6 +31,8 @@ MEANING = {
 def finish(code: int) -> int:
     """Print the last line of a run and return `code` as a plain number."""
     code = ExitCode(code)
-    sys.stderr.flush()  # otherwise a late message could follow the last line
-    print(f"bids_qmri: exit code {int(code)}: {MEANING[code]}", flush=True)
+    # Nobody may be reading: a closed pipe or a full disk does not change how the run ended.
+    with suppress(OSError):
+        sys.stderr.flush()  # otherwise a late message could follow the last line
+        print(f"bids_qmri: exit code {int(code)}: {MEANING[code]}", flush=True)
     return int(code)

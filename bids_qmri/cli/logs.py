@@ -6,7 +6,7 @@ import copy
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOGGER = logging.getLogger("bids_qmri")
@@ -33,6 +33,8 @@ def console_log(verbose: int = 0, *, tracebacks: bool = False) -> Iterator[None]
     tracebacks
         Show where an error was raised.
     """
+    # A log that cannot be written is no reason for a traceback in the middle of a run.
+    logging.raiseExceptions = tracebacks
     console = logging.StreamHandler(sys.stderr)
     style = logging.Formatter if tracebacks else _WithoutTraceback
     console.setFormatter(style("%(levelname)s: %(message)s"))
@@ -68,4 +70,6 @@ def file_log(path: Path) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeHandler(file)
-        file.close()
+        # On a full disk the last lines are lost; that must not hide how the run ended.
+        with suppress(OSError):
+            file.close()

@@ -36,7 +36,8 @@ def run_fit(job: FitJob) -> Outcome:
         if job.debug:
             raise
         if isinstance(error, QmriError) and not isinstance(error, InternalError):
-            return Outcome(job.participant, job.name, error=str(error))
+            where = "" if error.file else f"{job.acquisition.images[0]}: "
+            return Outcome(job.participant, job.name, error=f"{where}{error}")
         crash = job.output_dir / f"sub-{job.participant}" / "log" / f"crash-{job.name.replace(' ', '_')}.txt"
         crash.parent.mkdir(parents=True, exist_ok=True)
         crash.write_text(traceback.format_exc(), encoding="utf-8")

@@ -48,6 +48,8 @@ B_MAX = {"tensor": B_MAX_TENSOR, "dki": B_MAX_KURTOSIS}
 
 LONGEST_DELAY = 30.0
 """Longest delay in s that is fitted to a population input; a measured input shares the scan's clock."""
+DARK_FRAME = 0.02
+"""Share of the median frame's mean signal below which a frame is empty; no bolus quenches a mask so far."""
 EARLIEST_INPUT = 6.0
 """Seconds (at least two frames) by which a population input starts before the last baseline frame.
 
@@ -178,7 +180,9 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
     settings = job.acquisition.dce
     if settings is None:
         raise InputError("has no DCE settings", file=job.acquisition.images[0])
-    baseline = _baseline(job.acquisition, settings, series, mask)
+    curve = mean_curve(series, mask)
+    _require_signal(job.acquisition, curve)
+    baseline = _baseline(job.acquisition, settings, curve)
     protocol, earlier = _driven(settings, baseline.stop)
     notes: list[str] = []
     native_t1, b1, sources = _native_t1(job, settings, series, mask, notes)
@@ -211,16 +215,27 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
     )
 
 
-def _baseline(
-    acquisition: Acquisition, settings: DceSettings, series: Series, mask: npt.NDArray[np.bool_]
-) -> slice:
+def _require_signal(acquisition: Acquisition, curve: FloatArray) -> None:
+    """Refuse a series with a frame in which next to nothing was recorded: it would be fitted as washout."""
+    dark = np.flatnonzero(curve < DARK_FRAME * np.median(curve))
+    if dark.size:
+        raise InputError(
+            f"mean signal inside the mask is {curve[dark[0]]:g} in frame {dark[0] + 1} of {curve.size}, "
+            f"{np.median(curve):g} in the middle one",
+            file=acquisition.images[0],
+            needed="a signal in every frame",
+            way_out="remove damaged frames from the image and from its frame times",
+        )
+
+
+def _baseline(acquisition: Acquisition, settings: DceSettings, curve: FloatArray) -> slice:
     """Frames before the bolus: as stated, else those before the mean curve begins to rise."""
     count = settings.baseline_volumes
     if count is None:
-        count = max(bolus_arrival(mean_curve(series, mask)), 1)
-    if not 0 < count < series.n_measurements:
+        count = max(bolus_arrival(curve), 1)
+    if not 0 < count < curve.size:
         raise InputError(
-            f"{count} baseline frames of {series.n_measurements}",
+            f"{count} baseline frames of {curve.size}",
             file=acquisition.images[0],
             field="BaselineVolumes",
             needed="at least one frame before the bolus and one after it",

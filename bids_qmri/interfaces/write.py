@@ -98,7 +98,8 @@ def _used(job: FitJob, choice: MaskChoice, how: Preparation, sigma: float | None
         used["Bounds"] = {name: list(limits) for name, limits in how.bounds.items()}
     if job.sloppy:
         used["Sloppy"] = "every eighth voxel only: not for use"
-    if notes := [*job.acquisition.notes, *how.notes]:
+    sloppy = ("sloppy: every eighth voxel only, not for use",) if job.sloppy else ()
+    if notes := [*sloppy, *job.acquisition.notes, *how.notes]:
         used["Notes"] = notes
     fields: dict[str, Any] = resolve_paths(used, _datasets(job))
     return fields

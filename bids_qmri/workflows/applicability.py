@@ -25,6 +25,7 @@ SAME_LOW_B = 5.0
 DKI_MIN_TOP_B = 1500.0
 """s/mm^2; kurtosis does not show below it."""
 
+NOT_ASKED = "not among --models"
 GRID = "the b-values lie on a grid rather than on shells"
 
 
@@ -50,7 +51,7 @@ def choose_models(acquisition: Acquisition, requested: Sequence[str]) -> tuple[l
     reasons: dict[str, str] = {}
     for model in family:
         if requested and model not in requested:
-            reasons[model] = "not among --models"
+            reasons[model] = NOT_ASKED
             continue
         reason = obstacle(model, acquisition) or ("" if requested else _not_meant(model, acquisition))
         if reason:
@@ -123,6 +124,8 @@ def _ivim_obstacle(protocol: DiffusionProtocol) -> str:
 
 
 def _tensor_obstacle(protocol: DiffusionProtocol) -> str:
+    if protocol.bvecs is None:
+        return "no gradient directions (.bvec)"
     count = _directions_within(protocol, B_MAX_TENSOR)
     if count < 6:
         return f"{count} directions with b up to {B_MAX_TENSOR:g} s/mm^2; a tensor needs 6"

@@ -66,6 +66,8 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
     for first in range(0, len(labels), BATCH):
         batch = labels[first : first + BATCH]
         plans: dict[str, Plan | QmriError] = {label: _plan(scratch, label) for label in batch}
+        for plan in plans.values():
+            _log_notes(plan)
         fits |= {(job.model, job.label) for plan in plans.values() for job in _jobs(plan)}
         ends += _run_batch(scratch, plans, after_failure=any(end.status == "failed" for end in ends))
     if fits and not config.reports_only:
@@ -90,6 +92,13 @@ def _run_batch(
     for outcome in done:
         outcomes[outcome.participant].append(outcome)
     return [_with_page(config, _end(label, plan, outcomes[label])) for label, plan in plans.items()]
+
+
+def _log_notes(plan: Plan | QmriError) -> None:
+    """Say what is assumed about each acquisition, before anything is fitted."""
+    for planned in plan.acquisitions if isinstance(plan, Plan) else ():
+        for note in planned.acquisition.notes if planned.jobs else ():
+            log.warning("%s %s: %s", planned.acquisition.label, planned.acquisition.kind, note)
 
 
 def _jobs(plan: Plan | QmriError) -> tuple[FitJob, ...]:
@@ -141,5 +150,5 @@ def _end(label: str, plan: Plan | QmriError, outcomes: Sequence[Outcome]) -> Par
     if faults:
         return ParticipantOutcome(label, "failed", messages)
     if not _jobs(plan):
-        return ParticipantOutcome(label, "nothing", messages or ("nothing that quantitative models know",))
+        return ParticipantOutcome(label, "nothing", messages or ("nothing to fit for what was asked",))
     return ParticipantOutcome(label, "ok", messages)

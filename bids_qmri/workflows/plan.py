@@ -11,7 +11,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.network_file import read_card, require_shipped_network
 from bids_qmri.estimators.registry import default_methods, labels_for
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.workflows.applicability import MODELS_OF_KIND, choose_models, noise_obstacle
+from bids_qmri.workflows.applicability import MODELS_OF_KIND, NOT_ASKED, choose_models, noise_obstacle
 from bids_qmri.workflows.config import RunConfig
 
 
@@ -106,8 +106,9 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
                     left_out[f"{model} {label}"] = reason
                 else:
                     jobs.append(_job(config, read, participant, found, model, label))
-        if not jobs and not config.models:
-            unusable.append(_without_model(found, left_out))
+        reasons = {name: reason for name, reason in left_out.items() if reason != NOT_ASKED}
+        if not jobs and reasons:
+            unusable.append(_without_model(found, reasons))
         planned.append(PlannedAcquisition(found, tuple(jobs), left_out))
     _require_own_names(participant, planned)
     return Plan(participant, tuple(planned), tuple(unusable))
@@ -228,7 +229,7 @@ def _without_model(acquisition: Acquisition, reasons: dict[str, str]) -> Unusabl
         error=InputError(
             "; ".join(f"{model}: {reason}" for model, reason in reasons.items()),
             file=acquisition.images[0],
-            way_out="leave the file out with --bids-filter-file, or ask for what is possible with --models",
+            way_out="leave the file out with --bids-filter-file, or change --models or --methods",
         ),
         fault=False,
     )

@@ -196,6 +196,6 @@ def _of_study(
 @cache
 def _study(path: Path) -> Any:
     # Here, because it imports torch, which the other networks do without.
-    from bids_qmri.training.kuppens import load
+    from bids_qmri.training.kuppens.inference import load
 
     return load(path.parent, path.stem)

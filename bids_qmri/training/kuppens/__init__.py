@@ -3,7 +3,3 @@
 For comparison. What the available text of the study leaves open (widths of layers, repetition time, range of
 the delay) is chosen by the recipes.
 """
-
-from bids_qmri.training.kuppens.inference import load
-
-__all__ = ["load"]

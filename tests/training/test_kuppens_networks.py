@@ -17,10 +17,7 @@ from bids_qmri.models.aif import parker, rata  # noqa: E402
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol  # noqa: E402
 from bids_qmri.training.kuppens import curves, physics, run  # noqa: E402
 from bids_qmri.training.kuppens.curves import Batch, fixed_protocol, measurements, variable_curves  # noqa: E402
-from bids_qmri.training.kuppens.inference import (
-    estimate_by,
-    load,
-)
+from bids_qmri.training.kuppens.inference import estimate_by, load  # noqa: E402
 from bids_qmri.training.kuppens.loss import predicted, study_loss  # noqa: E402
 from bids_qmri.training.kuppens.networks import StudyNcde  # noqa: E402
 from bids_qmri.training.kuppens.recipe import StudyRecipe, parse_study  # noqa: E402

@@ -8,6 +8,7 @@ voxel), the array has a second axis over voxels, and `take` selects voxels.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -35,13 +36,13 @@ def _frozen(values: npt.ArrayLike, name: str, ndim: tuple[int, ...] = (1,)) -> F
 
 
 @dataclass(frozen=True, eq=False)
-class Protocol:
+class Protocol(ABC):
     """What all protocols share: a length, weights, selection of voxels, a stable hash."""
 
     @property
+    @abstractmethod
     def n_measurements(self) -> int:
         """Number of measurements N per voxel."""
-        raise NotImplementedError  # pragma: no cover
 
     @property
     def weights(self) -> FloatArray:

@@ -23,16 +23,17 @@ COLOURS = {
 
 
 def draw(panels: Sequence[tuple[str, Groups]], model: str, title: str, path: Path) -> None:
-    """Write box plots, a line per panel, a column per quantity."""
+    """Write box plots, a line per panel and a column per quantity; all side by side for one quantity."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     quantities = SHOWN[model]
-    figure, axes = plt.subplots(
-        len(panels), len(quantities), figsize=(1.5 + 4.2 * len(quantities), 9), squeeze=False
-    )
+    lines, columns = (len(panels), len(quantities)) if len(quantities) > 1 else (1, len(panels))
+    size = (1.5 + 4.2 * columns, 1.5 + 2.5 * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
+    axes = axes.reshape(len(panels), len(quantities))
     for line, (name, groups) in zip(axes, panels, strict=True):
         for axis, quantity in zip(line, quantities, strict=True):
             _boxes(axis, groups, quantity)
@@ -43,7 +44,7 @@ def draw(panels: Sequence[tuple[str, Groups]], model: str, title: str, path: Pat
     figure.suptitle(
         f"{title}: squared error; box quartiles, line median, whiskers 5-95 %, circle mean", fontsize=10
     )
-    figure.tight_layout(rect=(0, 0.04, 1, 0.99))
+    figure.tight_layout(rect=(0, 0.3 / size[1], 1, 1))
     figure.savefig(path, dpi=90)
     plt.close(figure)
 

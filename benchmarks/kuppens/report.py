@@ -145,11 +145,14 @@ def _sigma(results: Results) -> list[str]:
     return _compact(results, "sigma", "6. Noise level wrong or estimated", note)
 
 
+LEAST_SHARE = 0.001
+
+
 def _outside(results: Results) -> list[str]:
     shares = [
-        f"{c.label[0]} {100 * c.outside['ncde']:.0f} %"
+        f"{c.label[0]} ({TECHNIQUE[c.model]}) {100 * c.outside['ncde']:.1f} %"
         for c in results.cells
-        if c.section in ("outside", "wide") and c.outside.get("ncde", 0) > 0
+        if c.section in ("outside", "wide") and c.outside.get("ncde", 0) >= LEAST_SHARE
     ]
     said = "; ".join(shares) or "none"
     note = f"Curves that `ncde` itself marks as outside its range (status 5), here and in section 5: {said}."

@@ -214,5 +214,6 @@ def _real(r: Results) -> list[Verdict]:
             check = f"measured data, {model}, {box} limits, reference `{reference}` ({meaning})"
             judged = _judge(check, "MSE lower than lsq", ratios, 1.0)
             best = [c.ratio.value > 1 for c in mine if c.row == "bayes"]
-            found.append(replace(judged, got=f"{judged.got}; bayes: {sum(best)} of {len(best)} above 1"))
+            beside = f"; bayes: {sum(best)} of {len(best)} above 1" if best else ""
+            found.append(replace(judged, got=judged.got + beside))
     return found

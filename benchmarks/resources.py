@@ -40,7 +40,7 @@ def main() -> None:
         "# Resources of one run of the command",
         "",
         f"bids_qmri {__version__}, Python {platform.python_version()}, numpy {np.__version__}; one process, "
-        "one thread, least squares, page included.",
+        "one thread, default estimators (least squares and network), page included.",
         "",
         "| run | input | peak RSS, MB | processor time, s | wall time, s |",
         "|---|---|---|---|---|",

@@ -148,7 +148,8 @@ def test_every_network_that_is_shipped_loads(model_name):
 
     if shipped_network(model_name) is None:
         pytest.skip(f"no network for {model_name} is shipped")
-    load_network(require_shipped_network(model_name), get_model(model_name))
+    network = load_network(require_shipped_network(model_name), get_model(model_name))
+    assert network.card["model"] == model_name
 
 
 def test_looking_for_networks_imports_no_heavy_package():

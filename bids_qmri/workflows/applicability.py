@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition
-from bids_qmri.bids.gradients import cluster_shells
 from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR, count_directions, within
 from bids_qmri.estimators.registry import NEED_NOISE
 from bids_qmri.models.registry import get_model
+from bids_qmri.models.shells import cluster_shells
 from bids_qmri.protocol import DiffusionProtocol
 
 MODELS_OF_KIND = {"vfa": ("vfa",), "dwi": ("ivim", "tensor", "dki"), "dce": ("etofts", "tofts")}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import synth
 
-from bids_qmri.bids.gradients import cluster_shells, read_bvals, read_bvecs
+from bids_qmri.bids.gradients import read_bvals, read_bvecs
 from bids_qmri.errors import InputError
+from bids_qmri.models.shells import cluster_shells
 
 BVALS = np.array([0.0, 1000, 1000, 1000])
 BVECS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0.6, 0, 0.8]])

@@ -67,11 +67,14 @@ class MapRow:
     range
         Values at the ends of the colour bar, in `unit`; None: from the data.
     cmap
-        Name of a perceptually uniform colour map.
+        Name of a perceptually uniform colour map; empty for a direction.
     datatype, suffix, model, param
         Parts of the file name; `model` and `param` are None where the suffix alone says what it is.
     tail
         Appended to the estimator's label: ``""``, ``"Std"`` or ``"Status"``.
+    darkened_by
+        Of a direction, three numbers a voxel: name of the map, 0 to 1, that darkens its colours; None for
+        one number a voxel.
     """
 
     name: str
@@ -85,6 +88,7 @@ class MapRow:
     model: str | None = None
     param: str | None = None
     tail: str = ""
+    darkened_by: str | None = None
 
     def name_parts(self, label: str) -> NameParts:
         """Return the parts of the file name of this map as estimated by the estimator called `label`."""
@@ -160,7 +164,7 @@ class OutputTable:
         return NameParts(datatype=self.datatype, suffix="qc", model=self.entity, param=None, desc=label)
 
 
-MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki")
+MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki", "noddi")
 """Models that have a table."""
 
 
@@ -226,8 +230,9 @@ def parse_table(raw: Mapping[str, Any], file: str) -> OutputTable:
 
 def _map_row(name: str, raw: Mapping[str, Any], home: Mapping[str, str], file: str) -> MapRow:
     place = "suffix" if "suffix" in raw else "param"
-    _check_keys(raw, {place, "symbol", "unit", "description", "range", "cmap"}, file, name)
-    if raw["cmap"] not in COLOUR_MAPS:
+    look = {"darkened_by"} if "darkened_by" in raw else {"range", "cmap"}
+    _check_keys(raw, {place, "symbol", "unit", "description"} | look, file, name)
+    if "cmap" in look and raw["cmap"] not in COLOUR_MAPS:
         raise InternalError(
             f"colour map {raw['cmap']}", file=file, field=name, needed=f"one of {sorted(COLOUR_MAPS)}"
         )
@@ -237,9 +242,10 @@ def _map_row(name: str, raw: Mapping[str, Any], home: Mapping[str, str], file: s
         symbol=raw["symbol"],
         unit=_unit(raw["unit"], file, name),
         description=raw["description"],
-        range=_range(raw["range"], file, name),
-        cmap=raw["cmap"],
+        range=_range(raw["range"], file, name) if "range" in look else None,
+        cmap=raw.get("cmap", ""),
         param=raw.get("param"),
+        darkened_by=raw.get("darkened_by"),
         **own,
     )
 

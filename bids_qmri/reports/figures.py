@@ -29,6 +29,9 @@ _TEXT = "#e8eaed"
 _THICK = 1.4
 """Voxels this many times longer along one axis show that slices were acquired across it."""
 
+DIRECTION_COLOURS = {"right-left": "#ff0000", "front-back": "#00ff00", "head-foot": "#0000ff"}
+"""Red, green and blue of a direction, the usual choice in diffusion imaging."""
+
 STATUS_COLOURS = {1: "#2f9e8f", 2: "#f2c14e", 3: "#e4572e", 4: "#9b5de5", 5: "#4ea8de"}
 
 Array = npt.NDArray[Any]
@@ -196,6 +199,40 @@ def mosaic(
     return _png(figure)
 
 
+def direction_mosaic(
+    direction: Array,
+    brightness: Array,
+    mask: npt.NDArray[np.bool_],
+    *,
+    affine: npt.ArrayLike,
+    title: str,
+    width: float = 9.0,
+) -> bytes:
+    """Draw a map of directions in the usual colours, which do not tell a direction from its opposite.
+
+    Parameters
+    ----------
+    direction
+        Unit vectors along the axes of the image, shape (X, Y, Z, 3); NaN inside the mask is shown in grey.
+    brightness
+        From 0 (black) to 1, shape (X, Y, Z).
+    mask, affine, title, width
+        As for `mosaic`.
+    """
+    from matplotlib.patches import Patch
+
+    axes = np.asarray(affine)[:3, :3]
+    turned = np.abs(direction @ (axes / np.linalg.norm(axes, axis=0)).T) * brightness[..., None]
+    sheet = lay_out(mask, affine)
+    colours = np.stack([sheet.fill(turned[..., axis], 0.0) for axis in range(3)], axis=-1).clip(0, 1)
+    colours[~np.isfinite(colours).all(axis=-1)] = _FAILED
+    colours[~sheet.fill(mask, False).astype(bool)] = _BACKGROUND
+    figure, bar = _canvas(sheet, colours, title, width)
+    bar.set_axis_off()
+    _legend(figure, [Patch(color=colour, label=name) for name, colour in DIRECTION_COLOURS.items()])
+    return _png(figure)
+
+
 def status_mosaic(
     status: npt.NDArray[np.uint8], *, affine: npt.ArrayLike, title: str, width: float = 9.0
 ) -> bytes:
@@ -223,6 +260,11 @@ def status_mosaic(
         for code, colour in STATUS_COLOURS.items()
         if np.any(status == code)
     ]
+    _legend(figure, patches)
+    return _png(figure)
+
+
+def _legend(figure: Any, patches: list[Any]) -> None:
     figure.legend(
         handles=patches,
         loc="upper right",
@@ -232,7 +274,6 @@ def status_mosaic(
         fontsize=9,
         handlelength=1,
     )
-    return _png(figure)
 
 
 def _canvas(sheet: Sheet, colours: Array, title: str, width: float) -> tuple[Any, Any]:

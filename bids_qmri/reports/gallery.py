@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bids_qmri.bids.derivatives import write_atomic
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import MapRow
-from bids_qmri.reports.figures import mosaic, status_mosaic, unit_label
+from bids_qmri.reports.figures import direction_mosaic, mosaic, status_mosaic, unit_label
 from bids_qmri.reports.page import embed
 from bids_qmri.reports.records import Record
 
@@ -76,6 +76,8 @@ def _draw(record: Record, row: MapRow, mask: npt.NDArray[np.bool_], width: float
     image = _load(record, row)
     if image is None:
         return None
+    if row.darkened_by is not None:
+        return _draw_direction(record, row, image, mask, width)
     of = f"sd of {row.symbol}" if row.tail == "Std" else row.symbol
     png = mosaic(
         image.values,
@@ -88,6 +90,16 @@ def _draw(record: Record, row: MapRow, mask: npt.NDArray[np.bool_], width: float
         width=width,
     )
     alt = f"Slices of the map of {of} by {record.estimator}, {_scale(row)}."
+    return _keep(record, row, png, alt, row.description)
+
+
+def _draw_direction(
+    record: Record, row: MapRow, image: _Image, mask: npt.NDArray[np.bool_], width: float
+) -> Figure:
+    darkening = _load(record, record.table.estimate(str(row.darkened_by)))
+    brightness = np.ones(mask.shape) if darkening is None else 1.0 - darkening.values
+    png = direction_mosaic(image.values, brightness, mask, affine=image.affine, title=row.symbol, width=width)
+    alt = f"Slices of the map of {row.symbol} by {record.estimator}, a colour for each direction."
     return _keep(record, row, png, alt, row.description)
 
 

@@ -112,8 +112,8 @@ def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
     """
     pairs = sorted(set(runs))
     models = list(dict.fromkeys(model for model, _ in pairs))
-    labels = list(dict.fromkeys(label for _, label in pairs))
-    texts = [_fragment(name) for name in ("intro", *models, *labels, "software")]
+    estimators = list(dict.fromkeys(_sentence(model, label) for model, label in pairs))
+    texts = [_fragment(name) for name in ("intro", *models, *estimators, "software")]
     cited = sorted({key for text in texts for group in _CITATION.findall(text) for key in _keys(group)})
     works = {key: _work(key) for key in cited}
 
@@ -158,6 +158,12 @@ def _folder() -> Path:
     """Return the folder of sentences: inside an installed package, beside the package in a source tree."""
     installed = Path(str(resources.files("bids_qmri"))) / "boilerplate"
     return installed if installed.is_dir() else installed.parents[1] / "boilerplate"
+
+
+def _sentence(model: str, label: str) -> str:
+    """Return the name of the text about an estimator: a model's own, if the label means another there."""
+    own = f"{model}_{label}"
+    return own if (_folder() / f"{own}.md").is_file() else label
 
 
 def _fragment(name: str) -> str:

@@ -7,7 +7,14 @@ import io
 import numpy as np
 import pytest
 
-from bids_qmri.reports.figures import MAX_SLICES, lay_out, mosaic, status_mosaic, unit_label
+from bids_qmri.reports.figures import (
+    MAX_SLICES,
+    direction_mosaic,
+    lay_out,
+    mosaic,
+    status_mosaic,
+    unit_label,
+)
 
 RAS = np.eye(4)
 EVERYWHERE = np.ones((6, 8, 3), dtype=bool)
@@ -119,3 +126,17 @@ def test_a_status_map_is_drawn_with_every_code() -> None:
 )
 def test_units_are_written_as_people_read_them(units: str, exponent: int, label: str) -> None:
     assert unit_label(units, exponent) == label
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+@pytest.mark.parametrize(("axis", "colour"), [(0, (1, 0, 0)), (1, (0, 1, 0)), (2, (0, 0, 1))])
+def test_a_direction_has_the_colour_of_its_axis_in_the_scanner(flip, axis, colour) -> None:
+    # The first axis of the image runs along the third of the scanner, and so on.
+    affine = np.roll(np.diag([2.0 * flip, 3.0, 4.0, 1.0])[:3], axis, axis=0)
+    direction = np.zeros((*EVERYWHERE.shape, 3))
+    direction[..., 0] = -1.0
+    png = direction_mosaic(
+        direction, np.ones(EVERYWHERE.shape), EVERYWHERE, affine=np.vstack([affine, [0, 0, 0, 1]]), title="t"
+    )
+    pixels = png_pixels(png)[..., :3]
+    assert np.all(pixels == colour, axis=-1).mean() > 0.3

@@ -88,28 +88,43 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
     if given is not None:
         images = _given(given, acquisition, series, options)
         if images:
-            return _read(_preferred(images, acquisition), series, "given")
+            return _read(preferred(images, acquisition), series, "given")
         LOGGER.warning("%s: no mask for %s; an automatic one is used", given, acquisition.label)
     for name, root in options.derivatives.items():
         if name == GIVEN:
             continue
         brain = [
-            image for image in _masks(root, acquisition, options) if image.entities.get("desc") == "brain"
+            image
+            for image in images_for(root, acquisition, "mask", options)
+            if image.entities.get("desc") == "brain"
         ]
         on_grid = [image for image in brain if same_grid(read_header(image.path), series)]
         if on_grid:
-            return _read(_preferred(on_grid, acquisition), series, f"derivative dataset {name}")
+            return _read(preferred(on_grid, acquisition), series, f"derivative dataset {name}")
     return _automatic(acquisition, series)
 
 
-def _masks(root: Path, acquisition: Acquisition, options: ReadOptions) -> list[BidsFile]:
+def images_for(root: Path, acquisition: Acquisition, suffix: str, options: ReadOptions) -> list[BidsFile]:
+    """Return the images of a derivative dataset that are about an acquisition, whatever their grid.
+
+    Parameters
+    ----------
+    root
+        The dataset.
+    acquisition
+        Whose participant and session they share, and whose other entities they do not contradict.
+    suffix
+        ``"mask"`` or ``"dseg"``; also the kind of `options.filters` that they pass.
+    options
+        Entity filters.
+    """
     files = read_layout(root, acquisition.entities["sub"])
     return [
         image
-        for image in files.images({"mask"})
+        for image in files.images({suffix})
         if image.entities.get("ses") == acquisition.entities.get("ses")
         and not _contradicts(image, acquisition)
-        and matches(image, options.filters.get("mask", {}))
+        and matches(image, options.filters.get(suffix, {}))
     ]
 
 
@@ -120,7 +135,7 @@ def _contradicts(image: BidsFile, acquisition: Acquisition) -> bool:
 
 def _given(root: Path, acquisition: Acquisition, series: Series, options: ReadOptions) -> list[BidsFile]:
     """Return the masks on the grid of the series; one of its own datatype that is not on it is an error."""
-    images = _masks(root, acquisition, options)
+    images = images_for(root, acquisition, "mask", options)
     on_grid = [image for image in images if same_grid(read_header(image.path), series)]
     if on_grid:
         return on_grid
@@ -130,8 +145,8 @@ def _given(root: Path, acquisition: Acquisition, series: Series, options: ReadOp
     return []
 
 
-def _preferred(images: Sequence[BidsFile], acquisition: Acquisition) -> list[BidsFile]:
-    """Keep the masks closest to the acquisition: by datatype, then entities, then desc-brain."""
+def preferred(images: Sequence[BidsFile], acquisition: Acquisition) -> list[BidsFile]:
+    """Keep the images closest to the acquisition: by datatype, then entities, then desc-brain."""
 
     def rank(image: BidsFile) -> tuple[bool, int, int, bool]:
         own = image.without(*NOT_OF_THE_SCAN).items()

@@ -17,7 +17,7 @@ from bids_qmri.workflows.config import RunConfig
 SCRATCH = "bids_qmri"
 """Folder inside --work-dir that this program owns, and that --clean-workdir empties."""
 
-FILTER_KINDS = ("vfa", "dwi", "dce", "mask", "t1map")
+FILTER_KINDS = ("vfa", "dwi", "dce", "mask", "dseg", "t1map")
 """Kinds of input that a filter file may filter."""
 
 FMRIPREP_KINDS = ("bold", "sbref", "fmap", "flair", "t1w", "t2w", "roi")

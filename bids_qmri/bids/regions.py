@@ -1,0 +1,89 @@
+"""Regions of interest or tissues: the discrete segmentation (``dseg``) of a named derivative dataset."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.bids.images import Series, load_map, same_grid
+from bids_qmri.bids.layout import BidsFile, read_layout
+from bids_qmri.bids.masks import images_for, preferred
+from bids_qmri.bids.nifti import read_header
+
+LOGGER = logging.getLogger("bids_qmri")
+
+MAX_REGIONS = 128
+"""An image with more different labels than this is a parcellation that no report can show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Which region every voxel belongs to.
+
+    Parameters
+    ----------
+    labels
+        Index of the region by voxel in Fortran order, 0 outside all of them, shape (V,).
+    names
+        Name by index, of the indices that occur.
+    file
+        The image.
+    """
+
+    labels: npt.NDArray[np.intp]
+    names: Mapping[int, str]
+    file: Path
+
+
+def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions) -> Regions | None:
+    """Return the segmentation of an acquisition, None if there is none on its grid.
+
+    It comes from the first named dataset that has a ``*_dseg`` of the same participant and session on the
+    grid of the series which contradicts no entity of the acquisition.
+
+    Parameters
+    ----------
+    acquisition
+        Whose images are fitted.
+    series
+        These images, opened.
+    options
+        Named datasets, and filters of kind ``dseg``.
+    """
+    for root in options.derivatives.values():
+        found = images_for(root, acquisition, "dseg", options)
+        on_grid = [image for image in found if same_grid(read_header(image.path), series)]
+        if on_grid:
+            return _read(root, preferred(on_grid, acquisition)[0], acquisition, series)
+    return None
+
+
+def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series) -> Regions | None:
+    values = load_map(image.path, series)
+    labels: npt.NDArray[np.intp] = np.nan_to_num(np.round(values)).astype(np.intp)
+    indices = [int(index) for index in np.unique(labels) if index > 0]
+    if not 0 < len(indices) <= MAX_REGIONS:
+        LOGGER.warning("%s is left out: %d regions, needed 1 to %d", image.path, len(indices), MAX_REGIONS)
+        return None
+    table = read_layout(root, acquisition.entities["sub"]).inherited(image, ".tsv")
+    named = _names(table[0].path) if table else {}
+    return Regions(labels, {index: named.get(index, f"label {index}") for index in indices}, image.path)
+
+
+def _names(path: Path) -> dict[int, str]:
+    """Read index and name of a label table; lines without either are none."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        rows: list[dict[str, Any]] = list(csv.DictReader(stream, delimiter="\t"))
+    return {
+        int(row["index"]): str(row["name"])
+        for row in rows
+        if str(row.get("index", "")).isdecimal() and row.get("name")
+    }

@@ -8,37 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.images import Series, load_map, require_map_grid, same_grid
 from bids_qmri.bids.layout import BidsFile, matches, read_layout
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.errors import InputError
-from bids_qmri.protocol import DiffusionProtocol
-from bids_qmri.units import FloatArray
+from bids_qmri.estimators.tissue import Mask, reference_images, tissue_mask
 
 LOGGER = logging.getLogger("bids_qmri")
-
-Mask = npt.NDArray[np.bool_]
 
 GIVEN = "masks"
 """Name of the dataset of masks on the command line (``-d masks=PATH``)."""
 
 NOT_OF_THE_SCAN = ("desc", "space", "res", "label")
 """Entities that say how a mask was made, not of which scan."""
-
-BRIGHT_PERCENTILE = 98.0
-LOWEST_FRACTION = 0.03
-AIR_MARGIN = 2.5
-"""Times the mean of magnitude noise: three standard deviations."""
-AIR_FRACTION = 0.1
-"""Share of the brightest signal above which the faces of the field of view show the object, not air."""
-SHORTEST_SIDE, FACE = 16, 2
-"""Voxels: only sides longer than this are likely to reach into air; thickness of a face."""
-FIRST_FRAMES = 3
-SAME_LOW_B = 5.0
-"""s/mm^2 above the lowest b-value within which images count as its repetitions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,26 +161,12 @@ def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice
 
 
 def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
-    """Take voxels whose reference images are finite, positive, and neither dark nor like the air around.
-
-    Reference images are those every estimate leans on: all flip angles, the lowest b-value, the first
-    frames. Others may be 0 in tissue (a rounded noise floor at high b). Their mean must exceed 3 % of its
-    98th percentile over voxels above 0, and 2.5 times what the faces of the field of view show, if these
-    show air: low on purpose, because a fitted background voxel costs time, while a lost tissue voxel is lost.
-
-    Checked on measured data against regions drawn by others: a 10 x 10 x 10 brain crop whose brightest
-    voxels are fluid keeps all 1000 voxels (5 % would lose 3), a 6 x 10 x 10 crop all 600; phantom vials all
-    542,998 voxels; brain and breast tissue all of 4709 and 16,359 voxels at several flip angles; three
-    abdomens all organ voxels; an enhancing lesion all 368.
-    """
-    reference = _reference(acquisition, series)
+    """Take the voxels that hold an object (`tissue_mask`)."""
+    stated = None if acquisition.dce is None else acquisition.dce.baseline_volumes
+    reference = reference_images(acquisition.protocol, series.n_measurements, baseline_volumes=stated)
     mean, usable = series.summary(reference)
-    mask = usable
-    if usable.any():
-        bright = float(np.percentile(mean[usable], BRIGHT_PERCENTILE))
-        air = _air(mean.reshape(series.shape, order="F"))
-        darkest = AIR_MARGIN * air if air < AIR_FRACTION * bright else 0.0
-        mask = usable & (mean > max(LOWEST_FRACTION * bright, darkest))
+    shape = series.shape
+    mask = tissue_mask(mean.reshape(shape, order="F"), usable.reshape(shape, order="F")).ravel(order="F")
     if not mask.any():
         raise InputError(
             "no voxel is finite and above 0 in its reference images",
@@ -205,24 +175,3 @@ def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
             way_out="check the image, or pass a mask by -d masks=PATH",
         )
     return MaskChoice(mask, "automatic: brighter than air and than 3 % of the brightest, no brain extraction")
-
-
-def _air(mean: FloatArray) -> float:
-    """Return the typical positive signal on the faces of the field of view; 0 if there is none to see."""
-    faces = np.zeros(mean.shape, dtype=bool)
-    for axis, size in enumerate(mean.shape):
-        if size >= SHORTEST_SIDE:
-            for face in (slice(0, FACE), slice(-FACE, None)):
-                faces[(slice(None),) * axis + (face,)] = True
-    shown = mean[faces & (mean > 0)]
-    return float(np.median(shown)) if shown.size else 0.0
-
-
-def _reference(acquisition: Acquisition, series: Series) -> list[int]:
-    protocol = acquisition.protocol
-    if isinstance(protocol, DiffusionProtocol):
-        # Narrower than the b = 0 threshold: perfusion protocols hold b = 10, 20, 50, where tissue may read 0.
-        return [int(i) for i in np.flatnonzero(protocol.bvals <= protocol.bvals.min() + SAME_LOW_B)]
-    if acquisition.dce is not None:
-        return list(range(min(acquisition.dce.baseline_volumes or FIRST_FRAMES, series.n_measurements)))
-    return list(range(series.n_measurements))

@@ -22,18 +22,23 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators import lsq
 from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR, within
-from bids_qmri.estimators.network_file import read_card, require_shipped_network, summary
+from bids_qmri.estimators.inputs import (
+    SINGLE_IMAGES,
+    baseline_frames,
+    direction_average,
+    limits_of,
+    population_driven,
+    require_signal,
+)
+from bids_qmri.estimators.network_file import require_shipped_network, summary
 from bids_qmri.estimators.noise import residual_sigma
-from bids_qmri.estimators.priors import LABELS, LONGEST_PRIOR_DELAY, prior_box
+from bids_qmri.estimators.priors import LABELS, LONGEST_PRIOR_DELAY
 from bids_qmri.estimators.registry import NEED_NOISE, NETWORKS
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
-from bids_qmri.models.aif import population_aif
 from bids_qmri.models.base import Bounds
-from bids_qmri.models.concentration import bolus_arrival, signal_to_concentration
-from bids_qmri.models.directions import average_directions
+from bids_qmri.models.concentration import signal_to_concentration
 from bids_qmri.models.registry import NAMES, get_model
-from bids_qmri.models.shells import cluster_shells
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol, Protocol, VfaProtocol
 from bids_qmri.units import FloatArray
 
@@ -41,20 +46,10 @@ Voxels = npt.NDArray[np.intp]
 
 Converter = Callable[[FloatArray, Voxels], tuple[FloatArray, Protocol]]
 
-SINGLE_IMAGES = ("mle", "bayes", "dipyTrr", "dipyVarpro")
-"""Labels that fit single diffusion images: a Rician likelihood does not hold for averages, dipy wants all."""
-
 B_MAX = {"tensor": B_MAX_TENSOR, "dki": B_MAX_KURTOSIS}
 
 LONGEST_DELAY = 30.0
 """Longest delay in s that is fitted to a population input; a measured input shares the scan's clock."""
-DARK_FRAME = 0.02
-"""Share of the median frame's mean signal below which a frame is empty; no bolus quenches a mask so far."""
-EARLIEST_INPUT = 6.0
-"""Seconds (at least two frames) by which a population input starts before the last baseline frame.
-
-Where the bolus arrives is known to a frame or so. A delay cannot be negative: an input that starts late
-biases Ktrans and vp, one that starts early is delayed by the fit."""
 
 
 @dataclass(frozen=True)
@@ -115,22 +110,12 @@ def prepare(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Prepara
 
 def _limited(job: FitJob, how: Preparation) -> Preparation:
     """Add the limits of the estimator, and over them those that a person asked for; name the network."""
-    model = get_model(job.model)
-    bounds = dict(how.bounds or {})
     used = dict(how.used)
+    own: Path | None = None
     if job.label in NETWORKS:
-        file = job.network or require_shipped_network(job.model)
-        used["Network"] = summary(file)
-        if job.network is not None:
-            # A network for one protocol knows the limits of its training alone.
-            bounds |= {
-                name: (low, high) for name, (low, high) in read_card(file)["coverage"]["bounds"].items()
-            }
-    if job.label in LABELS:
-        bounds = dict(prior_box(model, bounds))
-    # What the model fixes stays fixed, but for the delay: that it is 0 is a choice.
-    free = {p.name for p in model.parameters if p.bounds[0] < p.bounds[1] or p.name == "t0"}
-    bounds |= {name: limits for name, limits in job.bounds.items() if name in free}
+        used["Network"] = summary(job.network or require_shipped_network(job.model))
+        own = job.network
+    bounds = limits_of(get_model(job.model), job.label, given=how.bounds or {}, network=own, asked=job.bounds)
     return replace(how, bounds=bounds or None, used=used)
 
 
@@ -161,10 +146,10 @@ def _diffusion(job: FitJob) -> Preparation:
     notes = (f"{left_out} of {protocol.n_measurements} images left out, b above {highest:g} s/mm^2",)
     if job.model != "ivim":
         return Preparation(lambda signal, _: (signal, protocol), notes=notes if left_out else ())
-    groups = cluster_shells(protocol.bvals)[1]
+    averaged = direction_average(protocol)
 
     def average(signal: FloatArray, _: Voxels) -> tuple[FloatArray, Protocol]:
-        return average_directions(signal, protocol, groups)
+        return averaged(signal)
 
     if job.label in SINGLE_IMAGES:
         # The noise is that of the averages: between directions, anisotropy would count as noise.
@@ -181,8 +166,8 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
     if settings is None:
         raise InputError("has no DCE settings", file=job.acquisition.images[0])
     curve = mean_curve(series, mask)
-    _require_signal(job.acquisition, curve)
-    baseline = _baseline(job.acquisition, settings, curve)
+    require_signal(curve)
+    baseline = baseline_frames(curve, settings.baseline_volumes)
     protocol, earlier = _driven(settings, baseline.stop)
     notes: list[str] = []
     native_t1, b1, sources = _native_t1(job, settings, series, mask, notes)
@@ -215,43 +200,11 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
     )
 
 
-def _require_signal(acquisition: Acquisition, curve: FloatArray) -> None:
-    """Refuse a series with a frame in which next to nothing was recorded: it would be fitted as washout."""
-    dark = np.flatnonzero(curve < DARK_FRAME * np.median(curve))
-    if dark.size:
-        raise InputError(
-            f"mean signal inside the mask is {curve[dark[0]]:g} in frame {dark[0] + 1} of {curve.size}, "
-            f"{np.median(curve):g} in the middle one",
-            file=acquisition.images[0],
-            needed="a signal in every frame",
-            way_out="remove damaged frames from the image and from its frame times",
-        )
-
-
-def _baseline(acquisition: Acquisition, settings: DceSettings, curve: FloatArray) -> slice:
-    """Frames before the bolus: as stated, else those before the mean curve begins to rise."""
-    count = settings.baseline_volumes
-    if count is None:
-        count = max(bolus_arrival(curve), 1)
-    if not 0 < count < curve.size:
-        raise InputError(
-            f"{count} baseline frames of {curve.size}",
-            file=acquisition.images[0],
-            field="BaselineVolumes",
-            needed="at least one frame before the bolus and one after it",
-            way_out="pass --baseline-volumes",
-        )
-    return slice(0, count)
-
-
 def _driven(settings: DceSettings, n_baseline: int) -> tuple[DceProtocol, float]:
     """Join frame times with the input; return also how long before the last baseline frame it starts."""
     if settings.aif.time is not None and settings.aif.plasma is not None:
         return DceProtocol(settings.time, settings.aif.time, settings.aif.plasma), 0.0
-    earlier = max(EARLIEST_INPUT, 2.0 * float(np.median(np.diff(settings.time))))
-    start, end = float(settings.time[n_baseline - 1]) - earlier, float(settings.time[-1])
-    time, plasma = population_aif(settings.aif.name, start, end, settings.hematocrit)
-    return DceProtocol(settings.time, time, plasma), earlier
+    return population_driven(settings.aif.name, settings.time, n_baseline, settings.hematocrit)
 
 
 def _native_t1(

@@ -29,6 +29,9 @@ LOG_STEP = 0.02
 SERIES_LIMIT = 0.1
 """Below this exponent the moments come from a series: upward recursion would lose digits."""
 
+MAX_CELLS = 2**14
+"""Cells that locate a time, for inputs with points so close that even cells as close would be too many."""
+
 
 def exponential_moments(z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return exp(-z) and the moments integral_0^1 v^i exp(-z v) dv for i = 0, 1, 2.
@@ -94,9 +97,14 @@ class ResponseTable:
         Times of the input in min, (M,).
     start, level, slope
         Begin of each segment in min, input there in mmol/L and its slope in mmol/L/min, each (M + 1,).
-    value, derivative
-        R at the begin of each segment over the K tabulated rates, and its derivative by log(k + K_OFFSET),
-        flattened from (M + 1, K).
+    cell, first
+        Width in min of the even cells that locate a time, and the segment at the begin of every cell; the
+        first cell ends at the first point.
+    depth
+        Largest number of points in a cell.
+    value
+        R at the begin of each segment over the K tabulated rates (real part), and its derivative per step of
+        the table (imaginary part: both come with one access to memory), flattened from (M + 1, K).
     """
 
     frames: FloatArray
@@ -104,8 +112,10 @@ class ResponseTable:
     start: FloatArray
     level: FloatArray
     slope: FloatArray
-    value: FloatArray
-    derivative: FloatArray
+    cell: float
+    first: npt.NDArray[np.intp]
+    depth: int
+    value: npt.NDArray[np.complex128]
 
     def evaluate(self, kep: FloatArray, delay: FloatArray) -> Response:
         """Return the responses of V voxels.
@@ -125,7 +135,7 @@ class ResponseTable:
         if delay.size and np.all(delay == delay[0]):
             delay = delay[:1]
         times = self.frames[:, None] - delay / SECONDS_PER_MINUTE
-        segment = np.searchsorted(self.points, times, side="right")
+        segment = self._segment(times)
         into = np.maximum(times - self.start[segment], 0.0)
         level, slope = self.level[segment], self.slope[segment]
         before, before_by_kep = self._interpolate(segment, kep)
@@ -134,6 +144,17 @@ class ResponseTable:
         tissue = before * decay + into * (level * m0 + rise * (m0 - m1))
         by_kep = decay * (before_by_kep - into * before) - into**2 * (level * m1 + rise * (m1 - m2))
         return Response(level + rise, slope, tissue, by_kep)
+
+    def _segment(self, times: FloatArray) -> npt.NDArray[np.intp]:
+        """Return the segments of times; faster than a search among the points."""
+        position = (times - (self.points[0] - self.cell)) / self.cell
+        # fmax sends a time that is not a number to the first cell
+        np.fmin(np.fmax(position, 0.0, out=position), self.first.size - 1, out=position)
+        segment = self.first[position.astype(np.intp)]
+        ends = np.append(self.points, np.inf)
+        for _ in range(self.depth):
+            segment += times >= ends[segment]
+        return segment
 
     def _interpolate(self, segment: npt.NDArray[np.intp], kep: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Read R and dR/dk at the begin of segments, (N, V), by cubic Hermite interpolation over log k."""
@@ -144,11 +165,15 @@ class ResponseTable:
         node = np.fmin(np.fmax(x, 0.0), _rates().size - 2).astype(np.intp)
         u = x - node
         left = segment * _rates().size + node
-        f0, d0 = self.value[left], self.derivative[left] * LOG_STEP
+        lower = self.value.take(left)
         left += 1
-        df, d1 = self.value[left] - f0, self.derivative[left] * LOG_STEP
-        value = f0 + u * (d0 + u * ((3 * df - 2 * d0 - d1) + u * (d0 + d1 - 2 * df)))
-        by_u = d0 + u * (2 * (3 * df - 2 * d0 - d1) + 3 * u * (d0 + d1 - 2 * df))
+        upper = self.value.take(left)
+        d0 = lower.imag
+        rise = upper.real - lower.real
+        cubic = d0 + upper.imag - 2 * rise
+        square = rise - d0 - cubic
+        value = lower.real + u * (d0 + u * (square + u * cubic))
+        by_u = d0 + u * (2 * square + 3 * u * cubic)
         return value, by_u / (LOG_STEP * (kep + K_OFFSET))
 
 
@@ -182,13 +207,25 @@ def response_table(protocol: DceProtocol) -> ResponseTable:
     for j in range(1, level.size - 1):
         value[j + 1] = value[j] * decay[j - 1] + gain[j - 1]
         by_k[j + 1] = (by_k[j] - steps[j - 1] * value[j]) * decay[j - 1] + gain_by_k[j - 1]
-    by_log = by_k * (k + K_OFFSET)
+    cell, first, depth = _cells(points)
     return ResponseTable(
         frames=protocol.time / SECONDS_PER_MINUTE,
         points=points,
         start=np.concatenate([points[:1], points]),
         level=level,
         slope=slope,
-        value=value.ravel(),
-        derivative=by_log.ravel(),
+        cell=cell,
+        first=first,
+        depth=depth,
+        value=(value + 1j * LOG_STEP * by_k * (k + K_OFFSET)).ravel(),
     )
+
+
+def _cells(points: FloatArray) -> tuple[float, npt.NDArray[np.intp], int]:
+    """Return width and first segments of the cells that locate a time, and the most points in a cell."""
+    length = points[-1] - points[0]
+    cell = max(float(np.diff(points).min()), length / MAX_CELLS)
+    edges = points[0] + cell * np.arange(-1, int(np.ceil(length / cell)) + 3)
+    # A point at an edge belongs to the later cell, whichever way the edge is rounded.
+    inside = np.searchsorted(points, edges - 1e-9 * cell)
+    return cell, inside[:-1], int(np.diff(inside).max())

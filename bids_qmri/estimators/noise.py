@@ -72,9 +72,9 @@ def pooled_sigma(
             way_out="give the noise standard deviation",
         )
     cost, freedom, prediction = cost[known], freedom[known], prediction[:, known]
-    sigma = np.sqrt(_pooled_variance(cost, freedom))
+    sigma = np.sqrt(pooled_variance(cost, freedom))
     for _ in range(CORRECTIONS if model.amplitude is not None and sigma > 0 else 0):
-        sigma = np.sqrt(_pooled_variance(cost / _magnitude_variance(prediction / sigma), freedom))
+        sigma = np.sqrt(pooled_variance(cost / magnitude_variance(prediction / sigma).mean(axis=0), freedom))
     return float(sigma)
 
 
@@ -157,14 +157,22 @@ def residual_sigma(
     return np.asarray(np.maximum(residual * np.sqrt(protocol.n_measurements / freedom), 1e-6 * rms))
 
 
-def _magnitude_variance(mean: FloatArray) -> FloatArray:
-    """Return the variance, over sigma squared, of magnitudes of given mean (N, V); averaged over N."""
+def magnitude_variance(mean: FloatArray) -> FloatArray:
+    """Return the variance of magnitudes of given mean, both over the noise of either channel, same shape."""
     means, variances = rician_moments(np.linspace(0.0, 20.0, 2001))
-    return np.asarray(np.interp(mean, means, variances).mean(axis=0))
+    return np.asarray(np.interp(mean, means, variances))
 
 
-def _pooled_variance(cost: FloatArray, freedom: npt.NDArray[np.intp]) -> float:
-    """Return the variance of chi-squared distributed costs, without outliers."""
+def pooled_variance(cost: FloatArray, freedom: FloatArray | npt.NDArray[np.intp]) -> float:
+    """Return the variance of chi-squared distributed costs, without outliers.
+
+    Parameters
+    ----------
+    cost
+        Sums of squared residuals, (V,).
+    freedom
+        Degrees of freedom of each, (V,).
+    """
     from scipy.special import gammainc
 
     # The median of chi-squared over its mean, by Wilson and Hilferty.

@@ -1,4 +1,4 @@
-"""What the network for any shells sees of a voxel: how the signals of each shell depend on the fibre direction.
+"""What the network for any shells sees of a voxel: how signals depend on the direction of its fibres.
 
 The signal of a shell is fitted by Legendre polynomials of even degree up to 6 in the cosine between gradient
 and fibre. These zonal coefficients do not change when head and gradients turn together and do not depend on
@@ -34,6 +34,9 @@ directions of the shell say nothing about them."""
 CONTEXT = ("log_sigma", "sigma_unknown", "log_residual", "b0_noise", "d_ratio", "count")
 """Names of the Q entries of the context: logarithm of the noise, whether it is not known, logarithm of the
 residual of the zonal fits, and what b = 0 images, diffusivities and all images amount to."""
+
+QUANTITIES = ("ndi", "odi", "fwf")
+"""What the network estimates, all from 0 to 1."""
 
 RIDGE = np.array([1e-6, 0.06, 0.3, 2.0])
 """Ridge on the coefficients, in units of one measurement."""

@@ -7,7 +7,7 @@ has a random stream of its own, so that a pool depends on the seed alone, not on
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
@@ -107,7 +107,26 @@ def make_pool(recipe: Recipe, stream: int, groups: int, processes: int = 1) -> P
     processes
         Processes that share the work; the result does not depend on it.
     """
-    work = partial(_seeded_rows, recipe, stream)
+    return simulate_pool(partial(_drawn_rows, recipe), (recipe.seed, stream), groups, processes)
+
+
+def simulate_pool(
+    draw: Callable[[np.random.Generator], Rows], seed: tuple[int, int], groups: int, processes: int = 1
+) -> Pool:
+    """Simulate groups, each with a random stream of its own.
+
+    Parameters
+    ----------
+    draw
+        Simulates one group; survives the trip to another process.
+    seed
+        Of the recipe, and which of its streams.
+    groups
+        Number of groups.
+    processes
+        Processes that share the work.
+    """
+    work = partial(_seeded_rows, draw, seed)
     by_length: dict[int, list[Rows]] = {}
     if processes == 1:
         results = map(work, range(groups))
@@ -121,9 +140,12 @@ def make_pool(recipe: Recipe, stream: int, groups: int, processes: int = 1) -> P
     return {length: Rows.joined(by_length.pop(length)) for length in sorted(by_length)}
 
 
-def _seeded_rows(recipe: Recipe, stream: int, index: int) -> Rows:
-    rng = np.random.default_rng([recipe.seed, stream, index])
+def _drawn_rows(recipe: Recipe, rng: np.random.Generator) -> Rows:
     return group_rows(recipe.forward, draw_group(recipe, rng))
+
+
+def _seeded_rows(draw: Callable[[np.random.Generator], Rows], seed: tuple[int, int], index: int) -> Rows:
+    return draw(np.random.default_rng([*seed, index]))
 
 
 def _sort_in(results: Iterable[Rows], groups: int, by_length: dict[int, list[Rows]]) -> None:

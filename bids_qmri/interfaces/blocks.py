@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.images import Series
+from bids_qmri.estimators.base import FitResult
 from bids_qmri.estimators.noise import pooled_sigma
 from bids_qmri.estimators.registry import ModelEstimator
 from bids_qmri.interfaces.prepare import Preparation
 from bids_qmri.interfaces.voxels import masked_blocks
 from bids_qmri.models.registry import NAMES, get_model
+from bids_qmri.protocol import Protocol
+from bids_qmri.units import FloatArray
 
 NOISE_SAMPLE = 8192
 """Voxels from which the noise level of a scan is estimated: enough for 1 %, a fraction of a second."""
@@ -32,12 +36,36 @@ class ImageMaps:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some voxels on their way through a fit.
+
+    Parameters
+    ----------
+    voxels
+        Their numbers, (v,).
+    measured
+        Signals as read, (v, N).
+    signal, protocol
+        What was fitted.
+    fit
+        What was found.
+    """
+
+    voxels: npt.NDArray[np.intp]
+    measured: FloatArray
+    signal: FloatArray
+    protocol: Protocol
+    fit: FitResult
+
+
 def fit_image(
     series: Series,
     mask: npt.NDArray[np.bool_],
     how: Preparation,
     estimator: ModelEstimator,
     sigma: float | None,
+    observe: Callable[[Block], None] | None = None,
 ) -> ImageMaps:
     """Fit every masked voxel.
 
@@ -53,6 +81,8 @@ def fit_image(
         Called with (signal, protocol, sigma, bounds).
     sigma
         Noise level of a single image, None if unknown.
+    observe
+        Called with every block after its fit, for metrics that need the measurements.
     """
     status = np.zeros(series.n_voxels, dtype=np.uint8)
     residual = np.zeros(series.n_voxels, dtype=np.float32)
@@ -63,6 +93,8 @@ def fit_image(
         converted, protocol = how.convert(signal, voxels)
         noise = sigma if how.voxel_noise is None else how.voxel_noise(converted, protocol)
         fit = estimator(converted, protocol, noise, how.bounds)
+        if observe is not None:
+            observe(Block(voxels, signal, converted, protocol, fit))
         status[voxels] = fit.status
         notes |= dict.fromkeys(fit.notes)
         residual[voxels] = fit.residual

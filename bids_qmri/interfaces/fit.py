@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from bids_qmri.bids.images import open_series
 from bids_qmri.bids.masks import find_mask
+from bids_qmri.bids.regions import find_regions
 from bids_qmri.errors import InputError, InternalError, QmriError
 from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.job import FitJob, Outcome
 from bids_qmri.interfaces.prepare import prepare
+from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.write import disown_outputs, write_outputs
 
 log = logging.getLogger("bids_qmri.fit")
@@ -56,7 +58,8 @@ def _fit(job: FitJob) -> tuple[str, ...]:
         how = prepare(job, series, mask)
         sigma = noise_level(series, mask, how, job.model)
         estimator = get_estimator(job.model, job.label, job.seed, network=job.network, threads=job.threads)
-        found = fit_image(series, mask, how, estimator, sigma)
+        watch = Watch(job, series, how)
+        found = fit_image(series, mask, how, estimator, sigma, watch)
         if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
             raise InputError(
                 f"none of {int(mask.sum())} masked voxels could be fitted",
@@ -65,7 +68,9 @@ def _fit(job: FitJob) -> tuple[str, ...]:
                 way_out=f"look at the images and the mask ({choice.origin})",
             )
         how = replace(how, notes=(*how.notes, *found.notes))
-        write_outputs(job, series, choice, how, found, sigma)
+        regions = find_regions(job.acquisition, series, job.options)
+        quality = assess(job, series, how, found, watch, sigma, regions)
+        write_outputs(job, series, choice, how, found, sigma, quality, regions)
     log.info("%s: %d voxels, mask %s", job.name, int(mask.sum()), choice.origin)
     for note in how.notes:
         log.log(logging.WARNING if note in found.notes else logging.INFO, "%s: %s", job.name, note)

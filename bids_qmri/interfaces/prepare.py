@@ -133,7 +133,8 @@ def _vfa(acquisition: Acquisition, series: Series, mask: npt.NDArray[np.bool_]) 
         known = np.isfinite(factor)
         return np.where(known[:, None], signal, np.nan), protocol.with_b1(np.where(known, factor, 1.0))
 
-    used = {"B1Corrected": True, "B1Method": acquisition.b1.method}
+    coverage = float(np.mean(np.isfinite(b1[mask])))
+    used = {"B1Corrected": True, "B1Coverage": coverage, "B1Method": acquisition.b1.method}
     return Preparation(convert, used=used, sources=acquisition.b1.files, notes=tuple(notes))
 
 
@@ -185,6 +186,8 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
 
     native = settings.t10 if isinstance(settings.t10, float) else list(sources)
     used = {"B1Corrected": b1 is not None, "BaselineVolumes": baseline.stop, "NativeT1": native}
+    if b1 is not None:
+        used["B1Coverage"] = float(np.mean(np.isfinite(b1[mask])))
     longest = LONGEST_PRIOR_DELAY if job.label in LABELS else LONGEST_DELAY
     bounds: Bounds | None = None if settings.aif.time is not None else {"t0": (0.0, longest + earlier)}
     return Preparation(

@@ -16,19 +16,21 @@ from bids_qmri.bids.derivatives import map_sidecar, write_map, write_sidecar
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.masks import MaskChoice
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.bids.regions import Regions
 from bids_qmri.bids.sources import resolve_paths
 from bids_qmri.estimators.base import STATUS_MEANING
 from bids_qmri.estimators.registry import ALGORITHM
 from bids_qmri.interfaces.blocks import ImageMaps
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.prepare import Preparation
+from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_quality
 from bids_qmri.outputs.tables import MapRow, output_table
-from bids_qmri.qc.metrics import map_metrics
 
 
 def disown_outputs(job: FitJob) -> None:
-    """Remove the quality file of an earlier run: from here on it would vouch for maps of two runs."""
-    _path(job, output_table(job.model).qc_parts(job.label), ".json").unlink(missing_ok=True)
+    """Remove the quality files of an earlier run: from here on they would vouch for maps of two runs."""
+    for extension in reversed(QUALITY_EXTENSIONS):
+        _path(job, output_table(job.model).qc_parts(job.label), extension).unlink(missing_ok=True)
 
 
 def write_outputs(
@@ -38,6 +40,8 @@ def write_outputs(
     how: Preparation,
     found: ImageMaps,
     sigma: float | None,
+    quality: Quality,
+    regions: Regions | None,
 ) -> None:
     """Write everything one fit found; the quality file comes last and so says that the rest is complete.
 
@@ -55,6 +59,10 @@ def write_outputs(
         Maps over the whole grid.
     sigma
         Noise level that was used, None if unknown.
+    quality
+        Metrics of the fit.
+    regions
+        Regions that metrics were computed for, None if there are none.
     """
     table = output_table(job.model)
     used = _used(job, choice, how, sigma)
@@ -71,9 +79,9 @@ def write_outputs(
     for row, values in images:
         _write(replace(job, acquisition=acquisition), series, row, values, used, choice.skull_stripped)
     _remove_others(job, [row for row, _ in images])
-    quality = map_metrics(found.maps, found.sd, found.residual, found.status)
-    identity = {"Model": job.model, "Estimator": job.label, "Entities": dict(job.acquisition.entities)}
-    write_sidecar(_path(job, table.qc_parts(job.label), ".json"), identity | {"Metrics": quality} | used)
+    if regions is not None:
+        used["Segmentation"] = resolve_paths(regions.file, _datasets(job))
+    write_quality(job, quality, used)
 
 
 def _remove_others(job: FitJob, written: Sequence[MapRow]) -> None:

@@ -45,7 +45,10 @@ _ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "ArterialInput": ("Arterial input", str),
 }
 
-_IDENTITY = ("Model", "Estimator", "Entities", "Metrics", "Notes", "Units", "SoftwareVersion")
+_IDENTITY = (
+    *("Model", "Estimator", "Entities", "Metrics", "Regions", "Shells"),
+    *("Notes", "Units", "SoftwareVersion"),
+)
 
 
 def describe_protocol(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

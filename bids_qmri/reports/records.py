@@ -122,7 +122,9 @@ def _read(output_dir: Path, path: Path) -> Record | None:
         LOGGER.warning("%s is left out of the report: not a quality file of a known model", path)
         return None
     estimator = entities.pop("desc")
-    return Record(output_dir, entities, table, estimator, fields)
+    # Columns of the table that lies beside are explained in the same file, in lower case.
+    settings = {key: value for key, value in fields.items() if key[:1].isupper()}
+    return Record(output_dir, entities, table, estimator, settings)
 
 
 def _is_number(value: object) -> bool:

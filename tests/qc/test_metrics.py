@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bids_qmri.estimators.base import Status
 from bids_qmri.outputs.tables import is_cmixf
-from bids_qmri.qc.metrics import map_metrics, metric_definitions
+from bids_qmri.qc.definitions import metric_definitions
+from bids_qmri.qc.metrics import map_metrics
 
 STATUS = np.array([0, 1, 1, 1, 2, 3, 4, 5, 1, 0], dtype=np.uint8)
 T1 = np.array([0, 1.0, 2.0, 3.0, 4.0, 99.0, np.nan, 99.0, 5.0, 0])
@@ -65,8 +66,9 @@ def test_an_empty_mask_has_no_fractions() -> None:
 
 
 def test_every_metric_has_a_definition_with_a_unit_in_the_same_order() -> None:
-    known = metric_definitions({"t1": "s", "m0": "arbitrary"}, "arbitrary")
-    assert list(known) == list(metrics())
+    known = metric_definitions({"t1": "s", "m0": "arbitrary"}, "arbitrary", ("lsq",))
+    found = metrics()
+    assert [name for name in known if name in found] == list(found)
     assert known["t1_iqr"].units == "s"
     assert all(is_cmixf(metric.units) or metric.units == "arbitrary" for metric in known.values())
     assert all(metric.description.endswith(".") for metric in known.values())
@@ -88,3 +90,18 @@ def test_statistics_scale_with_the_map(factor: float) -> None:
     scaled = metrics(maps={"t1": T1 * factor})
     assert scaled["t1_median"] == pytest.approx(3.0 * factor)
     assert scaled["t1_iqr"] == pytest.approx(2.0 * factor)
+
+
+def test_fractions_at_a_bound_count_either_limit_as_float32_stores_it() -> None:
+    status = np.ones(4, dtype=np.uint8)
+    d = np.array([0.003, 0.0001, 0.001, np.nan], dtype=np.float32)
+    found = map_metrics({"d": d, "f": d}, {}, d, status, {"d": (0.0001, 0.003)})
+    assert found["d_at_bound"] == pytest.approx(2 / 3)
+    assert found["f_at_bound"] is None
+
+
+def test_an_amplitude_without_upper_limit_is_at_its_bound_only_at_zero() -> None:
+    found = map_metrics(
+        {"s0": np.array([0.0, 5.0])}, {}, np.ones(2), np.ones(2, np.uint8), {"s0": (0, np.inf)}
+    )
+    assert found["s0_at_bound"] == 0.5

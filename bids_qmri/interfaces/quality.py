@@ -1,0 +1,237 @@
+"""Quality of one fit: watch it block by block, summarise its maps, write ``*_qc.tsv`` and ``*_qc.json``.
+
+The JSON file is the record that reports read; it comes last of all outputs and vouches for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.bids.derivatives import write_atomic, write_sidecar
+from bids_qmri.bids.images import Series
+from bids_qmri.bids.names import derivative_path
+from bids_qmri.bids.regions import Regions
+from bids_qmri.estimators.registry import NETWORKS
+from bids_qmri.interfaces.blocks import Block, ImageMaps
+from bids_qmri.interfaces.job import FitJob
+from bids_qmri.interfaces.prepare import Preparation
+from bids_qmri.models.base import Bounds, Model
+from bids_qmri.models.registry import NAMES, get_model
+from bids_qmri.models.shells import cluster_shells
+from bids_qmri.outputs.tables import OutputTable, output_table
+from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.qc.agreement import REFERENCES
+from bids_qmri.qc.definitions import MASK, REGION, Metric, as_text, metric_definitions
+from bids_qmri.qc.metrics import Metrics, map_metrics, usable_voxels
+from bids_qmri.qc.series import SeriesDesign, SeriesTally
+from bids_qmri.qc.smoothness import SAMPLED, ResidualTally, rmse_autocorrelation
+
+QUALITY_EXTENSIONS = (".tsv", ".json")
+"""Of the table and of the record, in the order in which they are written."""
+
+
+class Watch:
+    """Collect, while blocks are fitted, what cannot be told from maps.
+
+    Parameters
+    ----------
+    job
+        Acquisition and model.
+    series
+        The opened images.
+    how
+        What goes into the fit.
+    """
+
+    def __init__(self, job: FitJob, series: Series, how: Preparation) -> None:
+        self.images = SeriesTally(_design(job, how, series.n_measurements))
+        self.residuals = ResidualTally(series.shape)
+        self._model = get_model(job.model) if job.model in NAMES else None
+        self._zooms = tuple(float(size) for size in series.zooms)
+
+    def __call__(self, block: Block) -> None:
+        """Take one block."""
+        self.images.add(block.measured)
+        difference = _residuals(self._model, block)
+        if difference is not None:
+            self.residuals.add(difference, block.voxels[: len(difference)])
+
+    def metrics(self, sigma: float | None) -> Metrics:
+        """Return the metrics of images and residuals, given the noise level if one is known."""
+        return self.residuals.metrics(self._zooms) | self.images.metrics(sigma)
+
+
+def _residuals(model: Model | None, block: Block) -> npt.NDArray[np.float64] | None:
+    """Return measured minus predicted of the first voxels, (v, N); None where no model predicts."""
+    if model is None or not all(p.name in block.fit.maps for p in model.parameters):
+        return None
+    first = slice(0, SAMPLED)
+    theta = np.stack([np.asarray(block.fit.maps[p.name][first], np.float64) for p in model.parameters])
+    usable = usable_voxels(block.fit.status[first]) & np.all(np.isfinite(theta), axis=0)
+    found = np.full((theta.shape[1], block.signal.shape[1]), np.nan)
+    index = np.flatnonzero(usable)
+    if index.size:
+        found[index] = block.signal[index] - model.signal(theta[:, index], block.protocol.take(index)).T
+    return found
+
+
+def _design(job: FitJob, how: Preparation, n_measurements: int) -> SeriesDesign:
+    """Say which images of a series are the reference, and which belong to one shell."""
+    protocol = job.acquisition.protocol
+    if isinstance(protocol, DiffusionProtocol):
+        bvals, shell = cluster_shells(protocol.bvals)
+        if bvals.size:
+            return SeriesDesign(n_measurements, np.flatnonzero(shell == 0), True, shell, bvals)
+        lowest = np.flatnonzero(protocol.bvals == protocol.bvals.min())
+        return SeriesDesign(n_measurements, lowest, True)
+    baseline = how.used.get("BaselineVolumes")
+    if isinstance(baseline, int):
+        return SeriesDesign(n_measurements, np.arange(baseline), True)
+    return SeriesDesign(n_measurements, np.arange(n_measurements), False)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Metrics of one fit: of the whole mask, of every region by its name, and curves by shell."""
+
+    mask: Metrics
+    regions: Mapping[str, Metrics]
+    shells: Mapping[str, Any] | None
+
+
+def assess(
+    job: FitJob,
+    series: Series,
+    how: Preparation,
+    found: ImageMaps,
+    watch: Watch,
+    sigma: float | None,
+    regions: Regions | None,
+) -> Quality:
+    """Compute all metrics of a fit.
+
+    Parameters
+    ----------
+    job, series, how
+        What was fitted.
+    found
+        Maps over the whole grid.
+    watch
+        What was seen while fitting.
+    sigma
+        Noise level of a single image, None if unknown.
+    regions
+        Labelled voxels, None if there are none.
+    """
+    limits = _limits(job, how)
+    mask = map_metrics(found.maps, found.sd, found.residual, found.status, limits)
+    usable = usable_voxels(found.status)
+    mask["rmse_autocorrelation"] = rmse_autocorrelation(found.residual, usable, series.shape)
+    mask |= watch.metrics(sigma)
+    mask["b1_coverage"] = how.used.get("B1Coverage")
+    parts = {} if regions is None else _by_region(found, regions, limits)
+    return Quality(mask, parts, watch.images.shells())
+
+
+def _by_region(found: ImageMaps, regions: Regions, limits: Bounds | None) -> dict[str, Metrics]:
+    """Return the metrics of maps by region; labels that share a name are told apart by their number."""
+    parts: dict[str, Metrics] = {}
+    for index, name in regions.names.items():
+        voxels = np.flatnonzero(regions.labels == index)
+        maps, sd = ({key: values[voxels] for key, values in part.items()} for part in (found.maps, found.sd))
+        own = map_metrics(maps, sd, found.residual[voxels], found.status[voxels], limits)
+        parts[f"{name} {index}" if name in (MASK, *parts) else name] = own
+    return parts
+
+
+def _limits(job: FitJob, how: Preparation) -> Bounds | None:
+    """Return the limits of the free parameters; None where the estimator keeps limits of its own."""
+    if job.model not in NAMES or job.label.startswith("dipy"):
+        return None
+    model = get_model(job.model)
+    lower, upper = model.limits(how.bounds)
+    return {
+        p.name: (float(low), float(high))
+        for p, low, high in zip(model.parameters, lower, upper, strict=True)
+        if low < high
+    }
+
+
+def quality_columns(table: OutputTable, label: str, metrics: Mapping[str, Any]) -> dict[str, Metric]:
+    """Return what the columns of a fit's table mean, in their order.
+
+    Parameters
+    ----------
+    table
+        What the model writes.
+    label
+        Of the estimator; only networks are compared with others.
+    metrics
+        Metrics of the mask, which tell what maps there are.
+    """
+    units = {row.name: row.unit for row in table.maps if f"{row.name}_median" in metrics}
+    return metric_definitions(units, table.rmse.unit, REFERENCES if label in NETWORKS else ())
+
+
+def write_quality(job: FitJob, quality: Quality, used: Mapping[str, Any]) -> None:
+    """Write the table and then the record, which makes the fit complete.
+
+    Parameters
+    ----------
+    job
+        Whose fit it is.
+    quality
+        Its metrics.
+    used
+        What went into the fit, as sidecar fields.
+    """
+    fields: dict[str, Any] = {
+        "Model": job.model,
+        "Estimator": job.label,
+        "Entities": dict(job.acquisition.entities),
+        "Metrics": quality.mask,
+        "Regions": dict(quality.regions),
+        **used,
+    }
+    if quality.shells is not None:
+        fields["Shells"] = dict(quality.shells)
+    write_record(job.output_dir, job.acquisition.entities, output_table(job.model), job.label, fields)
+
+
+def write_record(
+    output_dir: Path, entities: Mapping[str, str], table: OutputTable, label: str, fields: Mapping[str, Any]
+) -> None:
+    """Write ``*_qc.tsv``, a row for the mask and one per region, and ``*_qc.json``, its dictionary.
+
+    Parameters
+    ----------
+    output_dir
+        Root of the output dataset.
+    entities
+        Of the acquisition.
+    table
+        What the model writes.
+    label
+        Of the estimator.
+    fields
+        Content of the record, with Metrics and Regions.
+    """
+    columns = quality_columns(table, label, fields["Metrics"])
+    rows = {MASK: fields["Metrics"], **fields["Regions"]}
+    lines = ["\t".join(["region", *columns])]
+    lines += ["\t".join([name, *(as_text(row.get(key)) for key in columns)]) for name, row in rows.items()]
+    paths = [
+        output_dir / derivative_path(entities, extension=extension, **table.qc_parts(label))
+        for extension in QUALITY_EXTENSIONS
+    ]
+    write_atomic(paths[0], ("\n".join(lines) + "\n").encode("utf-8"))
+    dictionary = {"region": {"Description": REGION}} | {
+        name: {"Units": metric.units, "Description": metric.description} for name, metric in columns.items()
+    }
+    write_sidecar(paths[1], {**fields, **dictionary})

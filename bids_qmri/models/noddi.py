@@ -8,88 +8,46 @@ tortuous. b in s/mm^2, diffusivities in mm^2/s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from bids_qmri.errors import InputError
-from bids_qmri.models.watson import DEGREES, stick_moments, watson_moments
+from bids_qmri.models.base import Model, Parameter
+from bids_qmri.models.encoding import LEGENDRE, AlignedEncoding, Encoding, encode
+from bids_qmri.models.watson import DEGREES, watson_moments
 from bids_qmri.protocol import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 D_PAR, D_ISO = 1.7e-3, 3.0e-3
-"""Diffusivities in vivo at 37 degrees C, mm^2/s: along neurites, and of free water."""
+"""Diffusivities in living tissue, mm^2/s: along neurites, and of free water."""
 
-BLOCK_VALUES = 2**16
+BLOCK_VALUES = 2**15
 """Signal values that `noddi_signal` computes at a time: they stay in the processor's cache."""
 
+GRID = (8, 8, 6)
+"""NDI, ODI and FWF that `start` tries, evenly spaced."""
 
-@dataclass(frozen=True, eq=False)
-class Shells:
-    """A protocol as the model needs it: measurements in the order of b, with what depends on b alone.
+START_DEGREES = 3
+"""Legendre degrees 0, 2, 4 that `start` compares."""
 
-    Measurements share a shell if their b-values are equal; nothing is rounded.
+START_NODES = 16
+"""Directions from which `start` sees an atom."""
 
-    Parameters
-    ----------
-    order
-        Place in the protocol of every measurement, shape (N,).
-    gradients
-        Gradient directions in that order, shape (N, 3).
-    rows
-        The measurements of each shell.
-    attenuation
-        b d_par of each shell, shape (S,).
-    free_water
-        exp(-b d_iso) of each shell, shape (S,).
-    sticks
-        What takes the moments p_l of the distribution to the coefficients of A_ic in powers of the squared
-        cosine between gradient and axis, shape (S, 8, 8).
-    """
-
-    order: npt.NDArray[np.intp]
-    gradients: FloatArray
-    rows: tuple[slice, ...]
-    attenuation: FloatArray
-    free_water: FloatArray
-    sticks: FloatArray
-
-
-def shells_of(protocol: DiffusionProtocol, d_par: float, d_iso: float) -> Shells:
-    """Sort a protocol by b and precompute what depends on b alone.
-
-    Raises
-    ------
-    InputError
-        If the protocol has no gradient directions.
-    """
-    if protocol.bvecs is None:
-        raise InputError("gradient directions are not known", field="bvecs", needed="one per b-value")
-    order = np.argsort(protocol.bvals, kind="stable")
-    bvals, first = np.unique(protocol.bvals[order], return_index=True)
-    ends = (*first[1:], order.size)
-    moments = (2 * DEGREES + 1)[:, None] * stick_moments(bvals * d_par)
-    return Shells(
-        order,
-        protocol.bvecs[order],
-        tuple(slice(int(a), int(b)) for a, b in zip(first, ends, strict=True)),
-        bvals * d_par,
-        np.exp(-bvals * d_iso),
-        moments.T[:, None, :] * _POWERS,
+NDI = Parameter(
+    "ndi", "NDI", "1", (0.0, 1.0), (0.0, 1.0), "Neurite density index: share of tissue water within neurites."
+)
+# The NODDI toolbox limits the concentration kappa to 64.
+ODI = Parameter("odi", "ODI", "1", (0.01, 1.0), (0.01, 1.0), "Orientation dispersion index.")
+FWF = Parameter("fwf", "FWF", "1", (0.0, 1.0), (0.0, 1.0), "Free water fraction of the signal at b = 0.")
+DOT = Parameter("dot", "DOT", "1", (0.0, 1.0), (0.0, 0.3), "Stationary fraction of the signal at b = 0.")
+TILTS = tuple(
+    Parameter(
+        f"tilt_{i}", f"tilt {i}", "1", (-2.0, 2.0), (0.0, 0.0), "Tilt of the mean direction of neurites."
     )
-
-
-def _powers_of_legendre() -> FloatArray:
-    """Return the coefficient of u^j in P_l(sqrt(u)), shape (8, 8) over j and l."""
-    rows = [np.polynomial.legendre.leg2poly(np.eye(int(DEGREES[-1]) + 1)[degree]) for degree in DEGREES]
-    table = np.zeros((DEGREES.size, DEGREES.size))
-    for column, row in enumerate(rows):
-        table[: column + 1, column] = row[::2]
-    return table
-
-
-_POWERS = _powers_of_legendre()
+    for i in (1, 2)
+)
+"""Where the direction lies in the frame of a voxel (`AlignedEncoding.turn`): for fits, not for files."""
 
 
 def noddi_signal(
@@ -107,9 +65,9 @@ def noddi_signal(
     Parameters
     ----------
     ndi, odi, fwf
-        Neurite density index, orientation dispersion index and free-water fraction, 0 to 1, shape (V,).
+        Neurite density index, orientation dispersion index and free water fraction, 0 to 1, shape (V,).
     direction
-        Unit vectors along the mean neurite direction, in the axes of the gradients, shape (V, 3).
+        Unit vectors along the mean direction of neurites, in the axes of the gradients, shape (V, 3).
     protocol
         Diffusion weightings with directions.
     d_par, d_iso
@@ -124,44 +82,274 @@ def noddi_signal(
     InputError
         If the protocol has no gradient directions.
     """
-    shells = shells_of(protocol, d_par, d_iso)
+    encoding = encode(protocol, d_par, d_iso)
     signal = np.empty((protocol.n_measurements, len(direction)))
     size = max(BLOCK_VALUES // protocol.n_measurements, 64)
     for first in range(0, len(direction), size):
         part = slice(first, first + size)
-        block = evaluate(shells, ndi[part], odi[part], fwf[part], direction[part].T)
-        signal[shells.order, part] = block
+        theta = np.stack([ndi[part], odi[part], fwf[part]])
+        signal[encoding.order, part] = evaluate(encoding, theta, direction[part].T)
     return signal
 
 
-def evaluate(
-    shells: Shells, ndi: FloatArray, odi: FloatArray, fwf: FloatArray, direction: FloatArray
-) -> FloatArray:
-    """Return S / S0, shape (N, V), in the order of `shells`; `direction` has shape (3, V)."""
-    moments, _ = watson_moments(odi)
-    signal = shells.gradients @ direction
-    mean, anisotropy = (2.0 + moments[1]) / 3.0, moments[1]
-    np.square(signal, out=signal)
-    for s, rows in enumerate(shells.rows):
-        square, x = signal[rows], shells.attenuation[s]
-        sticks = _horner(shells.sticks[s] @ moments, square)
-        sticks *= ndi
-        # The exponent is x (NDI h - 1), with 1 - NDI h the diffusivity of the tensor along the gradient.
-        square *= -x * ndi * anisotropy
-        square += x * (ndi * mean - 1.0)
+@dataclass(frozen=True)
+class Noddi(Model):
+    """NODDI in living tissue; the signal is that divided by S0, the direction is one of a frame per voxel.
+
+    Parameters
+    ----------
+    d_par, d_iso
+        Diffusivities along neurites and of free water, mm^2/s.
+    """
+
+    name: ClassVar[str] = "noddi"
+    parameters: ClassVar[tuple[Parameter, ...]] = (NDI, ODI, FWF, *TILTS)
+
+    d_par: float = D_PAR
+    d_iso: float = D_ISO
+
+    def signal(self, theta: FloatArray, protocol: AlignedEncoding) -> FloatArray:
+        direction, _ = protocol.turn(theta[-2:])
+        return evaluate(protocol.encoding, theta, direction)
+
+    def signal_and_jacobian(
+        self, theta: FloatArray, protocol: AlignedEncoding
+    ) -> tuple[FloatArray, FloatArray]:
+        direction, tangents = protocol.turn(theta[-2:])
+        jacobian = np.empty((5, protocol.n_measurements, theta.shape[1]))
+        signal, by_cosine = evaluate_with_derivatives(protocol.encoding, theta, direction, jacobian)
+        for row, tangent in zip(jacobian[3:], tangents, strict=True):
+            np.matmul(protocol.encoding.gradients, tangent, out=row)
+            row *= by_cosine
+        return signal, jacobian
+
+    def start(
+        self, signal: FloatArray, protocol: AlignedEncoding, lower: FloatArray, upper: FloatArray
+    ) -> FloatArray:
+        """Search a grid for the least misfit, the direction being the reference.
+
+        Gradients are taken to be spread evenly at every b-value, so that the energy of a grid point does not
+        depend on the direction.
+        """
+        encoding = protocol.encoding
+        axes = [np.linspace(a, b, n) for a, b, n in zip(lower, upper, GRID, strict=False)]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+        atoms = _zonal_atoms(encoding, grid)
+        counts = np.array([rows.stop - rows.start for rows in encoding.rows])
+        degrees = DEGREES[:START_DEGREES]
+        energy = np.einsum("b,l,blk->k", counts, 1.0 / (2 * degrees + 1), atoms**2)
+        moments = _zonal_moments(encoding, signal, encoding.gradients @ protocol.axes[0])
+        product = atoms.reshape(-1, atoms.shape[2]).T @ moments.reshape(-1, signal.shape[1])
+        best = np.argmin(energy[:, None] - 2.0 * product, axis=0)
+        theta = np.zeros((lower.size, signal.shape[1]))
+        theta[:3] = grid[:, best]
+        return np.asarray(np.clip(theta, lower[:, None], upper[:, None]))
+
+
+@dataclass(frozen=True)
+class ExVivoNoddi(Noddi):
+    """NODDI of fixed tissue: slower water, and a fraction of it stationary (Alexander et al. 2010).
+
+    The stationary fraction (dot) adds a constant: S / S0 = DOT + (1 - DOT) times the signal of `Noddi`.
+    """
+
+    parameters: ClassVar[tuple[Parameter, ...]] = (NDI, ODI, FWF, DOT, *TILTS)
+
+    d_par: float = 0.6e-3
+    d_iso: float = 2.0e-3
+
+    def signal(self, theta: FloatArray, protocol: AlignedEncoding) -> FloatArray:
+        dot, moving = theta[3], np.delete(theta, 3, axis=0)
+        return np.asarray(dot + (1.0 - dot) * super().signal(moving, protocol))
+
+    def signal_and_jacobian(
+        self, theta: FloatArray, protocol: AlignedEncoding
+    ) -> tuple[FloatArray, FloatArray]:
+        dot, moving = theta[3], np.delete(theta, 3, axis=0)
+        signal, jacobian = super().signal_and_jacobian(moving, protocol)
+        return dot + (1.0 - dot) * signal, np.insert((1.0 - dot) * jacobian, 3, 1.0 - signal, axis=0)
+
+    def start(
+        self, signal: FloatArray, protocol: AlignedEncoding, lower: FloatArray, upper: FloatArray
+    ) -> FloatArray:
+        moving = np.arange(lower.size) != 3
+        theta = super().start(signal, protocol, lower[moving], upper[moving])
+        return np.insert(theta, 3, np.clip(0.0, lower[3], upper[3]), axis=0)
+
+
+NODDI = Noddi()
+EX_VIVO_NODDI = ExVivoNoddi()
+
+
+@dataclass(frozen=True, eq=False)
+class Tissue:
+    """What a voxel is made of, in the terms that all its measurements share; arrays of shape (V,) or (8, V).
+
+    Parameters
+    ----------
+    neurites, hindered, free
+        Shares: sticks and hindered water of the tissue, free water of the voxel.
+    moments, moments_by_odi
+        Of the directions, `models.watson`.
+    """
+
+    neurites: FloatArray
+    hindered: FloatArray
+    free: FloatArray
+    moments: FloatArray
+    moments_by_odi: FloatArray
+
+    @property
+    def mean(self) -> FloatArray:
+        """What neurites take from the diffusivity of hindered water, over NDI: where square is 0."""
+        return np.asarray((2.0 + self.moments[1]) / 3.0)
+
+    @property
+    def anisotropy(self) -> FloatArray:
+        """How much less they take along their direction: where square is 1."""
+        return np.asarray(self.moments[1])
+
+
+def tissue_of(theta: FloatArray) -> Tissue:
+    """Return the tissue of NDI, ODI, FWF and anything else, shape (P, V)."""
+    return Tissue(theta[0], 1.0 - theta[0], theta[2], *watson_moments(theta[1]))
+
+
+def evaluate(encoding: Encoding, theta: FloatArray, direction: FloatArray) -> FloatArray:
+    """Return S / S0, shape (N, V), in the order of `encoding`.
+
+    Parameters
+    ----------
+    theta
+        NDI, ODI, FWF and anything else, shape (P, V).
+    direction
+        Unit vectors, shape (3, V).
+    """
+    t = tissue_of(theta)
+    signal = np.square(encoding.gradients @ direction)
+    for i, rows in enumerate(encoding.rows):
+        square, x = signal[rows], encoding.attenuation[i]
+        sticks = _polynomial(encoding.sticks[i] @ t.moments, square)
+        sticks *= t.neurites
+        # The diffusivity of hindered water along the gradient is d_par [1 - NDI (mean - anisotropy square)].
+        square *= -x * t.neurites * t.anisotropy
+        square += x * (t.neurites * t.mean - 1.0)
         np.exp(square, out=square)
-        square *= 1.0 - ndi
+        square *= t.hindered
         square += sticks
-        square *= 1.0 - fwf
-        square += fwf * shells.free_water[s]
+        square *= 1.0 - t.free
+        square += t.free * encoding.free_water[i]
     return signal
 
 
-def _horner(coefficients: FloatArray, square: FloatArray) -> FloatArray:
+def evaluate_with_derivatives(
+    encoding: Encoding, theta: FloatArray, direction: FloatArray, out: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return S / S0 and its derivative by the cosine between gradient and direction, each of shape (N, V).
+
+    Parameters
+    ----------
+    theta
+        NDI, ODI, FWF and anything else, shape (P, V).
+    direction
+        Unit vectors, shape (3, V).
+    out
+        Derivatives by NDI, ODI and FWF are written to the first three of it, shape (P, N, V).
+    """
+    tissue = tissue_of(theta)
+    signal, by_cosine = np.empty((2, len(encoding.gradients), theta.shape[1]))
+    for i, rows in enumerate(encoding.rows):
+        cosine = encoding.gradients[rows] @ direction
+        _evaluate_rows(encoding, i, tissue, cosine, (signal[rows], by_cosine[rows], *out[:3, rows]))
+    return signal, by_cosine
+
+
+def _evaluate_rows(
+    encoding: Encoding, i: int, t: Tissue, cosine: FloatArray, out: tuple[FloatArray, ...]
+) -> None:
+    """Write signal and derivatives by cosine, NDI, ODI and FWF of the i-th b-value, each (N, V)."""
+    signal, by_cosine, by_ndi, by_odi, by_fwf = out
+    x, scale = encoding.attenuation[i], (1.0 - t.free) * t.neurites
+    square = cosine * cosine
+    sticks, slope = _polynomial_and_slope(encoding.sticks[i] @ t.moments, square)
+    # The diffusivity of hindered water along the gradient is d_par (1 - NDI relief).
+    relief = square * -t.anisotropy
+    relief += t.mean
+    hindered = relief * (x * t.neurites)
+    hindered -= x
+    np.exp(hindered, out=hindered)
+
+    np.multiply(hindered, x * t.hindered * t.anisotropy, out=by_cosine)
+    np.subtract(slope, by_cosine, out=by_cosine)
+    by_cosine *= 2.0 * scale
+    by_cosine *= cosine
+
+    by_odi[:] = _polynomial(encoding.sticks[i] @ (scale * t.moments_by_odi), square)
+    weight = x * t.hindered * scale * t.moments_by_odi[1]
+    square *= -weight
+    square += weight / 3.0
+    square *= hindered
+    by_odi += square
+
+    relief *= x * t.hindered
+    relief -= 1.0
+    relief *= hindered
+    relief += sticks
+    np.multiply(relief, 1.0 - t.free, out=by_ndi)
+
+    sticks *= t.neurites
+    hindered *= t.hindered
+    sticks += hindered
+    np.subtract(encoding.free_water[i], sticks, out=by_fwf)
+    np.multiply(by_fwf, t.free, out=signal)
+    signal += sticks
+
+
+def _polynomial(coefficients: FloatArray, square: FloatArray) -> FloatArray:
     """Evaluate polynomials, coefficients (8, V), at `square`, (N, V)."""
-    value = coefficients[-1] * square
+    value: FloatArray = coefficients[-1] * square
     for c in coefficients[-2:0:-1]:
         value += c
         value *= square
     value += coefficients[0]
     return value
+
+
+def _polynomial_and_slope(coefficients: FloatArray, square: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Evaluate polynomials, coefficients (8, V), and their derivatives at `square`, (N, V)."""
+    value = coefficients[-1] * square
+    value += coefficients[-2]
+    slope = np.zeros_like(square)
+    slope += coefficients[-1]
+    for c in coefficients[-3::-1]:
+        slope *= square
+        slope += value
+        value *= square
+        value += c
+    return value, slope
+
+
+def _zonal_atoms(encoding: Encoding, grid: FloatArray) -> FloatArray:
+    """Return the Legendre coefficients of the signals of grid points, shape (B, L, K) for a grid (3, K)."""
+    nodes, weights = np.polynomial.legendre.leggauss(START_NODES)
+    count = len(encoding.rows)
+    around = replace(
+        encoding,
+        gradients=np.tile(np.stack([np.sqrt(1.0 - nodes**2), 0.0 * nodes, nodes], axis=1), (count, 1)),
+        rows=tuple(slice(START_NODES * i, START_NODES * (i + 1)) for i in range(count)),
+    )
+    pole = np.broadcast_to(np.array([[0.0], [0.0], [1.0]]), (3, grid.shape[1]))
+    signal = evaluate(around, grid, pole).reshape(count, START_NODES, -1)
+    degrees = DEGREES[:START_DEGREES]
+    legendre = np.polynomial.legendre.legvander(nodes, int(degrees[-1]))[:, degrees]
+    return np.asarray((legendre * weights[:, None] * (degrees + 0.5)).T @ signal)
+
+
+def _zonal_moments(encoding: Encoding, signal: FloatArray, cosine: FloatArray) -> FloatArray:
+    """Return the sums over gradients of signal times Legendre polynomial, shape (B, L, V)."""
+    square = cosine * cosine
+    powers = [signal]
+    for _ in range(1, START_DEGREES):
+        powers.append(powers[-1] * square)
+    sums = np.array([[power[rows].sum(axis=0) for power in powers] for rows in encoding.rows])
+    return np.asarray(LEGENDRE[:START_DEGREES, :START_DEGREES].T @ sums)

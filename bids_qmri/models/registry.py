@@ -9,7 +9,7 @@ NAMES = ("vfa", "ivim", "tofts", "etofts")
 
 
 def get_model(name: str) -> Model:
-    """Return the model called `name`: ``vfa``, ``ivim``, ``tofts`` or ``etofts``.
+    """Return the model called `name`: ``vfa``, ``ivim``, ``tofts``, ``etofts`` or ``noddi``.
 
     Imports only what is asked for, because start-up time counts.
 
@@ -30,7 +30,11 @@ def get_model(name: str) -> Model:
         from bids_qmri.models.etofts import EXTENDED_TOFTS, TOFTS
 
         return TOFTS if name == "tofts" else EXTENDED_TOFTS
-    raise ValueError(f"no model is called {name!r}; there are vfa, ivim, tofts and etofts")
+    if name == "noddi":
+        from bids_qmri.models.noddi import NODDI
+
+        return NODDI
+    raise ValueError(f"no model is called {name!r}; there are vfa, ivim, tofts, etofts and noddi")
 
 
 LONGEST_DELAY = 120.0

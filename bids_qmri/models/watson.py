@@ -71,7 +71,8 @@ def _quadrature() -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return nodes and weights on [0, 1], and P_l at the nodes, (8, NODES)."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     nodes, weights = 0.5 * (nodes + 1.0), 0.5 * weights
-    return nodes, weights, np.polynomial.legendre.legvander(nodes, DEGREES[-1])[:, DEGREES].T
+    legendre = np.polynomial.legendre.legvander(nodes, DEGREES[-1])[:, DEGREES].T
+    return nodes, weights, np.asarray(legendre, dtype=np.float64)
 
 
 @lru_cache(maxsize=1)

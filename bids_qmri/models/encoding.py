@@ -1,0 +1,148 @@
+"""A diffusion protocol as the NODDI model needs it, by itself and beside one frame of reference per voxel.
+
+What depends on the protocol alone is computed once. A frame makes the direction of the model two small
+numbers, without the poles of spherical coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.models.watson import DEGREES, stick_moments
+from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.units import FloatArray
+
+Voxels = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """A protocol in the order of b, with what depends on b alone.
+
+    Measurements share a row range if their b-values are equal; nothing is rounded.
+
+    Parameters
+    ----------
+    order
+        Place in the protocol of every measurement, shape (N,).
+    gradients
+        Gradient directions, shape (N, 3).
+    weights
+        Number of images averaged into each measurement, shape (N,).
+    rows
+        Measurements of each of B b-values.
+    attenuation
+        b d_par, shape (B,).
+    free_water
+        exp(-b d_iso), shape (B,).
+    sticks
+        What takes the moments p_l of directions (`models.watson`) to the coefficients of the signal of
+        sticks in powers of the squared cosine between gradient and mean direction, shape (B, 8, 8).
+    """
+
+    order: npt.NDArray[np.intp]
+    gradients: FloatArray
+    weights: FloatArray
+    rows: tuple[slice, ...]
+    attenuation: FloatArray
+    free_water: FloatArray
+    sticks: FloatArray
+
+
+def encode(protocol: DiffusionProtocol, d_par: float, d_iso: float) -> Encoding:
+    """Sort a protocol by b and precompute what depends on b alone.
+
+    Parameters
+    ----------
+    protocol
+        Diffusion weightings with directions.
+    d_par, d_iso
+        Diffusivities along neurites and of free water, mm^2/s.
+
+    Raises
+    ------
+    InputError
+        If the protocol has no gradient directions.
+    """
+    if protocol.bvecs is None:
+        raise InputError("gradient directions are not known", field="bvecs", needed="one per b-value")
+    order = np.argsort(protocol.bvals, kind="stable")
+    bvals, first = np.unique(protocol.bvals[order], return_index=True)
+    ends = np.append(first[1:], order.size)
+    moments = (2 * DEGREES + 1)[:, None] * stick_moments(bvals * d_par)
+    return Encoding(
+        order,
+        protocol.bvecs[order],
+        protocol.weights[order],
+        tuple(slice(int(a), int(b)) for a, b in zip(first, ends, strict=True)),
+        bvals * d_par,
+        np.exp(-bvals * d_iso),
+        moments.T[:, None, :] * LEGENDRE,
+    )
+
+
+def _legendre_in_squares() -> FloatArray:
+    """Return the coefficient of u^j in P_l(sqrt(u)), shape (8, 8) over j and l."""
+    table = np.zeros((DEGREES.size, DEGREES.size))
+    for column, degree in enumerate(DEGREES):
+        series = np.zeros(degree + 1)
+        series[degree] = 1.0
+        table[: column + 1, column] = np.polynomial.legendre.leg2poly(series)[::2]
+    return table
+
+
+LEGENDRE = _legendre_in_squares()
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedEncoding:
+    """An encoding beside one frame of reference per voxel: the protocol of V voxels in a fit.
+
+    Parameters
+    ----------
+    encoding
+        Shared by all voxels.
+    axes
+        Reference direction and two unit vectors orthogonal to it and to each other, (axis, component, voxel),
+        shape (3, 3, V).
+    """
+
+    encoding: Encoding
+    axes: FloatArray
+
+    @property
+    def n_measurements(self) -> int:
+        """Number of measurements N per voxel."""
+        return len(self.encoding.order)
+
+    @property
+    def weights(self) -> FloatArray:
+        """Number of images averaged into each measurement, shape (N,)."""
+        return self.encoding.weights
+
+    def take(self, voxels: Voxels) -> AlignedEncoding:
+        """Return the encoding of some voxels."""
+        return replace(self, axes=self.axes[:, :, voxels])
+
+    def turn(self, tilts: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the unit direction at tilts of shape (2, V), and its derivatives by them, (2, 3, V).
+
+        A tilt is the tangent of the angle by which the direction leaves the reference towards an axis.
+        """
+        length = np.sqrt(1.0 + tilts[0] ** 2 + tilts[1] ** 2)
+        reference, *tangents = self.axes
+        direction = (reference + tilts[0] * tangents[0] + tilts[1] * tangents[1]) / length
+        return direction, (self.axes[1:] - direction * (tilts / length)[:, None]) / length
+
+
+def align(encoding: Encoding, direction: FloatArray) -> AlignedEncoding:
+    """Return the encoding in frames whose reference is a unit direction per voxel, shape (3, V)."""
+    upright = np.abs(direction[2]) < 0.5
+    other = np.where(upright, np.array([[0.0], [0.0], [1.0]]), np.array([[1.0], [0.0], [0.0]]))
+    first = np.cross(other, direction, axis=0)
+    first /= np.linalg.norm(first, axis=0)
+    return AlignedEncoding(encoding, np.stack([direction, first, np.cross(direction, first, axis=0)]))

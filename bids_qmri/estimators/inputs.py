@@ -13,7 +13,7 @@ import numpy as np
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.network_file import read_card
-from bids_qmri.estimators.priors import LABELS, prior_box
+from bids_qmri.estimators.priors import LABELS, LONGEST_PRIOR_DELAY, prior_box
 from bids_qmri.models.aif import population_aif
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.models.concentration import bolus_arrival
@@ -30,6 +30,8 @@ SINGLE_IMAGES = ("mle", "bayes", "dipyTrr", "dipyVarpro")
 
 DARK_FRAME = 0.02
 """Share of the median frame's mean signal below which a frame is empty; no bolus quenches a mask so far."""
+LONGEST_DELAY = 30.0
+"""Longest delay in s that is fitted to a population input; a measured input shares the scan's clock."""
 EARLIEST_INPUT = 6.0
 """Seconds (at least two frames) by which a population input starts before the last baseline frame.
 
@@ -138,3 +140,8 @@ def population_driven(
     start, end = float(time[n_baseline - 1]) - earlier, float(time[-1])
     aif_time, plasma = population_aif(name, start, end, hematocrit)
     return DceProtocol(time, aif_time, plasma), earlier
+
+
+def delay_limits(label: str, earlier: float) -> Bounds:
+    """Return limits of the delay, in s, after an input that starts `earlier` s before the baseline ends."""
+    return {"t0": (0.0, (LONGEST_PRIOR_DELAY if label in LABELS else LONGEST_DELAY) + earlier)}

@@ -54,8 +54,10 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         models=_unique(args.models),
         methods=_unique(args.methods),
         tensor_fits=_unique(args.tensor_fit),
-        network=_network(args.network, args.methods),
+        network=_network(args.network, "--network", "mlp", args.methods),
+        onnx=_network(args.onnx, "--onnx", "onnx", args.methods),
         bounds=_bounds(args.bounds),
+        diffusivities=None if args.noddi_diffusivities is None else tuple(args.noddi_diffusivities),
         random_seed=args.random_seed,
         b0_threshold=args.b0_threshold,
         b1_units=args.b1_units,
@@ -177,15 +179,17 @@ def _derivatives(pairs: list[tuple[str, Path]]) -> dict[str, Path]:
     return {name: path.resolve() for name, path in pairs}
 
 
-def _network(path: Path | None, methods: list[str]) -> Path | None:
-    if (path is not None) != ("mlp" in methods):
+def _network(path: Path | None, option: str, method: str, methods: list[str]) -> Path | None:
+    """Return the absolute path of the network of a method; both must be given, or neither."""
+    if (path is not None) != (method in methods):
+        given = f"is not given with --methods {method}"
         raise UsageError(
-            "is not given with --methods mlp" if path is None else f"{path} is given without --methods mlp",
-            field="--network",
+            given if path is None else f"{path} is given without --methods {method}",
+            field=option,
             needed="both or neither",
         )
     if path is not None and not path.is_file():
-        raise UsageError("is not a file", file=path, field="--network", needed="an ONNX file beside its card")
+        raise UsageError("is not a file", file=path, field=option, needed="an ONNX file beside its card")
     return None if path is None else path.resolve()
 
 

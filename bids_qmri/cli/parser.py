@@ -27,8 +27,10 @@ from bids_qmri.errors import UsageError
 
 POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 LEVELS = ("participant", "group")
-MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki")
-METHODS = ("lsq", "mle", "map", "bayes", "ncde", "mlp", "dipy")
+MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki", "noddi")
+METHODS = ("lsq", "mle", "map", "bayes", "ncde", "mlp", "nnmle", "nngt", "onnx", "dipy")
+SLOWEST, FASTEST = 1e-4, 1e-2
+"""Diffusivities of water in mm^2/s that can be meant; others are in another unit."""
 TENSOR_FITS = ("ols", "wls", "nlls", "restore")
 
 
@@ -153,7 +155,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=METHODS,
         default=[],
-        help="default: lsq, and ncde for models whose network comes with this package",
+        help="default: lsq, and ncde for models whose network comes with this package; noddi: ncde alone",
     )
     group.add_argument(
         "--network",
@@ -162,12 +164,26 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
         help="the network of mlp, trained for the protocol of the scan",
     )
     group.add_argument(
+        "--onnx",
+        type=Path,
+        metavar="FILE",
+        help="the NODDI network of --methods onnx, trained for the diffusion weightings of the scan",
+    )
+    group.add_argument(
         "--bounds",
         nargs="+",
         type=limits,
         default=[],
         metavar="NAME=LOW,HIGH",
         help="limits of parameters for lsq, mle, map, bayes and ncde, as t1=0.1,5 (s), d=0,0.003 (mm^2/s)",
+    )
+    group.add_argument(
+        "--noddi-diffusivities",
+        nargs=2,
+        type=number(float, lambda d: SLOWEST <= d <= FASTEST, f"mm^2/s, {SLOWEST:g} to {FASTEST:g}"),
+        metavar=("DPAR", "DISO"),
+        help="along neurites and of free water, mm^2/s; default: 0.0017 0.003 (in vivo); "
+        "fixed tissue: 0.0006 0.002",
     )
     group.add_argument(
         "--tensor-fit",

@@ -16,9 +16,11 @@ from typing import Any, cast
 
 import numpy.typing as npt
 
+from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult
 from bids_qmri.estimators.network_file import shipped_network
-from bids_qmri.models.base import Bounds
+from bids_qmri.models.base import Bounds, Model
+from bids_qmri.models.noddi import D_ISO, D_PAR
 from bids_qmri.units import FloatArray
 
 ModelEstimator = Callable[
@@ -31,6 +33,7 @@ TENSOR_FITS = ("ols", "wls", "nlls", "restore")
 _IVIM_DIPY = ("dipyTrr", "dipyVarpro")
 _GENERIC = ("lsq", "mle", "map", "bayes")
 NETWORKS = ("ncde", "mlp")
+SCHEME_NETWORKS = ("nnmle", "nngt", "onnx")
 
 NEED_NOISE = ("mle", "map", "bayes", *NETWORKS)
 """Labels of estimators that cannot do without a noise level."""
@@ -43,6 +46,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "etofts": ("lsq", "map", "bayes", *NETWORKS),
     "tensor": TENSOR_FITS,
     "dki": TENSOR_FITS,
+    "noddi": ("lsq", "mle", "ncde", *SCHEME_NETWORKS),
 }
 """The labels of every model of ``--models``."""
 
@@ -94,6 +98,20 @@ ALGORITHM: dict[str, Algorithm] = {
         "same network.",
         "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844",
     ),
+    "nnmle": Algorithm(
+        "Fully connected neural network for one set of diffusion weightings, trained on simulated signals "
+        "with the parameters that a fit finds in them.",
+        "Rot et al. 2025, doi:10.48550/arXiv.2507.12632",
+    ),
+    "nngt": Algorithm(
+        "Fully connected neural network for one set of diffusion weightings, trained on simulated signals "
+        "with their true parameters.",
+        "Rot et al. 2025, doi:10.48550/arXiv.2507.12632",
+    ),
+    "onnx": Algorithm(
+        "Fully connected neural network for one set of diffusion weightings, given by the user.",
+        "Rot et al. 2025, doi:10.48550/arXiv.2507.12632",
+    ),
     "dipyTrr": Algorithm(
         "Segmented log-linear fit followed by bounded trust-region least squares (dipy IvimModel, trr).",
         "Federau et al. 2012, doi:10.1148/radiol.12120584",
@@ -123,9 +141,28 @@ ALGORITHM: dict[str, Algorithm] = {
 }
 """What to write into the sidecar, by label."""
 
+NODDI_NCDE = Algorithm(
+    "Neural controlled differential equation along the b-value, trained on simulated signals of many "
+    "multi-shell protocols; inputs invariant to rotation, direction and noise by linear fits of every shell, "
+    "standard deviations by the same network.",
+    "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844",
+)
+"""What stands for `ncde` where it is NODDI's, which shares the idea and no more."""
+
+
+def algorithm_of(model_name: str, label: str) -> Algorithm:
+    """Return what to write into the sidecar of a map."""
+    return NODDI_NCDE if (model_name, label) == ("noddi", "ncde") else ALGORITHM[label]
+
 
 def get_estimator(
-    model_name: str, label: str, seed: int = 0, *, network: Path | None = None, threads: int = 1
+    model_name: str,
+    label: str,
+    seed: int = 0,
+    *,
+    network: Path | None = None,
+    threads: int = 1,
+    diffusivities: tuple[float, float] = (D_PAR, D_ISO),
 ) -> ModelEstimator:
     """Return the estimator of a label, bound to its model.
 
@@ -138,9 +175,11 @@ def get_estimator(
     seed
         Of the estimators that draw random numbers, which is dipy's VarPro alone.
     network
-        File of the network of ``mlp``.
+        File of the network of ``mlp`` or ``onnx``.
     threads
         Threads that networks may use.
+    diffusivities
+        Of NODDI, along neurites and of free water, mm^2/s.
 
     Returns
     -------
@@ -160,6 +199,10 @@ def get_estimator(
 
         fit_tensors = dipy_tensor.fit_tensor if model_name == "tensor" else dipy_tensor.fit_dki
         return partial(_without_bounds, partial(fit_tensors, method=cast(Any, label)))
+    if model_name == "noddi":
+        from bids_qmri.models.noddi import Noddi
+
+        return partial(_call, _noddi_estimator(label, network, threads), Noddi(*diffusivities))
     if label in _IVIM_DIPY:
         from bids_qmri.estimators import dipy_ivim
 
@@ -175,9 +218,50 @@ def get_estimator(
     return partial(_with_model, estimator, model_name)
 
 
+def _noddi_estimator(label: str, network: Path | None, threads: int) -> Callable[..., FitResult]:
+    """Return an estimator of NODDI, which has fits and networks of its own."""
+    if label in ("lsq", "mle"):
+        from bids_qmri.estimators import noddi_fit
+
+        return partial(noddi_fit.fit, likelihood="gaussian" if label == "lsq" else "rician")
+    if label == "ncde":
+        from bids_qmri.estimators import noddi_ncde
+
+        return partial(noddi_ncde.fit, threads=threads)
+    from bids_qmri.estimators import scheme_network
+
+    return partial(scheme_network.fit, network=noddi_network(label, network), threads=threads)
+
+
+def noddi_network(label: str, network: Path | None = None) -> Path:
+    """Return the file of a NODDI network for one scheme: the one that was given, else the shipped one.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    from bids_qmri.estimators.scheme_network import shipped_scheme_network
+
+    file = network or shipped_scheme_network(label)
+    if file is None:
+        raise InputError(
+            "no such network comes with this package",
+            field=f"--methods {label}",
+            needed="ncde, lsq, mle, or a network of your own",
+            way_out="train one: bids_qmri-train noddi --scheme BVAL BVEC, and give it as --onnx FILE",
+        )
+    return file
+
+
 def default_methods(model_name: str) -> tuple[str, ...]:
-    """Return the methods of a model unless others are asked for: ``ncde`` where its network is shipped."""
-    return ("lsq",) if shipped_network(model_name) is None else ("lsq", "ncde")
+    """Return the methods of a model unless others are asked for: ``ncde`` where its network is shipped.
+
+    Where it needs no fit (NODDI), it stands alone: a fit takes a hundred times as long.
+    """
+    if shipped_network(model_name) is None:
+        return ("lsq",)
+    return ("ncde",) if model_name == "noddi" else ("lsq", "ncde")
 
 
 def labels_for(model_name: str, methods: Sequence[str], tensor_fit: Sequence[str] = ("wls",)) -> list[str]:
@@ -219,6 +303,18 @@ def _with_model(
     from bids_qmri.models.registry import get_model
 
     return estimator(get_model(model_name), signal, protocol, sigma=sigma, bounds=bounds)
+
+
+def _call(
+    estimator: Callable[..., FitResult],
+    model: Model,
+    signal: npt.ArrayLike,
+    protocol: Any,
+    sigma: float | FloatArray | None = None,
+    bounds: Bounds | None = None,
+) -> FitResult:
+    """Call an estimator of one model that has settings."""
+    return estimator(model, signal, protocol, sigma=sigma, bounds=bounds)
 
 
 def _without_bounds(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ NOISE_SAMPLE = 8192
 class ImageMaps:
     """Maps over all V voxels of a grid; zero outside the mask, NaN where a fit was impossible.
 
-    `notes` are what the estimator says of all of them.
+    `notes` are what the estimator says of all of them, `directions` are unit vectors, each (V, 3).
     """
 
     maps: dict[str, npt.NDArray[np.float32]]
@@ -34,6 +34,7 @@ class ImageMaps:
     residual: npt.NDArray[np.float32]
     status: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = ()
+    directions: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +127,9 @@ def noise_level(
         Standard deviation in the unit of the signal; None where voxels do not share one, where the model is
         another library's, or where there are too few measurements to tell.
     """
-    if not how.noise_is_common or model_name not in NAMES:
+    if how.scan_noise is None and (not how.noise_is_common or model_name not in NAMES):
         return None
-    model, inside = get_model(model_name), np.flatnonzero(mask)
+    inside = np.flatnonzero(mask)
     sample = np.zeros_like(mask)
     sample[inside[:: max(1, inside.size // NOISE_SAMPLE)]] = True
     parts = list(masked_blocks(series, sample))
@@ -136,6 +137,9 @@ def noise_level(
     signal, protocol = convert(
         np.concatenate([part for part, _ in parts]), np.concatenate([voxels for _, voxels in parts])
     )
+    if how.scan_noise is not None:
+        return how.scan_noise(signal, protocol)
+    model = get_model(model_name)
     if protocol.n_measurements <= len(model.parameters):
         return None
     return pooled_sigma(model, signal, protocol, bounds=how.bounds)

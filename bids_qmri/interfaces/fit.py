@@ -17,6 +17,7 @@ from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.job import FitJob, Outcome
+from bids_qmri.interfaces.noddi import complete
 from bids_qmri.interfaces.prepare import prepare
 from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.write import disown_outputs, write_outputs
@@ -57,7 +58,14 @@ def _fit(job: FitJob) -> tuple[str, ...]:
         mask = _thinned(choice.mask) if job.sloppy else choice.mask
         how = prepare(job, series, mask)
         sigma = noise_level(series, mask, how, job.model)
-        estimator = get_estimator(job.model, job.label, job.seed, network=job.network, threads=job.threads)
+        estimator = get_estimator(
+            job.model,
+            job.label,
+            job.seed,
+            network=job.network,
+            threads=job.threads,
+            diffusivities=job.diffusivities,
+        )
         watch = Watch(job, series, how)
         found = fit_image(series, mask, how, estimator, sigma, watch)
         if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
@@ -67,6 +75,8 @@ def _fit(job: FitJob) -> tuple[str, ...]:
                 needed="positive, finite signals in every image",
                 way_out=f"look at the images and the mask ({choice.origin})",
             )
+        if job.model == "noddi":
+            found = complete(found, series.affine, sigma)
         how = replace(how, notes=(*how.notes, *found.notes))
         regions = find_regions(job.acquisition, series, job.options)
         quality = assess(job, series, how, found, watch, sigma, regions)

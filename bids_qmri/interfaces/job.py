@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.models.base import Bounds
+from bids_qmri.models.noddi import D_ISO, D_PAR
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,9 @@ class FitJob:
     bounds
         Limits by parameter that a person asked for.
     network
-        The network of ``mlp``.
+        The network of ``mlp`` or ``onnx``.
+    diffusivities
+        Of NODDI, along neurites and of free water, mm^2/s.
     threads
         Threads that the job may use.
     sloppy
@@ -52,6 +55,7 @@ class FitJob:
     seed: int = 0
     bounds: Bounds = field(default_factory=dict)
     network: Path | None = None
+    diffusivities: tuple[float, float] = (D_PAR, D_ISO)
     threads: int = 1
     sloppy: bool = False
     stop_on_error: bool = False

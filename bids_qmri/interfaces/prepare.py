@@ -30,10 +30,12 @@ from bids_qmri.estimators.inputs import (
     population_driven,
     require_signal,
 )
+from bids_qmri.estimators.multishell import FEWEST_DIRECTIONS, LOWEST_B, full_shells, on_full_shells
 from bids_qmri.estimators.network_file import require_shipped_network, summary
 from bids_qmri.estimators.noise import residual_sigma
 from bids_qmri.estimators.priors import LABELS, LONGEST_PRIOR_DELAY
-from bids_qmri.estimators.registry import NEED_NOISE, NETWORKS
+from bids_qmri.estimators.registry import NEED_NOISE, NETWORKS, SCHEME_NETWORKS, noddi_network
+from bids_qmri.estimators.shell_noise import shell_sigma
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.models.base import Bounds
@@ -66,6 +68,9 @@ class Preparation:
         True if all voxels share the noise level of the scan; False where it varies (concentration).
     convert_for_noise
         Used instead of `convert` where the noise level is estimated; None takes `convert`.
+    scan_noise
+        Takes converted signals and their protocol, returns the noise level of the scan; None: residuals of
+        the model's fits tell it.
     voxel_noise
         Takes converted signals and their protocol, returns the noise level of each voxel; None if the
         estimator does without one or all voxels share it.
@@ -81,6 +86,7 @@ class Preparation:
     bounds: Bounds | None = None
     noise_is_common: bool = True
     convert_for_noise: Converter | None = None
+    scan_noise: Callable[[FloatArray, Any], float] | None = None
     voxel_noise: Callable[[FloatArray, Any], FloatArray] | None = None
     used: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
@@ -101,6 +107,8 @@ def prepare(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Prepara
     """
     if job.acquisition.kind == "vfa":
         how = _vfa(job.acquisition, series, mask)
+    elif job.model == "noddi":
+        return _noddi(job)
     elif job.acquisition.kind == "dwi":
         how = _diffusion(job)
     else:
@@ -160,6 +168,31 @@ def _diffusion(job: FitJob) -> Preparation:
             used={"DirectionAverage": "none"},
         )
     return Preparation(average, used={"DirectionAverage": "geometric mean per b-value"})
+
+
+def _noddi(job: FitJob) -> Preparation:
+    protocol = job.acquisition.protocol
+    if not isinstance(protocol, DiffusionProtocol):
+        raise InputError("has no b-values", file=job.acquisition.images[0], field="bval")
+    how = Preparation(lambda signal, _: (signal, protocol))
+    if job.label in SCHEME_NETWORKS:
+        file = noddi_network(job.label, job.network)
+        has_card = file.with_suffix(".json").is_file()
+        return replace(how, used={"Network": summary(file) if has_card else {"File": file.name}})
+    if full_shells(protocol):
+        how = replace(how, scan_noise=partial(shell_sigma, d_par=job.diffusivities[0]))
+    if job.label != "ncde":
+        return how
+    kept, part = on_full_shells(protocol)
+    left_out = f"{protocol.n_measurements - kept.size} of {protocol.n_measurements} images left out"
+    return replace(
+        how,
+        convert=lambda signal, _: (signal[:, kept], part),
+        used={"Network": summary(require_shipped_network("noddi"))},
+        notes=(f"{left_out}, on no shell of {FEWEST_DIRECTIONS} directions from b = {LOWEST_B:g} s/mm^2 up",)
+        if kept.size < protocol.n_measurements
+        else (),
+    )
 
 
 def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparation:

@@ -19,12 +19,20 @@ from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.regions import Regions
 from bids_qmri.bids.sources import resolve_paths
 from bids_qmri.estimators.base import STATUS_MEANING
-from bids_qmri.estimators.registry import ALGORITHM
+from bids_qmri.estimators.registry import algorithm_of
 from bids_qmri.interfaces.blocks import ImageMaps
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.prepare import Preparation
 from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_quality
 from bids_qmri.outputs.tables import MapRow, output_table
+
+ORIENTATION_ENCODING = {
+    "Type": "unit3vector",
+    "EncodingAxis": 3,
+    "Reference": "ijk",
+    "AntipodalSymmetry": True,
+}
+"""How BIDS extension proposal 16 describes a direction in three volumes along the axes of the image."""
 
 
 def disown_outputs(job: FitJob) -> None:
@@ -70,6 +78,7 @@ def write_outputs(
     acquisition = replace(job.acquisition, sources=tuple(every))
     images: list[tuple[MapRow, npt.NDArray[Any]]] = []
     images += [(table.estimate(name), values) for name, values in found.maps.items()]
+    images += [(table.estimate(name), values) for name, values in found.directions.items()]
     images += [
         (table.sd(name), values)
         for name, values in found.sd.items()
@@ -127,7 +136,7 @@ def _write(
     brain: bool,
 ) -> None:
     """Write one map, its sidecar first: whoever sees the image also finds what it means."""
-    table, algorithm = output_table(job.model), ALGORITHM[job.label]
+    table, algorithm = output_table(job.model), algorithm_of(job.model, job.label)
     fields = map_sidecar(
         job.acquisition,
         units=row.unit,
@@ -135,15 +144,30 @@ def _write(
         algorithm=algorithm.description,
         reference=algorithm.reference,
         datasets=_datasets(job),
-        model={"Description": table.title, "URL": f"https://doi.org/{quote(table.reference.doi)}"},
+        model=_model_fields(job),
         used=used,
         skull_stripped=brain,
     )
     if row is table.status:
         fields["Levels"] = {str(int(status)): meaning for status, meaning in STATUS_MEANING.items()}
+    if row.darkened_by is not None:
+        fields["OrientationEncoding"] = ORIENTATION_ENCODING
     parts = row.name_parts(job.label)
     write_sidecar(_path(job, parts, ".json"), fields)
     write_map(_path(job, parts, ".nii.gz"), values, series.shape, series.affine, series.zooms)
+
+
+def _model_fields(job: FitJob) -> dict[str, Any]:
+    """Say which model was fitted, and what it was told."""
+    table = output_table(job.model)
+    fields: dict[str, Any] = {
+        "Description": table.title,
+        "URL": f"https://doi.org/{quote(table.reference.doi)}",
+    }
+    if job.model == "noddi":
+        d_par, d_iso = job.diffusivities
+        fields["Parameters"] = {"ParallelDiffusivity": d_par, "IsotropicDiffusivity": d_iso}
+    return fields
 
 
 def _path(job: FitJob, parts: Mapping[str, Any], extension: str) -> Path:

@@ -8,12 +8,17 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR, count_directions, within
+from bids_qmri.estimators.multishell import FEWEST_DIRECTIONS, LOWEST_B, full_shells
 from bids_qmri.estimators.registry import NEED_NOISE
 from bids_qmri.models.registry import get_model
 from bids_qmri.models.shells import cluster_shells
 from bids_qmri.protocol import DiffusionProtocol
 
-MODELS_OF_KIND = {"vfa": ("vfa",), "dwi": ("ivim", "tensor", "dki"), "dce": ("etofts", "tofts")}
+MODELS_OF_KIND = {
+    "vfa": ("vfa",),
+    "dwi": ("ivim", "tensor", "dki", "noddi"),
+    "dce": ("etofts", "tofts"),
+}
 """Models by sequence family, in the order in which they are run."""
 
 IVIM_PERFUSION_B = 200.0
@@ -24,6 +29,10 @@ SAME_LOW_B = 5.0
 """s/mm^2 above the lowest b-value within which images count as its repetitions."""
 DKI_MIN_TOP_B = 1500.0
 """s/mm^2; kurtosis does not show below it."""
+NODDI_MIN_TOP_B = 1000.0
+"""s/mm^2; below it, signals of neurites and of what surrounds them can hardly be told apart."""
+SHELLS_ONLY = ("ncde",)
+"""Estimators of NODDI that cannot do without shells."""
 
 NOT_ASKED = "not among --models"
 GRID = "the b-values lie on a grid rather than on shells"
@@ -65,13 +74,17 @@ def obstacle(model: str, acquisition: Acquisition) -> str:
     """Return what the acquisition lacks for a model, empty if nothing."""
     if not isinstance(acquisition.protocol, DiffusionProtocol):
         return ""
-    return {"ivim": _ivim_obstacle, "tensor": _tensor_obstacle, "dki": _dki_obstacle}[model](
-        acquisition.protocol
-    )
+    obstacles = {
+        "ivim": _ivim_obstacle,
+        "tensor": _tensor_obstacle,
+        "dki": _dki_obstacle,
+        "noddi": _noddi_obstacle,
+    }
+    return obstacles[model](acquisition.protocol)
 
 
-def noise_obstacle(model: str, label: str, acquisition: Acquisition) -> str:
-    """Return why an estimator that must know the noise level cannot, empty if it can.
+def estimator_obstacle(model: str, label: str, acquisition: Acquisition) -> str:
+    """Return what the acquisition lacks for an estimator of a model it allows, empty if nothing.
 
     Parameters
     ----------
@@ -81,6 +94,9 @@ def noise_obstacle(model: str, label: str, acquisition: Acquisition) -> str:
         What was found.
     """
     protocol = acquisition.protocol
+    if model == "noddi" and isinstance(protocol, DiffusionProtocol):
+        has_shells = label not in SHELLS_ONLY or cluster_shells(protocol.bvals)[0].size
+        return "" if has_shells else GRID
     if label not in NEED_NOISE or protocol is None:
         return ""
     count = protocol.n_measurements
@@ -103,8 +119,10 @@ def _not_meant(model: str, acquisition: Acquisition) -> str:
         is_ivim = not _ivim_obstacle(protocol) and protocol.bvals.max() <= IVIM_MAX_B
         if model == "ivim" and not is_ivim:
             return f"b-values go up to {protocol.bvals.max():g} s/mm^2; ask for it with --models ivim"
-        if model in ("tensor", "dki") and is_ivim:
+        if model != "ivim" and is_ivim:
             return f"the b-values are those of IVIM; ask for it with --models {model}"
+        if model == "noddi" and not cluster_shells(protocol.bvals)[0].size:
+            return f"{GRID}; ask for it with --models noddi --methods lsq"
     return ""
 
 
@@ -146,6 +164,23 @@ def _dki_obstacle(protocol: DiffusionProtocol) -> str:
     if count < 15:
         return f"{count} directions; kurtosis needs 15"
     return "" if np.any(protocol.b0_mask) else _without_b0(protocol)
+
+
+def _noddi_obstacle(protocol: DiffusionProtocol) -> str:
+    if protocol.bvecs is None:
+        return "no gradient directions (.bvec)"
+    if not np.any(protocol.b0_mask):
+        return _without_b0(protocol)
+    if not cluster_shells(protocol.bvals)[0].size:
+        count, needed = count_directions(protocol.bvecs[protocol.bvals >= LOWEST_B]), 2 * FEWEST_DIRECTIONS
+        return f"{count} directions on a grid of b-values; NODDI needs {needed}" if count < needed else ""
+    full = [float(protocol.bvals[images].mean()) for images in full_shells(protocol)]
+    if len(full) >= 2 and full[-1] >= NODDI_MIN_TOP_B:
+        return ""
+    return (
+        f"shells of {FEWEST_DIRECTIONS} or more directions at b = {np.round(full).astype(int).tolist()} "
+        f"s/mm^2, from {LOWEST_B:g} up; NODDI needs 2, one at {NODDI_MIN_TOP_B:g} or above"
+    )
 
 
 def _without_b0(protocol: DiffusionProtocol) -> str:

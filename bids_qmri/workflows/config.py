@@ -33,10 +33,12 @@ class RunConfig:
     models, methods, tensor_fits
         Words of ``--models``, ``--methods``, ``--tensor-fit``; empty `models` allows all, empty `methods`
         takes the default of each model.
-    network
-        The network of ``mlp``.
+    network, onnx
+        The networks of ``mlp`` and of ``onnx``.
     bounds
         Limits by parameter that replace those of the estimators.
+    diffusivities
+        Of NODDI, along neurites and of free water, mm^2/s; None takes those in vivo.
     random_seed
         Seed of everything random.
     b0_threshold
@@ -71,7 +73,9 @@ class RunConfig:
     methods: tuple[str, ...] = ()
     tensor_fits: tuple[str, ...] = ("wls",)
     network: Path | None = None
+    onnx: Path | None = None
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    diffusivities: tuple[float, float] | None = None
     random_seed: int = 0
     b0_threshold: float = 50.0
     b1_units: Literal["auto", "factor", "percent"] = "auto"

@@ -9,9 +9,11 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.dataset import find, participants
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.network_file import read_card, require_shipped_network
-from bids_qmri.estimators.registry import default_methods, labels_for
+from bids_qmri.estimators.registry import SCHEME_NETWORKS, default_methods, labels_for, noddi_network
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.workflows.applicability import MODELS_OF_KIND, NOT_ASKED, choose_models, noise_obstacle
+from bids_qmri.models.noddi import D_ISO, D_PAR, Noddi
+from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.workflows.applicability import MODELS_OF_KIND, NOT_ASKED, choose_models, estimator_obstacle
 from bids_qmri.workflows.config import RunConfig
 
 
@@ -100,9 +102,11 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
             if not labels:
                 left_out[model] = f"it has none of the estimators {', '.join(methods)}"
             for label in labels:
-                if error := _without_network(model, label):
+                if error := _without_network(config, found, model, label):
                     unusable.append(Unusable(f"{found.label} {model} {label}", error))
-                elif reason := noise_obstacle(model, label, found) or _other_network(model, label, config):
+                elif reason := estimator_obstacle(model, label, found) or _other_network(
+                    model, label, config
+                ):
                     left_out[f"{model} {label}"] = reason
                 else:
                     jobs.append(_job(config, read, participant, found, model, label))
@@ -175,7 +179,8 @@ def _job(
         work_dir=config.work_dir / f"sub-{participant}",
         seed=config.random_seed,
         bounds=config.bounds,
-        network=config.network if label == "mlp" else None,
+        network={"mlp": config.network, "onnx": config.onnx}.get(label),
+        diffusivities=config.diffusivities or (D_PAR, D_ISO),
         threads=config.omp_nthreads,
         sloppy=config.sloppy,
         stop_on_error=config.stop_on_first_crash,
@@ -183,14 +188,27 @@ def _job(
     )
 
 
-def _without_network(model: str, label: str) -> InputError | None:
-    """Return what to say of a network that was asked for and is not shipped, None if there is nothing."""
+def _without_network(
+    config: RunConfig, acquisition: Acquisition, model: str, label: str
+) -> InputError | None:
+    """Return what to say of a network that is not shipped or not for the scan, None if there is nothing."""
     try:
         if label == "ncde":
             require_shipped_network(model)
+        if label in SCHEME_NETWORKS and isinstance(acquisition.protocol, DiffusionProtocol):
+            _require_scheme(config, acquisition.protocol, label)
     except InputError as error:
         return error
     return None
+
+
+def _require_scheme(config: RunConfig, protocol: DiffusionProtocol, label: str) -> None:
+    """Refuse a network that was trained for other diffusion weightings or diffusivities."""
+    # Here, because onnxruntime takes time to load.
+    from bids_qmri.estimators.scheme_network import load_scheme_network, require_fit
+
+    network = load_scheme_network(noddi_network(label, config.onnx if label == "onnx" else None))
+    require_fit(network, Noddi(*(config.diffusivities or (D_PAR, D_ISO))), protocol)
 
 
 def _other_network(model: str, label: str, config: RunConfig) -> str:

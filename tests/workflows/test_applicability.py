@@ -5,7 +5,7 @@ import pytest
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
-from bids_qmri.workflows.applicability import choose_models, noise_obstacle
+from bids_qmri.workflows.applicability import choose_models, estimator_obstacle
 
 
 def dwi(bvals, bvecs=None):
@@ -33,10 +33,10 @@ def scheme(shared_data, name):
         ("ivim_osipi_18b", ["ivim"]),
         ("dti_6", ["tensor"]),
         ("dti_30", ["tensor"]),
-        ("noddi_s1", ["tensor", "dki"]),
-        ("hcp_like", ["tensor", "dki"]),
-        ("hcp_like_jitter", ["tensor", "dki"]),
-        ("clinical_2shell", ["tensor", "dki"]),
+        ("noddi_s1", ["tensor", "dki", "noddi"]),
+        ("hcp_like", ["tensor", "dki", "noddi"]),
+        ("hcp_like_jitter", ["tensor", "dki", "noddi"]),
+        ("clinical_2shell", ["tensor", "dki", "noddi"]),
     ],
 )
 def test_published_schemes_get_the_models_they_were_made_for(shared_data, name, models):
@@ -86,7 +86,7 @@ def test_jitter_above_the_limit_of_a_tensor_does_not_cost_it():
 def test_shells_beyond_the_limit_of_kurtosis_do_not_count():
     directions = np.vstack([np.zeros(3), sphere(30), sphere(30)])
     models, reasons = choose_models(dwi([0] + [1000] * 30 + [5000] * 30, directions), ())
-    assert models == ["tensor"]
+    assert models == ["tensor", "noddi"]
     assert "3000" in reasons["dki"]
 
 
@@ -102,5 +102,5 @@ def test_the_likelihood_needs_one_image_more_than_parameters_to_know_the_noise(n
     image = Path("sub-01_flip-1_VFA.nii.gz")
     protocol = VfaProtocol(np.linspace(0.05, 0.3, n_flips), 0.015)
     vfa = Acquisition("vfa", {"sub": "01"}, "anat", (image,), (image,), {}, protocol)
-    assert (noise_obstacle("vfa", "mle", vfa) == "") is possible
-    assert noise_obstacle("vfa", "lsq", vfa) == ""
+    assert (estimator_obstacle("vfa", "mle", vfa) == "") is possible
+    assert estimator_obstacle("vfa", "lsq", vfa) == ""

@@ -1,0 +1,106 @@
+"""NODDI is estimated where shells allow it, and refused in plain words where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synth
+
+from bids_qmri.bids.acquisition import Acquisition
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.multishell import full_shells, on_full_shells
+from bids_qmri.estimators.registry import LABELS, default_methods, labels_for, noddi_network
+from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.workflows.applicability import choose_models, estimator_obstacle, obstacle
+
+
+def shells(*sizes: tuple[float, int], directions: bool = True, b0_threshold: float = 50) -> Acquisition:
+    """Return a series of shells, each a b-value and its number of directions."""
+    bvals = np.concatenate([np.full(count, b, dtype=float) for b, count in sizes])
+    bvecs = np.concatenate(
+        [synth.directions(count) if b > 50 else np.zeros((count, 3)) for b, count in sizes]
+    )
+    protocol = DiffusionProtocol(bvals, bvecs if directions else None, b0_threshold=b0_threshold)
+    image = Path("sub-01_dwi.nii.gz")
+    return Acquisition("dwi", {"sub": "01"}, "dwi", (image,), (image,), {}, protocol)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "why"),
+    [
+        ([(0, 2), (1000, 60)], "at b = [1000] s/mm^2, from 300 up; NODDI needs 2"),
+        ([(0, 2), (1000, 60), (2000, 5)], "at b = [1000] s/mm^2"),
+        ([(0, 2), (400, 12), (800, 30)], "one at 1000 or above"),
+        ([(0, 2), (100, 30), (2000, 30)], "at b = [2000] s/mm^2, from 300 up"),
+        ([(60, 2), (1000, 30), (2000, 30)], "lowest b-value is 60 s/mm^2; an image at b = 0 is needed"),
+    ],
+)
+def test_series_that_noddi_cannot_be_estimated_from_say_what_they_lack(
+    sizes: Sequence[tuple[float, int]], why: str
+) -> None:
+    assert why in obstacle("noddi", shells(*sizes))
+
+
+def test_series_without_directions_are_refused() -> None:
+    assert "no gradient directions" in obstacle(
+        "noddi", shells((0, 1), (1000, 30), (2000, 30), directions=False)
+    )
+
+
+def test_a_higher_threshold_makes_the_lowest_images_b0s() -> None:
+    series = shells((60, 2), (1000, 30), (2000, 30), b0_threshold=100)
+    assert obstacle("noddi", series) == ""
+
+
+def test_repeated_directions_count_once() -> None:
+    bvecs = np.concatenate([np.zeros((1, 3)), np.tile(np.eye(3), (20, 1))])
+    protocol = DiffusionProtocol(np.r_[0, np.full(30, 1000.0), np.full(30, 2000.0)], bvecs)
+    assert full_shells(protocol) == []
+
+
+@pytest.mark.parametrize("name", ["noddi_s1", "hcp_like_jitter", "ukb_like", "abcd_like", "clinical_2shell"])
+def test_published_schemes_lose_no_image(shared_data: Path, name: str) -> None:
+    path = shared_data / "schemes" / name
+    protocol = DiffusionProtocol(np.loadtxt(f"{path}.bval"), np.loadtxt(f"{path}.bvec").T)
+    kept, part = on_full_shells(protocol)
+    assert kept.size == part.n_measurements == protocol.n_measurements
+
+
+def test_images_between_shells_are_left_out_for_the_network() -> None:
+    series = shells((0, 2), (60, 3), (200, 6), (1000, 30), (1500, 3), (2000, 30))
+    kept, part = on_full_shells(series.protocol)  # type: ignore[arg-type]
+    assert np.unique(part.bvals).tolist() == [0, 1000, 2000]
+    np.testing.assert_array_equal(part.bvecs, series.protocol.bvecs[kept])  # type: ignore[union-attr, index]
+
+
+def test_a_grid_is_for_fits_and_not_for_the_network(shared_data: Path) -> None:
+    folder = shared_data / "bids-real" / "sub-dtigrid" / "dwi"
+    protocol = DiffusionProtocol(
+        np.loadtxt(folder / "sub-dtigrid_dwi.bval"), np.loadtxt(folder / "sub-dtigrid_dwi.bvec").T
+    )
+    image = Path("sub-dtigrid_dwi.nii.gz")
+    grid = Acquisition("dwi", {"sub": "dtigrid"}, "dwi", (image,), (image,), {}, protocol)
+    assert "noddi" not in choose_models(grid, ())[0]
+    assert choose_models(grid, ("noddi",))[0] == ["noddi"]
+    assert "grid" in estimator_obstacle("noddi", "ncde", grid)
+    assert estimator_obstacle("noddi", "lsq", grid) == ""
+
+
+def test_the_series_of_ivim_are_not_taken_for_noddi() -> None:
+    series = shells((0, 1), *((b, 6) for b in (10, 50, 100, 200, 400, 800, 1200)))
+    assert choose_models(series, ())[0] == ["ivim"]
+
+
+def test_methods_mean_the_labels_of_noddi() -> None:
+    assert labels_for("noddi", ["lsq", "mle", "ncde", "nnmle", "nngt", "onnx", "bayes", "mlp"]) == list(
+        LABELS["noddi"]
+    )
+    assert default_methods("noddi") in (("lsq",), ("ncde",))
+
+
+def test_a_network_that_is_not_shipped_is_refused_with_the_way_to_train_one() -> None:
+    with pytest.raises(InputError, match="bids_qmri-train noddi --scheme"):
+        noddi_network("onnx")

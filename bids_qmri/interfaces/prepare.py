@@ -25,6 +25,7 @@ from bids_qmri.estimators.dipy_tensor import B_MAX_KURTOSIS, B_MAX_TENSOR, withi
 from bids_qmri.estimators.inputs import (
     SINGLE_IMAGES,
     baseline_frames,
+    delay_limits,
     direction_average,
     limits_of,
     population_driven,
@@ -33,7 +34,6 @@ from bids_qmri.estimators.inputs import (
 from bids_qmri.estimators.multishell import FEWEST_DIRECTIONS, LOWEST_B, full_shells, on_full_shells
 from bids_qmri.estimators.network_file import require_shipped_network, summary
 from bids_qmri.estimators.noise import residual_sigma
-from bids_qmri.estimators.priors import LABELS, LONGEST_PRIOR_DELAY
 from bids_qmri.estimators.registry import NEED_NOISE, NETWORKS, SCHEME_NETWORKS, noddi_network
 from bids_qmri.estimators.shell_noise import shell_sigma
 from bids_qmri.interfaces.job import FitJob
@@ -49,9 +49,6 @@ Voxels = npt.NDArray[np.intp]
 Converter = Callable[[FloatArray, Voxels], tuple[FloatArray, Protocol]]
 
 B_MAX = {"tensor": B_MAX_TENSOR, "dki": B_MAX_KURTOSIS}
-
-LONGEST_DELAY = 30.0
-"""Longest delay in s that is fitted to a population input; a measured input shares the scan's clock."""
 
 
 @dataclass(frozen=True)
@@ -221,8 +218,7 @@ def _dce(job: FitJob, series: Series, mask: npt.NDArray[np.bool_]) -> Preparatio
     used = {"B1Corrected": b1 is not None, "BaselineVolumes": baseline.stop, "NativeT1": native}
     if b1 is not None:
         used["B1Coverage"] = float(np.mean(np.isfinite(b1[mask])))
-    longest = LONGEST_PRIOR_DELAY if job.label in LABELS else LONGEST_DELAY
-    bounds: Bounds | None = None if settings.aif.time is not None else {"t0": (0.0, longest + earlier)}
+    bounds = None if settings.aif.time is not None else delay_limits(job.label, earlier)
     return Preparation(
         convert,
         bounds=bounds,

@@ -129,8 +129,10 @@ def _run_level(level: str, config: RunConfig) -> int:
         from bids_qmri.workflows.participant import run_participants
 
         return report_outcomes(run_participants(config))
+    from bids_qmri.bids.participants import copy_participants
     from bids_qmri.reports.group import write_group
 
+    copy_participants(config.bids_dir, config.output_dir)
     try:
         write_group(config.output_dir)
     except NoInputError as error:

@@ -17,7 +17,7 @@ from bids_qmri.bids.derivatives import write_atomic, write_sidecar
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.regions import Regions
-from bids_qmri.estimators.registry import NETWORKS
+from bids_qmri.estimators.registry import LABELS
 from bids_qmri.interfaces.blocks import Block, ImageMaps
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.prepare import Preparation
@@ -171,12 +171,17 @@ def quality_columns(table: OutputTable, label: str, metrics: Mapping[str, Any]) 
     table
         What the model writes.
     label
-        Of the estimator; only networks are compared with others.
+        Of the estimator.
     metrics
         Metrics of the mask, which tell what maps there are.
     """
     units = {row.name: row.unit for row in table.maps if f"{row.name}_median" in metrics}
-    return metric_definitions(units, table.rmse.unit, REFERENCES if label in NETWORKS else ())
+    return metric_definitions(units, table.rmse.unit, references_of(table.model, label))
+
+
+def references_of(model: str, label: str) -> tuple[str, ...]:
+    """Return the estimators that one is compared with: those of the model that are references, not itself."""
+    return () if label in REFERENCES else tuple(name for name in REFERENCES if name in LABELS[model])
 
 
 def write_quality(job: FitJob, quality: Quality, used: Mapping[str, Any]) -> None:

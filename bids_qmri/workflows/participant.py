@@ -10,7 +10,9 @@ from typing import Literal
 
 from bids_qmri import __version__
 from bids_qmri.bids.description import write_dataset_description
+from bids_qmri.bids.participants import copy_participants
 from bids_qmri.errors import QmriError
+from bids_qmri.interfaces.agreement import compare_estimators
 from bids_qmri.interfaces.job import FitJob, Outcome
 from bids_qmri.reports.methods import write_citation
 from bids_qmri.reports.records import find_records
@@ -70,6 +72,7 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
             _log_notes(plan)
         fits |= {(job.model, job.label) for plan in plans.values() for job in _jobs(plan)}
         ends += _run_batch(scratch, plans, after_failure=any(end.status == "failed" for end in ends))
+    copy_participants(config.bids_dir, config.output_dir)
     if fits and not config.reports_only:
         write_citation(config.output_dir, sorted(fits))
     shutil.rmtree(scratch.work_dir, ignore_errors=True)
@@ -120,8 +123,9 @@ def _existing(config: RunConfig, label: str) -> ParticipantOutcome:
 
 
 def _with_page(config: RunConfig, end: ParticipantOutcome) -> ParticipantOutcome:
-    """Write the page of a participant; one that cannot be written must not cost the others theirs."""
+    """Compare estimators, write the page; what cannot be written must not cost the other participants theirs."""
     try:
+        compare_estimators(config.output_dir, end.participant)
         write_subject_page(config.output_dir, end.participant, problems=end.messages)
     except Exception as error:
         if config.debug:

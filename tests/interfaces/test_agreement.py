@@ -1,0 +1,62 @@
+"""Estimators are compared with the reference fits that are there, and their quality files say so."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import synth
+
+from bids_qmri.interfaces.agreement import compare_estimators
+from bids_qmri.interfaces.fit import run_fit
+
+from .conftest import PlanJobs
+
+
+@pytest.fixture
+def output(bids: Path, jobs: PlanJobs, tmp_path: Path) -> Path:
+    """Return a dataset with two fits of one participant."""
+    synth.add_vfa(bids, flips=(3, 7, 12, 20))
+    assert {run_fit(job).error for job in jobs(methods=("lsq", "bayes"))} == {""}
+    return tmp_path / "out"
+
+
+def metrics(output: Path, label: str) -> dict[str, float | None]:
+    [path] = output.rglob(f"*desc-{label}_qc.json")
+    found: dict[str, float | None] = json.loads(path.read_text())["Metrics"]
+    return found
+
+
+def test_what_is_no_reference_is_compared_with_what_is(output: Path) -> None:
+    compare_estimators(output, "01")
+    found = metrics(output, "bayes")
+    low, bias, high = (found[f"t1_{key}_lsq"] for key in ("loa_low", "bias", "loa_high"))
+    assert None not in (low, bias, high)
+    assert -0.01 < (low or 0.0) <= (bias or 0.0) <= (high or 0.0) < 0.01
+    assert not [name for name in metrics(output, "lsq") if "bias" in name]
+
+
+def test_the_table_says_so_too_and_n_a_of_a_reference_that_is_missing(output: Path) -> None:
+    compare_estimators(output, "01")
+    [path] = output.rglob("*desc-bayes_qc.tsv")
+    with path.open() as stream:
+        [row] = csv.DictReader(stream, delimiter="\t")
+    assert float(row["t1_bias_lsq"]) == metrics(output, "bayes")["t1_bias_lsq"]
+    assert row["t1_bias_mle"] == "n/a"
+
+
+def test_a_second_comparison_changes_nothing(output: Path) -> None:
+    compare_estimators(output, "01")
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*_qc.*")}
+    compare_estimators(output, "01")
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("*_qc.*")} == before
+
+
+def test_agreement_with_a_fit_that_is_gone_is_forgotten(output: Path) -> None:
+    compare_estimators(output, "01")
+    for path in output.rglob("*desc-lsq_qc.*"):
+        path.unlink()
+    compare_estimators(output, "01")
+    assert not [name for name in metrics(output, "bayes") if "bias" in name]

@@ -18,6 +18,7 @@ AFFINE = np.array([[-2.0, 0, 0, 10], [0, 2, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1]]
 
 IVIM_BVALS = (0, 0, 10, 20, 50, 100, 200, 400, 600, 800)
 MULTI_SHELL = (0, *([1000] * 15), *([2000] * 15))
+TWO_SHELL = (0, 0, 0, *([700] * 20), *([2000] * 40))
 GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 
@@ -152,6 +153,59 @@ def add_tensor(
     axial, radial, s0 = (truth[name][..., None] for name in ("axial", "radial", "s0"))
     add_dwi(root, s0 * np.exp(-b * (radial + (axial - radial) * g[:, 0] ** 2)), bvals, g, prefix)
     return truth | {"md": (truth["axial"] + 2 * truth["radial"]) / 3}
+
+
+def watson(mean: np.ndarray, odi: float, count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Return directions, (count, 3), and the weights that a Watson distribution about `mean` gives them."""
+    spread = directions(count)
+    exponent = (spread @ mean) ** 2 / np.tan(np.pi * odi / 2)
+    weights = np.exp(exponent - exponent.max())
+    return spread, weights / weights.sum()
+
+
+def neurite_signal(
+    b: np.ndarray, g: np.ndarray, mean: np.ndarray, ndi: float, odi: float, fwf: float
+) -> np.ndarray:
+    """Return the NODDI signal of one voxel over that without weighting, by summing over directions."""
+    sticks, weights = watson(mean, odi)
+    intra = np.exp(-b[:, None] * 1.7e-3 * (g @ sticks.T) ** 2) @ weights
+    across = 1.7e-3 * (1 - ndi)
+    tensor = across * np.eye(3) + (1.7e-3 - across) * (sticks.T * weights) @ sticks
+    extra = np.exp(-b * np.einsum("ni,ij,nj->n", g, tensor, g))
+    return (1 - fwf) * (ndi * intra + (1 - ndi) * extra) + fwf * np.exp(-b * 3e-3)
+
+
+def add_noddi(
+    root: Path,
+    prefix: str = "sub-01",
+    bvals: Sequence[float] = TWO_SHELL,
+    fibres: Sequence[float] = (0.6, 0.0, 0.8),
+    affine: np.ndarray = AFFINE,
+    turn: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Write a series of one bundle of neurites with a given direction in the scanner.
+
+    Gradients are chosen in the scanner and written as BIDS wants them: along the axes of the image, the first
+    one mirrored where the determinant of the affine is positive. `turn` rotates gradients and bundle alike,
+    which changes no signal.
+    """
+    truth = {
+        "ndi": ramp(0.3, 0.8),
+        "odi": ramp(0.05, 0.5)[::-1, ::-1, ::-1],
+        "fwf": ramp(0.0, 0.4)[:, ::-1],
+        "s0": ramp(900, 1100),
+    }
+    b, g, mean = np.asarray(bvals, dtype=float), gradient_table(bvals), np.asarray(fibres)
+    data = np.empty((*SHAPE, b.size))
+    for voxel in np.ndindex(SHAPE):
+        ndi, odi, fwf = (float(truth[name][voxel]) for name in ("ndi", "odi", "fwf"))
+        data[voxel] = truth["s0"][voxel] * neurite_signal(b, g, mean, ndi, odi, fwf)
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    turned = g if turn is None else g @ turn.T
+    table = turned @ axes * [-1 if np.linalg.det(axes) > 0 else 1, 1, 1]
+    image = add_dwi(root, data, bvals, table, prefix)
+    write_image(image, data, affine)
+    return truth
 
 
 def arterial_input(time: np.ndarray, arrival: float = 30.0) -> np.ndarray:

@@ -31,8 +31,6 @@ DKI_MIN_TOP_B = 1500.0
 """s/mm^2; kurtosis does not show below it."""
 NODDI_MIN_TOP_B = 1000.0
 """s/mm^2; below it, signals of neurites and of what surrounds them can hardly be told apart."""
-SHELLS_ONLY = ("ncde",)
-"""Estimators of NODDI that cannot do without shells."""
 
 NOT_ASKED = "not among --models"
 GRID = "the b-values lie on a grid rather than on shells"
@@ -94,10 +92,7 @@ def estimator_obstacle(model: str, label: str, acquisition: Acquisition) -> str:
         What was found.
     """
     protocol = acquisition.protocol
-    if model == "noddi" and isinstance(protocol, DiffusionProtocol):
-        has_shells = label not in SHELLS_ONLY or cluster_shells(protocol.bvals)[0].size
-        return "" if has_shells else GRID
-    if label not in NEED_NOISE or protocol is None:
+    if model == "noddi" or label not in NEED_NOISE or protocol is None:
         return ""
     count = protocol.n_measurements
     if isinstance(protocol, DiffusionProtocol) and label != "mle":
@@ -121,8 +116,6 @@ def _not_meant(model: str, acquisition: Acquisition) -> str:
             return f"b-values go up to {protocol.bvals.max():g} s/mm^2; ask for it with --models ivim"
         if model != "ivim" and is_ivim:
             return f"the b-values are those of IVIM; ask for it with --models {model}"
-        if model == "noddi" and not cluster_shells(protocol.bvals)[0].size:
-            return f"{GRID}; ask for it with --models noddi --methods lsq"
     return ""
 
 
@@ -172,8 +165,7 @@ def _noddi_obstacle(protocol: DiffusionProtocol) -> str:
     if not np.any(protocol.b0_mask):
         return _without_b0(protocol)
     if not cluster_shells(protocol.bvals)[0].size:
-        count, needed = count_directions(protocol.bvecs[protocol.bvals >= LOWEST_B]), 2 * FEWEST_DIRECTIONS
-        return f"{count} directions on a grid of b-values; NODDI needs {needed}" if count < needed else ""
+        return GRID
     full = [float(protocol.bvals[images].mean()) for images in full_shells(protocol)]
     if len(full) >= 2 and full[-1] >= NODDI_MIN_TOP_B:
         return ""

@@ -14,7 +14,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.multishell import full_shells, on_full_shells
 from bids_qmri.estimators.registry import LABELS, default_methods, labels_for, noddi_network
 from bids_qmri.protocol import DiffusionProtocol
-from bids_qmri.workflows.applicability import choose_models, estimator_obstacle, obstacle
+from bids_qmri.workflows.applicability import choose_models, obstacle
 
 
 def shells(*sizes: tuple[float, int], directions: bool = True, b0_threshold: float = 50) -> Acquisition:
@@ -76,17 +76,14 @@ def test_images_between_shells_are_left_out_for_the_network() -> None:
     np.testing.assert_array_equal(part.bvecs, series.protocol.bvecs[kept])  # type: ignore[union-attr, index]
 
 
-def test_a_grid_is_for_fits_and_not_for_the_network(shared_data: Path) -> None:
+def test_a_grid_of_b_values_is_refused(shared_data: Path) -> None:
     folder = shared_data / "bids-real" / "sub-dtigrid" / "dwi"
     protocol = DiffusionProtocol(
         np.loadtxt(folder / "sub-dtigrid_dwi.bval"), np.loadtxt(folder / "sub-dtigrid_dwi.bvec").T
     )
     image = Path("sub-dtigrid_dwi.nii.gz")
     grid = Acquisition("dwi", {"sub": "dtigrid"}, "dwi", (image,), (image,), {}, protocol)
-    assert "noddi" not in choose_models(grid, ())[0]
-    assert choose_models(grid, ("noddi",))[0] == ["noddi"]
-    assert "grid" in estimator_obstacle("noddi", "ncde", grid)
-    assert estimator_obstacle("noddi", "lsq", grid) == ""
+    assert "grid" in obstacle("noddi", grid)
 
 
 def test_the_series_of_ivim_are_not_taken_for_noddi() -> None:

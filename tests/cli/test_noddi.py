@@ -1,0 +1,141 @@
+"""NODDI by the command on tiny series of known truth: maps, directions, settings, refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import synth
+
+from bids_qmri.cli.run import main
+
+MAPS = {"ndi": "icvf", "odi": "odi", "fwf": "isovf", "s0": "s0"}
+AFFINES = {
+    "left-handed": synth.AFFINE,
+    "right-handed": np.diag([2.0, 2, 3, 1]),
+    "oblique": np.array([[0.0, -2, 0, 0], [1.6, 0, 1.8, 0], [1.2, 0, -2.4, 0], [0, 0, 0, 1]]),
+}
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def bids(tmp_path: Path) -> Path:
+    return synth.new_dataset(tmp_path / "bids")
+
+
+@pytest.fixture
+def run(bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs noddi by lsq, or as asked, and returns exit code and messages."""
+
+    def call(*more: str, methods: tuple[str, ...] = ("lsq",), out: str = "out") -> tuple[int, str]:
+        folders = [str(bids), str(tmp_path / out), "participant", "-w", str(tmp_path / "work")]
+        choices = ["--models", "noddi", "--methods", *methods, "--nprocs", "1"]
+        code = main([*folders, *choices, *more])
+        return code, capsys.readouterr().err
+
+    return call
+
+
+def image(folder: Path, param: str, label: str = "lsq") -> np.ndarray:
+    [path] = folder.rglob(f"*_model-noddi_param-{param}_desc-{label}_dwimap.nii.gz")
+    return np.asanyarray(nib.load(path).dataobj)
+
+
+def sidecar(folder: Path, param: str, label: str = "lsq") -> dict[str, Any]:
+    [path] = folder.rglob(f"*_model-noddi_param-{param}_desc-{label}_dwimap.json")
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("label", ["lsq", "mle"])
+def test_neurites_are_recovered(bids: Path, tmp_path: Path, run: Run, label: str) -> None:
+    truth = synth.add_noddi(bids)
+    assert run(methods=(label,))[0] == 0
+    for name, param in MAPS.items():
+        np.testing.assert_allclose(
+            image(tmp_path, param, label), truth[name], rtol=1e-3, atol=1e-4, err_msg=name
+        )
+
+
+def test_weighted_maps_are_products(bids: Path, tmp_path: Path, run: Run) -> None:
+    synth.add_noddi(bids)
+    run()
+    tissue = 1 - image(tmp_path, "isovf")
+    np.testing.assert_allclose(image(tmp_path, "tf"), tissue, atol=1e-6)
+    for param in ("icvf", "odi"):
+        weighted = image(tmp_path, f"{param}modulated")
+        np.testing.assert_allclose(weighted, image(tmp_path, param) * tissue, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", AFFINES)
+def test_a_known_bundle_keeps_its_direction_in_the_scanner(
+    bids: Path, tmp_path: Path, run: Run, name: str
+) -> None:
+    bundle, affine = np.array([0.48, 0.6, 0.64]), AFFINES[name]
+    synth.add_noddi(bids, fibres=bundle, affine=affine)
+    assert run()[0] == 0
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    along = np.abs(image(tmp_path, "direction") @ axes.T @ bundle)
+    np.testing.assert_allclose(along, 1, atol=1e-4)
+
+
+def test_a_direction_says_how_it_is_to_be_read(bids: Path, tmp_path: Path, run: Run) -> None:
+    synth.add_noddi(bids)
+    run()
+    encoding = sidecar(tmp_path, "direction")["OrientationEncoding"]
+    assert (encoding["Type"], encoding["Reference"], encoding["EncodingAxis"]) == ("unit3vector", "ijk", 3)
+    assert "OrientationEncoding" not in sidecar(tmp_path, "icvf")
+    assert image(tmp_path, "direction").shape == (*synth.SHAPE, 3)
+
+
+def test_turning_image_and_gradients_together_changes_no_scalar_map(
+    bids: Path, tmp_path: Path, run: Run
+) -> None:
+    turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
+    for out, rotation in (("one", np.eye(3)), ("other", turn)):
+        synth.add_noddi(bids, turn=rotation)
+        assert run(out=out)[0] == 0
+    for param in (*MAPS.values(), "tf", "icvfmodulated", "odimodulated"):
+        one, other = (image(tmp_path / out, param) for out in ("one", "other"))
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5, err_msg=param)
+
+
+def test_diffusivities_change_the_maps_and_are_in_every_sidecar(bids: Path, tmp_path: Path, run: Run) -> None:
+    synth.add_noddi(bids)
+    run()
+    run("--noddi-diffusivities", "0.0006", "0.002", out="fixed")
+    assert np.abs(image(tmp_path / "fixed", "icvf") - image(tmp_path / "out", "icvf")).max() > 0.05
+    for path in (tmp_path / "fixed").rglob("*_dwimap.json"):
+        parameters = json.loads(path.read_text())["Model"]["Parameters"]
+        assert parameters == {"ParallelDiffusivity": 0.0006, "IsotropicDiffusivity": 0.002}
+
+
+@pytest.mark.parametrize("given", [("1.7", "3"), ("0.0017", "nan"), ("0.0017",)])
+def test_diffusivities_in_another_unit_are_refused(run: Run, given: tuple[str, ...]) -> None:
+    code, messages = run("--noddi-diffusivities", *given)
+    assert code == 2
+    assert "--noddi-diffusivities" in messages
+
+
+def test_a_single_shell_ends_with_the_reason(bids: Path, run: Run) -> None:
+    synth.add_tensor(bids, bvals=(0, *([1000] * 30)))
+    code, messages = run()
+    assert code == 65
+    assert "noddi: shells of 6 or more directions at b = [1000] s/mm^2" in messages
+
+
+def test_a_file_belongs_to_its_method(run: Run, tmp_path: Path) -> None:
+    assert "--onnx: is not given" in run(methods=("onnx",))[1]
+    assert "without --methods onnx" in run("--onnx", str(tmp_path / "net.onnx"))[1]
+
+
+def test_networks_of_the_paper_refuse_another_scheme_with_what_differs(bids: Path, run: Run) -> None:
+    synth.add_noddi(bids)
+    code, messages = run(methods=("nnmle", "lsq"))
+    assert code == 1
+    assert "bids_qmri-train noddi --scheme" in messages

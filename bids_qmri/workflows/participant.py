@@ -123,7 +123,7 @@ def _existing(config: RunConfig, label: str) -> ParticipantOutcome:
 
 
 def _with_page(config: RunConfig, end: ParticipantOutcome) -> ParticipantOutcome:
-    """Compare estimators, write the page; what cannot be written must not cost the other participants theirs."""
+    """Compare estimators and write the page; what goes wrong must not cost the others theirs."""
     try:
         compare_estimators(config.output_dir, end.participant)
         write_subject_page(config.output_dir, end.participant, problems=end.messages)

@@ -1,0 +1,235 @@
+"""How one image was encoded: its b-value and direction, its flip angle and TR, or its time.
+
+MRD has no standard attribute for any of these. Looked at, in this order: attributes of the image under the
+names of the configuration, then under the usual ones, Siemens' ``IceMiniHead``, ``DicomJson``, XML header.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from bids_qmri.errors import InputError
+from bids_qmri.inline.dicom_json import numbers_of, read_dicom_json
+from bids_qmri.inline.header import StreamHeader
+from bids_qmri.inline.meta import Meta, plain
+from bids_qmri.inline.wire import Header
+from bids_qmri.units import FloatArray
+
+Family = Literal["dwi", "vfa", "dce"]
+
+Encoding = tuple[float, ...]
+"""dwi: b in s/mm^2 and three components of the direction along the image axes (NaN if not known); vfa: flip
+angle in degrees and TR in s; dce: time in s."""
+
+SPELLINGS = {
+    "bvalue": ("DiffusionBValue", "BValue", "b_value", "bval", "DiffusionBVal", "b"),
+    "direction": (
+        "DiffusionGradientDirection",
+        "DiffusionGradientOrientation",
+        "DiffusionDirection",
+        "GradientDirection",
+        "bvec",
+    ),
+    "flip_angle": ("FlipAngle", "FlipAngle_deg", "fa"),
+    "repetition_time": ("RepetitionTime", "TR"),
+    "time": ("FrameTime",),
+}
+"""Usual names by quantity; capitals, underscores, dots and a leading ``DICOM`` do not matter."""
+
+TICK = 0.0025
+"""s; unit of time stamps in image headers."""
+LARGEST_B = 1e5
+"""s/mm^2; larger numbers can only be s/m^2."""
+UNIT_TOLERANCE = 0.05
+
+_MINI_HEAD = re.compile(r'<Param(?:Long|Double|String)\."([^"]+)">\s*\{([^{}]*)\}')
+_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the encodings of one series.
+
+    Parameters
+    ----------
+    family
+        What kind of series.
+    header
+        The XML header.
+    names
+        Names of attributes, by the keys of `SPELLINGS`, that come before the usual ones.
+    """
+
+    family: Family
+    header: StreamHeader
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def read(self, head: Header, meta: Meta) -> Encoding:
+        """Return the encoding of an image.
+
+        Raises
+        ------
+        InputError
+            If it is nowhere, or what is there cannot be right.
+        """
+        known = _Known(meta, self.names)
+        if self.family == "dwi":
+            return self._diffusion(head, known)
+        if self.family == "vfa":
+            return self.excitation(head, meta)
+        return (self._time(head, known),)
+
+    def _diffusion(self, head: Header, known: _Known) -> Encoding:
+        b, direction = known.numbers("bvalue"), known.numbers("direction")
+        if not b and self.header.diffusion:
+            listed = self._listed_diffusion(head)
+            b, direction = [listed[0]], direction or list(listed[1] or ())
+        if not b:
+            raise _missing("b-value", "bvalue", "a diffusion list in the XML header")
+        if not 0 <= b[0] < LARGEST_B:
+            raise InputError(f"b-value of an image is {b[0]:g}", needed="s/mm^2, 0 or above, below 1e5")
+        if len(direction) != 3 or not any(direction):
+            return (b[0], np.nan, np.nan, np.nan)
+        along = _image_axes(head, known.meta) @ np.asarray(direction)
+        length = float(np.linalg.norm(along))
+        if abs(length - 1) > UNIT_TOLERANCE:
+            raise InputError(
+                f"gradient direction of an image is {direction}, of length {length:.3g}",
+                needed="unit vectors in patient axes",
+            )
+        return (b[0], *(float(x) for x in along / length))
+
+    def _listed_diffusion(self, head: Header) -> tuple[float, tuple[float, float, float] | None]:
+        """Look the encoding up in the XML header's list, by its counter."""
+        counter, listed = self.header.diffusion_counter, self.header.diffusion
+        user = re.fullmatch(r"user_([0-7])", counter)
+        if user is not None:
+            index = int(head["user_int"][int(user[1])])
+        elif counter in (head.dtype.names or ()):
+            index = int(head[counter])
+        else:
+            raise InputError(
+                f"is {counter!r}", field="diffusionDimension", needed="a counter of image headers"
+            )
+        if not 0 <= index < len(listed):
+            raise InputError(
+                f"{counter} of an image is {index}, but the XML header lists {len(listed)} encodings",
+                field="diffusion",
+                needed="one entry per encoding",
+            )
+        return listed[index]
+
+    def excitation(self, head: Header, meta: Meta) -> tuple[float, float]:
+        """Return flip angle in degrees and repetition time in s of an image.
+
+        Raises
+        ------
+        InputError
+            If they are nowhere.
+        """
+        known = _Known(meta, self.names)
+        angle, tr = known.numbers("flip_angle"), known.numbers("repetition_time")
+        angles, times = self.header.flip_angles, self.header.repetition_times
+        if not angle and angles:
+            index = next((int(head[c]) for c in ("set", "contrast", "repetition") if head[c]), 0)
+            angle = [angles[index]] if index < len(angles) else []
+        if not angle:
+            raise _missing("flip angle", "flip_angle", "flipAngle_deg in the XML header")
+        if not tr and not times:
+            raise _missing("repetition time", "repetition_time", "TR in the XML header")
+        return (angle[0], (tr[0] if tr else times[0]) / 1000.0)
+
+    def _time(self, head: Header, known: _Known) -> float:
+        seconds = known.attribute("time")
+        if seconds:
+            return seconds[0]
+        if head["acquisition_time_stamp"]:
+            return float(head["acquisition_time_stamp"]) * TICK
+        seconds = known.dicom("time")
+        if not seconds:
+            raise _missing("time", "time", "acquisition_time_stamp in the image header")
+        return seconds[0]
+
+
+def without_encoding(meta: Meta) -> Meta:
+    """Return attributes without those that say how one image was encoded, which a map is not."""
+    spelled = {_plain(name) for names in SPELLINGS.values() for name in names}
+    return {name: values for name, values in meta.items() if _plain(name) not in spelled}
+
+
+@dataclass
+class _Known:
+    """Looks for numbers among the attributes of one image."""
+
+    meta: Meta
+    names: Mapping[str, tuple[str, ...]]
+
+    def numbers(self, quantity: str) -> list[float]:
+        return self.attribute(quantity) or self.mini_head(quantity) or self.dicom(quantity)
+
+    def attribute(self, quantity: str) -> list[float]:
+        return _first(self._wanted(quantity), {_plain(name): " ".join(v) for name, v in self.meta.items()})
+
+    def mini_head(self, quantity: str) -> list[float]:
+        if "IceMiniHead" not in self.meta:
+            return []
+        try:
+            text = base64.b64decode(self.meta["IceMiniHead"][0]).decode("utf-8", errors="replace")
+        except ValueError:
+            return []
+        return _first(self._wanted(quantity), {_plain(name): v for name, v in _MINI_HEAD.findall(text)})
+
+    def dicom(self, quantity: str) -> list[float]:
+        if "DicomJson" not in self.meta:
+            return []
+        return numbers_of(read_dicom_json(self.meta["DicomJson"][0]), quantity)
+
+    def _wanted(self, quantity: str) -> list[str]:
+        return [_plain(name) for name in (*self.names.get(quantity, ()), *SPELLINGS[quantity])]
+
+
+def _plain(name: str) -> str:
+    return plain(name).removeprefix("dicom")
+
+
+def _first(wanted: list[str], there: Mapping[str, str]) -> list[float]:
+    """Return the numbers under the first of the wanted names that holds any."""
+    for name in wanted:
+        if name in there:
+            found = [float(text) for text in _NUMBER.findall(there[name])]
+            if found:
+                return found
+    return []
+
+
+def _image_axes(head: Header, meta: Meta) -> FloatArray:
+    """Return rows that turn a vector in patient axes into one along the image axes.
+
+    The axes are those of the files that dcm2niix writes, so that directions equal those of a ``.bvec`` file:
+    along the rows, against the columns, along the normal. Without orientation, vectors stay as they are.
+    """
+    row, column = (
+        np.asarray(
+            _first([plain(name)], {plain(name): " ".join(meta.get(name, ()))})[:3] or head[own].astype(float)
+        )
+        for name, own in (("ImageRowDir", "read_dir"), ("ImageColumnDir", "phase_dir"))
+    )
+    if not row.size == column.size == 3:
+        return np.eye(3)
+    axes = np.stack([row, -column, np.cross(row, column)])
+    return axes if np.all(np.isfinite(axes)) and np.any(axes) else np.eye(3)
+
+
+def _missing(what: str, quantity: str, otherwise: str) -> InputError:
+    names = ", ".join(SPELLINGS[quantity])
+    return InputError(
+        f"an image has no {what}",
+        needed=f"an image attribute {names}, DicomJson, or {otherwise}",
+        way_out=f'name the attribute in the configuration: "attributes": {{"{quantity}": "NAME"}}',
+    )

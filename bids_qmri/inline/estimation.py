@@ -1,0 +1,280 @@
+"""From the images of one series to its maps; a slice is estimated once nothing more is needed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.registry import ModelEstimator, get_estimator
+from bids_qmri.estimators.tissue import Mask, reference_images, tissue_mask
+from bids_qmri.inline.config import Config
+from bids_qmri.inline.encoding import Reader
+from bids_qmri.inline.header import StreamHeader
+from bids_qmri.inline.plan import (
+    Plan,
+    Signal,
+    dynamic_plan,
+    expected_images,
+    mean_curve,
+    needs_whole_series,
+    noise_sample,
+    plan_of,
+)
+from bids_qmri.inline.series import Series, Slot, protocol_of
+from bids_qmri.inline.wire import Image, Pixels
+from bids_qmri.units import radians
+
+BLOCK_VOXELS = 16384
+"""Voxels of one task: a slice of usual size, and little beside the images in memory."""
+
+Maps = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesMaps:
+    """What was found in a series; what output in other formats starts from.
+
+    Parameters
+    ----------
+    config
+        What was asked for.
+    maps
+        By name, each (slices, z, y, x); standard deviations as ``NAMEStd``; NaN where a fit failed, 0 outside
+        the mask.
+    status
+        One `Status` per voxel, same shape.
+    references
+        One image of every slice, whose geometry and attributes the maps take.
+    header
+        The XML header of the stream.
+    notes
+        What a person should know.
+    n_measurements
+        Images of every slice.
+    n_early
+        Slices that were estimated before the last image came.
+    """
+
+    config: Config
+    maps: Maps
+    status: npt.NDArray[np.uint8]
+    references: Sequence[Image]
+    header: StreamHeader
+    notes: tuple[str, ...]
+    n_measurements: int
+    n_early: int
+
+
+@dataclass
+class _Block:
+    """Some voxels of one slice: where they are, and what was found."""
+
+    number: int
+    rows: slice
+    inside: Mask
+    fit: FitResult
+
+
+@dataclass
+class Estimation:
+    """One series on its way from images to maps.
+
+    Parameters
+    ----------
+    config
+        What to compute.
+    header
+        The XML header.
+    pool
+        Where slices are estimated, one at a time on each of its threads.
+    """
+
+    config: Config
+    header: StreamHeader
+    pool: Executor
+    _early: dict[int, list[Future[_Block]]] = field(default_factory=dict, init=False)
+    _plan: Plan | None = field(default=None, init=False)
+    _reference: list[int] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        joined = config.family == "vfa"
+        self.series = Series(Reader(config.family, self.header, config.attributes), joined)
+        self._estimator = estimator_of(config)
+        self._expected = None if needs_whole_series(config) else expected_images(config, self.header)
+
+    def add(self, image: Image) -> None:
+        """Take an image; start with its slice if it was the last one of that slice.
+
+        Raises
+        ------
+        InputError
+            If the image does not fit, or the slice does not fit the network.
+        """
+        slot = self.series.add(image)
+        if self._expected is None or len(slot.keys) < self._expected:
+            return
+        if len(slot.keys) > self._expected:
+            # More than anything announced: what was found from the first ones is not the answer.
+            self.cancel()
+            self._expected = self._plan = None
+            return
+        if self._plan is None:
+            protocol = protocol_of(slot.table(), self.config.b0_threshold)
+            self._plan = plan_of(self.config, protocol, None)
+            self._reference = reference_images(protocol, len(slot.keys))
+        number = int(image.header["slice"])
+        self._early[number] = self._submit(number, slot, self._plan, None)
+
+    def cancel(self) -> None:
+        """Forget what was begun."""
+        for futures in self._early.values():
+            for future in futures:
+                future.cancel()
+        self._early.clear()
+
+    def finish(self) -> SeriesMaps:
+        """Return the maps of the complete series.
+
+        Raises
+        ------
+        InputError
+            If images are missing, or the series cannot be estimated.
+        """
+        series = self.series
+        series.require_complete()
+        n_early = sum(all(future.done() for future in futures) for futures in self._early.values())
+        mask = self._mask()
+        plan = self._plan or self._whole_plan(mask)
+        pending = {
+            number: self._early.get(number) or self._submit(number, slot, plan, mask[place])
+            for place, (number, slot) in enumerate(sorted(series.slots.items()))
+        }
+        blocks = [future.result() for futures in pending.values() for future in futures]
+        maps, status = self._assemble(blocks, mask)
+        if not np.any(
+            np.isin(status, (Status.OK, Status.AT_BOUND, Status.NOT_CONVERGED, Status.OUT_OF_RANGE))
+        ):
+            raise InputError(
+                f"none of {int(mask.sum())} voxels could be estimated",
+                needed="positive, finite signals in every image",
+            )
+        notes = dict.fromkeys(note for block in blocks for note in block.fit.notes)
+        return SeriesMaps(
+            self.config,
+            maps,
+            status,
+            [slot.reference for slot in series.ordered],
+            self.header,
+            (*notes, *_failures(status)),
+            series.n_measurements,
+            n_early,
+        )
+
+    def _submit(self, number: int, slot: Slot, plan: Plan, mask: Mask | None) -> list[Future[_Block]]:
+        images = [slot.pixels[i] for i in slot.order()]
+        n_voxels = images[0].size
+        return [
+            self.pool.submit(self._fit, number, slice(first, first + BLOCK_VOXELS), images, plan, mask)
+            for first in range(0, n_voxels, BLOCK_VOXELS)
+        ]
+
+    def _fit(
+        self, number: int, rows: slice, images: Sequence[Pixels], plan: Plan, mask: Mask | None
+    ) -> _Block:
+        """Estimate some voxels of a slice: those of the mask, or where it is not known, all it could hold."""
+        signal = np.stack([image[rows] for image in images], axis=1)
+        inside = self._possible(signal) if mask is None else mask[rows]
+        converted, protocol = plan.convert(signal[inside])
+        noise = plan.sigma if plan.voxel_noise is None else plan.voxel_noise(converted, protocol)
+        return _Block(number, rows, inside, self._estimator(converted, protocol, noise, plan.bounds))
+
+    def _possible(self, signal: Signal) -> Mask:
+        """Tell which voxels of a slice a mask could hold, (V,)."""
+        if not self.config.mask:
+            return np.ones(len(signal), dtype=bool)
+        images = signal[:, self._reference]
+        return np.asarray(np.all(np.isfinite(images) & (images > 0), axis=1))
+
+    def _mask(self) -> Mask:
+        """Return which voxels are estimated, (slices, V)."""
+        series, config = self.series, self.config
+        if not config.mask:
+            return np.ones((len(series.slots), int(np.prod(series.shape))), dtype=bool)
+        table = series.ordered[0].table()
+        protocol = None if config.family == "dce" else protocol_of(table, config.b0_threshold)
+        chosen = reference_images(protocol, len(table), baseline_volumes=config.baseline_volumes)
+        means, usable = [], []
+        for slot in series.ordered:
+            order = slot.order()
+            images = np.stack([slot.pixels[order[i]] for i in chosen]).astype(np.float64)
+            means.append(images.mean(axis=0))
+            usable.append(np.all(np.isfinite(images) & (images > 0), axis=0))
+        grid = (-1, *series.shape[1:])
+        mask = tissue_mask(np.stack(means).reshape(grid).T, np.stack(usable).reshape(grid).T).T
+        if not mask.any():
+            raise InputError(
+                "no voxel is finite and above 0 in its reference images", needed="images with signal"
+            )
+        return mask.reshape(len(series.slots), -1)
+
+    def _whole_plan(self, mask: Mask) -> Plan:
+        """Return the plan that needs all slices: a noise level, or the mean curve."""
+        series, config = self.series, self.config
+        if config.family == "dce":
+            curve = mean_curve([slot.signal(mask[i]) for i, slot in enumerate(series.ordered)])
+            head = series.ordered[0].reference.header
+            angle, tr = series.reader.excitation(head, series.meta)
+            return dynamic_plan(config, series.frame_times(), curve, (float(radians(angle)), tr))
+        protocol = protocol_of(series.ordered[0].table(), config.b0_threshold)
+        sample = self._sample(mask) if needs_whole_series(config) else None
+        return plan_of(config, protocol, sample)
+
+    def _sample(self, mask: Mask) -> Signal:
+        """Return the signals of voxels spread over the mask, (v, N)."""
+        voxels = noise_sample(mask.ravel())
+        place, within = np.divmod(voxels, mask.shape[1])
+        return np.concatenate([slot.signal(within[place == i]) for i, slot in enumerate(self.series.ordered)])
+
+    def _assemble(self, blocks: Sequence[_Block], mask: Mask) -> tuple[Maps, npt.NDArray[np.uint8]]:
+        """Put the blocks where they belong; what was estimated early outside the mask is 0 again."""
+        places = {number: i for i, number in enumerate(sorted(self.series.slots))}
+        status = np.zeros(mask.shape, dtype=np.uint8)
+        maps: Maps = {}
+        for block in blocks:
+            where = places[block.number], block.rows
+            found = block.fit.maps | {f"{name}Std": sd for name, sd in block.fit.sd.items()}
+            for name, part in found.items():
+                whole = maps.setdefault(name, np.zeros(mask.shape, dtype=np.float32))
+                whole[where][block.inside] = part
+            status[where][block.inside] = block.fit.status
+        outside = ~mask
+        status[outside] = Status.OUTSIDE
+        shape = (len(mask), *self.series.shape)
+        for values in maps.values():
+            values[outside] = 0.0
+        return {name: values.reshape(shape) for name, values in maps.items()}, status.reshape(shape)
+
+
+def estimator_of(config: Config) -> ModelEstimator:
+    """Return the estimator of a configuration.
+
+    Raises
+    ------
+    InputError
+        If its network is not there.
+    """
+    return get_estimator(
+        config.model, config.method, network=config.network, diffusivities=(config.d_par, config.d_iso)
+    )
+
+
+def _failures(status: npt.NDArray[np.uint8]) -> list[str]:
+    failed, inside = int(np.sum(status == Status.UNUSABLE)), int(np.sum(status != Status.OUTSIDE))
+    return [f"{failed} of {inside} voxels have no usable signal; they are 0 in the maps"] if failed else []

@@ -1,0 +1,144 @@
+"""Whole exchanges over a real socket: what goes in as images comes back as maps."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+import mrd
+import numpy as np
+import pytest
+import scans
+
+from bids_qmri.estimators.registry import get_estimator
+from bids_qmri.inline.wire import Limits
+from bids_qmri.protocol import VfaProtocol
+
+
+def test_flip_angles_become_t1_in_milliseconds(port):
+    truth, volumes = scans.vfa_volumes()
+    answer = scans.talk(port, "vfa-lsq", scans.flips(volumes))
+    assert answer.closed
+    assert answer.texts == []
+    np.testing.assert_allclose(answer.map("t1")[:, 0], truth, atol=2e-3)
+
+
+def test_maps_are_the_estimators_own_but_for_rounding(port):
+    _, volumes = scans.vfa_volumes()
+    answer = scans.talk(port, "vfa-lsq", scans.flips(volumes))
+    protocol = VfaProtocol(np.deg2rad(scans.FLIPS), scans.TR / 1000)
+    signal = volumes.reshape(len(scans.FLIPS), -1).T.astype(float)
+    expected = get_estimator("vfa", "lsq")(signal, protocol, None, None).maps["t1"]
+    assert np.abs(answer.map("t1").ravel() - expected).max() <= 0.5e-3 + 1e-9
+
+
+@pytest.mark.parametrize("name", ["vfa-lsq", "ivim-lsq", "ivim-map"])
+def test_the_order_of_arrival_does_not_matter(port, name):
+    images = (
+        scans.flips(scans.vfa_volumes()[1])
+        if name.startswith("vfa")
+        else scans.weightings(scans.ivim_volumes()[1])
+    )
+    shuffled = random.Random(4).sample(images, len(images))
+    first, second = (scans.talk(port, name, order) for order in (images, shuffled))
+    assert first.images.keys() == second.images.keys()
+    for series, expected in first.images.items():
+        for a, b in zip(expected, second.images[series], strict=True):
+            np.testing.assert_array_equal(a.pixels, b.pixels)
+            assert (a.meta, a.position, a.slice) == (b.meta, b.position, b.slice)
+
+
+def test_two_series_in_a_row_get_their_own_maps(port):
+    _, volumes = scans.ivim_volumes()
+    both = scans.weightings(volumes, series=3) + scans.weightings(volumes[:, ::-1], series=4)
+    random.Random(1).shuffle(both)
+    answer = scans.talk(port, "ivim-lsq", both)
+    assert sorted(answer.images) == [5, 6, 7, 8, 9, 10]
+    names = {series: images[0].meta["QuantityName"][0] for series, images in answer.images.items()}
+    one, two = ([s for s, n in names.items() if n == "d"][i] for i in (0, 1))
+    for a, b in zip(answer.images[one], reversed(answer.images[two]), strict=True):
+        np.testing.assert_array_equal(a.pixels, b.pixels)
+
+
+def test_geometry_and_numbers_are_those_of_the_images(port):
+    _, volumes = scans.vfa_volumes()
+    images = [
+        mrd.image(
+            image,
+            mrd.meta(FlipAngle=scans.FLIPS[i], TR=scans.TR, SequenceDescription="fl3d", IceMiniHead="eA=="),
+            **{"contrast": i, "slice": 2 * k, "series": 11, "position": (k, 2.5 * k, -k)},
+        )
+        for i, volume in enumerate(volumes)
+        for k, image in enumerate(volume)
+    ]
+    [maps] = scans.talk(port, "vfa-lsq", images).images.values()
+    assert [(m.series, m.index, m.slice) for m in maps] == [(12, 1, 0), (12, 2, 2), (12, 3, 4)]
+    assert [m.position for m in maps] == [(0, 0, 0), (1, 2.5, -1), (2, 5, -2)]
+    meta = maps[0].meta
+    assert meta["SeriesDescription"] == ["fl3d_T1"]
+    assert meta["IceMiniHead"] == ["eA=="]
+    assert (meta["QuantityUnit"], meta["QuantityScale"], meta["RescaleSlope"]) == (["s"], ["1000"], ["0.001"])
+    assert not {"FlipAngle", "TR"} & meta.keys()
+
+
+def test_original_images_come_back_untouched_on_request(port):
+    _, volumes = scans.vfa_volumes()
+    phase = mrd.image(np.ones((6, 8), np.float32), image_type=2, series=1, index=77)
+    asked = '{"parameters": {"config": "vfa-lsq", "sendOriginal": "True"}}'
+    answer = scans.talk(port, "", [*scans.flips(volumes), phase], text=asked)
+    originals = answer.images[1]
+    assert [image.index for image in originals if image.pixels.dtype == np.float32] == [77]
+    assert sum(image.pixels.dtype == np.int16 for image in originals) == len(scans.FLIPS) * scans.SHAPE[0]
+    np.testing.assert_array_equal(originals[0].pixels[0], volumes[0, 0])
+    assert answer.map("t1").shape == (3, 1, 6, 8)
+
+
+def test_volumes_may_come_as_one_image_each(port):
+    truth, volumes = scans.vfa_volumes()
+    images = [
+        mrd.image(volume, mrd.meta(FlipAngle=scans.FLIPS[i], TR=scans.TR), set=i)
+        for i, volume in enumerate(volumes)
+    ]
+    np.testing.assert_allclose(scans.talk(port, "vfa-lsq", images).map("t1")[0], truth, atol=2e-3)
+
+
+def test_standard_deviations_and_status_come_if_asked_for(port):
+    _, volumes = scans.vfa_volumes()
+    asked = '{"parameters": {"maps": "t1, t1Std, status", "sigma": "20"}}'
+    answer = scans.talk(port, "vfa-lsq", scans.flips(volumes), text=asked)
+    assert np.all(answer.map("status") == 1)
+    assert 0 < np.median(answer.map("t1Std")) < 0.2
+
+
+def test_a_stream_without_images_is_just_closed(port):
+    assert mrd.exchange(port, mrd.config("vfa-lsq"), mrd.CLOSE) == mrd.Answer(closed=True)
+    assert mrd.exchange(port, half_close=True).closed
+
+
+def test_clients_wait_for_their_turn(port):
+    _, volumes = scans.vfa_volumes()
+    with (
+        socket.create_connection(("127.0.0.1", port)) as first,
+        socket.create_connection(("127.0.0.1", port)) as second,
+    ):
+        images = b"".join(scans.flips(volumes))
+        second.sendall(mrd.config("vfa-lsq") + mrd.header() + images + mrd.CLOSE)
+        first.sendall(mrd.config("vfa-lsq") + mrd.header("Dummy XML header") + images + mrd.CLOSE)
+        first_answer = mrd.read_answer(first)
+        first.close()
+        second_answer = mrd.read_answer(second)
+    np.testing.assert_array_equal(first_answer.map("t1"), second_answer.map("t1"))
+
+
+def test_every_series_leaves_one_line_with_its_size_and_times(port, said):
+    scans.talk(port, "vfa-lsq", scans.flips(scans.vfa_volumes()[1]))
+    [line] = said()
+    assert "3 encodings x 3 slices x 1 x 6 x 8" in line
+    assert "received in" in line
+    assert "estimated in" in line
+
+
+def test_more_images_than_memory_is_allowed_for_are_refused(start):
+    port = start(threads=1, limits=Limits(memory=4000))
+    answer = scans.talk(port, "vfa-lsq", scans.flips(scans.vfa_volumes()[1]))
+    assert "--max-memory" in answer.texts[0]

@@ -24,7 +24,7 @@ from bids_qmri.models.base import Model
 
 Float32Array = npt.NDArray[np.float32]
 
-SHIPPED = {"vfa": "ncde-vfa", "ivim": "ncde-ivim", "etofts": "ncde-dce"}
+SHIPPED = {"vfa": "ncde-vfa", "ivim": "ncde-ivim", "etofts": "ncde-dce", "noddi": "ncde-noddi"}
 """Names of the networks for any protocol, by model."""
 
 FORMAT = 1
@@ -154,23 +154,36 @@ def load_network(file: Path, model: Model) -> Network:
         model and its features; the message names what differs.
     """
     card = read_card(file)
-    content = _read_weights(file, card)
+    content = read_weights(file, str(card.get("weights", {}).get("sha256")))
     _check_card(file.with_suffix(".json"), card, model)
-    network = Network(file, card, _session(file, card, content))
+    network = Network(file, card, start_session(file, card, content))
     _check_session(network)
     return network
 
 
-def _read_weights(file: Path, card: Mapping[str, Any]) -> bytes:
-    """Return the ONNX file, if it is the one that the card describes and holds all of its weights."""
+def read_weights(file: Path, needed: str | None) -> bytes:
+    """Return the ONNX file, if it is the one of a hash and holds all of its weights.
+
+    Parameters
+    ----------
+    file
+        The ONNX file.
+    needed
+        Its SHA-256 according to the card beside it; None compares nothing.
+
+    Raises
+    ------
+    InputError
+        Naming what is wrong.
+    """
     try:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=file, needed="an ONNX file") from error
-    seen, needed = hashlib.sha256(content).hexdigest(), card.get("weights", {}).get("sha256")
-    if seen != needed:
+    seen = hashlib.sha256(content).hexdigest()
+    if needed is not None and seen != needed:
         raise InputError(
-            f"hash of the file is {seen}", file=file, field="sha256", needed=str(needed), way_out=TRAIN_AGAIN
+            f"hash of the file is {seen}", file=file, field="sha256", needed=needed, way_out=TRAIN_AGAIN
         )
     if EXTERNAL_DATA in content:
         raise InputError(
@@ -186,14 +199,14 @@ def _read_weights(file: Path, card: Mapping[str, Any]) -> bytes:
 def _check_card(path: Path, card: Mapping[str, Any], model: Model) -> None:
     """Compare what a network is for with what it will be given."""
     # Here, so that listing the shipped networks does without the numerics.
-    from bids_qmri.estimators.box import quantities
-    from bids_qmri.estimators.features import CHANNELS, CONTEXT
+    from bids_qmri.estimators.features import interface
 
+    quantities, channels, context = interface(model)
     expected = {
         "model": model.name,
-        "quantities": list(quantities(model)),
-        "channels": list(CHANNELS.get(model.name, ())),
-        "context": list(CONTEXT.get(model.name, ())),
+        "quantities": list(quantities),
+        "channels": list(channels),
+        "context": list(context),
     }
     for field, needed in expected.items():
         seen = card.get(field)
@@ -211,8 +224,21 @@ def _spelled(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _session(file: Path, card: Mapping[str, Any], content: bytes) -> Any:
-    """Start onnxruntime on one thread: blocks of voxels run side by side instead."""
+def start_session(file: Path, card: Mapping[str, Any], content: bytes) -> Any:
+    """Start onnxruntime on one thread: blocks of voxels run side by side instead.
+
+    Parameters
+    ----------
+    file, card
+        For the message.
+    content
+        The ONNX file.
+
+    Raises
+    ------
+    InputError
+        If onnxruntime cannot load it.
+    """
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()

@@ -105,6 +105,16 @@ def assemble(graph: Graph, channels: int, entries: int, quantities: int, card: M
     """Return the ONNX file of a graph from ``path`` and ``context`` to ``shift`` and ``spread``."""
     inputs = [typed("path", ["V", "N", channels]), typed("context", ["V", entries])]
     outputs = [typed(name, ["V", quantities]) for name in ("shift", "spread")]
+    return file_content(graph, inputs, outputs, card)
+
+
+def file_content(
+    graph: Graph,
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    card: Mapping[str, Any],
+) -> bytes:
+    """Return the ONNX file of a graph with these ends, and `card` as JSON in its metadata."""
     body = helper.make_graph(graph.nodes, "network", inputs, outputs, graph.constants)
     model = helper.make_model(
         body,

@@ -171,18 +171,29 @@ def recipe_text(name_or_path: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def load_toml(text: str) -> dict[str, Any]:
+    """Return the content of a recipe of any kind, unchecked.
+
+    Raises
+    ------
+    UsageError
+        If the text is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"recipe is not TOML ({error})", field="RECIPE", needed="a TOML file") from error
+
+
 def read_table(text: str) -> dict[str, Any]:
     """Return the content of a recipe, of which nothing but the model is checked.
 
     Raises
     ------
     UsageError
-        If the text is not TOML, or the model is none that networks are trained for.
+        If the text is not TOML, or the model is none that networks for curves are trained for.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"recipe is not TOML ({error})", field="RECIPE", needed="a TOML file") from error
+    table = load_toml(text)
     model = table.get("model")
     if model not in RANGES:
         raise UsageError(

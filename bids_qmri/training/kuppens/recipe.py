@@ -12,7 +12,7 @@ from bids_qmri.errors import UsageError
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.models.registry import get_model
 from bids_qmri.training.boxes import Range, table1_box
-from bids_qmri.training.recipe import build, checked, read_table, require_keys
+from bids_qmri.training.recipe import build, checked, load_toml, read_table, require_keys
 
 STUDY_EPOCHS = 750
 """Epochs that the study trained; schedules are written in these, whatever the length of a run."""
@@ -225,7 +225,7 @@ class StudyRecipe:
 
 def is_study(text: str) -> bool:
     """Return whether a recipe is one of a network of the study."""
-    return not {"ncde", "mlp"}.isdisjoint(read_table(text))
+    return not {"ncde", "mlp"}.isdisjoint(load_toml(text))
 
 
 def parse_study(text: str) -> StudyRecipe:

@@ -1,0 +1,245 @@
+"""Networks for one diffusion scheme: NODDI parameters straight from normalised signals.
+
+Rot et al., doi:10.48550/arXiv.2507.12632. The ONNX file holds its card in its metadata, key ``card``: scheme, diffusivities,
+normalisation and outputs. Whatever a scan or a model has otherwise is refused, because a network answers any
+input with plausible numbers. Called by `estimators.registry`, labels ``nnmle``, ``nngt`` and ``onnx``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.asymptotic import BOUND_TOLERANCE
+from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.network_file import (
+    FORMAT,
+    read_card,
+    read_weights,
+    start_session,
+    weights_folder,
+)
+from bids_qmri.estimators.scheme import IntArray, volumes_of
+from bids_qmri.models.base import Bounds, Model
+from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.units import FloatArray
+
+BLOCK_VOXELS = 4096
+"""Voxels per block: their signals and the hidden layers stay in the processor's cache."""
+
+QUANTITIES = {"ndi", "odi", "fwf"}
+NORMALISATION = "mean b0"
+
+TRAIN = "train one for this scan: bids_qmri-train noddi --scheme BVAL BVEC, and give it as --onnx FILE"
+
+SAME = 1e-3
+"""Relative difference of diffusivities that is rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class SchemeNetwork:
+    """A loaded network.
+
+    Parameters
+    ----------
+    file
+        The ONNX file.
+    card
+        What its metadata says.
+    scheme
+        b-values and directions of its inputs, in their order.
+    session
+        onnxruntime's; may be called from several threads at a time.
+    """
+
+    file: Path
+    card: Mapping[str, Any]
+    scheme: DiffusionProtocol
+    session: Any
+
+    def run(self, signal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return outputs (V, 3), in the order of the card's quantities, of normalised signals (V, N)."""
+        answer: npt.NDArray[np.float32] = self.session.run(None, {self.session.get_inputs()[0].name: signal})[
+            0
+        ]
+        return answer
+
+
+def shipped_scheme_network(label: str) -> Path | None:
+    """Return the ONNX file of ``nnmle`` or ``nngt`` for the scheme of the paper, None if none is shipped."""
+    file = weights_folder() / f"noddi-{label}.onnx"
+    return file if label in ("nnmle", "nngt") and file.is_file() else None
+
+
+@cache
+def load_scheme_network(file: Path) -> SchemeNetwork:
+    """Load a network, once per process.
+
+    Parameters
+    ----------
+    file
+        The ONNX file. A card beside it (suffix ``.json``) is not needed; if it is there, its hash must match.
+
+    Raises
+    ------
+    InputError
+        If onnxruntime cannot load the file, or its metadata do not say what is needed to use it.
+    """
+    beside = read_card(file) if file.with_suffix(".json").is_file() else {}
+    session = start_session(file, beside, read_weights(file, beside.get("weights", {}).get("sha256")))
+    try:
+        card = json.loads(session.get_modelmeta().custom_metadata_map["card"])
+    except (KeyError, ValueError) as error:
+        raise _unfit(
+            file, "metadata", f"no readable card ({error})", "a card as JSON, key 'card', see docs/models.md"
+        ) from error
+    network = SchemeNetwork(file, card, _scheme_of(file, card), session)
+    _check(network)
+    return network
+
+
+def _unfit(file: Path, field: str, seen: str, needed: str) -> InputError:
+    return InputError(seen, file=file, field=field, needed=needed, way_out=TRAIN)
+
+
+def _scheme_of(file: Path, card: Mapping[str, Any]) -> DiffusionProtocol:
+    """Return the scheme of a card."""
+    needed = "bvals, bvecs and b0_threshold of the inputs"
+    try:
+        scheme = card["scheme"]
+        return DiffusionProtocol(scheme["bvals"], scheme["bvecs"], b0_threshold=float(scheme["b0_threshold"]))
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise _unfit(file, "scheme", f"cannot be used ({error})", needed) from error
+
+
+def _check(network: SchemeNetwork) -> None:
+    """Compare the card with what is understood here, and with the sizes of input and output."""
+    card, file = network.card, network.file
+    expected = {"format": FORMAT, "model": "noddi", "normalisation": NORMALISATION}
+    for field, needed in expected.items():
+        if card.get(field) != needed:
+            raise _unfit(file, field, f"is {card.get(field)!r}", str(needed))
+    names = card.get("quantities")
+    if not isinstance(names, list) or len(names) != len(QUANTITIES) or set(names) != QUANTITIES:
+        raise _unfit(file, "quantities", f"are {names!r}", "odi, ndi and fwf in the order of the outputs")
+    for field in ("d_par", "d_iso"):
+        if not isinstance(card.get(field), float):
+            raise _unfit(file, field, f"is {card.get(field)!r}", "a diffusivity in mm^2/s")
+    ends = (*network.session.get_inputs(), *network.session.get_outputs())
+    seen = [end.shape[1:] for end in ends]
+    sizes = [[network.scheme.n_measurements], [len(QUANTITIES)]]
+    if seen != sizes:
+        raise _unfit(file, "inputs and outputs", f"have sizes {seen} per voxel", f"{sizes}")
+
+
+def require_fit(network: SchemeNetwork, model: Model, protocol: DiffusionProtocol) -> IntArray:
+    """Return the volume of a scan for every input of a network.
+
+    Raises
+    ------
+    InputError
+        Naming what of the scan or the model is not what the network was trained for.
+    """
+    name = network.card.get("name", network.file.stem)
+    for field in ("d_par", "d_iso"):
+        asked, trained = getattr(model, field), network.card[field]
+        if abs(asked - trained) > SAME * trained:
+            raise InputError(
+                f"{asked:g} mm^2/s is asked for",
+                field=field,
+                needed=f"{trained:g} mm^2/s, which the network {name} was trained with",
+                way_out=f"ask for {trained:g}, or {TRAIN}",
+            )
+    return volumes_of(network.scheme, protocol, f"use ncde or lsq, or {TRAIN}")
+
+
+def fit(
+    model: Model,
+    signal: npt.ArrayLike,
+    protocol: DiffusionProtocol,
+    *,
+    network: Path,
+    sigma: float | FloatArray | None = None,
+    bounds: Bounds | None = None,
+    threads: int = 1,
+) -> FitResult:
+    """Estimate NDI, ODI and FWF by a network for this scheme.
+
+    Parameters
+    ----------
+    model
+        NODDI, with the diffusivities that the network was trained with.
+    signal
+        Measured signals, shape (V, N), in the order of `protocol`. Voxels that are not finite, or are not
+        positive at b = 0, get status UNUSABLE.
+    protocol
+        b-values and directions; must be those of the network but for order and rotation.
+    network
+        ONNX file.
+    sigma, bounds
+        Not used: the network was trained for one noise level, and for the ranges of its card.
+    threads
+        Blocks of voxels that are computed at a time.
+
+    Returns
+    -------
+    FitResult
+        Maps ``ndi``, ``odi``, ``fwf`` and ``s0`` (mean at b = 0). The networks know neither standard
+        deviation nor direction: `sd` is empty and `residual` NaN.
+
+    Raises
+    ------
+    InputError
+        If the network cannot be used, or is not for this scan and model.
+    """
+    loaded = load_scheme_network(network)
+    volumes = require_fit(loaded, model, protocol)
+    data = np.asarray(signal)
+    if data.ndim != 2 or data.shape[1] != protocol.n_measurements:
+        raise InputError(f"signals have shape {data.shape}", needed=f"(voxels, {protocol.n_measurements})")
+    values, s0 = np.empty((len(QUANTITIES), len(data))), np.empty(len(data))
+    usable = np.empty(len(data), dtype=np.bool_)
+    work = partial(_estimate, loaded, volumes, data, values, s0, usable)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(0, len(data), BLOCK_VOXELS)))
+    at_bound = np.any(np.abs(values - 0.5) >= 0.5 - BOUND_TOLERANCE, axis=0)
+    status = np.where(at_bound, Status.AT_BOUND, Status.OK).astype(np.uint8)
+    status[~usable] = Status.UNUSABLE
+    values[:, ~usable] = s0[~usable] = np.nan
+    maps = dict(zip(loaded.card["quantities"], values, strict=True)) | {"s0": s0}
+    return FitResult(
+        {name: maps[name] for name in ("ndi", "odi", "fwf", "s0")},
+        residual=np.full(len(data), np.nan),
+        status=status,
+    )
+
+
+def _estimate(
+    network: SchemeNetwork,
+    volumes: IntArray,
+    data: npt.NDArray[Any],
+    values: FloatArray,
+    s0: FloatArray,
+    usable: npt.NDArray[np.bool_],
+    first: int,
+) -> None:
+    """Fill in what the network says about the block of voxels from `first` on."""
+    part = slice(first, first + BLOCK_VOXELS)
+    block = data[part].astype(np.float32)
+    if not np.array_equal(volumes, np.arange(volumes.size)):
+        block = block[:, volumes]
+    mean = block[:, network.scheme.b0_mask].mean(axis=1)
+    # A sum of finite numbers that are not huge is finite; one of anything else is not.
+    fine = (mean > 0) & np.isfinite(block.sum(axis=1))
+    block /= np.where(fine, mean, 1.0)[:, None]
+    values[:, part] = network.run(block).T
+    s0[part], usable[part] = mean, fine

@@ -16,14 +16,43 @@ from bids_qmri.models.watson import DEGREES, stick_moments
 from bids_qmri.protocol import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
+FEWEST, MOST, NEIGHBOUR = 8, 24, 1.05
+"""Measurements of one b-value that are computed by themselves, and the most of several b-values, within 5 %,
+that are computed together. Both are exact; scanners often write b-values that differ by a few s/mm^2."""
+
 Voxels = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Measurements that are computed together: B = 1 where they share a b-value, else one b-value each.
+
+    Parameters
+    ----------
+    place
+        Where they are among the measurements.
+    attenuation
+        b d_par, shape (B, 1).
+    free_water
+        exp(-b d_iso), shape (B, 1).
+    sticks
+        What takes the moments p_l of directions (`models.watson`) to the coefficients of the signal of
+        sticks in powers of the squared cosine between gradient and mean direction, shape (8 B, 8).
+    """
+
+    place: slice
+    attenuation: FloatArray
+    free_water: FloatArray
+    sticks: FloatArray
+
+    def stick_coefficients(self, moments: FloatArray) -> FloatArray:
+        """Return the coefficients of the powers, shape (8, B, V), for moments of shape (8, V)."""
+        return np.asarray((self.sticks @ moments).reshape(DEGREES.size, -1, moments.shape[1]))
 
 
 @dataclass(frozen=True, eq=False)
 class Encoding:
     """A protocol in the order of b, with what depends on b alone.
-
-    Measurements share a row range if their b-values are equal; nothing is rounded.
 
     Parameters
     ----------
@@ -33,24 +62,14 @@ class Encoding:
         Gradient directions, shape (N, 3).
     weights
         Number of images averaged into each measurement, shape (N,).
-    rows
-        Measurements of each of B b-values.
-    attenuation
-        b d_par, shape (B,).
-    free_water
-        exp(-b d_iso), shape (B,).
-    sticks
-        What takes the moments p_l of directions (`models.watson`) to the coefficients of the signal of
-        sticks in powers of the squared cosine between gradient and mean direction, shape (B, 8, 8).
+    groups
+        All measurements, in groups.
     """
 
     order: npt.NDArray[np.intp]
     gradients: FloatArray
     weights: FloatArray
-    rows: tuple[slice, ...]
-    attenuation: FloatArray
-    free_water: FloatArray
-    sticks: FloatArray
+    groups: tuple[Rows, ...]
 
 
 def encode(protocol: DiffusionProtocol, d_par: float, d_iso: float) -> Encoding:
@@ -71,17 +90,35 @@ def encode(protocol: DiffusionProtocol, d_par: float, d_iso: float) -> Encoding:
     if protocol.bvecs is None:
         raise InputError("gradient directions are not known", field="bvecs", needed="one per b-value")
     order = np.argsort(protocol.bvals, kind="stable")
-    bvals, first = np.unique(protocol.bvals[order], return_index=True)
-    ends = np.append(first[1:], order.size)
-    moments = (2 * DEGREES + 1)[:, None] * stick_moments(bvals * d_par)
-    return Encoding(
-        order,
-        protocol.bvecs[order],
-        protocol.weights[order],
-        tuple(slice(int(a), int(b)) for a, b in zip(first, ends, strict=True)),
-        bvals * d_par,
-        np.exp(-bvals * d_iso),
-        moments.T[:, None, :] * LEGENDRE,
+    bvals = protocol.bvals[order]
+    groups = tuple(_rows(place, bvals[place], d_par, d_iso) for place in _places(bvals))
+    return Encoding(order, protocol.bvecs[order], protocol.weights[order], groups)
+
+
+def _places(bvals: FloatArray) -> list[slice]:
+    """Divide sorted b-values: `FEWEST` or more that are equal stand alone, fewer go with their neighbours."""
+    starts = np.flatnonzero(np.diff(bvals, prepend=-1.0))
+    places: list[slice] = []
+    mixed = False
+    for first, end in zip(starts, np.append(starts[1:], bvals.size), strict=True):
+        few = end - first < FEWEST
+        near = bool(places) and bvals[first] <= NEIGHBOUR * bvals[places[-1].start]
+        if few and mixed and near and end - places[-1].start <= MOST:
+            places[-1] = slice(places[-1].start, int(end))
+        else:
+            places.append(slice(int(first), int(end)))
+        mixed = few
+    return places
+
+
+def _rows(place: slice, bvals: FloatArray, d_par: float, d_iso: float) -> Rows:
+    """Precompute what depends on the b-values of a group."""
+    if bvals[0] == bvals[-1]:
+        bvals = bvals[:1]
+    moments = (2 * DEGREES + 1) * stick_moments(bvals * d_par).T
+    sticks = LEGENDRE[:, None, :] * moments
+    return Rows(
+        place, bvals[:, None] * d_par, np.exp(-bvals * d_iso)[:, None], sticks.reshape(-1, DEGREES.size)
     )
 
 

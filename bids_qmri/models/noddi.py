@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from bids_qmri.models.base import Model, Parameter
-from bids_qmri.models.encoding import LEGENDRE, AlignedEncoding, Encoding, encode
+from bids_qmri.models.encoding import LEGENDRE, AlignedEncoding, Encoding, Rows, encode
 from bids_qmri.models.watson import DEGREES, watson_moments
 from bids_qmri.protocol import DiffusionProtocol
 from bids_qmri.units import FloatArray
@@ -135,7 +135,7 @@ class Noddi(Model):
         axes = [np.linspace(a, b, n) for a, b, n in zip(lower, upper, GRID, strict=False)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
         atoms = _zonal_atoms(encoding, grid)
-        counts = np.array([rows.stop - rows.start for rows in encoding.rows])
+        counts = np.array([rows.place.stop - rows.place.start for rows in encoding.groups])
         degrees = DEGREES[:START_DEGREES]
         energy = np.einsum("b,l,blk->k", counts, 1.0 / (2 * degrees + 1), atoms**2)
         moments = _zonal_moments(encoding, signal, encoding.gradients @ protocol.axes[0])
@@ -227,9 +227,9 @@ def evaluate(encoding: Encoding, theta: FloatArray, direction: FloatArray) -> Fl
     """
     t = tissue_of(theta)
     signal = np.square(encoding.gradients @ direction)
-    for i, rows in enumerate(encoding.rows):
-        square, x = signal[rows], encoding.attenuation[i]
-        sticks = _polynomial(encoding.sticks[i] @ t.moments, square)
+    for rows in encoding.groups:
+        square, x = signal[rows.place], rows.attenuation
+        sticks = _polynomial(rows.stick_coefficients(t.moments), square)
         sticks *= t.neurites
         # The diffusivity of hindered water along the gradient is d_par [1 - NDI (mean - anisotropy square)].
         square *= -x * t.neurites * t.anisotropy
@@ -238,7 +238,7 @@ def evaluate(encoding: Encoding, theta: FloatArray, direction: FloatArray) -> Fl
         square *= t.hindered
         square += sticks
         square *= 1.0 - t.free
-        square += t.free * encoding.free_water[i]
+        square += t.free * rows.free_water
     return signal
 
 
@@ -258,20 +258,19 @@ def evaluate_with_derivatives(
     """
     tissue = tissue_of(theta)
     signal, by_cosine = np.empty((2, len(encoding.gradients), theta.shape[1]))
-    for i, rows in enumerate(encoding.rows):
-        cosine = encoding.gradients[rows] @ direction
-        _evaluate_rows(encoding, i, tissue, cosine, (signal[rows], by_cosine[rows], *out[:3, rows]))
+    for rows in encoding.groups:
+        place = rows.place
+        cosine = encoding.gradients[place] @ direction
+        _evaluate_rows(rows, tissue, cosine, (signal[place], by_cosine[place], *out[:3, place]))
     return signal, by_cosine
 
 
-def _evaluate_rows(
-    encoding: Encoding, i: int, t: Tissue, cosine: FloatArray, out: tuple[FloatArray, ...]
-) -> None:
-    """Write signal and derivatives by cosine, NDI, ODI and FWF of the i-th b-value, each (N, V)."""
+def _evaluate_rows(rows: Rows, t: Tissue, cosine: FloatArray, out: tuple[FloatArray, ...]) -> None:
+    """Write signal and derivatives by cosine, NDI, ODI and FWF of a group of measurements, each (N, V)."""
     signal, by_cosine, by_ndi, by_odi, by_fwf = out
-    x, scale = encoding.attenuation[i], (1.0 - t.free) * t.neurites
+    x, scale = rows.attenuation, (1.0 - t.free) * t.neurites
     square = cosine * cosine
-    sticks, slope = _polynomial_and_slope(encoding.sticks[i] @ t.moments, square)
+    sticks, slope = _polynomial_and_slope(rows.stick_coefficients(t.moments), square)
     # The diffusivity of hindered water along the gradient is d_par (1 - NDI relief).
     relief = square * -t.anisotropy
     relief += t.mean
@@ -284,7 +283,7 @@ def _evaluate_rows(
     by_cosine *= 2.0 * scale
     by_cosine *= cosine
 
-    by_odi[:] = _polynomial(encoding.sticks[i] @ (scale * t.moments_by_odi), square)
+    by_odi[:] = _polynomial(rows.stick_coefficients(scale * t.moments_by_odi), square)
     weight = x * t.hindered * scale * t.moments_by_odi[1]
     square *= -weight
     square += weight / 3.0
@@ -300,13 +299,13 @@ def _evaluate_rows(
     sticks *= t.neurites
     hindered *= t.hindered
     sticks += hindered
-    np.subtract(encoding.free_water[i], sticks, out=by_fwf)
+    np.subtract(rows.free_water, sticks, out=by_fwf)
     np.multiply(by_fwf, t.free, out=signal)
     signal += sticks
 
 
 def _polynomial(coefficients: FloatArray, square: FloatArray) -> FloatArray:
-    """Evaluate polynomials, coefficients (8, V), at `square`, (N, V)."""
+    """Evaluate polynomials, coefficients (8, 1 or N, V), at `square`, (N, V)."""
     value: FloatArray = coefficients[-1] * square
     for c in coefficients[-2:0:-1]:
         value += c
@@ -316,7 +315,7 @@ def _polynomial(coefficients: FloatArray, square: FloatArray) -> FloatArray:
 
 
 def _polynomial_and_slope(coefficients: FloatArray, square: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Evaluate polynomials, coefficients (8, V), and their derivatives at `square`, (N, V)."""
+    """Evaluate polynomials, coefficients (8, 1 or N, V), and their derivatives at `square`, (N, V)."""
     value = coefficients[-1] * square
     value += coefficients[-2]
     slope = np.zeros_like(square)
@@ -330,26 +329,32 @@ def _polynomial_and_slope(coefficients: FloatArray, square: FloatArray) -> tuple
 
 
 def _zonal_atoms(encoding: Encoding, grid: FloatArray) -> FloatArray:
-    """Return the Legendre coefficients of the signals of grid points, shape (B, L, K) for a grid (3, K)."""
+    """Return the Legendre coefficients of the signals of grid points, shape (G, L, K) for a grid (3, K)."""
     nodes, weights = np.polynomial.legendre.leggauss(START_NODES)
-    count = len(encoding.rows)
-    around = replace(
-        encoding,
-        gradients=np.tile(np.stack([np.sqrt(1.0 - nodes**2), 0.0 * nodes, nodes], axis=1), (count, 1)),
-        rows=tuple(slice(START_NODES * i, START_NODES * (i + 1)) for i in range(count)),
-    )
+    around = [
+        Rows(
+            slice(START_NODES * i, START_NODES * (i + 1)),
+            rows.attenuation.mean(axis=0, keepdims=True),
+            rows.free_water.mean(axis=0, keepdims=True),
+            rows.sticks.reshape(DEGREES.size, -1, DEGREES.size).mean(axis=1),
+        )
+        for i, rows in enumerate(encoding.groups)
+    ]
+    count = len(around)
+    gradients = np.tile(np.stack([np.sqrt(1.0 - nodes**2), 0.0 * nodes, nodes], axis=1), (count, 1))
     pole = np.broadcast_to(np.array([[0.0], [0.0], [1.0]]), (3, grid.shape[1]))
-    signal = evaluate(around, grid, pole).reshape(count, START_NODES, -1)
+    signal = evaluate(replace(encoding, gradients=gradients, groups=tuple(around)), grid, pole)
+    signal = signal.reshape(count, START_NODES, -1)
     degrees = DEGREES[:START_DEGREES]
     legendre = np.polynomial.legendre.legvander(nodes, int(degrees[-1]))[:, degrees]
     return np.asarray((legendre * weights[:, None] * (degrees + 0.5)).T @ signal)
 
 
 def _zonal_moments(encoding: Encoding, signal: FloatArray, cosine: FloatArray) -> FloatArray:
-    """Return the sums over gradients of signal times Legendre polynomial, shape (B, L, V)."""
+    """Return the sums over gradients of signal times Legendre polynomial, shape (G, L, V)."""
     square = cosine * cosine
     powers = [signal]
     for _ in range(1, START_DEGREES):
         powers.append(powers[-1] * square)
-    sums = np.array([[power[rows].sum(axis=0) for power in powers] for rows in encoding.rows])
+    sums = np.array([[power[rows.place].sum(axis=0) for power in powers] for rows in encoding.groups])
     return np.asarray(LEGENDRE[:START_DEGREES, :START_DEGREES].T @ sums)

@@ -14,6 +14,8 @@ from bids_qmri.estimators.registry import (
     ALGORITHM,
     LABELS,
     NETWORKS,
+    SCHEME_NETWORKS,
+    algorithm_of,
     default_methods,
     get_estimator,
     labels_for,
@@ -60,6 +62,12 @@ def test_no_sentence_without_a_label():
     assert set(ALGORITHM) == {label for _, label in ALL}
 
 
+def test_the_network_for_any_shells_is_described_as_what_it_is():
+    assert "multi-shell" in algorithm_of("noddi", "ncde").description
+    assert "anchor" not in algorithm_of("noddi", "ncde").description
+    assert algorithm_of("vfa", "ncde") is ALGORITHM["ncde"]
+
+
 def small_problem(model: str) -> tuple[np.ndarray, object]:
     """Return two voxels of positive signals with a protocol that the model can be fitted to."""
     if model == "vfa":
@@ -80,7 +88,13 @@ def small_problem(model: str) -> tuple[np.ndarray, object]:
     return 100 * np.exp(-np.outer([1e-3, 2e-3], b)) + rng.uniform(0, 1, (2, 62)), DiffusionProtocol(b, g)
 
 
-@pytest.mark.parametrize(("model", "label"), [pair for pair in ALL if pair[1] != "dipyVarpro"])
+OTHERS = [("noddi", label) for label in ("ncde", *SCHEME_NETWORKS)]
+"""Networks of NODDI, which have cards and tests of their own."""
+
+
+@pytest.mark.parametrize(
+    ("model", "label"), [pair for pair in ALL if pair[1] != "dipyVarpro" and pair not in OTHERS]
+)
 def test_every_estimator_answers_the_one_call(model, label, tmp_path, monkeypatch):
     signal, protocol = small_problem(model)
     if label in NETWORKS:

@@ -130,13 +130,13 @@ def _fit_relative(
     """Fit signals over S0, (N, V), in the order of `encoding`; directions, (3, V), are first estimates."""
     weights = None if np.all(encoding.weights == 1.0) else encoding.weights[:, None]
     if likelihood == "gaussian":
-        minimum, direction = _minimise(model, LeastSquares(signal, weights), encoding, direction, limits)
+        minimum, direction = descend(model, LeastSquares(signal, weights), encoding, direction, limits)
     else:
         assert sigma is not None
         quick = QuickRicianLikelihood(signal, sigma, weights)
-        minimum, direction = _minimise(model, quick, encoding, direction, limits)
+        minimum, direction = descend(model, quick, encoding, direction, limits)
         exact = RicianLikelihood(signal, sigma, weights)
-        minimum, direction = _minimise(model, exact, encoding, direction, limits, minimum.theta)
+        minimum, direction = descend(model, exact, encoding, direction, limits, minimum.theta)
     found = assemble(
         model,
         minimum,
@@ -153,7 +153,7 @@ def _fit_relative(
     return found
 
 
-def _minimise(
+def descend(
     model: Noddi,
     objective: LeastSquares | QuickRicianLikelihood | RicianLikelihood,
     encoding: Encoding,
@@ -161,9 +161,28 @@ def _minimise(
     limits: tuple[FloatArray, FloatArray],
     start: FloatArray | None = None,
 ) -> tuple[Minimum, FloatArray]:
-    """Minimise an objective; return the minimum with all tilts at 0, and the directions, (3, V).
+    """Minimise an objective over the parameters and the direction.
 
     Where the direction leaves its frame, another frame takes over.
+
+    Parameters
+    ----------
+    model
+        Holds the diffusivities and what is fitted.
+    objective
+        Misfit to signals over S0, (N, V), in the order of `encoding`.
+    encoding
+        The protocol.
+    direction
+        First estimates, unit vectors of shape (3, V).
+    limits
+        Lower and upper ones, each of shape (P,).
+    start
+        First estimates of the parameters, shape (P, V), with tilts of 0; None takes those of the model.
+
+    Returns
+    -------
+    The minimum, with all tilts at 0, and the directions, (3, V).
     """
     lower, upper = limits
     aligned = align(encoding, direction)

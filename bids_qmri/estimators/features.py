@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.estimators import zonal
 from bids_qmri.estimators.asymptotic import checked_signal, require_measurements
 from bids_qmri.estimators.box import box, boxed, quantities, to_box
 from bids_qmri.estimators.coarse_grid import TINY
@@ -73,6 +74,16 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     "etofts": _TOFTS_CONTEXT,
 }
 """Names of the Q entries of the context by model."""
+
+Names = tuple[str, ...]
+
+
+def interface(model: Model) -> tuple[Names, Names, Names]:
+    """Return what the networks of a model estimate, and the channels and context entries that they read."""
+    if model.name == "noddi":
+        return zonal.QUANTITIES, zonal.CHANNELS, zonal.CONTEXT
+    return quantities(model), CHANNELS.get(model.name, ()), CONTEXT.get(model.name, ())
+
 
 SCALE = {
     "t1": 1.0,

@@ -61,10 +61,19 @@ class Minimum:
         Parameters, shape (P, V).
     converged
         True where the tolerance was met, shape (V,).
+    gradient, curvature
+        Minus half the gradient of the cost there and half its curvature, shapes (P, V) and (P, P, V).
     """
 
     theta: FloatArray
     converged: BoolArray
+    gradient: FloatArray
+    curvature: FloatArray
+
+    def put(self, voxels: npt.NDArray[np.intp], other: Minimum) -> None:
+        """Replace some voxels."""
+        self.theta[:, voxels], self.converged[voxels] = other.theta, other.converged
+        self.gradient[:, voxels], self.curvature[:, :, voxels] = other.gradient, other.curvature
 
 
 @dataclass
@@ -128,6 +137,7 @@ def minimise(
     size = max(BLOCK_VALUES // n_measurements, 64)
     theta = np.empty((lower.size, n_voxels)) if start is None else start.copy()
     converged = np.zeros(n_voxels, dtype=np.bool_)
+    result = Minimum(theta, converged, np.empty_like(theta), np.empty((lower.size, *theta.shape)))
     for i, iterations in enumerate(PASSES):
         left = np.flatnonzero(~converged)
         for first in range(0, left.size, size):
@@ -139,10 +149,11 @@ def minimise(
                 if i == 0 and start is None:
                     theta[:, block] = model.start(signals.signal, part, lower, upper)
                 guess = np.take(theta, block, axis=1)
-                theta[:, block], converged[block] = _minimise_block(
+                end = _minimise_block(
                     model, signals, part, guess, lower[:, None], upper[:, None], weight, iterations
                 )
-    return Minimum(theta, converged)
+            result.put(block, end)
+    return result
 
 
 def _require_finite(model: Model, widths: FloatArray) -> None:
@@ -161,7 +172,7 @@ def _minimise_block(
     upper: FloatArray,
     prior: FloatArray | None,
     iterations: int,
-) -> tuple[FloatArray, BoolArray]:
+) -> Minimum:
     theta = np.clip(start, lower, upper)
     scale = box_scale(model, theta, lower, upper)
     point = evaluate(model, objective, protocol, theta, scale, lower, upper, prior)
@@ -169,7 +180,7 @@ def _minimise_block(
     if prior is not None:
         floor += PRIOR_TOLERANCE * prior
     damping = np.full(theta.shape[1], FIRST_DAMPING)
-    result, converged = theta.copy(), np.zeros(theta.shape[1], dtype=np.bool_)
+    result = _unscaled(point, scale, np.zeros(theta.shape[1], dtype=np.bool_))
     voxels, done = np.arange(theta.shape[1]), np.zeros(theta.shape[1], dtype=np.bool_)
     for _ in range(iterations):
         step, predicted = _bounded_step(point, scale, damping, lower, upper)
@@ -181,15 +192,21 @@ def _minimise_block(
         damping = _adapt(damping, fall, predicted)
         active = np.flatnonzero(~done)
         if active.size < KEEP_FRACTION * done.size:
-            result[:, voxels], converged[voxels] = point.theta, done
+            result.put(voxels, _unscaled(point, scale, done))
             if active.size == 0:
-                return result, converged
+                return result
             point, objective, protocol = point.take(active), objective.take(active), protocol.take(active)
             scale, damping, floor = np.take(scale, active, axis=1), damping[active], floor[active]
             voxels, done = voxels[active], done[active]
             prior = None if prior is None else prior[active]
-    result[:, voxels], converged[voxels] = point.theta, done
-    return result, converged
+    result.put(voxels, _unscaled(point, scale, done))
+    return result
+
+
+def _unscaled(point: Point, scale: FloatArray, done: BoolArray) -> Minimum:
+    """Return where a minimisation is, with derivatives by the parameters themselves."""
+    gradient = point.gradient / scale
+    return Minimum(point.theta.copy(), done.copy(), gradient, point.curvature / (scale[:, None] * scale))
 
 
 def box_scale(model: Model, theta: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:

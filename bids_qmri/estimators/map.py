@@ -16,7 +16,7 @@ from bids_qmri.estimators.asymptotic import at_bound, checked_signal, require_me
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.box import boxed
 from bids_qmri.estimators.coarse_grid import GridPosterior, magnitude_posterior
-from bids_qmri.estimators.lm import BLOCK_VALUES, box_scale, evaluate, minimise, solve
+from bids_qmri.estimators.lm import Minimum, box_scale, minimise, solve
 from bids_qmri.estimators.noise import voxel_sigma
 from bids_qmri.estimators.objective import LeastSquares, Objective, QuickRicianLikelihood
 from bids_qmri.estimators.tofts_grid import concentration_posterior
@@ -150,40 +150,25 @@ def maximise(
         objective = QuickRicianLikelihood(signal, sigma, column)
     prior = sigma**2 / PRIOR_VARIANCE
     minimum = minimise(model, objective, protocol, lower, upper, prior=prior, start=start)
-    step = np.empty_like(minimum.theta)
-    covariance = np.empty((lower.size, *step.shape))
-    size = max(BLOCK_VALUES // len(signal), 64)
-    for first in range(0, signal.shape[1], size):
-        block = np.arange(first, min(first + size, signal.shape[1]))
-        theta, part = minimum.theta[:, block], protocol.take(block)
-        with np.errstate(all="ignore"):
-            step[:, block], covariance[:, :, block] = _curvature(
-                model, objective.take(block), part, theta, prior[block], lower, upper
-            )
+    step, covariance = _curvature(model, minimum, lower, upper)
     return Mode(minimum.theta, minimum.converged, step, covariance * sigma**2)
 
 
 def _curvature(
-    model: Model,
-    objective: Objective,
-    protocol: Any,
-    theta: FloatArray,
-    prior: FloatArray,
-    lower: FloatArray,
-    upper: FloatArray,
+    model: Model, minimum: Minimum, lower: FloatArray, upper: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the free Newton step and the inverse curvature of the cost; fixed parameters have neither."""
-    limits = lower[:, None], upper[:, None]
-    scale = box_scale(model, theta, *limits)
-    point = evaluate(model, objective, protocol, theta, scale, *limits, prior)
-    free = np.broadcast_to(np.where(limits[0] < limits[1], 1.0, 0.0), theta.shape)
-    undamped = np.zeros(theta.shape[1])
-    step = solve(point.curvature, free * point.gradient, undamped, free)
-    inverse = np.zeros_like(point.curvature)
-    for i in np.flatnonzero(lower < upper):
-        unit = np.zeros_like(theta)
-        unit[i] = 1.0
-        inverse[i] = solve(point.curvature, unit, undamped, free)
+    scale = box_scale(model, minimum.theta, lower[:, None], upper[:, None])
+    free = np.broadcast_to(np.where(lower < upper, 1.0, 0.0)[:, None], scale.shape)
+    undamped = np.zeros(scale.shape[1])
+    with np.errstate(all="ignore"):
+        curvature = minimum.curvature * scale[:, None] * scale
+        step = solve(curvature, free * minimum.gradient * scale, undamped, free)
+        inverse = np.zeros_like(curvature)
+        for i in np.flatnonzero(lower < upper):
+            unit = np.zeros_like(step)
+            unit[i] = 1.0
+            inverse[i] = solve(curvature, unit, undamped, free)
     return step, inverse
 
 

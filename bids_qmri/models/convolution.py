@@ -150,7 +150,7 @@ class ResponseTable:
         position = (times - (self.points[0] - self.cell)) / self.cell
         # fmax sends a time that is not a number to the first cell
         np.fmin(np.fmax(position, 0.0, out=position), self.first.size - 1, out=position)
-        segment = self.first[position.astype(np.intp)]
+        segment: npt.NDArray[np.intp] = self.first[position.astype(np.intp)]
         ends = np.append(self.points, np.inf)
         for _ in range(self.depth):
             segment += times >= ends[segment]

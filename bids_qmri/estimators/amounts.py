@@ -174,7 +174,7 @@ def _about_peak(
         rest = np.maximum(ee - coupling * coupling / pp, SINGULAR * ee)
     x, x_weight = _nodes(np.divide(by_e, rest), rest, limits[0][0] - e0, limits[0][1] - e0, limits[0])
     slope = by_p - coupling * x
-    z, z_weight = _nodes(slope / pp, pp, limits[1][0] - p0, limits[1][1] - p0, limits[1])
+    z, z_weight = _nodes(np.divide(slope, pp), pp, limits[1][0] - p0, limits[1][1] - p0, limits[1])
     density = z * (-0.5 * pp)
     density += slope
     density *= z

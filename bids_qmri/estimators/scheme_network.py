@@ -1,8 +1,9 @@
 """Networks for one diffusion scheme: NODDI parameters straight from normalised signals.
 
-Rot et al., doi:10.48550/arXiv.2507.12632. The ONNX file holds its card in its metadata, key ``card``: scheme, diffusivities,
-normalisation and outputs. Whatever a scan or a model has otherwise is refused, because a network answers any
-input with plausible numbers. Called by `estimators.registry`, labels ``nnmle``, ``nngt`` and ``onnx``.
+Rot et al., doi:10.48550/arXiv.2507.12632. The ONNX file holds its card in its metadata, key ``card``: scheme,
+diffusivities, normalisation and outputs. Whatever a scan or a model has otherwise is refused, because a
+network answers any input with plausible numbers. Called by `estimators.registry` for ``nnmle``, ``nngt`` and
+``onnx``.
 """
 
 from __future__ import annotations
@@ -76,8 +77,7 @@ class SchemeNetwork:
 
 def shipped_scheme_network(label: str) -> Path | None:
     """Return the ONNX file of ``nnmle`` or ``nngt`` for the scheme of the paper, None if none is shipped."""
-    file = weights_folder() / f"noddi-{label}.onnx"
-    return file if label in ("nnmle", "nngt") and file.is_file() else None
+    return next(weights_folder().glob(f"noddi-{label}-*.onnx"), None)
 
 
 @cache

@@ -32,6 +32,11 @@ WORDS = {
     "largest_b": ("largest b-value", " s/mm^2"),
     "interval": ("frame spacing", " s"),
     "arrival": ("arrival of the bolus", " s"),
+    "shells": ("shells", ""),
+    "directions": ("directions of a shell", ""),
+    "b0": ("images at b = 0", ""),
+    "d_par": ("diffusivity along neurites", " mm^2/s"),
+    "d_iso": ("diffusivity of free water", " mm^2/s"),
 }
 """How messages name the properties of protocols, and their units."""
 
@@ -80,16 +85,22 @@ def require_length(name: str, coverage: Mapping[str, Any], protocol: Any) -> Non
 
 def outside(coverage: Mapping[str, Any], protocol: Any, box: Mapping[str, Range]) -> list[str]:
     """Return in words what of a protocol and of a box of limits lies outside a coverage; empty if nothing."""
-    words = []
-    for name, (low, high) in extremes(protocol).items():
-        if name in coverage and not _within((low, high), coverage[name]):
-            what, unit = WORDS[name]
-            words.append(f"{what} {_spelled((low, high))}{unit} (trained: {_spelled(coverage[name])}{unit})")
+    words = outside_ranges(coverage, extremes(protocol))
     for name, limits in box.items():
         trained = coverage["bounds"].get(name)
         fixed = limits[0] == limits[1] and name not in coverage.get("fixed", [name])
         if trained is None or fixed or not _within(limits, trained):
             words.append(f"limits of {name} {_spelled(limits)} (trained: {_spelled(trained)})")
+    return words
+
+
+def outside_ranges(coverage: Mapping[str, Any], found: Mapping[str, Range]) -> list[str]:
+    """Return in words which of some properties, keys of `WORDS`, lie outside a coverage that states them."""
+    words = []
+    for name, limits in found.items():
+        if name in coverage and not _within(limits, coverage[name]):
+            what, unit = WORDS[name]
+            words.append(f"{what} {_spelled(limits)}{unit} (trained: {_spelled(coverage[name])}{unit})")
     return words
 
 

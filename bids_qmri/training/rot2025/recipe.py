@@ -182,7 +182,7 @@ class SchemeRecipe:
 
     def file_name(self, scheme: DiffusionProtocol) -> str:
         """Return the name of the network for a scheme: its labels, and a hash of all that determines it."""
-        # Coarse enough for a file that was written with fewer digits to be the same scheme.
+        # Directions are divided by their length: the last digits differ from one computer to the next.
         rounded = DiffusionProtocol(
             scheme.bvals.round(1), None if scheme.bvecs is None else scheme.bvecs.round(4) + 0.0
         )

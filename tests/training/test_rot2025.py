@@ -1,0 +1,227 @@
+"""Networks for one diffusion scheme: the paper's recipe, its data, and a training that leaves no trace."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from bids_qmri.errors import UsageError  # noqa: E402
+from bids_qmri.estimators import noddi_fit  # noqa: E402
+from bids_qmri.estimators.scheme_network import load_scheme_network  # noqa: E402
+from bids_qmri.models.noddi import Noddi, noddi_signal  # noqa: E402
+from bids_qmri.protocol import DiffusionProtocol  # noqa: E402
+from bids_qmri.training.loop import Checkpointing  # noqa: E402
+from bids_qmri.training.network import count_weights  # noqa: E402
+from bids_qmri.training.recipe import recipe_text  # noqa: E402
+from bids_qmri.training.rot2025.export import scheme_card, to_onnx  # noqa: E402
+from bids_qmri.training.rot2025.labels import make_labels  # noqa: E402
+from bids_qmri.training.rot2025.loop import Examples, mean_squared_error, train_epochs  # noqa: E402
+from bids_qmri.training.rot2025.network import perceptron  # noqa: E402
+from bids_qmri.training.rot2025.recipe import (  # noqa: E402
+    OUTPUTS,
+    SchemeRecipe,
+    is_scheme_recipe,
+    parse_scheme_recipe,
+)
+from bids_qmri.training.rot2025.run import train_scheme  # noqa: E402
+from bids_qmri.training.rot2025.simulate import CHUNK, simulate  # noqa: E402
+
+TEXT = recipe_text("rot2025-noddi")
+
+
+def scheme() -> DiffusionProtocol:
+    """Return 3 + 12 x 700 + 24 x 2000, directions at random."""
+    directions = np.random.default_rng(8).standard_normal((39, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions[:3] = 0.0
+    return DiffusionProtocol(np.repeat([0.0, 700.0, 2000.0], [3, 12, 24]), directions)
+
+
+def small(count: int = 3000, epochs: int = 2) -> SchemeRecipe:
+    return parse_scheme_recipe(TEXT).changed("signals", count=count).changed("training", epochs=epochs)
+
+
+def test_the_recipe_is_the_one_of_the_paper() -> None:
+    recipe = parse_scheme_recipe(TEXT)
+    assert is_scheme_recipe(TEXT)
+    assert (recipe.signals.count, recipe.signals.snr) == (2**18, 15.0)
+    assert (recipe.network.hidden, recipe.network.elu) == ((120, 120, 120), 0.05)
+    training = recipe.training
+    assert (training.epochs, training.batch, training.rate, training.decay) == (500, 1000, 5e-4, 1e-6)
+    assert (training.momentum, training.validation) == (0.9, 0.1)
+    assert (recipe.diffusivity.d_par, recipe.diffusivity.d_iso) == (1.7e-3, 3.0e-3)
+
+
+def test_81_signals_make_39243_weights() -> None:
+    assert count_weights(perceptron(parse_scheme_recipe(TEXT).network, 81)) == 39_243
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('kind = "gt"', 'kind = "truth"', r"labels\.kind: is 'truth'; needed: one of gt, mle, composite"),
+        ('"gaussian"', '"laplace"', r"labels\.likelihood: is 'laplace'"),
+        ("weight = 0.5", "weight = 1.5", r"labels\.weight: is 1.5; needed: 0 to 1"),
+        ("snr = 15", "snr = 0", r"signals\.snr: is 0.0; needed: above 0"),
+        ("fwf = [0, 1]", "fwf = [0, 2]", "needed: ranges within 0 and 1"),
+        ("d_par = 1.7e-3", "d_par = 1.7", r"diffusivity\.d_par: is 1.7; needed: a diffusivity in mm\^2/s"),
+        ('model = "noddi"', 'model = "ivim"', "model: is 'ivim'; needed: noddi"),
+        ("batch = 1000", "batches = 1000", r"unknown: training\.batches"),
+        ("[labels]", "[label]", "unknown: label"),
+    ],
+)
+def test_faults_of_recipes_are_named(old: str, new: str, message: str) -> None:
+    assert old in TEXT
+    with pytest.raises(UsageError, match=message):
+        parse_scheme_recipe(TEXT.replace(old, new, 1))
+
+
+def test_signals_are_those_of_the_model_with_rician_noise_over_their_mean_at_b_0() -> None:
+    recipe = small(2 * CHUNK + 100)
+    found = simulate(recipe, scheme())
+    np.testing.assert_allclose(found.signal[:, :3].mean(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found.direction, axis=1), 1.0)
+    given = dict(zip(OUTPUTS, found.truth.T, strict=True))
+    clean = noddi_signal(**given, direction=found.direction, protocol=scheme()).T
+    strong = clean[:, 3:] > 0.5
+    residual = (found.signal[:, 3:] - 15.0 * found.sigma[:, None] * clean[:, 3:]) / found.sigma[:, None]
+    assert np.std(residual[strong]) == pytest.approx(1.0, abs=0.02)
+    assert np.mean(residual[strong]) == pytest.approx(0.0, abs=0.1)
+
+
+def test_parameters_and_directions_are_uniform() -> None:
+    found = simulate(small(20_000), scheme())
+    levels = np.quantile(found.truth, [0.0, 0.25, 0.5, 0.75, 1.0], axis=0)
+    np.testing.assert_allclose(levels, np.linspace(0.0, 1.0, 5)[:, None].repeat(3, axis=1), atol=0.02)
+    np.testing.assert_allclose(np.cov(found.direction.T), np.eye(3) / 3.0, atol=0.02)
+
+
+def test_labels_of_the_fit_are_a_minimum_as_good_as_that_of_a_fit_without_the_truth() -> None:
+    recipe = small(300).changed("labels", kind="mle").changed("signals", snr=60.0, fwf=(0.0, 0.4))
+    found = simulate(recipe, scheme())
+    labels = make_labels(recipe, scheme(), found)
+    free = noddi_fit.fit(Noddi(), found.signal, scheme())
+    usual = np.stack([free.maps[name] for name in OUTPUTS], axis=1)
+    assert np.mean(np.abs(labels - usual).max(axis=1) < 1e-3) > 0.9
+
+
+def test_rician_labels_have_less_bias_than_least_squares() -> None:
+    bias = {}
+    for likelihood in ("gaussian", "rician"):
+        recipe = small(1500).changed("labels", kind="mle", likelihood=likelihood)
+        recipe = recipe.changed("signals", ndi=(0.3, 0.6), odi=(0.1, 0.4), fwf=(0.0, 0.2))
+        found = simulate(recipe, scheme())
+        bias[likelihood] = np.mean(make_labels(recipe, scheme(), found) - found.truth, axis=0)[1]
+    assert bias["gaussian"] > 0.03
+    assert abs(bias["rician"]) < 0.5 * bias["gaussian"]
+
+
+def test_composite_labels_lie_between() -> None:
+    found = simulate(small(200), scheme())
+    truth, fit, both = (
+        make_labels(small(200).changed("labels", kind=kind, weight=0.25), scheme(), found)
+        for kind in ("gt", "mle", "composite")
+    )
+    np.testing.assert_array_equal(truth, found.truth)
+    np.testing.assert_allclose(both, 0.25 * fit + 0.75 * truth)
+
+
+def test_onnx_and_torch_agree_and_the_file_says_what_it_is_for(tmp_path: Path) -> None:
+    recipe, protocol = small(), scheme()
+    torch.manual_seed(0)
+    network = perceptron(recipe.network, 39)
+    card = scheme_card(recipe, protocol, TEXT, count_weights(network), {})
+    file = tmp_path / "any.onnx"
+    file.write_bytes(to_onnx(network, card))
+    signal = np.random.default_rng(0).uniform(0.0, 1.2, (500, 39)).astype(np.float32)
+    with torch.inference_mode():
+        ours = network(10.0 * torch.from_numpy(signal)).numpy()
+    loaded = load_scheme_network(file)
+    np.testing.assert_allclose(loaded.run(10.0 * signal), ours, atol=2e-6)
+    np.testing.assert_array_equal(loaded.scheme.bvals, protocol.bvals)
+    np.testing.assert_allclose(loaded.scheme.bvecs, protocol.bvecs, atol=1e-8)
+    assert (loaded.card["normalisation"], loaded.card["d_iso"]) == ("mean b0", 3.0e-3)
+    assert to_onnx(network, card) == file.read_bytes()
+
+
+def examples(count: int = 600) -> tuple[Examples, Examples]:
+    rng = np.random.default_rng(4)
+    signal = torch.from_numpy(rng.uniform(size=(count, 6)).astype(np.float32))
+    return Examples(signal, signal[:, :3]).split(0.1)
+
+
+def test_a_tenth_is_held_out() -> None:
+    trained, held_out = examples(1000)
+    assert (len(trained.signal), len(held_out.label)) == (900, 100)
+
+
+def test_the_best_epoch_is_kept_even_if_a_later_one_is_worse() -> None:
+    options = replace(small(epochs=8).training, batch=50, rate=0.2)
+    torch.manual_seed(1)
+    network = perceptron(replace(small().network, hidden=(8,)), 6)
+    kept = train_epochs(network, examples(), options, seed=1)
+    assert mean_squared_error(kept.best, examples()[1]) == pytest.approx(kept.best_loss.item())
+    assert kept.best_loss <= mean_squared_error(kept.network, examples()[1])
+    assert 1 <= int(kept.best_epoch) <= 8
+
+
+def test_an_interrupted_training_goes_on_to_the_same_network(tmp_path: Path) -> None:
+    states = []
+    for lengths in ((6,), (2, 4, 6)):
+        checkpointing = Checkpointing(tmp_path / f"{len(lengths)}.npz", "tag")
+        for epochs in lengths:
+            options = replace(small(epochs=epochs).training, batch=64)
+            torch.manual_seed(2)
+            network = perceptron(replace(small().network, hidden=(8,)), 6)
+            kept = train_epochs(network, examples(), options, seed=1, checkpointing=checkpointing)
+        states.append(kept.state_dict())
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+
+
+def test_a_second_call_says_that_the_network_is_there_and_returns_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = train_scheme(small(), scheme(), TEXT, tmp_path)
+    content = first[0].read_bytes()
+    with caplog.at_level(logging.INFO, "bids_qmri"):
+        assert train_scheme(small(), scheme(), TEXT, tmp_path) == first
+    assert "trained before for this scheme and recipe" in caplog.text
+    assert train_scheme(small(), scheme(), TEXT, tmp_path / "again")[0].read_bytes() == content
+    card = json.loads(first[1].read_text())
+    assert card["name"] == first[0].stem
+    assert card["accuracy"]["epoch"] in (1, 2)
+    assert card["accuracy"]["ndi"]["rmse_truth"] == card["accuracy"]["ndi"]["rmse_label"]
+
+
+def test_the_name_depends_on_scheme_and_recipe_and_on_nothing_else() -> None:
+    recipe, protocol = small(), scheme()
+    name = recipe.file_name(protocol)
+    assert name.startswith("noddi-nngt-")
+    assert recipe.file_name(replace(protocol, bvecs=protocol.bvecs * (1.0 + 1e-12))) == name
+    turned = replace(protocol, bvecs=protocol.bvecs[:, [1, 2, 0]])
+    others = [recipe.changed(seed=7), recipe.changed("diffusivity", d_par=1.1e-3)]
+    names = {name, recipe.file_name(turned), *(other.file_name(protocol) for other in others)}
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        (DiffusionProtocol(np.repeat([0.0, 1000.0], [1, 9]), np.eye(10, 3)), "one shell, b = 1000"),
+        (DiffusionProtocol(np.repeat([700.0, 2000.0], 5), np.eye(10, 3)), "no b-value is 50"),
+        (DiffusionProtocol(np.array([0.0, 700.0, 2000.0])), "2 weighted volumes or no directions"),
+    ],
+)
+def test_schemes_that_do_not_determine_the_parameters_are_refused(
+    protocol: DiffusionProtocol, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        train_scheme(small(), protocol, TEXT, tmp_path)

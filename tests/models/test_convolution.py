@@ -140,3 +140,15 @@ def test_the_response_obeys_its_differential_equation() -> None:
     rate = np.diff(response.tissue[:, 0]) / (0.001 / 60)
     expected = response.plasma.mean() - 1.7 * response.tissue.mean()
     np.testing.assert_allclose(rate, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "points", [[0.0, 10.0, 20.0, 30.0], [0.0, 0.001, 0.002, 7.0, 7.0005, 60.0, 900.0], [3.0, 4.0]]
+)
+def test_times_are_found_in_the_segment_that_holds_them(points: list[float]) -> None:
+    table = response_table(protocol(points, [1.0] * len(points)))
+    times = np.concatenate([np.linspace(-5, 1000, 5000), points]) / 60
+    found = table._segment(times)
+    # a time at a point may be counted to either side: the response is continuous there
+    low, high = (np.searchsorted(table.points, times + shift) for shift in (-1e-9, 1e-9))
+    assert np.all((found >= low) & (found <= high))

@@ -31,6 +31,9 @@ GRID = (8, 8, 6)
 START_DEGREES = 3
 """Legendre degrees 0, 2, 4 that `start` compares."""
 
+MOST_NEURITES = 0.6
+"""Largest NDI of a first estimate ex vivo: from its limit a third of fits do not find stationary tissue."""
+
 START_NODES = 16
 """Directions from which `start` sees an atom."""
 
@@ -126,7 +129,7 @@ class Noddi(Model):
     def start(
         self, signal: FloatArray, protocol: AlignedEncoding, lower: FloatArray, upper: FloatArray
     ) -> FloatArray:
-        """Search a grid for the least misfit, the direction being the reference.
+        """Search a grid for the least misfit, the direction being that of the frames.
 
         Gradients are taken to be spread evenly at every b-value, so that the energy of a grid point does not
         depend on the direction.
@@ -136,13 +139,11 @@ class Noddi(Model):
         grid = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(3, -1)
         atoms = _zonal_atoms(encoding, grid)
         counts = np.array([rows.place.stop - rows.place.start for rows in encoding.groups])
-        degrees = DEGREES[:START_DEGREES]
-        energy = np.einsum("b,l,blk->k", counts, 1.0 / (2 * degrees + 1), atoms**2)
+        energy = np.einsum("g,l,glk->k", counts, 1.0 / (2 * DEGREES[:START_DEGREES] + 1), atoms**2)
         moments = _zonal_moments(encoding, signal, encoding.gradients @ protocol.axes[0])
-        product = atoms.reshape(-1, atoms.shape[2]).T @ moments.reshape(-1, signal.shape[1])
-        best = np.argmin(energy[:, None] - 2.0 * product, axis=0)
+        product = atoms.reshape(-1, energy.size).T @ moments.reshape(-1, signal.shape[1])
         theta = np.zeros((lower.size, signal.shape[1]))
-        theta[:3] = grid[:, best]
+        theta[:3] = grid[:, np.argmin(energy[:, None] - 2.0 * product, axis=0)]
         return np.asarray(np.clip(theta, lower[:, None], upper[:, None]))
 
 
@@ -174,7 +175,8 @@ class ExVivoNoddi(Noddi):
     ) -> FloatArray:
         moving = np.arange(lower.size) != 3
         theta = super().start(signal, protocol, lower[moving], upper[moving])
-        return np.insert(theta, 3, np.clip(0.0, lower[3], upper[3]), axis=0)
+        theta[0] = np.clip(np.minimum(theta[0], MOST_NEURITES), lower[0], upper[0])
+        return np.insert(theta, 3, lower[3], axis=0)
 
 
 NODDI = Noddi()

@@ -1,4 +1,4 @@
-"""NODDI signal: limits that follow from the tissue, invariances, derivatives, and the integral over sticks."""
+"""NODDI signal: limits that follow from the tissue, invariances, derivatives, the integral over sticks."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
             continue
         brain = [
             image
-            for image in images_for(root, acquisition, "mask", options)
+            for image in images_for(root, acquisition, "mask", options.filters.get("mask", {}))
             if image.entities.get("desc") == "brain"
         ]
         on_grid = [image for image in brain if same_grid(read_header(image.path), series)]
@@ -88,7 +89,9 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
     return _automatic(acquisition, series)
 
 
-def images_for(root: Path, acquisition: Acquisition, suffix: str, options: ReadOptions) -> list[BidsFile]:
+def images_for(
+    root: Path, acquisition: Acquisition, suffix: str, filters: Mapping[str, Any]
+) -> list[BidsFile]:
     """Return the images of a derivative dataset that are about an acquisition, whatever their grid.
 
     Parameters
@@ -98,9 +101,9 @@ def images_for(root: Path, acquisition: Acquisition, suffix: str, options: ReadO
     acquisition
         Whose participant and session they share, and whose other entities they do not contradict.
     suffix
-        ``"mask"`` or ``"dseg"``; also the kind of `options.filters` that they pass.
-    options
-        Entity filters.
+        ``"mask"`` or ``"dseg"``.
+    filters
+        Of entities.
     """
     files = read_layout(root, acquisition.entities["sub"])
     return [
@@ -108,7 +111,7 @@ def images_for(root: Path, acquisition: Acquisition, suffix: str, options: ReadO
         for image in files.images({suffix})
         if image.entities.get("ses") == acquisition.entities.get("ses")
         and not _contradicts(image, acquisition)
-        and matches(image, options.filters.get(suffix, {}))
+        and matches(image, filters)
     ]
 
 
@@ -119,7 +122,7 @@ def _contradicts(image: BidsFile, acquisition: Acquisition) -> bool:
 
 def _given(root: Path, acquisition: Acquisition, series: Series, options: ReadOptions) -> list[BidsFile]:
     """Return the masks on the grid of the series; one of its own datatype that is not on it is an error."""
-    images = images_for(root, acquisition, "mask", options)
+    images = images_for(root, acquisition, "mask", options.filters.get("mask", {}))
     on_grid = [image for image in images if same_grid(read_header(image.path), series)]
     if on_grid:
         return on_grid

@@ -19,7 +19,7 @@ ORDER = (
 """Entities a derivative may carry, in the order of the BIDS specification and its proposal 16."""
 
 DATATYPES = ("anat", "dwi", "fmap", "perf")
-EXTENSIONS = (".nii.gz", ".nii", ".json", ".tsv", ".png")
+EXTENSIONS = (".nii.gz", ".nii", ".json", ".tsv", ".png", ".svg")
 
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 _SUFFIX = re.compile(r"[0-9A-Za-z]+")

@@ -59,7 +59,7 @@ def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions)
         Named datasets, and filters of kind ``dseg``.
     """
     for root in options.derivatives.values():
-        found = images_for(root, acquisition, "dseg", options)
+        found = images_for(root, acquisition, "dseg", options.filters.get("dseg", {}))
         on_grid = [image for image in found if same_grid(read_header(image.path), series)]
         if on_grid:
             return _read(root, preferred(on_grid, acquisition)[0], acquisition, series)

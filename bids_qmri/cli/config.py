@@ -73,6 +73,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         dry_run=args.dry_run,
         sloppy=args.sloppy,
         reports_only=args.reports_only,
+        report_by_session=args.report_by_session,
         boilerplate_only=args.boilerplate_only,
         write_graph=args.write_graph,
         stop_on_first_crash=args.stop_on_first_crash,

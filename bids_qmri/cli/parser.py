@@ -317,6 +317,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--sloppy", action="store_true", help="coarse and quick, to test an installation only")
     group.add_argument("--reports-only", action="store_true", help="write the pages anew from existing maps")
+    group.add_argument(
+        "--report-by-session", action="store_true", help="one page per session instead of one for all"
+    )
     group.add_argument("--boilerplate-only", action="store_true", help="write the methods text and stop")
     group.add_argument("--write-graph", action="store_true", help="write the graph of each workflow to logs/")
     group.add_argument("--stop-on-first-crash", action="store_true", help="do not go on after a failure")

@@ -23,7 +23,7 @@ from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError
 from bids_qmri.workflows.config import RunConfig
 
 if TYPE_CHECKING:
-    from bids_qmri.workflows.participant import ParticipantOutcome
+    from bids_qmri.workflows.pages import ParticipantOutcome
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -142,6 +142,47 @@ def fit_dki(
     return _fit(model, data, usable, ("fa", "md", "ad", "rd", "mk", "ak", "rk", "kfa"))
 
 
+def predict_signal(
+    name: str,
+    signal: npt.ArrayLike,
+    protocol: DiffusionProtocol,
+    *,
+    sigma: float | FloatArray | None = None,
+    method: TensorMethod = "wls",
+) -> FloatArray:
+    """Fit a few voxels and return the signal that the fit explains.
+
+    Parameters
+    ----------
+    name
+        ``"tensor"`` or ``"dki"``.
+    signal, protocol, sigma, method
+        As in `fit_tensor`.
+
+    Returns
+    -------
+    FloatArray
+        Fitted signals, shape (V, N); NaN where a measurement was left out or a voxel has no signal.
+    """
+    from dipy.reconst.dki import DiffusionKurtosisModel
+    from dipy.reconst.dti import TensorModel
+
+    expansion = _TENSOR if name == "tensor" else _KURTOSIS
+    data, used, usable = _prepare(signal, protocol, expansion)
+    options = _options(method, sigma, used, expansion)
+    make = TensorModel if name == "tensor" else DiffusionKurtosisModel
+    model = make(_gradient_table(used), return_S0_hat=True, **options)
+    predicted = np.full(np.shape(signal), np.nan)
+    if usable.any():
+        measured = data[usable]
+        smallest = np.min(measured, axis=1, initial=np.inf, where=measured > 0, keepdims=True)
+        fit = model.fit(np.maximum(measured, smallest))
+        columns = np.flatnonzero(within(protocol, expansion.b_max))
+        signals = _predict(model, fit, np.reshape(fit.model_S0, -1))
+        predicted[np.ix_(np.flatnonzero(usable), columns)] = signals
+    return predicted
+
+
 def _prepare(
     signal: npt.ArrayLike, protocol: DiffusionProtocol, expansion: _Expansion
 ) -> tuple[FloatArray, DiffusionProtocol, npt.NDArray[np.bool_]]:

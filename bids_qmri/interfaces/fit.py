@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.job import FitJob, Outcome
 from bids_qmri.interfaces.noddi import complete
+from bids_qmri.interfaces.page_data import keep_page_data
 from bids_qmri.interfaces.prepare import prepare
 from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.write import disown_outputs, write_outputs
@@ -33,6 +35,8 @@ def run_fit(job: FitJob) -> Outcome:
     job
         Acquisition, model, estimator, and where to write.
     """
+    crash = job.output_dir / f"sub-{job.participant}" / "log" / f"crash-{job.name.replace(' ', '_')}.txt"
+    crash.unlink(missing_ok=True)
     try:
         notes = _fit(job)
     except Exception as error:
@@ -41,7 +45,6 @@ def run_fit(job: FitJob) -> Outcome:
         if isinstance(error, QmriError) and not isinstance(error, InternalError):
             where = "" if error.file else f"{job.acquisition.images[0]}: "
             return Outcome(job.participant, job.name, error=f"{where}{error}")
-        crash = job.output_dir / f"sub-{job.participant}" / "log" / f"crash-{job.name.replace(' ', '_')}.txt"
         crash.parent.mkdir(parents=True, exist_ok=True)
         crash.write_text(traceback.format_exc(), encoding="utf-8")
         line = f"{job.name}: {type(error).__name__}: {error}; the full report is in {crash}"
@@ -51,6 +54,7 @@ def run_fit(job: FitJob) -> Outcome:
 
 def _fit(job: FitJob) -> tuple[str, ...]:
     """Read, prepare, estimate, write; return what a person should know."""
+    started = time.monotonic()
     job.work_dir.mkdir(parents=True, exist_ok=True)
     disown_outputs(job)
     with open_series(job.acquisition.images, job.work_dir) as series:
@@ -80,6 +84,7 @@ def _fit(job: FitJob) -> tuple[str, ...]:
         how = replace(how, notes=(*how.notes, *found.notes))
         regions = find_regions(job.acquisition, series, job.options)
         quality = assess(job, series, how, found, watch, sigma, regions)
+        keep_page_data(job, series, how, found, regions, sigma, time.monotonic() - started)
         write_outputs(job, series, choice, how, found, sigma, quality, regions)
     log.info("%s: %d voxels, mask %s", job.name, int(mask.sum()), choice.origin)
     for note in how.notes:

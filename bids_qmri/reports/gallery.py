@@ -2,40 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from markupsafe import Markup
 
 from bids_qmri.bids.derivatives import write_atomic
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.estimators.base import Status
 from bids_qmri.outputs.tables import MapRow
-from bids_qmri.reports.figures import direction_mosaic, mosaic, status_mosaic, unit_label
-from bids_qmri.reports.page import embed
+from bids_qmri.qc.agreement import agreement_metrics
+from bids_qmri.reports.page import number, unit_label
+from bids_qmri.reports.page_data import MASK, PageData, count_values, read_page_data
+from bids_qmri.reports.panels import (
+    draw_agreement,
+    draw_histogram,
+    draw_scatter,
+    draw_trace,
+)
+from bids_qmri.reports.pictures import Grid, Picture, draw_direction, draw_map, draw_status, standalone
 from bids_qmri.reports.records import Record
-
-_MAIN_INCHES = 9.0
-_SIDE_INCHES = 5.0
-_HALF_INCHES = 6.0
+from bids_qmri.reports.sheets import lay_out
 
 
 @dataclass(frozen=True)
-class Figure:
-    """An image of the page: data URI, text for those who cannot see it, caption."""
+class Panel:
+    """A diagram and the text below it."""
 
-    source: str
-    alt: str
-    caption: str
+    svg: Markup
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class MapPanels:
+    """What the page shows of one parameter: estimate, standard deviation, distribution."""
+
+    symbol: str
+    unit: str
+    pictures: tuple[Picture, ...]
+    histogram: Panel | None
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Estimate and standard deviation of one parameter."""
+    """All figures of a fit.
 
-    symbol: str
-    unit: str
-    figures: tuple[Figure, ...]
+    Parameters
+    ----------
+    maps
+        One entry per parameter.
+    quality
+        Status and residual.
+    traces
+        Signals of some voxels with their fits.
+    agreement
+        Per parameter, scatter and Bland-Altman plot against each reference.
+    data
+        What the fit kept for its page.
+    """
+
+    maps: tuple[MapPanels, ...] = ()
+    quality: tuple[Picture, ...] = ()
+    traces: tuple[Panel, ...] = ()
+    agreement: tuple[tuple[str, tuple[Panel, ...]], ...] = ()
+    data: PageData = field(default_factory=PageData)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one call of `draw_fit` needs; plain data, so that it can be sent to another process.
+
+    Parameters
+    ----------
+    record
+        The fit.
+    references
+        Fits of the same acquisition and model that it is compared with.
+    max_pixels
+        Size of one picture.
+    """
+
+    record: Record
+    references: tuple[Record, ...]
+    max_pixels: int
 
 
 @dataclass(frozen=True)
@@ -44,83 +97,124 @@ class _Image:
     affine: npt.NDArray[np.float64]
 
 
-def draw_fit(record: Record) -> tuple[tuple[Gallery, ...], tuple[Figure, ...]]:
-    """Draw all maps of a fit that were written.
-
-    Returns
-    -------
-    maps
-        One gallery per parameter.
-    quality
-        Status and residual.
-    """
+def draw_fit(task: Task) -> Gallery:
+    """Draw all figures of a fit whose files are there."""
+    record, data = task.record, read_page_data(task.record)
+    traces = tuple(
+        Panel(draw_trace(trace, data), f"Voxel {trace.voxel}, {trace.kind}: RMSE {number(trace.rmse)}.")
+        for trace in data.traces
+    )
     status = _load(record, record.table.status)
     if status is None:
-        return (), ()
+        return Gallery(traces=traces, data=data)
     mask = status.values > 0
-    maps = []
-    for row in record.table.maps:
-        sd = record.table.sd(row.name)
-        alone = not record.path(sd, ".nii.gz").is_file()
-        rows = ((row, _HALF_INCHES if alone else _MAIN_INCHES), (sd, _SIDE_INCHES))
-        drawn = [_draw(record, one, mask, width) for one, width in rows]
-        figures = tuple(figure for figure in drawn if figure is not None)
-        if figures:
-            maps.append(Gallery(row.symbol, unit_label(row.unit), figures))
-    residual = _draw(record, record.table.rmse, mask, _HALF_INCHES)
-    shown = (_draw_status(record, status), residual)
-    return tuple(maps), tuple(figure for figure in shown if figure is not None)
+    grid = Grid(mask, lay_out(mask, status.affine, task.max_pixels))
+    usable = np.isin(status.values, (Status.OK, Status.AT_BOUND))
+    maps = tuple(filter(None, (_panels(record, row, grid, usable, data) for row in record.table.maps)))
+    below = _load(record, _underlay(record))
+    happened = draw_status(status.values, mask if below is None else below.values, grid, by=record.estimator)
+    _keep(record, record.table.status, happened)
+    pictures = (happened, _draw(record, record.table.rmse, _load(record, record.table.rmse), grid))
+    agreement = tuple((other.estimator, tuple(_compare(record, other))) for other in task.references)
+    return Gallery(maps, tuple(filter(None, pictures)), traces, agreement, data)
 
 
-def _draw(record: Record, row: MapRow, mask: npt.NDArray[np.bool_], width: float) -> Figure | None:
+def _panels(
+    record: Record, row: MapRow, grid: Grid, usable: npt.NDArray[np.bool_], data: PageData
+) -> MapPanels | None:
     image = _load(record, row)
-    if image is None:
+    picture = _draw(record, row, image, grid)
+    if image is None or picture is None:
         return None
     if row.darkened_by is not None:
-        return _draw_direction(record, row, image, mask, width)
-    of = f"sd of {row.symbol}" if row.tail == "Std" else row.symbol
-    png = mosaic(
-        image.values,
-        mask,
-        affine=image.affine,
-        units=row.unit,
-        limits=row.range,
-        cmap=row.cmap,
-        title=of,
-        width=width,
-    )
-    alt = f"Slices of the map of {of} by {record.estimator}, {_scale(row)}."
-    return _keep(record, row, png, alt, row.description)
+        return MapPanels(row.symbol, unit_label(row.unit), (picture,), None)
+    sd_row = record.table.sd(row.name)
+    sd = _draw(record, sd_row, _load(record, sd_row), grid)
+    histogram = (data.histograms or {}).get(row.name)
+    if histogram is None:
+        values = image.values[usable]
+        histogram = count_values(values, row.range, {MASK: np.ones(values.size, dtype=bool)})
+    panel = Panel(draw_histogram(row, histogram, record.estimator))
+    return MapPanels(row.symbol, unit_label(row.unit), tuple(filter(None, (picture, sd))), panel)
 
 
-def _draw_direction(
-    record: Record, row: MapRow, image: _Image, mask: npt.NDArray[np.bool_], width: float
-) -> Figure:
-    darkening = _load(record, record.table.estimate(str(row.darkened_by)))
-    brightness = np.ones(mask.shape) if darkening is None else 1.0 - darkening.values
-    png = direction_mosaic(image.values, brightness, mask, affine=image.affine, title=row.symbol, width=width)
-    alt = f"Slices of the map of {row.symbol} by {record.estimator}, a colour for each direction."
-    return _keep(record, row, png, alt, row.description)
+def _draw(record: Record, row: MapRow, image: _Image | None, grid: Grid) -> Picture | None:
+    if image is None:
+        return None
+    name = f"sd of {row.symbol}" if row.tail == "Std" else row.symbol
+    if row.darkened_by is not None:
+        darkening = _load(record, record.table.estimate(row.darkened_by))
+        brightness = np.ones(grid.mask.shape) if darkening is None else 1.0 - darkening.values
+        picture = draw_direction(
+            image.values,
+            brightness,
+            image.affine,
+            grid,
+            name=name,
+            caption=row.description,
+            by=record.estimator,
+        )
+    else:
+        picture = draw_map(
+            image.values,
+            grid,
+            name=name,
+            units=row.unit,
+            limits=row.range,
+            cmap=row.cmap,
+            caption="Standard deviation of the estimate." if row.tail else row.description,
+            by=record.estimator,
+        )
+    _keep(record, row, picture)
+    return picture
 
 
-def _draw_status(record: Record, status: _Image) -> Figure:
-    row = record.table.status
-    png = status_mosaic(status.values, affine=status.affine, title="status", width=_HALF_INCHES)
-    alt = f"Slices of the status map by {record.estimator}; the summary table gives the fractions."
-    return _keep(record, row, png, alt, "What happened in each voxel.")
+def _underlay(record: Record) -> MapRow:
+    """Return the map that shows anatomy best: an amplitude if there is one, else the first map."""
+    numbers = [row for row in record.table.maps if row.darkened_by is None]
+    return next((row for row in numbers if row.range is None), numbers[0])
 
 
-def _scale(row: MapRow) -> str:
-    if row.range is None:
-        return "colours scaled to the data"
-    return f"colours from {row.range[0]:g} to {row.range[1]:g} {unit_label(row.unit)}".rstrip()
+def _compare(record: Record, other: Record) -> Sequence[Panel]:
+    """Draw scatter and Bland-Altman plot of every parameter that two fits share."""
+    status, other_status = (_load(one, one.table.status) for one in (record, other))
+    panels: list[Panel] = []
+    if status is None or other_status is None or status.values.shape != other_status.values.shape:
+        return panels
+    both = np.isin(status.values, (1, 2)) & np.isin(other_status.values, (1, 2))
+    labels = (record.estimator, other.estimator)
+    for row in record.table.maps:
+        ours, theirs = _load(record, row), _load(other, row)
+        if ours is None or theirs is None or row.darkened_by is not None or ours.values.ndim != 3:
+            continue
+        pair = [image.values[both].astype(np.float64) for image in (ours, theirs)]
+        finite = np.isfinite(pair[0]) & np.isfinite(pair[1])
+        values, reference = pair[0][finite], pair[1][finite]
+        if values.size == 0:
+            continue
+        one = np.ones(values.size, dtype=np.uint8)
+        limits = agreement_metrics(values, one, reference, one)
+        panels.append(Panel(draw_scatter(row, values, reference, labels)))
+        panels.append(Panel(draw_agreement(row, values, reference, labels, limits)))
+    return panels
 
 
-def _keep(record: Record, row: MapRow, png: bytes, alt: str, caption: str) -> Figure:
-    """Write the figure where readers of nipreps look for it, and embed it."""
-    name = derivative_path(record.entities, extension=".png", **row.name_parts(record.estimator)).name
-    write_atomic(record.output_dir / f"sub-{record.participant}" / "figures" / name, png)
-    return Figure(embed(png), alt, caption)
+def _keep(record: Record, row: MapRow, picture: Picture) -> None:
+    """Write the figure where readers of nipreps look for it."""
+    name = derivative_path(record.entities, extension=".svg", **row.name_parts(record.estimator)).name
+    title = f"{record.acquisition}: {picture.name} by {record.estimator}"
+    path = record.output_dir / f"sub-{record.participant}" / "figures" / name
+    write_atomic(path, standalone(picture, title).encode("utf-8"))
+
+
+def count_pictures(records: Sequence[Record]) -> int:
+    """Return how many pictures the fits have, from which their size follows."""
+    rows: list[Path] = []
+    for record in records:
+        table = record.table
+        every = (*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse, table.status)
+        rows += [record.path(row, ".nii.gz") for row in every]
+    return sum(path.is_file() for path in rows)
 
 
 def _load(record: Record, row: MapRow) -> _Image | None:

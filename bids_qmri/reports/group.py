@@ -11,9 +11,8 @@ from bids_qmri.bids.derivatives import write_atomic, write_sidecar
 from bids_qmri.errors import NoInputError
 from bids_qmri.outputs.tables import MapRow, OutputTable
 from bids_qmri.qc.definitions import metric_definitions
-from bids_qmri.reports.figures import unit_label
 from bids_qmri.reports.methods import write_citation
-from bids_qmri.reports.page import count, number, render
+from bids_qmri.reports.page import count, number, render, unit_label
 from bids_qmri.reports.records import Record, find_records
 from bids_qmri.reports.strip import Plot, draw_strips, robust_outliers
 

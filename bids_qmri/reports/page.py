@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -26,8 +27,10 @@ def render(template: str, *, scripts: Sequence[str] = (), **content: Any) -> str
         Variables of the template.
     """
     texts = [_script(name) for name in scripts]
-    return _environment().get_template(template).render(
-        scripts=texts, script_sources=[_fingerprint(text) for text in texts], **content
+    return (
+        _environment()
+        .get_template(template)
+        .render(scripts=texts, script_sources=[_fingerprint(text) for text in texts], **content)
     )
 
 
@@ -41,6 +44,23 @@ def number(value: float | None) -> str:
 def count(many: int, noun: str) -> str:
     """Return ``1 fit`` or ``2 fits``."""
     return f"{many} {noun}{'' if many == 1 else 's'}"
+
+
+def unit_label(units: str, exponent: int = 0) -> str:
+    """Return a unit as people read it: ``"mm^2/s"`` with exponent -3 is ``"10⁻³ mm²/s"``."""
+    small = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+    head, *powers = units.split("^")
+    text = head + "".join(power[:1].translate(small) + power[1:] for power in powers)
+    text = {"1": "", "arbitrary": "arbitrary units"}.get(text, text)
+    factor = f"10{str(exponent).translate(small)}" if exponent else ""
+    return f"{factor} {text}".strip()
+
+
+def short_exponent(high: float) -> int:
+    """Return the power of ten, a multiple of three, that makes numbers up to `high` short."""
+    if high <= 0 or 1e-2 <= high < 1e4:
+        return 0
+    return 3 * math.floor(math.log10(high) / 3)
 
 
 def embed(png: bytes) -> str:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bids_qmri.outputs.tables import MapRow
-from bids_qmri.reports.figures import unit_label
-from bids_qmri.reports.page import number
+from bids_qmri.reports.page import number, unit_label
 from bids_qmri.reports.records import Record
 
 _LEFT, _RIGHT = 96.0, 344.0

@@ -5,72 +5,40 @@ Called at the end of every participant, after failures too, and alone with ``--r
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 from bids_qmri import __version__
 from bids_qmri.bids.derivatives import write_atomic
-from bids_qmri.reports.figures import unit_label
-from bids_qmri.reports.gallery import Figure, Gallery, draw_fit
+from bids_qmri.reports.cautions import find_cautions
+from bids_qmri.reports.colours import palette
 from bids_qmri.reports.methods import describe_methods
-from bids_qmri.reports.page import count, number, render
-from bids_qmri.reports.protocol import describe_choices, describe_protocol
+from bids_qmri.reports.page import count, render
+from bids_qmri.reports.problems import read_crashes, read_problems
 from bids_qmri.reports.records import Record, find_records
+from bids_qmri.reports.sections import DrawAll, Section, make_sections, place
 
-HALF = 0.5
-"""A fit is warned about if fewer voxels were estimated, or more lie at a bound."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Statistics of one map: median, IQR, 5th and 95th percentile, median sd."""
-
-    symbol: str
-    numbers: tuple[float | None, ...]
-    unit: str
+SCRIPTS = ("viewer.js", "copy.js")
 
 
 @dataclass(frozen=True)
-class Fit:
-    """What the page shows of one record."""
+class Link:
+    """Another page of the same participant."""
 
-    anchor: str
-    title: str
-    model: str
-    estimator: str
-    algorithm: str
-    voxels: str
-    estimated: str
-    at_bound: str
-    failed: str
-    maps: tuple[Gallery, ...]
-    quality: tuple[Figure, ...]
-    statistics: tuple[Row, ...]
-    residuals: tuple[tuple[str, str], ...]
-    choices: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Group:
-    """All fits of one acquisition."""
-
-    anchor: str
-    label: str
-    protocol: tuple[tuple[str, str], ...]
-    sources: tuple[str, ...]
-    fits: tuple[Fit, ...]
+    address: str
+    text: str
 
 
 def write_subject_page(
     output_dir: Path,
     participant: str,
     *,
-    problems: Sequence[str] = (),
+    problems: Sequence[str] | None = None,
+    by_session: bool = False,
+    draw_all: DrawAll = map,
 ) -> Path:
     """Write ``sub-<label>.html`` and the figures beside the maps.
 
@@ -81,129 +49,101 @@ def write_subject_page(
     participant
         Label without ``sub-``.
     problems
-        What went wrong, one line each.
+        What went wrong, one line each; None: as the last run left them.
+    by_session
+        Write every session to a page of its own, ``sub-<label>_ses-<label>.html``, that the first one links.
+    draw_all
+        Applies the drawing of one fit to all; a pool's `map` draws in several processes.
 
     Returns
     -------
     Path
-        The page.
+        The first page.
     """
     records = find_records(output_dir, participant)
-    groups = tuple(_group(list(same)) for _, same in groupby(records, key=_place))
-    page = render(
-        "subject.html",
-        participant=participant,
-        lead=_lead(records),
-        problems=list(problems),
-        warnings=list(_warnings(records)),
-        groups=groups,
-        about=_about(records),
-        methods=describe_methods(_runs(records)) if records else None,
-    )
-    path = output_dir / f"sub-{participant}.html"
-    write_atomic(path, page.encode("utf-8"))
+    said = read_problems(output_dir, participant) if problems is None else list(problems)
+    sessions = sorted({record.entities["ses"] for record in records if "ses" in record.entities})
+    alone = sessions if by_session else []
+    links = [_session_link(participant, session) for session in alone]
+    for session, link in zip(alone, links, strict=True):
+        own = [record for record in records if record.entities.get("ses") == session]
+        text = _page(
+            output_dir, participant, own, said, draw_all, title=link.text, links=[_back(participant)]
+        )
+        write_atomic(output_dir / f"{link.text}.html", text.encode("utf-8"))
+    rest = [record for record in records if not alone or "ses" not in record.entities]
+    title = f"sub-{participant}"
+    text = _page(output_dir, participant, rest, said, draw_all, title=title, links=links)
+    path = output_dir / f"{title}.html"
+    write_atomic(path, text.encode("utf-8"))
     return path
 
 
-def _place(record: Record) -> tuple[str, str]:
-    return record.table.datatype, record.acquisition
+def _session_link(participant: str, session: str) -> Link:
+    name = f"sub-{participant}_ses-{session}"
+    return Link(quote(f"{name}.html"), name)
+
+
+def _back(participant: str) -> Link:
+    return Link(quote(f"sub-{participant}.html"), f"sub-{participant}")
+
+
+def _page(
+    output_dir: Path,
+    participant: str,
+    records: Sequence[Record],
+    problems: Sequence[str],
+    draw_all: DrawAll,
+    *,
+    title: str,
+    links: Sequence[Link],
+) -> str:
+    sections = make_sections(records, draw_all)
+    return render(
+        "subject.html",
+        scripts=SCRIPTS,
+        title=title,
+        links=links,
+        lead=_lead(records, links),
+        problems=list(problems),
+        crashes=read_crashes(output_dir, participant) if problems else [],
+        cautions=find_cautions(records),
+        sections=sections,
+        palettes=_palettes(sections),
+        about=_about(records, sections),
+        methods=describe_methods(_runs(records)) if records else None,
+    )
 
 
 def _runs(records: Iterable[Record]) -> list[tuple[str, str]]:
     return [(record.table.model, record.estimator) for record in records]
 
 
-def _lead(records: Sequence[Record]) -> str:
+def _lead(records: Sequence[Record], links: Sequence[Link]) -> str:
     if not records:
-        return "No maps"
-    acquisitions = len({_place(record) for record in records})
+        return "One page per session" if links else "No maps"
+    acquisitions = len({place(record) for record in records})
     return f"{count(acquisitions, 'acquisition')}, {count(len(records), 'fit')}"
 
 
-def _group(records: Sequence[Record]) -> Group:
-    first = records[0]
-    fields = _sidecar(first)
-    # The datatype keeps anchors apart where a VFA and a DCE series carry the same entities.
-    anchor = f"{first.table.datatype}-{first.acquisition}"
-    return Group(
-        anchor=anchor,
-        label=f"{first.acquisition} {first.table.datatype}",
-        protocol=describe_protocol(fields),
-        sources=tuple(str(source) for source in fields.get("Sources", ())),
-        fits=tuple(_fit(record, anchor) for record in records),
-    )
+def _palettes(sections: Sequence[Section]) -> dict[str, str]:
+    """Return the colours of all levels by colour map, as one hexadecimal text each."""
+    pictures = [
+        picture
+        for section in sections
+        for fit in section.fits
+        for picture in (*fit.figures.quality, *(one for row in fit.figures.maps for one in row.pictures))
+    ]
+    names = sorted({str(picture.viewer["cmap"]) for picture in pictures} - {""})
+    return {name: palette(name).tobytes().hex() for name in names}
 
 
-def _sidecar(record: Record) -> dict[str, Any]:
-    """Return the sidecar of the first map that was written; empty if none can be read."""
-    for row in record.table.maps:
-        path = record.path(row, ".json")
-        if path.is_file():
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            return fields if isinstance(fields, dict) else {}
-    return {}
-
-
-def _fit(record: Record, anchor: str) -> Fit:
-    metrics, table = record.metrics, record.table
-    maps, quality = draw_fit(record)
-    failed = [metrics.get(f"fraction_{word}") for word in ("not_converged", "unusable", "out_of_range")]
-    return Fit(
-        anchor=f"{anchor}-{table.entity}-{record.estimator}",
-        title=table.title,
-        model=table.model,
-        estimator=record.estimator,
-        algorithm=str(_sidecar(record).get("EstimationAlgorithm", "")),
-        voxels=number(metrics.get("n_voxels")),
-        estimated=_percent([metrics.get("fraction_ok"), metrics.get("fraction_at_bound")]),
-        at_bound=_percent([metrics.get("fraction_at_bound")]),
-        failed=_percent(failed),
-        maps=maps,
-        quality=quality,
-        statistics=tuple(_statistics(record)),
-        residuals=tuple(_residuals(record)),
-        choices=describe_choices(record.fields),
-    )
-
-
-def _percent(fractions: Sequence[float | None]) -> str:
-    known = [fraction for fraction in fractions if fraction is not None]
-    return f"{100 * sum(known):.1f} %" if known else "n/a"
-
-
-def _statistics(record: Record) -> Iterable[Row]:
-    for row in record.table.maps:
-        keys = [f"{row.name}_{key}" for key in ("median", "iqr", "p05", "p95", "sd_median")]
-        if keys[0] in record.metrics:
-            numbers = tuple(record.metrics.get(key) for key in keys)
-            yield Row(row.symbol, numbers, unit_label(row.unit))
-
-
-def _residuals(record: Record) -> Iterable[tuple[str, str]]:
-    rmse, nrmse = record.metrics.get("rmse_median"), record.metrics.get("nrmse")
-    if rmse is not None:
-        yield "Median RMSE", f"{number(rmse)} {unit_label(record.table.rmse.unit)}"
-    if nrmse is not None:
-        yield "Median RMSE over median amplitude", number(nrmse)
-
-
-def _warnings(records: Sequence[Record]) -> Iterable[tuple[str, str]]:
-    seen: set[tuple[str, str]] = set()
-    for record in records:
-        for note in record.notes:
-            seen.add((record.acquisition, note))
-    yield from sorted(seen)
-    for record in records:
-        where = f"{record.acquisition} {record.table.model} {record.estimator}"
-        ok, at_bound = (record.metrics.get(f"fraction_{word}") or 0.0 for word in ("ok", "at_bound"))
-        if ok + at_bound < HALF:
-            yield where, f"only {ok + at_bound:.0%} of the voxels were estimated"
-        if at_bound > HALF:
-            yield where, f"in {at_bound:.0%} of the voxels a parameter lies at its bound"
-
-
-def _about(records: Sequence[Record]) -> tuple[tuple[str, str], ...]:
+def _about(records: Sequence[Record], sections: Sequence[Section]) -> tuple[tuple[str, str], ...]:
     versions = sorted({str(record.fields.get("SoftwareVersion", "unknown")) for record in records})
     facts = {"Maps made by": f"bids_qmri {', '.join(versions)}"} if records else {}
-    facts |= {"Page made by": f"bids_qmri {__version__}, Python {platform.python_version()}"}
+    seconds = [fit.figures.data.seconds for section in sections for fit in section.fits]
+    known = [one for one in seconds if one is not None]
+    if known:
+        facts["Time of all fits"] = f"{sum(known):.1f} s"
+    facts["Page made by"] = f"bids_qmri {__version__}, Python {platform.python_version()}"
     return tuple(facts.items())

@@ -27,7 +27,7 @@ class RunConfig:
     participants, exclude_participants, sessions
         Labels without entity; empty `participants` and `sessions` keep all.
     filters
-        Extra entity filters per kind of input (``vfa``, ``dce``, ``dwi``, ``mask``, ``t1map``).
+        Extra entity filters per kind of input (``vfa``, ``dce``, ``dwi``, ``mask``, ``dseg``, ``t1map``).
     derivatives
         Folders of preprocessed inputs by name; ``masks`` is for masks alone.
     models, methods, tensor_fits
@@ -53,7 +53,7 @@ class RunConfig:
         Memory to plan with in GB; None: not given.
     plugin
         nipype's ``plugin`` and ``plugin_args``; empty: chosen from `nprocs`.
-    dry_run, sloppy, reports_only, boilerplate_only, write_graph, stop_on_first_crash
+    dry_run, sloppy, reports_only, report_by_session, boilerplate_only, write_graph, stop_on_first_crash
         Flags of the same names.
     debug
         Show tracebacks.
@@ -91,6 +91,7 @@ class RunConfig:
     dry_run: bool = False
     sloppy: bool = False
     reports_only: bool = False
+    report_by_session: bool = False
     boilerplate_only: bool = False
     write_graph: bool = False
     stop_on_first_crash: bool = False

@@ -5,45 +5,24 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from bids_qmri import __version__
 from bids_qmri.bids.description import write_dataset_description
 from bids_qmri.bids.participants import copy_participants
 from bids_qmri.errors import QmriError
-from bids_qmri.interfaces.agreement import compare_estimators
 from bids_qmri.interfaces.job import FitJob, Outcome
 from bids_qmri.reports.methods import write_citation
 from bids_qmri.reports.records import find_records
-from bids_qmri.reports.subject import write_subject_page
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.fit_jobs import not_run, run_jobs
+from bids_qmri.workflows.pages import ParticipantOutcome, write_pages
 from bids_qmri.workflows.plan import Plan, make_plan, select_participants
 
 log = logging.getLogger("bids_qmri.workflow")
 
 BATCH = 32
 """Participants that are planned, fitted and reported together."""
-
-
-@dataclass(frozen=True)
-class ParticipantOutcome:
-    """What became of one participant.
-
-    Parameters
-    ----------
-    participant
-        Label without ``sub-``.
-    status
-        ``"ok"``, ``"failed"`` (something that should have worked did not) or ``"nothing"`` (nothing to fit).
-    messages
-        One line per fault, or why there was nothing.
-    """
-
-    participant: str
-    status: Literal["ok", "failed", "nothing"]
-    messages: tuple[str, ...] = ()
 
 
 def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
@@ -86,7 +65,7 @@ def _run_batch(
     if config.boilerplate_only:
         return [_end(label, plan, ()) for label, plan in plans.items()]
     if config.reports_only:
-        return [_with_page(config, _existing(config, label)) for label in plans]
+        return write_pages(config, [_existing(config, label) for label in plans])
     outcomes: dict[str, list[Outcome]] = {label: [] for label in plans}
     jobs = [job for plan in plans.values() for job in _jobs(plan)]
     failed = after_failure or any(_faults(plan) for plan in plans.values())
@@ -94,7 +73,7 @@ def _run_batch(
     done = [not_run(job) for job in jobs] if stopped else run_jobs(config, jobs)
     for outcome in done:
         outcomes[outcome.participant].append(outcome)
-    return [_with_page(config, _end(label, plan, outcomes[label])) for label, plan in plans.items()]
+    return write_pages(config, [_end(label, plan, outcomes[label]) for label, plan in plans.items()])
 
 
 def _log_notes(plan: Plan | QmriError) -> None:
@@ -120,20 +99,6 @@ def _existing(config: RunConfig, label: str) -> ParticipantOutcome:
     if find_records(config.output_dir, label):
         return ParticipantOutcome(label, "ok")
     return ParticipantOutcome(label, "nothing", ("no maps yet to report on",))
-
-
-def _with_page(config: RunConfig, end: ParticipantOutcome) -> ParticipantOutcome:
-    """Compare estimators and write the page; what goes wrong must not cost the others theirs."""
-    try:
-        compare_estimators(config.output_dir, end.participant)
-        write_subject_page(config.output_dir, end.participant, problems=end.messages)
-    except Exception as error:
-        if config.debug:
-            raise
-        log.debug("page of sub-%s", end.participant, exc_info=True)
-        line = f"the page could not be written ({type(error).__name__}: {error}); --debug shows where"
-        return replace(end, status="failed", messages=(*end.messages, line))
-    return end
 
 
 def _plan(config: RunConfig, label: str) -> Plan | QmriError:

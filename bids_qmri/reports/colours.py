@@ -1,0 +1,68 @@
+"""From numbers to colours: 254 levels of a perceptually uniform colour map, one for outside, one for failed.
+
+Level 0 is outside the mask, levels 1 to 254 run from the lower to the upper end of the range, 255 is a voxel
+without an estimate. The viewer of the page turns colours back into numbers by the same rule.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.estimators.base import Status
+
+LOWEST, HIGHEST, FAILED = 1, 254, 255
+"""Levels of the ends of the range and of voxels without an estimate; 0 is outside the mask."""
+
+BACKGROUND = "#111317"
+FAILED_COLOUR = "#9a9a9a"
+
+STATUS_COLOURS: dict[Status, str] = {
+    Status.AT_BOUND: "#f2c14e",
+    Status.NOT_CONVERGED: "#e4572e",
+    Status.UNUSABLE: "#b07cf0",
+    Status.OUT_OF_RANGE: "#4ea8de",
+}
+"""Of what is not simply estimated; that is shown in grey."""
+
+DIRECTION_COLOURS = {"right-left": "#ff0000", "front-back": "#00ff00", "head-foot": "#0000ff"}
+"""Red, green and blue of a direction, the usual choice in diffusion imaging."""
+
+LINE_COLOURS = ("#0b8f7f", "#d1495b", "#4a7fd6", "#b8860b", "#8e5bc0", "#3f9142", "#c2569b", "#7a6a53")
+"""Of curves; they can be told apart on light and dark ground."""
+
+Array = npt.NDArray[Any]
+Pixels = npt.NDArray[np.uint8]
+
+
+def levels(values: Array, limits: tuple[float, float]) -> Pixels:
+    """Return the level of every value, `FAILED` where it is not finite."""
+    low, high = limits
+    with np.errstate(invalid="ignore"):
+        scaled = LOWEST + np.rint((HIGHEST - LOWEST) * (values.astype(np.float64) - low) / (high - low))
+        inside = np.clip(scaled, LOWEST, HIGHEST)
+    return np.where(np.isfinite(inside), inside, FAILED).astype(np.uint8)
+
+
+@cache
+def palette(cmap: str) -> Pixels:
+    """Return the colour of every level, shape (256, 3); ``"gray"`` leaves out black and white."""
+    from matplotlib import colormaps
+
+    span = (0.15, 0.8) if cmap == "gray" else (0.0, 1.0)
+    shades = colormaps[cmap](np.linspace(*span, HIGHEST - LOWEST + 1))[:, :3]
+    return np.vstack([rgb(BACKGROUND), np.rint(255 * shades), rgb(FAILED_COLOUR)]).astype(np.uint8)
+
+
+def rgb(colour: str) -> Pixels:
+    """Return red, green and blue of ``#rrggbb``, shape (3,)."""
+    return np.frombuffer(bytes.fromhex(colour[1:]), dtype=np.uint8)
+
+
+def ramp(cmap: str, stops: int = 16) -> list[str]:
+    """Return evenly spaced colours of a colour map as ``#rrggbb``."""
+    places = np.rint(np.linspace(LOWEST, HIGHEST, stops)).astype(int)
+    return [f"#{bytes(colour).hex()}" for colour in palette(cmap)[places]]

@@ -1,0 +1,219 @@
+"""The diagrams of a page: protocol, histograms, signals with their fits, one estimator against another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from bids_qmri.outputs.tables import MapRow
+from bids_qmri.reports.charts import Chart, legend, span
+from bids_qmri.reports.colours import LINE_COLOURS, palette
+from bids_qmri.reports.page import number, short_exponent, unit_label
+from bids_qmri.reports.page_data import MASK, Histogram, PageData, Trace
+from bids_qmri.reports.png import encode_indexed
+
+MAX_REGIONS = len(LINE_COLOURS)
+"""More lines than this cannot be told apart."""
+_DENSITY_CELLS = 72
+
+Values = npt.NDArray[Any]
+
+
+def draw_protocol(fields: Mapping[str, Any]) -> Markup | None:
+    """Draw what was varied between images: flip angles, b-values or frame times.
+
+    Parameters
+    ----------
+    fields
+        Sidecar of a map.
+
+    Returns
+    -------
+    Markup or None
+        None if the sidecar says nothing that can be drawn.
+    """
+    angles, counts = _numbers(fields.get("FlipAngle")), _numbers(fields.get("BValueCounts"))
+    bvals, times = _numbers(fields.get("BValues")), _numbers(fields.get("FrameTimes"))
+    if times.size > 1:
+        gaps = np.diff(times, append=2 * times[-1] - times[-2])
+        axes = ("time of the frame (s)", "until the next (s)")
+        return _stems(times, gaps, axes, f"{times.size} frames over {number(float(np.ptp(times)))} s.")
+    if bvals.size and bvals.size == counts.size:
+        axes = ("b-value (s/mm²)", "images")
+        return _stems(bvals, counts, axes, f"{int(counts.sum())} images at {bvals.size} b-values.")
+    if angles.size > 1:
+        each = _numbers(fields.get("RepetitionTimesExcitation") or fields.get("RepetitionTimeExcitation"))
+        repetition = 1e3 * (
+            np.broadcast_to(each, angles.shape) if each.size in (1, angles.size) else angles * 0
+        )
+        axes = ("flip angle (degrees)", "repetition time (ms)")
+        return _stems(angles, repetition, axes, f"{angles.size} flip angles.")
+    return None
+
+
+def _numbers(value: Any) -> npt.NDArray[np.float64]:
+    values = value if isinstance(value, list) else [value]
+    known = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
+    return np.array(values if known else [], dtype=np.float64)
+
+
+def _stems(x: Values, y: Values, labels: tuple[str, str], summary: str) -> Markup:
+    chart = Chart(
+        span(x, [0.0]),
+        (0.0, span(y, floor=0.0)[1] * 1.1 or 1.0),
+        x_label=labels[0],
+        y_label=labels[1],
+        summary=summary,
+    )
+    chart.stems(x, y, "stem")
+    return chart.svg()
+
+
+def draw_histogram(row: MapRow, histogram: Histogram, by: str) -> Markup:
+    """Draw the distribution of a map over the mask, and over every region in a colour of its own.
+
+    Parameters
+    ----------
+    row
+        The map.
+    histogram
+        Counts, among them those of the whole mask.
+    by
+        Label of the estimator.
+    """
+    factor, unit = _scale(row, histogram.high)
+    edges = (
+        np.linspace(histogram.low, histogram.high, len(next(iter(histogram.counts.values()))) + 1) * factor
+    )
+    shares = {name: _share(counts) for name, counts in histogram.counts.items()}
+    whole = (MASK, shares.pop(MASK))
+    named = list(shares.items())[:MAX_REGIONS]
+    top = max((float(share.max()) for _, share in (whole, *named)), default=1.0)
+    chart = Chart(
+        (edges[0], edges[-1]),
+        (0.0, 1.08 * top),
+        x_label=f"{row.symbol}{f' ({unit})' if unit else ''}",
+        y_label="share of voxels",
+        summary=f"Histogram of {row.symbol} by {by} over {', '.join(name for name, _ in (whole, *named))}.",
+        hide_y=True,
+    )
+    x = np.repeat(edges, 2)[1:-1]
+    chart.area(x, np.repeat(whole[1], 2), "bulk")
+    for (_, share), colour in zip(named, LINE_COLOURS, strict=False):
+        chart.line(x, np.repeat(share, 2), "curve", colour)
+    names = [(name, colour) for (name, _), colour in zip(named, LINE_COLOURS, strict=False)]
+    return chart.svg() + (legend([(whole[0], "var(--bulk)"), *names]) if names else Markup(""))
+
+
+def _share(counts: Sequence[int]) -> npt.NDArray[np.float64]:
+    total = sum(counts)
+    return np.array(counts, dtype=np.float64) / (total or 1)
+
+
+def _scale(row: MapRow, high: float) -> tuple[float, str]:
+    """Return what to multiply values by for short numbers, and the unit they then have."""
+    exponent = short_exponent(high)
+    return 10.0**-exponent, unit_label(row.unit, exponent)
+
+
+def draw_trace(trace: Trace, data: PageData) -> Markup:
+    """Draw the measured and the fitted signal of a voxel."""
+    chart = Chart(
+        span(trace.x, trace.curve_x),
+        span(trace.measured, trace.curve, [0.0]),
+        x_label=data.x_label,
+        y_label=data.y_label,
+        summary=f"Measured and fitted signal of the voxel with {trace.kind}, RMSE {trace.rmse:.4g}.",
+    )
+    chart.line(trace.curve_x, trace.curve, "curve", LINE_COLOURS[1])
+    chart.points(trace.x, trace.measured, "dot")
+    return chart.svg()
+
+
+def draw_scatter(row: MapRow, values: Values, reference: Values, labels: tuple[str, str]) -> Markup:
+    """Draw how often which pair of estimates occurs.
+
+    Parameters
+    ----------
+    row
+        The map.
+    values, reference
+        Estimates of the same voxels, each (V,).
+    labels
+        Of the estimator and of the reference.
+    """
+    limits = row.range or span(values, reference, floor=0.0)
+    factor, unit = _scale(row, limits[1])
+    low, high = limits[0] * factor, limits[1] * factor
+    text = f"{row.symbol}{f' ({unit})' if unit else ''}"
+    chart = Chart(
+        (low, high),
+        (low, high),
+        x_label=f"{text} by {labels[1]}",
+        y_label=f"{text} by {labels[0]}",
+        summary=f"{row.symbol} by {labels[0]} against {labels[1]}: density of {values.size} voxels.",
+    )
+    chart.image(_density(reference * factor, values * factor, (low, high), (low, high)))
+    chart.line([low, high], [low, high], "identity")
+    return chart.svg()
+
+
+def draw_agreement(
+    row: MapRow,
+    values: Values,
+    reference: Values,
+    labels: tuple[str, str],
+    limits: Mapping[str, float | None],
+) -> Markup:
+    """Draw differences over means, with bias and limits of agreement (Bland and Altman).
+
+    Parameters
+    ----------
+    row, values, reference, labels
+        As for `draw_scatter`.
+    limits
+        ``bias``, ``loa_low`` and ``loa_high`` in the unit of the map.
+    """
+    wide = row.range or span(values, reference, floor=0.0)
+    factor, unit = _scale(row, wide[1])
+    difference, mean = (values - reference) * factor, (values + reference) / 2 * factor
+    ends = [limits.get(key) or 0.0 for key in ("loa_low", "loa_high")]
+    reach = max(2.0 * factor * max(abs(end) for end in ends), 1e-9 * factor * (wide[1] - wide[0]))
+    x, y = (wide[0] * factor, wide[1] * factor), (-reach, reach)
+    suffix = f" ({unit})" if unit else ""
+    chart = Chart(
+        x,
+        y,
+        x_label=f"mean {row.symbol}{suffix}",
+        y_label=f"{labels[0]} minus {labels[1]}{suffix}",
+        summary=f"Bland-Altman plot of {row.symbol}, {labels[0]} minus {labels[1]}: "
+        + ", ".join(f"{_WORDS[key]} {number(limits.get(key))}" for key in _WORDS)
+        + f" {unit_label(row.unit)}.",
+    )
+    chart.image(_density(mean, difference, x, y))
+    chart.level(0.0, "identity")
+    for key, words in _WORDS.items():
+        value = limits.get(key)
+        if value is not None:
+            chart.level(value * factor, "bias" if key == "bias" else "limit", f"{words} {value * factor:.3g}")
+    return chart.svg()
+
+
+_WORDS = {"bias": "bias", "loa_low": "2.5 %", "loa_high": "97.5 %"}
+
+
+def _density(x: Values, y: Values, x_limits: tuple[float, float], y_limits: tuple[float, float]) -> bytes:
+    """Return a picture of how many points fall into each cell, empty cells being transparent."""
+    cells, *_ = np.histogram2d(y, x, bins=_DENSITY_CELLS, range=(_apart(y_limits), _apart(x_limits)))
+    # The square root keeps single voxels visible beside thousands.
+    shade = np.sqrt(cells / max(float(cells.max()), 1.0))
+    pixels = np.where(cells > 0, 40 + np.rint(214 * shade), 0).astype(np.uint8)
+    return encode_indexed(pixels[::-1], palette("viridis"), transparent=True)
+
+
+def _apart(limits: tuple[float, float]) -> tuple[float, float]:
+    return limits if limits[1] > limits[0] else (limits[0] - 0.5, limits[0] + 0.5)

@@ -1,0 +1,56 @@
+"""What went wrong in the last run of a participant, kept so that pages made anew still say it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bids_qmri.bids.derivatives import write_sidecar
+
+MAX_CRASH = 20_000
+"""Characters of a crash report that a page shows; the end, where the error is named."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Name and text of a crash report."""
+
+    name: str
+    text: str
+
+
+def write_problems(output_dir: Path, participant: str, problems: Sequence[str]) -> None:
+    """Keep what went wrong, one line each; nothing is kept of a run in which nothing did."""
+    path = _path(output_dir, participant)
+    if problems:
+        write_sidecar(path, {"Problems": list(problems)})
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_problems(output_dir: Path, participant: str) -> list[str]:
+    """Return what went wrong in the last run."""
+    path = _path(output_dir, participant)
+    if not path.is_file():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return [f"{path} cannot be read"]
+    problems = content.get("Problems") if isinstance(content, dict) else None
+    return [str(problem) for problem in problems] if isinstance(problems, list) else []
+
+
+def read_crashes(output_dir: Path, participant: str) -> list[Crash]:
+    """Return the crash reports of fits whose last run crashed."""
+    folder = _path(output_dir, participant).parent
+    return [
+        Crash(path.name, path.read_text(encoding="utf-8", errors="replace")[-MAX_CRASH:])
+        for path in sorted(folder.glob("crash-*.txt"))
+    ]
+
+
+def _path(output_dir: Path, participant: str) -> Path:
+    return output_dir / f"sub-{participant}" / "log" / "problems.json"

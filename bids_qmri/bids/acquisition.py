@@ -170,7 +170,7 @@ class ReadOptions:
     sessions
         Session labels to keep; empty keeps all.
     filters
-        Extra entity filters per kind (``vfa``, ``dce``, ``dwi``, ``mask``, ``dseg``, ``t1map``), as fMRIPrep has.
+        Extra entity filters per kind (``vfa``, ``dce``, ``dwi``, ``mask``, ``dseg``, ``t1map``).
     derivatives
         Named datasets of preprocessed inputs; the name ``masks`` is for masks alone.
     b0_threshold

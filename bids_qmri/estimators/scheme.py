@@ -16,7 +16,10 @@ from bids_qmri.protocol import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 B_TOLERANCE = 0.03
-"""Largest relative difference of b-values: scanners store what they played out, with imaging gradients."""
+"""Largest relative difference of b-values: scanners store what they played out, with imaging gradients.
+
+At this limit, or that of angles, errors of the paper's network grow by a tenth in white matter at SNR 40.
+"""
 
 ANGLE_TOLERANCE = 3.0
 """Largest angle in degrees between directions: rounding, and the correction of each volume for motion."""

@@ -42,6 +42,9 @@ NORMALISATION = "mean b0"
 
 TRAIN = "train one for this scan: bids_qmri-train noddi --scheme BVAL BVEC, and give it as --onnx FILE"
 
+SNR_FACTOR = 2.0
+"""Ratio of signal-to-noise ratios beyond which what a network has learnt is not what a scan needs."""
+
 SAME = 1e-3
 """Relative difference of diffusivities that is rounding."""
 
@@ -185,8 +188,11 @@ def fit(
         b-values and directions; must be those of the network but for order and rotation.
     network
         ONNX file.
-    sigma, bounds
-        Not used: the network was trained for one noise level, and for the ranges of its card.
+    sigma
+        Noise standard deviation of a single image in the unit of the signal, one number or (V,): changes no
+        estimate, but `notes` says if the network was trained with quite another one. None compares nothing.
+    bounds
+        Not used: the answers lie between 0 and 1.
     threads
         Blocks of voxels that are computed at a time.
 
@@ -220,6 +226,22 @@ def fit(
         {name: maps[name] for name in ("ndi", "odi", "fwf", "s0")},
         residual=np.full(len(data), np.nan),
         status=status,
+        notes=() if sigma is None else _about_noise(loaded, s0, sigma),
+    )
+
+
+def _about_noise(network: SchemeNetwork, s0: FloatArray, sigma: float | FloatArray) -> tuple[str, ...]:
+    """Return what to say about noise, if it is not that of training in most voxels."""
+    low, high = network.card.get("coverage", {}).get("snr", (0.0, np.inf))
+    with np.errstate(all="ignore"):
+        snr = s0 / sigma
+    known = np.isfinite(snr)
+    other = (snr[known] < low / SNR_FACTOR) | (snr[known] > high * SNR_FACTOR)
+    if np.count_nonzero(other) <= 0.5 * np.count_nonzero(known):
+        return ()
+    return (
+        f"{network.card.get('name')} was trained with a signal-to-noise ratio of {high:g} at b = 0, from which "
+        f"most voxels differ by more than a factor of {SNR_FACTOR:g}: expect bias, or train one with --snr",
     )
 
 

@@ -93,6 +93,16 @@ def test_answers_of_exactly_0_or_1_lie_at_their_bound(file: Path, signal) -> Non
     assert status.tolist() == [Status.OK, Status.AT_BOUND]
 
 
+def test_noise_quite_unlike_that_of_training_is_said(tmp_path: Path, signal) -> None:
+    file = scheme_networks.write(tmp_path, coverage={"snr": [15.0, 15.0]})
+    scheme = scheme_networks.scheme()
+    notes = {
+        snr: fit(Noddi(), signal, scheme, network=file, sigma=400.0 / snr).notes for snr in (5, 10, 20, 60)
+    }
+    assert [bool(notes[snr]) for snr in notes] == [True, False, False, True]
+    assert "trained with a signal-to-noise ratio of 15" in notes[60][0]
+
+
 def test_no_voxels_give_empty_maps(file: Path) -> None:
     assert maps(file, np.empty((0, 20))).shape == (3, 0)
 

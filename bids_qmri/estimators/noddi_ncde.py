@@ -24,18 +24,21 @@ from bids_qmri.estimators.shell_noise import shell_sigma
 from bids_qmri.estimators.zonal import (
     QUANTITIES,
     ShellGroups,
-    ZonalFit,
     fit_zonal,
     network_inputs,
     sort_shells,
 )
 from bids_qmri.models.base import Bounds
-from bids_qmri.models.noddi import Noddi
+from bids_qmri.models.encoding import Encoding, encode
+from bids_qmri.models.noddi import Noddi, evaluate
 from bids_qmri.protocol import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 BLOCK_VOXELS = 4096
 """Voxels per block: their features stay in the cache, and the threads share out the blocks."""
+
+NOISE_SAMPLE = 20_000
+"""Voxels that the noise is estimated from, evenly spread over those given."""
 
 CENTER, WIDTH = 0.5, 0.29
 """What shift and spread of the network refer to: mean and standard deviation of a uniform density."""
@@ -76,10 +79,10 @@ def fit(
     -------
     FitResult
         Maps of NDI, ODI, FWF; s0, the mean at b = 0; the unit direction in the frame of the gradients, with a
-        z component that is not negative; and ``misfit``, the variance about functions of the angle to one axis
-        over that of the noise: near 1 for a single bundle, more where bundles cross. `residual` is the
-        deviation from these functions, in the unit of the signal. Status OUT_OF_RANGE where the network was
-        not trained for the protocol or the diffusivities (`notes` then say so), or so much noise.
+        z component that is not negative; and ``misfit``, the variance around functions of the angle to one
+        axis over that of the noise: near 1 for a single bundle, more where bundles cross. Status OUT_OF_RANGE
+        where the network was not trained for the protocol or the diffusivities (`notes` then say so), or so
+        much noise.
 
     Raises
     ------
@@ -97,7 +100,8 @@ def fit(
         )
     noise = _noise(data, protocol, sigma, model.d_par)
     problems = outside_ranges(loaded.card["coverage"], extremes(shells, model))
-    work = partial(_estimate, loaded, model, data, shells, noise, dict(bounds or {}))
+    encoding = encode(protocol, model.d_par, model.d_iso)
+    work = partial(_estimate, loaded, model, data, shells, encoding, noise, dict(bounds or {}))
     blocks = [slice(first, first + BLOCK_VOXELS) for first in range(0, max(len(data), 1), BLOCK_VOXELS)]
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(work, blocks))
@@ -124,7 +128,9 @@ def _noise(
 ) -> FloatArray:
     """Return the noise of a single image, (V,), NaN where it is not known."""
     if sigma is None:
-        sigma = shell_sigma(data, protocol, d_par) if len(data) else np.nan
+        sample = data[:: max(len(data) // NOISE_SAMPLE, 1)]
+        usable = _usable(sample, protocol.b0_mask)
+        sigma = shell_sigma(sample[usable], protocol, d_par) if usable.any() else np.nan
     noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), (len(data),))
     if np.any(noise <= 0):
         raise InputError(
@@ -135,19 +141,26 @@ def _noise(
     return noise
 
 
+def _usable(signal: npt.NDArray[Any], b0: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which voxels are finite and have a positive mean at b = 0, (V,)."""
+    return np.asarray(np.all(np.isfinite(signal), axis=1) & (signal[:, b0].mean(axis=1) > 0))
+
+
 def _estimate(
     network: Network,
     model: Noddi,
     data: npt.NDArray[Any],
     shells: ShellGroups,
+    encoding: Encoding,
     noise: FloatArray,
     bounds: Mapping[str, Range],
     voxels: slice,
 ) -> FitResult:
     """Return the estimates of a block of voxels."""
-    signal = np.asarray(data[voxels], dtype=np.float64)
-    usable = np.all(np.isfinite(signal), axis=1) & (signal[:, shells.b0].mean(axis=1) > 0)
-    zonal = fit_zonal(np.where(usable[:, None], signal, 1.0), shells, model.d_par)
+    signal = np.array(data[voxels], dtype=np.float64)
+    usable = _usable(signal, shells.b0)
+    signal[~usable] = 1.0
+    zonal = fit_zonal(signal, shells, model.d_par)
     least, largest = network.card["coverage"]["snr"]
     relative = noise[voxels] / zonal.s0
     # With less noise than ever seen, the most certain answer that was learnt is the right one to give.
@@ -164,8 +177,9 @@ def _estimate(
     maps["s0"] = zonal.s0
     upwards = np.where(zonal.direction[2] < 0, -zonal.direction, zonal.direction)
     maps |= {f"direction_{axis}": row.copy() for axis, row in zip("xyz", upwards, strict=True)}
-    maps["misfit"] = _misfit(zonal, relative)
-    residual = zonal.s0 * np.sqrt(zonal.misfit / data.shape[1])
+    maps["misfit"] = np.square(zonal.noise / relative)
+    curve = evaluate(encoding, np.stack([maps[name] for name in QUANTITIES]), zonal.direction)
+    residual = _root_mean_square(np.ascontiguousarray(signal.T)[encoding.order], zonal.s0 * curve)
     status[relative * least > 1.0] = Status.OUT_OF_RANGE
     status[~usable] = Status.UNUSABLE
     for values in (*maps.values(), *sd.values(), residual):
@@ -173,9 +187,10 @@ def _estimate(
     return FitResult(maps, sd, residual, status)
 
 
-def _misfit(zonal: ZonalFit, relative: FloatArray) -> FloatArray:
-    """Return the variance of the residuals over that of the noise, (V,); NaN where that is not known."""
-    return np.asarray((zonal.noise / relative) ** 2)
+def _root_mean_square(signal: FloatArray, curve: FloatArray) -> FloatArray:
+    """Return the root mean square difference of signals, (N, V), over the first axis."""
+    difference = signal - curve
+    return np.asarray(np.sqrt(np.einsum("nv,nv->v", difference, difference) / len(difference)))
 
 
 def _joined(parts: list[FitResult], notes: list[str]) -> FitResult:

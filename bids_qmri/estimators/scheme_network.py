@@ -240,8 +240,8 @@ def _about_noise(network: SchemeNetwork, s0: FloatArray, sigma: float | FloatArr
     if np.count_nonzero(other) <= 0.5 * np.count_nonzero(known):
         return ()
     return (
-        f"{network.card.get('name')} was trained with a signal-to-noise ratio of {high:g} at b = 0, other than "
-        f"that of most voxels by more than a factor of {SNR_FACTOR:g}: expect bias, or train one with --snr",
+        f"{network.card.get('name')} was trained with a signal-to-noise ratio of {high:g} at b = 0; that of "
+        f"most voxels differs by more than a factor of {SNR_FACTOR:g}: expect bias, or train one with --snr",
     )
 
 

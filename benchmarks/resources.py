@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -18,11 +19,13 @@ import numpy as np
 
 from bids_qmri import __version__
 from bids_qmri.models.ivim import IVIM
+from bids_qmri.models.noddi import noddi_signal
 from bids_qmri.models.vfa import VFA
 from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
 
 LARGE = (140, 140, 80, 102)
 SMALL = (64, 64, 20)
+VOLUME, SHELLS = (100, 100, 40), (9, 24, 48)
 B_VALUES = (0, 10, 20, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500, 600, 700, 800)
 SEED = 20261
 
@@ -31,16 +34,17 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for title, make in (("large IVIM series", make_large), ("small VFA series", make_small)):
+        for title, make, attempts, choices in SERIES:
             bids = folder / title.replace(" ", "-")
             what = make(bids)
-            for attempt in range(1 if make is make_large else 3):
-                rows.append((f"{title}, run {attempt + 1}", what, *measure(bids, folder)))
+            for attempt in range(attempts):
+                rows.append((f"{title}, run {attempt + 1}", what, *measure(bids, folder, choices)))
     lines = [
         "# Resources of one run of the command",
         "",
         f"bids_qmri {__version__}, Python {platform.python_version()}, numpy {np.__version__}; one process, "
-        "one thread, default estimators (least squares and network), page included.",
+        "default estimators (least squares and network) on one thread, NODDI by the network for any shells "
+        "on two; page included.",
         "",
         "| run | input | peak RSS, MB | processor time, s | wall time, s |",
         "|---|---|---|---|---|",
@@ -54,7 +58,7 @@ def main() -> None:
     print("\n".join(lines))
 
 
-def measure(bids: Path, folder: Path) -> tuple[float, float, float]:
+def measure(bids: Path, folder: Path, choices: Sequence[str]) -> tuple[float, float, float]:
     """Run the command on a dataset; return peak RSS in MB, processor seconds and wall seconds."""
     code = (
         "import resource, subprocess, sys, time; t = time.time(); "
@@ -63,7 +67,7 @@ def measure(bids: Path, folder: Path) -> tuple[float, float, float]:
         "print(r.returncode, u.ru_maxrss / 1e3, u.ru_utime + u.ru_stime, time.time() - t)"
     )
     command = [sys.executable, "-m", "bids_qmri", str(bids), str(folder / f"out-{bids.name}"), "participant"]
-    command += ["--nprocs", "1", "--work-dir", str(folder / "work")]
+    command += ["--nprocs", "1", "--work-dir", str(folder / "work"), *choices]
     result = subprocess.run(
         [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True
     )
@@ -118,6 +122,46 @@ def make_small(bids: Path) -> str:
         Path(f"{stem}.json").write_text(json.dumps(fields))
     describe(bids)
     return f"{' x '.join(map(str, SMALL))}, {len(angles)} flip angles"
+
+
+def make_shells(bids: Path) -> str:
+    """Write one two-shell series: neurites in every voxel, every one in another direction."""
+    rng = np.random.default_rng(SEED)
+    bvals = np.repeat([0.0, 700.0, 2000.0], SHELLS)
+    bvecs = np.concatenate([np.zeros((SHELLS[0], 3)), *(spiral(count) for count in SHELLS[1:])])
+    count = int(np.prod(VOLUME))
+    fibres = rng.normal(size=(count, 3))
+    fibres /= np.linalg.norm(fibres, axis=1, keepdims=True)
+    ndi, odi, fwf = rng.uniform([[0.2], [0.05], [0.0]], [[0.8], [0.6], [0.5]], (3, count))
+    data = np.empty((count, bvals.size), np.int16)
+    protocol = DiffusionProtocol(bvals, bvecs)
+    for first in range(0, count, 50_000):
+        part = slice(first, first + 50_000)
+        clean = 800.0 * noddi_signal(ndi[part], odi[part], fwf[part], fibres[part], protocol).T
+        data[part] = np.hypot(clean + rng.normal(0, 30, clean.shape), rng.normal(0, 30, clean.shape))
+    folder = bids / "sub-shells" / "dwi"
+    folder.mkdir(parents=True)
+    image = nib.Nifti1Image(data.reshape(*VOLUME, -1), np.diag([-2, 2, 2, 1]))
+    image.to_filename(folder / "sub-shells_dwi.nii.gz")
+    np.savetxt(folder / "sub-shells_dwi.bval", bvals[None], fmt="%g")
+    np.savetxt(folder / "sub-shells_dwi.bvec", bvecs.T, fmt="%.6f")
+    describe(bids)
+    return f"{' x '.join(map(str, VOLUME))} x {bvals.size} int16 .nii.gz, all of it tissue"
+
+
+def spiral(count: int) -> np.ndarray:
+    """Return unit vectors spread over half a sphere, (count, 3)."""
+    z = (np.arange(count) + 0.5) / count
+    angle = np.pi * (1 + np.sqrt(5)) * np.arange(count)
+    return np.stack([np.sqrt(1 - z**2) * np.cos(angle), np.sqrt(1 - z**2) * np.sin(angle), z], axis=1)
+
+
+SERIES = (
+    ("large IVIM series", make_large, 1, ()),
+    ("small VFA series", make_small, 3, ()),
+    ("NODDI series", make_shells, 3, ("--models", "noddi", "--methods", "ncde", "--omp-nthreads", "2")),
+)
+"""Title, maker, number of runs and further arguments."""
 
 
 def describe(bids: Path) -> None:

@@ -35,7 +35,7 @@ def run(bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
     def call(*more: str, methods: tuple[str, ...] = ("lsq",), out: str = "out") -> tuple[int, str]:
         folders = [str(bids), str(tmp_path / out), "participant", "-w", str(tmp_path / "work")]
-        choices = ["--models", "noddi", "--methods", *methods, "--nprocs", "1"]
+        choices = ["--models", "noddi", "--nprocs", "1", *(("--methods", *methods) if methods else ())]
         code = main([*folders, *choices, *more])
         return code, capsys.readouterr().err
 
@@ -52,6 +52,13 @@ def sidecar(folder: Path, param: str, label: str = "lsq") -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def add_noise(bids: Path, sigma: float) -> None:
+    path = bids / "sub-01" / "dwi" / "sub-01_dwi.nii.gz"
+    data, rng = np.asarray(nib.load(path).dataobj), np.random.default_rng(7)
+    noisy = np.hypot(data + rng.normal(0, sigma, data.shape), rng.normal(0, sigma, data.shape))
+    synth.write_image(path, noisy)
+
+
 @pytest.mark.parametrize("label", ["lsq", "mle"])
 def test_neurites_are_recovered(bids: Path, tmp_path: Path, run: Run, label: str) -> None:
     truth = synth.add_noddi(bids)
@@ -60,6 +67,24 @@ def test_neurites_are_recovered(bids: Path, tmp_path: Path, run: Run, label: str
         np.testing.assert_allclose(
             image(tmp_path, param, label), truth[name], rtol=1e-3, atol=1e-4, err_msg=name
         )
+
+
+def test_the_network_is_the_default_and_near_the_truth(bids: Path, tmp_path: Path, run: Run) -> None:
+    truth = synth.add_noddi(bids)
+    add_noise(bids, 20)
+    assert run(methods=())[0] == 0
+    labels = {path.name.split("_desc-")[1].split("_")[0] for path in tmp_path.rglob("*_dwimap.json")}
+    assert labels == {"ncde", "ncdeStd", "ncdeStatus"}
+    for name in ("ndi", "odi", "fwf"):
+        error = image(tmp_path, MAPS[name], "ncde") - truth[name]
+        assert np.sqrt(np.mean(error**2)) < 0.06
+    assert sidecar(tmp_path, "icvf", "ncde")["Network"]["Name"] == "ncde-noddi"
+
+
+def test_images_between_shells_are_left_out_and_noted(bids: Path, tmp_path: Path, run: Run) -> None:
+    synth.add_noddi(bids, bvals=(*synth.TWO_SHELL, 100, 150, 1400))
+    run(methods=("ncde",))
+    assert "3 of 66 images left out" in " ".join(sidecar(tmp_path, "icvf", "ncde")["Notes"])
 
 
 def test_weighted_maps_are_products(bids: Path, tmp_path: Path, run: Run) -> None:
@@ -93,15 +118,16 @@ def test_a_direction_says_how_it_is_to_be_read(bids: Path, tmp_path: Path, run: 
     assert image(tmp_path, "direction").shape == (*synth.SHAPE, 3)
 
 
+@pytest.mark.parametrize("label", ["lsq", "ncde"])
 def test_turning_image_and_gradients_together_changes_no_scalar_map(
-    bids: Path, tmp_path: Path, run: Run
+    bids: Path, tmp_path: Path, run: Run, label: str
 ) -> None:
     turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
     for out, rotation in (("one", np.eye(3)), ("other", turn)):
         synth.add_noddi(bids, turn=rotation)
-        assert run(out=out)[0] == 0
+        assert run(out=out, methods=(label,))[0] == 0
     for param in (*MAPS.values(), "tf", "icvfmodulated", "odimodulated"):
-        one, other = (image(tmp_path / out, param) for out in ("one", "other"))
+        one, other = (image(tmp_path / out, param, label) for out in ("one", "other"))
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5, err_msg=param)
 
 

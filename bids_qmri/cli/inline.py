@@ -73,13 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _serve(args: argparse.Namespace) -> int:
     # Heavy imports wait until the environment is set.
     from bids_qmri.inline.config import Shelf
-    from bids_qmri.inline.estimation import estimator_of
+    from bids_qmri.inline.estimation import warm_up
     from bids_qmri.inline.server import Settings, listen, serve
     from bids_qmri.inline.wire import Limits
 
     try:
         shelf = Shelf(args.configs, args.networks, args.config)
-        estimator_of(shelf.config("", {}))
+        warm_up(shelf.config("", {}))
         listener = listen(args.address, args.port)
     except (InputError, OSError) as error:
         LOGGER.error("%s", error)

@@ -7,9 +7,11 @@ names of the configuration, then under the usual ones, Siemens' ``IceMiniHead``,
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -19,7 +21,8 @@ from bids_qmri.inline.dicom_json import numbers_of, read_dicom_json
 from bids_qmri.inline.header import StreamHeader
 from bids_qmri.inline.meta import Meta, plain
 from bids_qmri.inline.wire import Header
-from bids_qmri.units import FloatArray
+
+Vector = tuple[float, ...]
 
 Family = Literal["dwi", "vfa", "dce"]
 
@@ -80,12 +83,12 @@ class Reader:
         """
         known = _Known(meta, self.names)
         if self.family == "dwi":
-            return self._diffusion(head, known)
+            return self._diffusion(head, meta, known)
         if self.family == "vfa":
             return self.excitation(head, meta)
         return (self._time(head, known),)
 
-    def _diffusion(self, head: Header, known: _Known) -> Encoding:
+    def _diffusion(self, head: Header, meta: Meta, known: _Known) -> Encoding:
         b, direction = known.numbers("bvalue"), known.numbers("direction")
         if not b and self.header.diffusion:
             listed = self._listed_diffusion(head)
@@ -96,14 +99,14 @@ class Reader:
             raise InputError(f"b-value of an image is {b[0]:g}", needed="s/mm^2, 0 or above, below 1e5")
         if len(direction) != 3 or not any(direction):
             return (b[0], np.nan, np.nan, np.nan)
-        along = _image_axes(head, known.meta) @ np.asarray(direction)
-        length = float(np.linalg.norm(along))
-        if abs(length - 1) > UNIT_TOLERANCE:
+        along = [sum(a * g for a, g in zip(axis, direction, strict=True)) for axis in _axes_of(head, meta)]
+        length = math.hypot(*along)
+        if not abs(length - 1) <= UNIT_TOLERANCE:
             raise InputError(
                 f"gradient direction of an image is {direction}, of length {length:.3g}",
                 needed="unit vectors in patient axes",
             )
-        return (b[0], *(float(x) for x in along / length))
+        return (b[0], *(x / length for x in along))
 
     def _listed_diffusion(self, head: Header) -> tuple[float, tuple[float, float, float] | None]:
         """Look the encoding up in the XML header's list, by its counter."""
@@ -208,22 +211,26 @@ def _first(wanted: list[str], there: Mapping[str, str]) -> list[float]:
     return []
 
 
-def _image_axes(head: Header, meta: Meta) -> FloatArray:
-    """Return rows that turn a vector in patient axes into one along the image axes.
+def _axes_of(head: Header, meta: Meta) -> tuple[Vector, Vector, Vector]:
+    """Return the axes of an image: as its attributes say, else its header."""
+    row, column = (
+        tuple(_first([name], {name: " ".join(meta.get(name, ()))})) or tuple(head[own].tolist())
+        for name, own in (("ImageRowDir", "read_dir"), ("ImageColumnDir", "phase_dir"))
+    )
+    return image_axes(row, column)
+
+
+@lru_cache(maxsize=64)
+def image_axes(row: Vector, column: Vector) -> tuple[Vector, Vector, Vector]:
+    """Return the directions that components of a vector along an image are measured along, in patient axes.
 
     The axes are those of the files that dcm2niix writes, so that directions equal those of a ``.bvec`` file:
     along the rows, against the columns, along the normal. Without orientation, vectors stay as they are.
     """
-    row, column = (
-        np.asarray(
-            _first([plain(name)], {plain(name): " ".join(meta.get(name, ()))})[:3] or head[own].astype(float)
-        )
-        for name, own in (("ImageRowDir", "read_dir"), ("ImageColumnDir", "phase_dir"))
-    )
-    if not row.size == column.size == 3:
-        return np.eye(3)
-    axes = np.stack([row, -column, np.cross(row, column)])
-    return axes if np.all(np.isfinite(axes)) and np.any(axes) else np.eye(3)
+    normal = np.cross(row, column) if len(row) == len(column) == 3 else np.zeros(3)
+    if not np.all(np.isfinite(normal)) or not np.any(normal):
+        return (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+    return row, tuple(-x for x in column), tuple(normal.tolist())
 
 
 def _missing(what: str, quantity: str, otherwise: str) -> InputError:

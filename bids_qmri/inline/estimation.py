@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from bids_qmri.inline.plan import (
     needs_whole_series,
     noise_sample,
     plan_of,
+    scheme_of,
 )
 from bids_qmri.inline.series import Series, Slot, protocol_of
 from bids_qmri.inline.wire import Image, Pixels
@@ -100,6 +102,7 @@ class Estimation:
     pool: Executor
     _early: dict[int, list[Future[_Block]]] = field(default_factory=dict, init=False)
     _plan: Plan | None = field(default=None, init=False)
+    _masks: dict[int, Mask] = field(default_factory=dict, init=False)
     _reference: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -130,7 +133,7 @@ class Estimation:
             self._plan = plan_of(self.config, protocol, None)
             self._reference = reference_images(protocol, len(slot.keys))
         number = int(image.header["slice"])
-        self._early[number] = self._submit(number, slot, self._plan, None)
+        self._early[number] = self._submit(number, slot, self._plan)
 
     def cancel(self) -> None:
         """Forget what was begun."""
@@ -151,10 +154,11 @@ class Estimation:
         series.require_complete()
         n_early = sum(all(future.done() for future in futures) for futures in self._early.values())
         mask = self._mask()
+        self._masks = dict(zip(sorted(series.slots), mask, strict=True))
         plan = self._plan or self._whole_plan(mask)
         pending = {
-            number: self._early.get(number) or self._submit(number, slot, plan, mask[place])
-            for place, (number, slot) in enumerate(sorted(series.slots.items()))
+            number: self._early.get(number) or self._submit(number, slot, plan)
+            for number, slot in sorted(series.slots.items())
         }
         blocks = [future.result() for futures in pending.values() for future in futures]
         maps, status = self._assemble(blocks, mask)
@@ -177,19 +181,18 @@ class Estimation:
             n_early,
         )
 
-    def _submit(self, number: int, slot: Slot, plan: Plan, mask: Mask | None) -> list[Future[_Block]]:
+    def _submit(self, number: int, slot: Slot, plan: Plan) -> list[Future[_Block]]:
         images = [slot.pixels[i] for i in slot.order()]
         n_voxels = images[0].size
         return [
-            self.pool.submit(self._fit, number, slice(first, first + BLOCK_VOXELS), images, plan, mask)
+            self.pool.submit(self._fit, number, slice(first, first + BLOCK_VOXELS), images, plan)
             for first in range(0, n_voxels, BLOCK_VOXELS)
         ]
 
-    def _fit(
-        self, number: int, rows: slice, images: Sequence[Pixels], plan: Plan, mask: Mask | None
-    ) -> _Block:
+    def _fit(self, number: int, rows: slice, images: Sequence[Pixels], plan: Plan) -> _Block:
         """Estimate some voxels of a slice: those of the mask, or where it is not known, all it could hold."""
         signal = np.stack([image[rows] for image in images], axis=1)
+        mask = self._masks.get(number)
         inside = self._possible(signal) if mask is None else mask[rows]
         converted, protocol = plan.convert(signal[inside])
         noise = plan.sigma if plan.voxel_noise is None else plan.voxel_noise(converted, protocol)
@@ -273,6 +276,14 @@ def estimator_of(config: Config) -> ModelEstimator:
     return get_estimator(
         config.model, config.method, network=config.network, diffusivities=(config.d_par, config.d_iso)
     )
+
+
+def warm_up(config: Config) -> None:
+    """Load what the first series would have to wait for: libraries and the network."""
+    estimator, scheme = estimator_of(config), scheme_of(config)
+    import_module("scipy.special")
+    if scheme is not None:
+        estimator(np.ones((1, scheme.n_measurements)), scheme, None, None)
 
 
 def _failures(status: npt.NDArray[np.uint8]) -> list[str]:

@@ -24,7 +24,7 @@ from bids_qmri.estimators.inputs import (
     require_signal,
 )
 from bids_qmri.estimators.noise import pooled_sigma, residual_sigma
-from bids_qmri.estimators.registry import NEED_NOISE, SCHEME_NETWORKS
+from bids_qmri.estimators.registry import NEED_NOISE, SCHEME_NETWORKS, noddi_network
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.header import StreamHeader
 from bids_qmri.models.base import Bounds
@@ -66,12 +66,17 @@ def expected_images(config: Config, header: StreamHeader) -> int | None:
     """Return how many images of every slice will come, None if nothing says so."""
     if config.family != "dwi":
         return None
-    if config.method in SCHEME_NETWORKS:
-        from bids_qmri.estimators.registry import noddi_network
-        from bids_qmri.estimators.scheme_network import load_scheme_network
+    scheme = scheme_of(config)
+    return (len(header.diffusion) or None) if scheme is None else scheme.n_measurements
 
-        return load_scheme_network(noddi_network(config.method, config.network)).scheme.n_measurements
-    return len(header.diffusion) or None
+
+def scheme_of(config: Config) -> DiffusionProtocol | None:
+    """Return the scheme that a network was trained for, None for other methods."""
+    if config.method not in SCHEME_NETWORKS:
+        return None
+    from bids_qmri.estimators.scheme_network import load_scheme_network
+
+    return load_scheme_network(noddi_network(config.method, config.network)).scheme
 
 
 def needs_whole_series(config: Config) -> bool:

@@ -39,9 +39,12 @@ class Slot:
         Of each image, in the order of arrival.
     reference
         The first image by order of keys, whose geometry and names the maps take.
+    lowest
+        Its key.
     """
 
     reference: Image
+    lowest: Key | None = None
     keys: list[Key] = field(default_factory=list)
     encodings: list[Encoding] = field(default_factory=list)
     pixels: list[Pixels] = field(default_factory=list)
@@ -100,8 +103,8 @@ class Series:
             _require_same_grid(first.reference, image)
         slot = self.slots.setdefault(number, Slot(image))
         _require_same_place(slot.reference, image)
-        if slot.keys and key < min(slot.keys):
-            slot.reference = image
+        if slot.lowest is None or key < slot.lowest:
+            slot.reference, slot.lowest = image, key
         slot.keys.append(key)
         slot.encodings.append(encoding)
         # Eight bytes per pixel say no more than four, and there are many.
@@ -208,7 +211,7 @@ def protocol_of(table: FloatArray, b0_threshold: float) -> DiffusionProtocol | V
 def _require_same_grid(first: Image, image: Image) -> None:
     for name in ("matrix_size", "field_of_view"):
         a, b = first.header[name].tolist(), image.header[name].tolist()
-        if not np.allclose(a, b, rtol=1e-4):
+        if a != b and not np.allclose(a, b, rtol=1e-4):
             raise InputError(
                 f"{name} changes from {a} to {b} inside the series", needed="one grid per series"
             )
@@ -217,6 +220,8 @@ def _require_same_grid(first: Image, image: Image) -> None:
 def _require_same_place(first: Image, image: Image) -> None:
     """Refuse a slice counter that several positions share: hosts that do not count slices."""
     a, b = first.header, image.header
+    if a["position"].tolist() == b["position"].tolist():
+        return
     with np.errstate(all="ignore"):
         apart = float(np.abs((a["position"] - b["position"]).astype(float) @ a["slice_dir"].astype(float)))
     if apart > max(0.5 * float(a["field_of_view"][2]) / max(int(a["matrix_size"][2]), 1), 0.01):

@@ -15,7 +15,7 @@ from typing import Any
 
 from bids_qmri.errors import InputError
 from bids_qmri.inline.config import Config, Shelf, parse_values
-from bids_qmri.inline.estimation import Estimation, SeriesMaps
+from bids_qmri.inline.estimation import Estimation, SeriesMaps, warm_up
 from bids_qmri.inline.header import StreamHeader, parse_header
 from bids_qmri.inline.output import map_images
 from bids_qmri.inline.wire import MAGNITUDE, Connection, Image, Kind, Message
@@ -115,6 +115,7 @@ class Session:
     def _take_image(self, image: Image) -> None:
         if self._config is None:
             self._config = self.shelf.config(self._name, self._values)
+            self.pool.submit(warm_up, self._config)
         config, head = self._config, image.header
         self._highest = max(self._highest, int(head["image_series_index"]))
         if config.send_original:

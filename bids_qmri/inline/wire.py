@@ -7,6 +7,7 @@ length, which is believed only up to a limit. Format: Inati et al. 2017, doi:10.
 
 from __future__ import annotations
 
+import math
 import struct
 import time
 from dataclasses import dataclass, field
@@ -74,6 +75,7 @@ MAGNITUDE = 1
 CONFIG_NAME_BYTES = 1024
 WAVEFORM_HEADER = struct.Struct("<H6xQIIIHHfH2x")
 
+_UNDERSTOOD = frozenset(int(kind) for kind in Kind if kind != Kind.ACQUISITION)
 _ID = struct.Struct("<H")
 _LENGTH = struct.Struct("<I")
 _ATTRIBUTE_LENGTH = struct.Struct("<Q")
@@ -166,10 +168,10 @@ class Connection:
         number = _ID.unpack(start)[0]
         # Waiting for a message and receiving it have their time each.
         self._deadline = time.monotonic() + self.limits.idle
-        if number not in iter(Kind) or number == Kind.ACQUISITION:
+        if number not in _UNDERSTOOD:
             raise InputError(
                 f"message of kind {number}" + (" (raw data)" if number == Kind.ACQUISITION else ""),
-                needed=f"MRD messages of kinds {', '.join(f'{k}' for k in Kind if k != Kind.ACQUISITION)}",
+                needed=f"MRD messages of kinds {', '.join(map(str, sorted(_UNDERSTOOD)))}",
                 way_out="send reconstructed images",
             )
         kind = Kind(number)
@@ -222,7 +224,7 @@ class Connection:
                 f"image of data type {data_type}", field="data_type", needed="1 to 8, as in the MRD format"
             )
         dtype = np.dtype(PIXEL_TYPES[data_type])
-        count = int(head["channels"]) * int(np.prod(head["matrix_size"].astype(np.int64)))
+        count = int(head["channels"]) * math.prod(head["matrix_size"].tolist())
         # Not zeroed: memory that a length claims is taken as its content comes.
         pixels = np.empty(self._allowed(count * dtype.itemsize, "pixels") // dtype.itemsize, dtype=dtype)
         self._fill(pixels.data.cast("B"))

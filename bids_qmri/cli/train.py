@@ -84,9 +84,14 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _train_for_any(args: argparse.Namespace, text: str) -> tuple[Path, Path]:
+    from bids_qmri.training.noddi.recipe import is_shell_recipe, parse_shell_recipe
+    from bids_qmri.training.noddi.run import train_shells
     from bids_qmri.training.recipe import parse_recipe
     from bids_qmri.training.run import train_recipe
 
+    if is_shell_recipe(text):
+        shells = parse_shell_recipe(text).with_seed(args.seed)
+        return train_shells(shells, text, args.output, args.processes)
     return train_recipe(parse_recipe(text).with_seed(args.seed), text, args.output, args.processes)
 
 

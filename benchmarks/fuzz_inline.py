@@ -152,9 +152,7 @@ def main() -> int:
         slowest = max(slowest, time.process_time() - start)
     seconds = time.process_time() - begun
     counts = ", ".join(f"{number} {what}" for what, number in outcomes.most_common())
-    print(
-        f"{count} mutated streams: {counts}; slowest {slowest:.2f} s, {seconds:.0f} s in all, of the processor"
-    )
+    print(f"{count} mutated streams: {counts}; slowest {slowest:.2f} s, {seconds:.0f} s in all (processor)")
     return int(outcomes["failed"] > 0)
 
 

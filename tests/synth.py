@@ -182,12 +182,13 @@ def add_noddi(
     fibres: Sequence[float] = (0.6, 0.0, 0.8),
     affine: np.ndarray = AFFINE,
     turn: np.ndarray | None = None,
+    gradients: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Write a series of one bundle of neurites with a given direction in the scanner.
 
     Gradients are chosen in the scanner and written as BIDS wants them: along the axes of the image, the first
     one mirrored where the determinant of the affine is positive. `turn` rotates gradients and bundle alike,
-    which changes no signal.
+    which changes no signal. `gradients`, (N, 3), replace those that are spread over the sphere.
     """
     truth = {
         "ndi": ramp(0.3, 0.8),
@@ -195,7 +196,8 @@ def add_noddi(
         "fwf": ramp(0.0, 0.4)[:, ::-1],
         "s0": ramp(900, 1100),
     }
-    b, g, mean = np.asarray(bvals, dtype=float), gradient_table(bvals), np.asarray(fibres)
+    g = gradient_table(bvals) if gradients is None else gradients
+    b, mean = np.asarray(bvals, dtype=float), np.asarray(fibres)
     data = np.empty((*SHAPE, b.size))
     for voxel in np.ndindex(SHAPE):
         ndi, odi, fwf = (float(truth[name][voxel]) for name in ("ndi", "odi", "fwf"))

@@ -221,16 +221,16 @@ def get_estimator(
 def _noddi_estimator(label: str, network: Path | None, threads: int) -> Callable[..., FitResult]:
     """Return an estimator of NODDI, which has fits and networks of its own."""
     if label in ("lsq", "mle"):
-        from bids_qmri.estimators import noddi_fit
+        from bids_qmri.estimators.noddi_fit import fit
 
-        return partial(noddi_fit.fit, likelihood="gaussian" if label == "lsq" else "rician")
+        return partial(fit, likelihood="gaussian" if label == "lsq" else "rician")
     if label == "ncde":
-        from bids_qmri.estimators import noddi_ncde
+        from bids_qmri.estimators.noddi_ncde import fit as fit_any
 
-        return partial(noddi_ncde.fit, threads=threads)
-    from bids_qmri.estimators import scheme_network
+        return partial(fit_any, threads=threads)
+    from bids_qmri.estimators.scheme_network import fit as fit_scheme
 
-    return partial(scheme_network.fit, network=noddi_network(label, network), threads=threads)
+    return partial(fit_scheme, network=noddi_network(label, network), threads=threads)
 
 
 def noddi_network(label: str, network: Path | None = None) -> Path:

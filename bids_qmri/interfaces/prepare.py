@@ -31,7 +31,7 @@ from bids_qmri.estimators.inputs import (
     population_driven,
     require_signal,
 )
-from bids_qmri.estimators.multishell import FEWEST_DIRECTIONS, LOWEST_B, full_shells, on_full_shells
+from bids_qmri.estimators.multishell import FEWEST_DIRECTIONS, LOWEST_B, on_full_shells
 from bids_qmri.estimators.network_file import require_shipped_network, summary
 from bids_qmri.estimators.noise import residual_sigma
 from bids_qmri.estimators.registry import NEED_NOISE, NETWORKS, SCHEME_NETWORKS, noddi_network
@@ -171,13 +171,12 @@ def _noddi(job: FitJob) -> Preparation:
     protocol = job.acquisition.protocol
     if not isinstance(protocol, DiffusionProtocol):
         raise InputError("has no b-values", file=job.acquisition.images[0], field="bval")
-    how = Preparation(lambda signal, _: (signal, protocol))
+    noise = partial(shell_sigma, d_par=job.diffusivities[0])
+    how = Preparation(lambda signal, _: (signal, protocol), scan_noise=noise)
     if job.label in SCHEME_NETWORKS:
         file = noddi_network(job.label, job.network)
         has_card = file.with_suffix(".json").is_file()
         return replace(how, used={"Network": summary(file) if has_card else {"File": file.name}})
-    if full_shells(protocol):
-        how = replace(how, scan_noise=partial(shell_sigma, d_par=job.diffusivities[0]))
     if job.label != "ncde":
         return how
     kept, part = on_full_shells(protocol)

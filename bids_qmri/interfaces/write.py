@@ -84,7 +84,9 @@ def write_outputs(
         for name, values in found.sd.items()
         if np.any(np.isfinite(values[choice.mask]))
     ]
-    images += [(table.rmse, found.residual), (table.status, found.status)]
+    if np.any(np.isfinite(found.residual[choice.mask])):
+        images.append((table.rmse, found.residual))
+    images.append((table.status, found.status))
     for row, values in images:
         _write(replace(job, acquisition=acquisition), series, row, values, used, choice.skull_stripped)
     _remove_others(job, [row for row, _ in images])
@@ -96,7 +98,7 @@ def write_outputs(
 def _remove_others(job: FitJob, written: Sequence[MapRow]) -> None:
     """Remove maps of an earlier run that this one did not write, such as error bars it could not know."""
     table = output_table(job.model)
-    for row in (*table.maps, *(table.sd(row.name) for row in table.maps)):
+    for row in (*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse):
         if row not in written:
             for extension in (".nii.gz", ".json"):
                 _path(job, row.name_parts(job.label), extension).unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import synth
 
 from bids_qmri.cli.run import main
+from bids_qmri.estimators.scheme_network import shipped_scheme_network
 
 MAPS = {"ndi": "icvf", "odi": "odi", "fwf": "isovf", "s0": "s0"}
 AFFINES = {
@@ -160,8 +162,57 @@ def test_a_file_belongs_to_its_method(run: Run, tmp_path: Path) -> None:
     assert "without --methods onnx" in run("--onnx", str(tmp_path / "net.onnx"))[1]
 
 
+@pytest.fixture
+def trained_scheme() -> dict[str, Any]:
+    """Return the scheme of the network of the paper, its volumes in another order."""
+    file = shipped_scheme_network("nngt")
+    assert file is not None
+    scheme = json.loads(file.with_suffix(".json").read_text())["scheme"]
+    order = np.random.default_rng(1).permutation(len(scheme["bvals"]))
+    return {
+        "bvals": np.array(scheme["bvals"])[order].tolist(),
+        "gradients": np.array(scheme["bvecs"])[order],
+    }
+
+
+def test_a_network_of_the_paper_estimates_its_scheme_in_any_order(
+    bids: Path, tmp_path: Path, run: Run, trained_scheme: dict[str, Any]
+) -> None:
+    truth = synth.add_noddi(bids, **trained_scheme)
+    add_noise(bids, 60)
+    assert run(methods=("nngt",))[0] == 0
+    for name in ("ndi", "odi", "fwf"):
+        error = image(tmp_path, MAPS[name], "nngt") - truth[name]
+        assert np.sqrt(np.mean(error**2)) < 0.1
+    written = {
+        path.name.split("param-")[1].split("_")[0] for path in tmp_path.rglob("*_param-*nngt_*.nii.gz")
+    }
+    assert written == {"icvf", "odi", "isovf", "tf", "icvfmodulated", "odimodulated", "s0", "sigma"}
+
+
+def test_a_given_network_gives_the_maps_of_the_same_network_that_is_shipped(
+    bids: Path, tmp_path: Path, run: Run, trained_scheme: dict[str, Any]
+) -> None:
+    synth.add_noddi(bids, **trained_scheme)
+    shutil.copy(str(shipped_scheme_network("nngt")), tmp_path / "mine.onnx")
+    assert run("--onnx", str(tmp_path / "mine.onnx"), methods=("nngt", "onnx"))[0] == 0
+    np.testing.assert_array_equal(image(tmp_path, "icvf", "onnx"), image(tmp_path, "icvf", "nngt"))
+    assert sidecar(tmp_path, "icvf", "onnx")["Network"] == {"File": "mine.onnx"}
+
+
+def test_a_given_network_refuses_other_diffusivities(
+    bids: Path, tmp_path: Path, run: Run, trained_scheme: dict[str, Any]
+) -> None:
+    synth.add_noddi(bids, **trained_scheme)
+    shutil.copy(str(shipped_scheme_network("nngt")), tmp_path / "mine.onnx")
+    fixed = ("--noddi-diffusivities", "0.0006", "0.002")
+    code, messages = run("--onnx", str(tmp_path / "mine.onnx"), *fixed, methods=("onnx",))
+    assert code == 1
+    assert "0.0017 mm^2/s, which the network" in messages
+
+
 def test_networks_of_the_paper_refuse_another_scheme_with_what_differs(bids: Path, run: Run) -> None:
     synth.add_noddi(bids)
-    code, messages = run(methods=("nnmle", "lsq"))
+    code, messages = run(methods=("nngt", "lsq"))
     assert code == 1
     assert "bids_qmri-train noddi --scheme" in messages

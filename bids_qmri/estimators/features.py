@@ -19,6 +19,7 @@ from bids_qmri.estimators.box import box, boxed, quantities, to_box
 from bids_qmri.estimators.coarse_grid import TINY
 from bids_qmri.estimators.condense import Series, arrival, condense
 from bids_qmri.estimators.map import PRIOR_VARIANCE, Mode, grid_posterior, maximise
+from bids_qmri.estimators.tofts_lattice import local_posterior
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol
 from bids_qmri.units import SECONDS_PER_MINUTE, FloatArray
@@ -37,6 +38,9 @@ LEAST_NOISE = 1e-4
 LEAST_GRID_SD = 1e-3
 """Least standard deviation on the coarse grid, below what it resolves."""
 
+LEAST_SD = 1e-3
+"""Least standard deviation on a lattice over that of the anchor, which a fixed quantity has."""
+
 LEAST_SNR = 0.1
 """Added to the amplitude in units of the noise before its logarithm is taken."""
 
@@ -51,11 +55,18 @@ def _names(
     return (*(f"{kind}_{q}" for kind in per_quantity for q in model_quantities), *pairs, *shared, *extra)
 
 
+_KINETICS = ("kep", "ve", "vp", "t0", "ktrans")
 _TOFTS_CHANNELS = ("signal", "residual", "log_weight", "time", "integral", "input", "input_integral")
 _TOFTS_CONTEXT = _names(
-    ("kep", "ve", "vp", "t0", "ktrans"),
-    ("kep", "ve", "vp", "t0"),
-    ("log_uptake", "log_input", "log_peak", "log_duration"),
+    _KINETICS,
+    _KINETICS[:4],
+    (
+        "log_uptake",
+        "log_input",
+        "log_peak",
+        "log_duration",
+        *(f"{kind}_{q}" for kind in ("local_shift", "local_log_sd") for q in _KINETICS),
+    ),
 )
 
 CHANNELS: dict[str, tuple[str, ...]] = {
@@ -185,6 +196,9 @@ def _describe(
     root = np.sqrt(series.weights)[:, None]
     residual = (series.signal - model.signal(mode.theta, series.protocol)) * (root / sigma)
     channels, extra = _by_acquisition(model, series, mode, sigma, rms)
+    if model.amplitude is None:
+        local = local_posterior(model, *data, coarse=posterior, mode=mode)
+        extra += [*np.arcsinh((local.mean - center) / width), *np.log(np.maximum(local.sd / width, LEAST_SD))]
     path = [series.signal / rms, np.arcsinh(residual), np.log(root), *channels]
     context = [
         *center,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bids_qmri.estimators.features import CHANNELS, CONTEXT
 
-FROM_FIT = ("map", "newton", "log_width", "grid", "correlation", "log_chi2", "log_snr", "residual")
+FROM_FIT = ("map", "newton", "log_width", "grid", "local", "correlation", "log_chi2", "log_snr", "residual")
 """How the names of features begin that come from a fit or from the posterior on a grid."""
 
 
@@ -24,9 +24,13 @@ def kept(names: Sequence[str], *, anchor: bool) -> tuple[int, ...]:
 
 
 def grid_shifts(model_name: str, *, anchor: bool) -> tuple[int, ...]:
-    """Return where the context has the shifts to the posterior mean on a grid; nowhere without anchor."""
+    """Return where the context has the shifts to the mean on the finest grid; nowhere without anchor."""
     names = CONTEXT[model_name]
-    return tuple(i for i, name in enumerate(names) if anchor and name.startswith("grid_shift"))
+    shifts = [
+        tuple(i for i, name in enumerate(names) if anchor and name.startswith(kind))
+        for kind in ("local_shift", "grid_shift")
+    ]
+    return shifts[0] or shifts[1]
 
 
 def channels_and_entries(model_name: str, *, anchor: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -67,6 +67,11 @@ def serve(listener: socket.socket, settings: Settings, stop: Event) -> None:
                 client, address = listener.accept()
             except TimeoutError:
                 continue
+            except OSError as error:
+                # A client that gave up while it waited, or no more files for now.
+                log.warning("a client could not be accepted: %s", error)
+                time.sleep(POLL)
+                continue
             with client:
                 log.debug("client %s", address[0])
                 _serve_one(client, settings, pool)

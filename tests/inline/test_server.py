@@ -142,3 +142,14 @@ def test_more_images_than_memory_is_allowed_for_are_refused(start):
     port = start(threads=1, limits=Limits(memory=4000))
     answer = scans.talk(port, "vfa-lsq", scans.flips(scans.vfa_volumes()[1]))
     assert "--max-memory" in answer.texts[0]
+
+
+def test_maps_go_elsewhere_too_in_their_own_units(start):
+    taken = []
+    port = start(threads=1, sinks=(taken.append,))
+    truth, volumes = scans.vfa_volumes()
+    scans.talk(port, "vfa-lsq", scans.flips(volumes, series=4))
+    [found] = taken
+    np.testing.assert_allclose(found.maps["t1"][:, 0], truth, rtol=2e-3)
+    assert found.maps["t1"].dtype == np.float32
+    assert [int(image.header["image_series_index"]) for image in found.references] == [4, 4, 4]

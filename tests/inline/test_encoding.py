@@ -152,3 +152,27 @@ def test_the_header_names_counts_and_the_protocol():
     header = parse_header(XML)
     assert header.counts == {"slice": 40}
     assert (header.name, header.diffusion_counter) == ("dwi", "repetition")
+
+
+def test_the_header_of_the_reference_package_is_read():
+    ismrmrd = pytest.importorskip("ismrmrd", reason="the reference package of the format")
+    xsd = ismrmrd.xsd
+    weightings = [
+        xsd.diffusionType(gradientDirection=xsd.gradientDirectionType(rl=1.0, ap=0.0, fh=0.0), bvalue=b)
+        for b in (0.0, 1000.0)
+    ]
+    header = xsd.ismrmrdHeader(
+        experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=127_000_000),
+        sequenceParameters=xsd.sequenceParametersType(
+            TR=[5.5], flipAngle_deg=[4.0, 18.0], diffusionDimension="contrast", diffusion=weightings
+        ),
+        measurementInformation=xsd.measurementInformationType(protocolName="noddi", patientPosition="HFS"),
+    )
+    found = parse_header(header.toXML())
+    assert found.diffusion == ((0.0, (1.0, 0.0, 0.0)), (1000.0, (1.0, 0.0, 0.0)))
+    assert (found.diffusion_counter, found.flip_angles, found.repetition_times, found.name) == (
+        "contrast",
+        (4.0, 18.0),
+        (5.5,),
+        "noddi",
+    )

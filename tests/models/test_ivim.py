@@ -79,11 +79,11 @@ def test_start_honours_averages() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["vfa", "ivim", "tofts", "etofts"])
+@pytest.mark.parametrize("name", ["vfa", "ivim", "tofts", "etofts", "noddi"])
 def test_registry_returns_the_model_of_that_name(name: str) -> None:
     assert get_model(name).name == name
 
 
 def test_registry_lists_the_models_it_has() -> None:
-    with pytest.raises(ValueError, match="vfa, ivim, tofts and etofts"):
+    with pytest.raises(ValueError, match="vfa, ivim, tofts, etofts and noddi"):
         get_model("t2star")

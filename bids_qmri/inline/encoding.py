@@ -11,8 +11,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Literal
+from functools import cached_property, lru_cache
+from typing import Any, Literal
 
 import numpy as np
 
@@ -180,18 +180,24 @@ class _Known:
         return _first(self._wanted(quantity), {_plain(name): " ".join(v) for name, v in self.meta.items()})
 
     def mini_head(self, quantity: str) -> list[float]:
-        if "IceMiniHead" not in self.meta:
-            return []
-        try:
-            text = base64.b64decode(self.meta["IceMiniHead"][0]).decode("utf-8", errors="replace")
-        except ValueError:
-            return []
-        return _first(self._wanted(quantity), {_plain(name): v for name, v in _MINI_HEAD.findall(text)})
+        return _first(self._wanted(quantity), self._mini_head)
 
     def dicom(self, quantity: str) -> list[float]:
-        if "DicomJson" not in self.meta:
-            return []
-        return numbers_of(read_dicom_json(self.meta["DicomJson"][0]), quantity)
+        return numbers_of(self._dicom, quantity)
+
+    @cached_property
+    def _mini_head(self) -> dict[str, str]:
+        """Values of Siemens' header of the image, which comes as base64 of text."""
+        try:
+            content = base64.b64decode("".join(self.meta.get("IceMiniHead", ())[:1]))
+        except ValueError:
+            return {}
+        found = _MINI_HEAD.findall(content.decode("utf-8", errors="replace"))
+        return {_plain(name): value for name, value in found}
+
+    @cached_property
+    def _dicom(self) -> dict[str, Any]:
+        return read_dicom_json(self.meta["DicomJson"][0]) if self.meta.get("DicomJson") else {}
 
     def _wanted(self, quantity: str) -> list[str]:
         return [_plain(name) for name in (*self.names.get(quantity, ()), *SPELLINGS[quantity])]

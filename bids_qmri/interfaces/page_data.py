@@ -204,11 +204,13 @@ def _lines(
 
 
 def _depends_on_b_alone(fitted: FloatArray, protocol: DiffusionProtocol) -> bool:
-    """Tell whether the fitted signals of equal b-values are equal, so that b can be the axis."""
+    """Tell whether b can be the axis: no directions, or equal fitted signals at equal b-values."""
+    if protocol.bvecs is None:
+        return True
     order = np.argsort(protocol.bvals, kind="stable")
     same = np.diff(protocol.bvals[order]) == 0
     steps = np.abs(np.diff(fitted[:, order], axis=1))[:, same]
-    return bool(np.all(steps <= 1e-6 * np.abs(fitted).max()))
+    return bool(steps.size) and bool(np.all(steps <= 1e-6 * np.abs(fitted).max()))
 
 
 def _ordered(measured: FloatArray, fitted: FloatArray, protocol: DiffusionProtocol) -> Line:

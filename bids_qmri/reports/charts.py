@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from bids_qmri.reports.page import embed, number
 
-WIDTH, HEIGHT = 340.0, 210.0
+WIDTH, HEIGHT = 310.0, 195.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 12.0, 40.0
 _MAX_TICKS = 5
 
@@ -76,16 +76,10 @@ class Chart:
             self._marks.append(f'<path class="{kind}" d="M{a:.1f},{floor:.1f}V{b:.1f}"/>')
         self.points(x, y, kind)
 
-    def level(self, y: float, kind: str, text: str = "") -> None:
-        """Draw a horizontal line over the whole width, with a text above its right end."""
+    def level(self, y: float, kind: str) -> None:
+        """Draw a horizontal line over the whole width."""
         place = float(self._places([self._x[0]], [y])[0, 1])
-        right = WIDTH - _RIGHT
-        self._marks.append(f'<path class="{kind}" d="M{_LEFT:g},{place:.1f}H{right:g}"/>')
-        if text:
-            self._marks.append(
-                f'<text class="over" x="{right - 2:g}" y="{place - 4:.1f}" text-anchor="end">'
-                f"{escape(text)}</text>"
-            )
+        self._marks.append(f'<path class="{kind}" d="M{_LEFT:g},{place:.1f}H{WIDTH - _RIGHT:g}"/>')
 
     def image(self, png: bytes) -> None:
         """Fill the whole plane between the axes with a picture."""

@@ -195,8 +195,16 @@ def _compare(record: Record, other: Record) -> Sequence[Panel]:
         one = np.ones(values.size, dtype=np.uint8)
         limits = agreement_metrics(values, one, reference, one)
         panels.append(Panel(draw_scatter(row, values, reference, labels)))
-        panels.append(Panel(draw_agreement(row, values, reference, labels, limits)))
+        low, bias, high = (number(_short(limits[key])) for key in ("loa_low", "bias", "loa_high"))
+        words = (
+            f"{row.symbol}: bias {bias}, 95 % of the differences from {low} to {high} {unit_label(row.unit)}"
+        )
+        panels.append(Panel(draw_agreement(row, values, reference, labels, limits), f"{words.strip()}."))
     return panels
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
 def _keep(record: Record, row: MapRow, picture: Picture) -> None:

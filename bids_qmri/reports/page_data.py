@@ -17,10 +17,9 @@ import numpy.typing as npt
 from bids_qmri.bids.derivatives import write_sidecar
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import OutputTable
-from bids_qmri.reports.pictures import robust_limits
 from bids_qmri.reports.records import Record
 
-BINS = 64
+BINS = 40
 SUFFIX = "page"
 MASK = "whole mask"
 """Name of the region that is everything."""
@@ -127,14 +126,20 @@ def count_values(
     values
         Estimates of usable voxels, shape (V,).
     limits
-        Ends of the range; None: as for pictures, from the data.
+        Ends of the range; None: from the data.
     regions
         Which of the V voxels belong to it, by name of the region.
     """
-    low, high = limits or robust_limits(values[np.isfinite(values)])
+    low, high = limits or _central(values[np.isfinite(values)])
     counts = {}
     for name, inside in regions.items():
         chosen = values[inside]
         clipped = np.clip(chosen[np.isfinite(chosen)], low, high)
         counts[name] = np.histogram(clipped, BINS, (low, high))[0].tolist()
     return Histogram(low, high, counts)
+
+
+def _central(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return limits between which all but one percent of the values lie."""
+    low, high = np.percentile(values, (0.5, 99.5)) if values.size else (0.0, 1.0)
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)

@@ -15,10 +15,13 @@ from bids_qmri.reports.colours import LINE_COLOURS, palette
 from bids_qmri.reports.page import number, short_exponent, unit_label
 from bids_qmri.reports.page_data import MASK, Histogram, PageData, Trace
 from bids_qmri.reports.png import encode_indexed
+from bids_qmri.reports.protocol import JITTER
 
 MAX_REGIONS = len(LINE_COLOURS)
 """More lines than this cannot be told apart."""
 _DENSITY_CELLS = 72
+_DENSITY_VOXELS = 100_000
+"""So many show where the others lie."""
 
 Values = npt.NDArray[Any]
 
@@ -43,6 +46,7 @@ def draw_protocol(fields: Mapping[str, Any]) -> Markup | None:
         axes = ("time of the frame (s)", "until the next (s)")
         return _stems(times, gaps, axes, f"{times.size} frames over {number(float(np.ptp(times)))} s.")
     if bvals.size and bvals.size == counts.size:
+        bvals, counts = _joined(bvals, counts)
         axes = ("b-value (s/mm²)", "images")
         return _stems(bvals, counts, axes, f"{int(counts.sum())} images at {bvals.size} b-values.")
     if angles.size > 1:
@@ -59,6 +63,15 @@ def _numbers(value: Any) -> npt.NDArray[np.float64]:
     values = value if isinstance(value, list) else [value]
     known = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
     return np.array(values if known else [], dtype=np.float64)
+
+
+def _joined(bvals: Values, counts: Values) -> tuple[Values, Values]:
+    """Take neighbours within the scanner's jitter for one b-value, their mean."""
+    order = np.argsort(bvals)
+    bvals, counts = bvals[order], counts[order]
+    first = np.flatnonzero(np.diff(bvals, prepend=-np.inf) > JITTER * bvals)
+    total = np.add.reduceat(counts, first)
+    return np.add.reduceat(bvals * counts, first) / total, total
 
 
 def _stems(x: Values, y: Values, labels: tuple[str, str], summary: str) -> Markup:
@@ -92,7 +105,8 @@ def draw_histogram(row: MapRow, histogram: Histogram, by: str) -> Markup:
     shares = {name: _share(counts) for name, counts in histogram.counts.items()}
     whole = (MASK, shares.pop(MASK))
     named = list(shares.items())[:MAX_REGIONS]
-    top = max((float(share.max()) for _, share in (whole, *named)), default=1.0)
+    # Without the ends, which hold all that lies beyond them and would dwarf the rest.
+    top = max(float(share[1:-1].max()) for _, share in (whole, *named)) or 1.0
     chart = Chart(
         (edges[0], edges[-1]),
         (0.0, 1.08 * top),
@@ -178,37 +192,32 @@ def draw_agreement(
     limits
         ``bias``, ``loa_low`` and ``loa_high`` in the unit of the map.
     """
-    wide = row.range or span(values, reference, floor=0.0)
-    factor, unit = _scale(row, wide[1])
+    factor, unit = _scale(row, (row.range or span(values, reference))[1])
     difference, mean = (values - reference) * factor, (values + reference) / 2 * factor
-    ends = [limits.get(key) or 0.0 for key in ("loa_low", "loa_high")]
-    reach = max(2.0 * factor * max(abs(end) for end in ends), 1e-9 * factor * (wide[1] - wide[0]))
-    x, y = (wide[0] * factor, wide[1] * factor), (-reach, reach)
+    ends = [value * factor for value in limits.values() if value is not None]
+    x, y = span(np.percentile(mean, (0.5, 99.5))), span(ends, [0.0], margin=0.6)
     suffix = f" ({unit})" if unit else ""
     chart = Chart(
         x,
         y,
         x_label=f"mean {row.symbol}{suffix}",
         y_label=f"{labels[0]} minus {labels[1]}{suffix}",
-        summary=f"Bland-Altman plot of {row.symbol}, {labels[0]} minus {labels[1]}: "
-        + ", ".join(f"{_WORDS[key]} {number(limits.get(key))}" for key in _WORDS)
-        + f" {unit_label(row.unit)}.",
+        summary=f"Bland-Altman plot of {row.symbol}, {labels[0]} minus {labels[1]}.",
     )
     chart.image(_density(mean, difference, x, y))
     chart.level(0.0, "identity")
-    for key, words in _WORDS.items():
-        value = limits.get(key)
+    for key, value in limits.items():
         if value is not None:
-            chart.level(value * factor, "bias" if key == "bias" else "limit", f"{words} {value * factor:.3g}")
+            chart.level(value * factor, "bias" if key == "bias" else "limit")
     return chart.svg()
-
-
-_WORDS = {"bias": "bias", "loa_low": "2.5 %", "loa_high": "97.5 %"}
 
 
 def _density(x: Values, y: Values, x_limits: tuple[float, float], y_limits: tuple[float, float]) -> bytes:
     """Return a picture of how many points fall into each cell, empty cells being transparent."""
-    cells, *_ = np.histogram2d(y, x, bins=_DENSITY_CELLS, range=(_apart(y_limits), _apart(x_limits)))
+    step = max(1, x.size // _DENSITY_VOXELS)
+    cells, *_ = np.histogram2d(
+        y[::step], x[::step], bins=_DENSITY_CELLS, range=(_apart(y_limits), _apart(x_limits))
+    )
     # The square root keeps single voxels visible beside thousands.
     shade = np.sqrt(cells / max(float(cells.max()), 1.0))
     pixels = np.where(cells > 0, 40 + np.rint(214 * shade), 0).astype(np.uint8)

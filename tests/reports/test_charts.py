@@ -46,7 +46,6 @@ def test_values_that_are_not_finite_interrupt_a_line() -> None:
 
 def test_no_text_is_markup() -> None:
     drawn = chart(x_label=EVIL, y_label=EVIL, summary=EVIL)
-    drawn.level(0.5, "limit", EVIL)
     svg = drawn.svg() + legend([(EVIL, "red")])
     assert "<script" not in svg
     assert ET.fromstring(str(drawn.svg())).attrib["aria-label"] == EVIL

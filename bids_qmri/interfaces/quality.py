@@ -228,7 +228,7 @@ def write_record(
         Content of the record, with Metrics and Regions.
     """
     columns = quality_columns(table, label, fields["Metrics"])
-    rows = {MASK: fields["Metrics"], **fields["Regions"]}
+    rows = {MASK: fields["Metrics"], **dict(sorted(fields["Regions"].items()))}
     lines = ["\t".join(["region", *columns])]
     lines += ["\t".join([name, *(as_text(row.get(key)) for key in columns)]) for name, row in rows.items()]
     paths = [

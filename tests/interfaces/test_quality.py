@@ -82,8 +82,8 @@ def test_regions_have_rows_of_their_own(bids: Path, jobs: PlanJobs, tmp_path: Pa
     synth.write_image(regions / "sub-01" / "anat" / "sub-01_dseg.nii.gz", labels)
     (regions / "sub-01" / "anat" / "sub-01_dseg.tsv").write_text("index\tname\n1\twhite\n")
     rows, record = fit(jobs, tmp_path, derivatives={"atlas": regions})
-    assert [row["region"] for row in rows] == ["mask", "white", "label 4"]
-    for row, label in zip(rows[1:], (1, 4), strict=True):
+    assert [row["region"] for row in rows] == ["mask", "label 4", "white"]
+    for row, label in zip(rows[1:], (4, 1), strict=True):
         assert float(row["t1_median"]) == pytest.approx(np.median(truth["t1"][labels == label]), rel=1e-4)
         assert row["snr"] == "n/a"
     assert record["Segmentation"].endswith("sub-01_dseg.nii.gz")

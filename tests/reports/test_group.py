@@ -1,4 +1,4 @@
-"""Group tables and pages come from quality files alone."""
+"""Group tables and pages come from quality files alone, and follow what is there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bids_qmri.errors import NoInputError
+from bids_qmri.reports import group_table
 from bids_qmri.reports.group import write_group
-from bids_qmri.reports.strip import robust_outliers
 
 from .conftest import WriteFit
 
@@ -55,14 +55,27 @@ def test_numbers_keep_their_precision_and_missing_ones_are_n_a(tmp_path: Path, w
     metrics = json.loads(quality.read_text())["Metrics"]
     row = rows_of(tmp_path / "group_vfa.tsv")[0]
     assert float(row["t1_median"]) == metrics["t1_median"]
-    assert row["m0_sd_median"] == "n/a"
+    assert row["n_voxels"] == str(metrics["n_voxels"])
+    assert "m0_sd_median" not in row
 
 
-def test_text_where_a_number_is_due_counts_as_missing(tmp_path: Path, write_fit: WriteFit) -> None:
-    write_fit(images=False, Metrics={"t1_median": "1\t2\n<b>", "n_voxels": True})
+def test_regions_have_rows_of_their_own(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit(images=False, Regions={"liver": {"t1_median": 0.8}, "a\tb\n": {"t1_median": None}, "odd": 3})
     write_group(tmp_path)
-    row = rows_of(tmp_path / "group_vfa.tsv")[0]
-    assert (row["t1_median"], row["n_voxels"]) == ("n/a", "n/a")
+    rows = rows_of(tmp_path / "group_vfa.tsv")
+    assert [row["region"] for row in rows] == ["mask", "a b", "liver", "odd"]
+    assert [row["t1_median"] for row in rows[1:]] == ["n/a", "0.8", "n/a"]
+
+
+@pytest.mark.parametrize("value", ["1\t2\n<b>", True, [1], {"a": 1}, 10**400, float("nan"), float("inf")])
+def test_what_is_no_number_counts_as_missing(tmp_path: Path, write_fit: WriteFit, value: object) -> None:
+    write_fit({"sub": "01"}, images=False)
+    path = write_fit({"sub": "02"}, images=False)
+    path.write_text(json.dumps({"Metrics": {"t1_median": value, "evil<b>": 1}}))
+    write_group(tmp_path)
+    row = rows_of(tmp_path / "group_vfa.tsv")[1]
+    assert row["t1_median"] == "n/a"
+    assert "evil<b>" not in row
 
 
 def test_the_dictionary_explains_every_column(tmp_path: Path, write_fit: WriteFit) -> None:
@@ -91,38 +104,75 @@ def test_images_and_raw_data_are_not_needed_and_the_bytes_are_stable(
     assert [path.read_bytes() for path in write_group(tmp_path)] == first
 
 
-def test_points_lead_to_pages_and_outliers_are_ringed_and_named(tmp_path: Path, write_fit: WriteFit) -> None:
+def test_new_participants_are_appended_changed_ones_replaced_and_removed_ones_leave(
+    tmp_path: Path, write_fit: WriteFit
+) -> None:
+    write_fit({"sub": "01"}, images=False)
+    write_fit({"sub": "02"}, images=False)
+    write_group(tmp_path)
+    before = {row["participant_id"]: row for row in rows_of(tmp_path / "group_vfa.tsv")}
+    shutil.rmtree(tmp_path / "sub-01")
+    write_fit({"sub": "02"}, images=False, scale=2.0)
+    write_fit({"sub": "03"}, images=False)
+    write_group(tmp_path)
+    after = {row["participant_id"]: row for row in rows_of(tmp_path / "group_vfa.tsv")}
+    assert list(after) == ["sub-02", "sub-03"]
+    assert float(after["sub-02"]["t1_median"]) == 2 * float(before["sub-02"]["t1_median"])
+
+
+def test_tables_and_pages_of_models_that_nobody_has_any_more_are_removed(
+    tmp_path: Path, write_fit: WriteFit
+) -> None:
+    write_fit(images=False)
+    quality = write_fit(model="ivim", images=False)
+    write_group(tmp_path)
+    quality.unlink()
+    write_group(tmp_path)
+    assert {path.name for path in tmp_path.glob("group_*")} == {
+        "group_vfa.tsv",
+        "group_vfa.json",
+        "group_vfa.html",
+    }
+
+
+def test_outliers_are_named_in_the_table(tmp_path: Path, write_fit: WriteFit) -> None:
     for index in range(8):
         write_fit({"sub": f"0{index}"}, images=False, scale=1 + index / 100)
     write_fit({"sub": "odd"}, images=False, scale=5)
     write_group(tmp_path)
-    text = (tmp_path / "group_vfa.html").read_text()
-    assert '<a href="sub-odd.html"><circle class="outlier"' in text
-    assert '<a href="sub-03.html"><circle class="point"' in text
-    assert "T1, M0" in text
-    assert "<script" not in text
+    flags = {row["participant_id"]: row["outlier_in"] for row in rows_of(tmp_path / "group_vfa.tsv")}
+    assert flags.pop("sub-odd") == "t1_median,m0_median,rmse_median"
+    assert set(flags.values()) == {"none"}
 
 
-def test_a_removed_participant_leaves_the_table(tmp_path: Path, write_fit: WriteFit) -> None:
-    write_fit({"sub": "01"}, images=False)
-    write_fit({"sub": "02"}, images=False)
+def test_without_pyarrow_there_is_no_parquet_and_none_of_an_earlier_call(
+    tmp_path: Path, write_fit: WriteFit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    write_fit(images=False)
+    (tmp_path / "group_vfa.parquet").write_bytes(b"old")
+    monkeypatch.setattr(group_table, "import_module", missing)
     write_group(tmp_path)
-    shutil.rmtree(tmp_path / "sub-01")
+    assert not (tmp_path / "group_vfa.parquet").exists()
+
+
+def test_with_pyarrow_the_same_table_is_written_as_parquet(tmp_path: Path, write_fit: WriteFit) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_fit(images=False)
     write_group(tmp_path)
-    assert [row["participant_id"] for row in rows_of(tmp_path / "group_vfa.tsv")] == ["sub-02"]
+    table = parquet.read_table(tmp_path / "group_vfa.parquet").to_pydict()
+    [row] = rows_of(tmp_path / "group_vfa.tsv")
+    assert list(table) == list(row)
+    assert table["t1_median"] == [float(row["t1_median"])]
+    assert table["ses"] == [None]
 
 
 def test_nobody_with_results_is_an_error_of_its_own(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(NoInputError, match="participant level first"):
             write_group(folder)
-
-
-def test_outliers_are_judged_by_median_and_mad() -> None:
-    values = {i: float(i) for i in range(9)} | {9: 100.0}
-    assert robust_outliers(values, 3.5) == {9}
-    assert robust_outliers({0: 1.0, 1: 99.0}, 3.5) == set()
-    assert robust_outliers(dict.fromkeys(range(8), 1.0) | {8: 2.0}, 3.5) == set()
 
 
 def test_the_group_level_cites_what_all_participants_were_fitted_with(

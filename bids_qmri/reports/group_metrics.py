@@ -1,0 +1,127 @@
+"""Which metrics the group page shows together, and what people call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bids_qmri.outputs.tables import OutputTable
+from bids_qmri.qc.agreement import REFERENCES
+from bids_qmri.qc.definitions import MASK
+from bids_qmri.reports.group_table import GroupTable
+from bids_qmri.reports.page import short_exponent, unit_label
+
+_OF_MAPS = {
+    "Medians": {"median": "{}"},
+    "Spread": {"iqr": "IQR of {}"},
+    "Low and high values": {"p05": "5th percentile of {}", "p95": "95th percentile of {}"},
+    "Error bars": {"sd_median": "sd of {}"},
+    "At a limit": {"at_bound": "{} at its limit"},
+}
+_AGREEMENT = {
+    "bias": "{} minus {}",
+    "loa_low": "Lower limit of {} minus {}",
+    "loa_high": "Upper limit of {} minus {}",
+}
+_FIT = {
+    "fraction_ok": "Estimated",
+    "fraction_at_bound": "At a bound",
+    "fraction_not_converged": "Not converged",
+    "fraction_unusable": "Unusable",
+    "fraction_out_of_range": "Outside the training",
+    "rmse_median": "RMSE",
+    "nrmse": "RMSE over amplitude",
+    "rmse_autocorrelation": "Autocorrelation of RMSE",
+    "residual_autocorrelation": "Autocorrelation of residuals",
+    "residual_fwhm": "Smoothness of residuals",
+    "n_voxels": "Voxels",
+}
+_IMAGES = {
+    "snr": "SNR",
+    "sigma": "Noise, from residuals",
+    "sigma_repeats": "Noise, from repetitions",
+    "signal_median": "Reference signal",
+    "shell_correlation_min": "Correlation within shells, worst image",
+    "shell_correlation_median": "Correlation within shells, median",
+    "shell_decay_rises": "Steps up of signal with b",
+    "shell_decay_max_step": "Largest step of signal with b",
+    "b1_coverage": "Known transmit field",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One metric of the page.
+
+    Parameters
+    ----------
+    name
+        Column of the table.
+    title, unit
+        For people; values are divided by ten to the power of `exponent`, which `unit` says.
+    description
+        Definition.
+    group
+        The set it is shown with.
+    exponent
+        Power of ten.
+    """
+
+    name: str
+    title: str
+    unit: str
+    description: str
+    group: str
+    exponent: int
+
+    @property
+    def heading(self) -> str:
+        """Title and unit as one line."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+def shown_metrics(group: GroupTable) -> list[Shown]:
+    """Return the metrics of the page, the most important ones first."""
+    known = group.definitions
+    found = []
+    for name, (title, together) in _titles(group.table).items():
+        if name not in known:
+            continue
+        metric = known[name]
+        exponent = 0
+        if metric.units != "1":
+            exponent = int(np.clip(short_exponent(_typical(group, name)), -12, 12))
+        unit = unit_label(metric.units, exponent)
+        found.append(Shown(name, title, unit, metric.description, together, exponent))
+    return found
+
+
+def _typical(group: GroupTable, name: str) -> float:
+    """Return the size of the numbers of a metric, 0 without any; an outlier does not change it."""
+    known = np.abs(group.metrics[name][np.array([region == MASK for region in group.labels["region"]])])
+    known = known[~np.isnan(known)]
+    return float(np.median(known)) if known.size else 0.0
+
+
+def _titles(table: OutputTable) -> dict[str, tuple[str, str]]:
+    """Return title and set of every metric that the page can show, in its order."""
+    symbols = {row.name: row.symbol for row in table.maps}
+    sets = {"Medians": _of_maps(symbols, "Medians"), "Fit": _FIT, "Images": _IMAGES}
+    for together in _OF_MAPS:
+        sets.setdefault(together, _of_maps(symbols, together))
+    for reference in REFERENCES:
+        sets[f"Difference from {reference}"] = {
+            f"{name}_{key}_{reference}": words.format(symbol, reference)
+            for name, symbol in symbols.items()
+            for key, words in _AGREEMENT.items()
+        }
+    return {name: (title, together) for together, one in sets.items() for name, title in one.items()}
+
+
+def _of_maps(symbols: dict[str, str], together: str) -> dict[str, str]:
+    return {
+        f"{name}_{key}": words.format(symbol)
+        for name, symbol in symbols.items()
+        for key, words in _OF_MAPS[together].items()
+    }

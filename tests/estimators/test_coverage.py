@@ -8,6 +8,7 @@ import pytest
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.coverage import n_different, outside, require_same, values
+from bids_qmri.estimators.network_file import read_card, require_shipped_network
 from bids_qmri.estimators.priors import PRIOR, prior_box
 from bids_qmri.models.registry import NAMES, get_model
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
@@ -34,6 +35,13 @@ def test_dynamic_series(protocol, words):
     found = outside(networks.COVERAGE["etofts"], protocol, box)
     assert len(found) == bool(words)
     assert words in "".join(found)
+
+
+def test_a_bolus_that_comes_after_two_minutes_is_in_the_range_of_the_shipped_network():
+    coverage = read_card(require_shipped_network("etofts"))["coverage"]
+    box = {"kep": (0.01, 5.0), "ve": (0.01, 1.0), "vp": (0.0, 0.3), "t0": (0.0, 10.0)}
+    assert outside(coverage, dce(np.arange(0, 300, 5.0), arrival=120.0), box) == []
+    assert outside(coverage, dce(np.arange(0, 300, 5.0), arrival=180.0), box)
 
 
 def test_a_range_of_b_values_is_compared_at_both_ends():

@@ -15,11 +15,20 @@ from bids_qmri.demo.phantom import Phantom
 from bids_qmri.outputs.tables import MapRow, output_table
 from bids_qmri.units import FloatArray
 
-MAPS = {"vfa": ("t1",), "tensor": ("md", "fa"), "ivim": ("d", "f", "dstar"), "etofts": ("ktrans", "ve", "vp")}
+MAPS = {
+    "vfa": ("t1",),
+    "tensor": ("md", "fa"),
+    "noddi": ("ndi", "odi", "fwf"),
+    "ivim": ("d", "f", "dstar"),
+    "etofts": ("ktrans", "ve", "vp"),
+}
 """Parameters that are compared, by model."""
 
-LABELS = {"vfa": "lsq", "tensor": "wls", "ivim": "lsq", "etofts": "lsq"}
+LABELS = {"vfa": "lsq", "tensor": "wls", "noddi": "ncde", "ivim": "lsq", "etofts": "lsq"}
 """Estimators whose maps are compared, by model."""
+
+ENTITIES = {"noddi": {"acq": "shells"}}
+"""What else is in the names of the images, by model."""
 
 
 class Row(NamedTuple):
@@ -53,7 +62,7 @@ def compare(results: Path) -> Iterator[Row]:
             for name in names:
                 if name in phantom.tissues[0].truth:
                     row = output_table(model).estimate(name)
-                    maps = [_read(results, label, row, LABELS[model]) for label in participants]
+                    maps = [_read(results, label, row, model) for label in participants]
                     yield from _rows(row, phantom, np.stack(maps))
 
 
@@ -68,10 +77,13 @@ def as_text(rows: Iterable[Row]) -> str:
 def _rows(row: MapRow, phantom: Phantom, maps: FloatArray) -> Iterator[Row]:
     quantity = row.symbol if row.unit == "1" else f"{row.symbol} ({row.unit})"
     for label, tissue in enumerate(phantom.tissues, start=1):
+        if np.isnan(tissue.truth[row.name]):
+            continue
         median = np.nanmedian(maps[:, phantom.labels == label])
         yield Row(quantity, tissue.name, tissue.truth[row.name], float(median))
 
 
-def _read(results: Path, participant: str, row: MapRow, estimator: str) -> FloatArray:
-    name = derivative_path({"sub": participant}, extension=".nii.gz", **row.name_parts(estimator))
+def _read(results: Path, participant: str, row: MapRow, model: str) -> FloatArray:
+    entities = {"sub": participant, **ENTITIES.get(model, {})}
+    name = derivative_path(entities, extension=".nii.gz", **row.name_parts(LABELS[model]))
     return np.asarray(nib.load(results / name).dataobj, dtype=np.float64)

@@ -16,6 +16,7 @@ from bids_qmri.models.aif import parker, plasma_from_blood
 from bids_qmri.models.concentration import concentration_to_signal
 from bids_qmri.models.etofts import EXTENDED_TOFTS
 from bids_qmri.models.ivim import IVIM
+from bids_qmri.models.noddi import noddi_signal
 from bids_qmri.models.noise import add_rician_noise
 from bids_qmri.models.vfa import VFA
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
@@ -31,11 +32,13 @@ REPETITION_TIME = 0.012
 IVIM_BVALS = (0, 10, 20, 30, 50, 75, 100, 150, 250, 400, 600, 800)
 """s/mm^2."""
 TENSOR_B, N_DIRECTIONS, N_B0 = 1000.0, 30, 4
+SHELLS = {0.0: 4, 700.0: 20, 2000.0: 40}
+"""Images by b-value in s/mm^2, each of another direction."""
 FRAMES, FRAME_TIME, BASELINE_FRAMES = 50, 5.0, 5
 """Number, duration in s, and frames before the bolus arrives."""
 RELAXIVITY, HEMATOCRIT, DCE_FLIP_ANGLE = 4.5, 0.42, 20.0
 """L/mmol/s, fraction, degrees."""
-SNR = {"vfa": 60.0, "tensor": 40.0, "ivim": 50.0, "dce": 60.0}
+SNR = {"vfa": 60.0, "tensor": 40.0, "noddi": 30.0, "ivim": 50.0, "dce": 60.0}
 """Brightest mean signal of a tissue over noise, per series."""
 
 
@@ -68,6 +71,7 @@ def write_dataset(root: Path, seed: int = 0) -> None:
         if make is brain:
             _write_vfa(folder, stem, phantom, _transmit_field(), rng)
             _write_tensor(folder, stem, phantom, rng)
+            _write_shells(folder, f"{stem}_acq-shells", phantom, rng)
         else:
             _write_vfa(folder, stem, phantom, None, rng)
             _write_ivim(folder, stem, phantom, rng)
@@ -118,6 +122,19 @@ def _write_tensor(folder: Path, stem: str, phantom: Phantom, rng: np.random.Gene
     s0 = np.where(phantom.labels.ravel() > 0, 1e3, 0.0)
     signal = np.asarray(s0 * np.exp(-bvals[:, None] * diffusivity))
     _write_dwi(folder, stem, _noisy(signal, "tensor", phantom, rng), bvals, bvecs)
+
+
+def _write_shells(folder: Path, stem: str, phantom: Phantom, rng: np.random.Generator) -> None:
+    bvals = np.concatenate([np.full(count, b) for b, count in SHELLS.items()])
+    bvecs = np.concatenate([_directions(count) * (b > 0) for b, count in SHELLS.items()])
+    inside = phantom.labels.ravel() > 0
+    # Fluid has neither density nor dispersion of neurites, and no signal that depends on them.
+    names = ("ndi", "odi", "fwf")
+    ndi, odi, fwf = (phantom.image(np.nan_to_num(phantom.values(name))).ravel()[inside] for name in names)
+    signal = np.zeros((bvals.size, inside.size))
+    fibres = _fibres().reshape(-1, 3)[inside]
+    signal[:, inside] = 1e3 * noddi_signal(ndi, odi, fwf, fibres, DiffusionProtocol(bvals, bvecs))
+    _write_dwi(folder, stem, _noisy(signal, "noddi", phantom, rng), bvals, bvecs)
 
 
 def _write_ivim(folder: Path, stem: str, phantom: Phantom, rng: np.random.Generator) -> None:

@@ -31,7 +31,8 @@ class Tissue:
     name
         What tables call it.
     truth
-        Values by parameter name: t1 in s; md, d, dstar in mm^2/s; fa, f, ve, vp as fractions; kep in 1/min.
+        Values by parameter name: t1 in s; md, d, dstar in mm^2/s; fa, f, ve, vp, ndi, odi, fwf as fractions;
+        kep in 1/min. NaN where a tissue has no such property.
     ellipsoids
         Where it is; later tissues replace earlier ones.
     folds
@@ -72,23 +73,35 @@ class Phantom:
 
 def brain() -> Phantom:
     """Return a head with two kinds of matter, ventricles and a lesion."""
-    grey = {"t1": 1.4, "m0": 8e3, "md": 0.8e-3, "fa": 0.12}
     return _phantom(
-        Tissue("grey matter", grey, [((0, 0, 0), (0.72, 0.88, 1.8))], folds=0.05),
-        Tissue(
-            "white matter",
-            {"t1": 0.85, "m0": 7e3, "md": 0.7e-3, "fa": 0.6},
-            [((0, 0, 0), (0.56, 0.72, 1.6))],
-            folds=0.10,
+        _matter(
+            "grey matter",
+            (1.4, 8e3),
+            (0.8e-3, 0.12),
+            (0.45, 0.45, 0.10),
+            [((0, 0, 0), (0.72, 0.88, 1.8))],
+            0.05,
         ),
-        Tissue(
+        _matter(
+            "white matter",
+            (0.85, 7e3),
+            (0.7e-3, 0.6),
+            (0.65, 0.15, 0.05),
+            [((0, 0, 0), (0.56, 0.72, 1.6))],
+            0.10,
+        ),
+        _matter(
             "cerebrospinal fluid",
-            {"t1": 3.8, "m0": 1e4, "md": 3.0e-3, "fa": 0.0},
+            (3.8, 1e4),
+            (3.0e-3, 0.0),
+            (np.nan, np.nan, 1.0),
             [((-0.10, 0.08, 0), (0.07, 0.30, 1.1)), ((0.10, 0.08, 0), (0.07, 0.30, 1.1))],
         ),
-        Tissue(
+        _matter(
             "lesion",
-            {"t1": 1.9, "m0": 9e3, "md": 1.4e-3, "fa": 0.15},
+            (1.9, 9e3),
+            (1.4e-3, 0.15),
+            (0.30, 0.55, 0.25),
             [((0.30, -0.32, 0), (0.16, 0.14, 0.9))],
         ),
     )
@@ -115,6 +128,20 @@ def abdomen() -> Phantom:
             "lesion", 1.60, (1.4e-3, 0.030, 0.06), (0.40, 0.45, 0.03), [((-0.50, 0.16, 0), (0.14, 0.13, 0.9))]
         ),
     )
+
+
+def _matter(
+    name: str,
+    spoiled: tuple[float, float],
+    tensor: tuple[float, float],
+    neurites: tuple[float, float, float],
+    ellipsoids: Sequence[Ellipsoid],
+    folds: float = 0.0,
+) -> Tissue:
+    """Return a tissue of the head from T1 and M0, MD and FA, and NODDI (NDI, ODI, FWF)."""
+    truth = dict(zip(("t1", "m0", "md", "fa"), (*spoiled, *tensor), strict=True))
+    truth |= dict(zip(("ndi", "odi", "fwf"), neurites, strict=True))
+    return Tissue(name, truth, ellipsoids, folds)
 
 
 def _perfused(

@@ -46,7 +46,7 @@ def test_participants_of_one_phantom_differ_in_noise(root: Path) -> None:
 
 def test_every_image_has_a_sidecar_and_a_position(root: Path) -> None:
     images = sorted(root.rglob("*.nii.gz"))
-    assert len(images) == 3 * len(FLIP_ANGLES) + 1 + 3 + 2
+    assert len(images) == 3 * len(FLIP_ANGLES) + 1 + 4 + 2
     for image in images:
         header = nib.load(image).header
         assert json.loads(Path(str(image).replace(".nii.gz", ".json")).read_text())
@@ -86,6 +86,14 @@ def test_mean_diffusivity_is_in_the_signal(root: Path) -> None:
     grey = series[brain().labels == 1]  # nearly isotropic and far above the noise
     decay = grey[:, dataset.N_B0 :].mean() / grey[:, : dataset.N_B0].mean()
     assert -np.log(decay) / dataset.TENSOR_B == pytest.approx(0.8e-3, rel=0.01)
+
+
+def test_fluid_of_the_shells_diffuses_freely(root: Path) -> None:
+    series = voxels(root, "sub-brain01/dwi/sub-brain01_acq-shells_dwi.nii.gz")
+    fluid = series[brain().labels == 3].mean(axis=0)
+    first, second = list(dataset.SHELLS.values())[:2]
+    decay = fluid[first : first + second].mean() / fluid[:first].mean()
+    assert -np.log(decay) / 700 == pytest.approx(3e-3, rel=0.02)
 
 
 def test_background_is_rayleigh_noise_of_the_stated_level(root: Path) -> None:

@@ -89,7 +89,7 @@ def sharpness(signal: FloatArray, sigma: FloatArray) -> Float32Array:
 
 def integrate(
     ye: Float32Array, yp: Float32Array, curves: Gram, sharp: Float32Array, limits: tuple[Limits, Limits]
-) -> tuple[Pairs, IntArray]:
+) -> Pairs:
     """Integrate ve and vp over their limits at all rates and delays that matter.
 
     Parameters
@@ -102,17 +102,10 @@ def integrate(
         One over the noise variance, (B,).
     limits
         Of ve and of vp.
-
-    Returns
-    -------
-    pairs : Pairs
-    best : ndarray
-        The best rate and delay of every voxel, (B,).
     """
     ve, vp, gain = _peak(ye, yp, curves, limits)
     gain *= sharp[:, None]
-    best = gain.argmax(axis=1)
-    gain -= np.take_along_axis(gain, best[:, None], axis=1)
+    gain -= gain.max(axis=1, keepdims=True)
     place = np.flatnonzero(gain > -DROP)
     voxel, node = np.divmod(place, gain.shape[1])
     first = np.searchsorted(voxel, np.arange(len(gain)))
@@ -126,7 +119,7 @@ def integrate(
         x *= scale
     mass, moments = _about_peak((e0, by_e, ee), (p0, by_p, pp), ep, limits)
     mass *= np.exp(gain.take(place))
-    return Pairs(place, first, mass, *moments), best
+    return Pairs(place, first, mass, *moments)
 
 
 def _peak(

@@ -53,7 +53,8 @@ class GridPosterior:
         Posterior mean and standard deviation of the K quantities in box units, shape (K, V); the width of
         the cells is part of the standard deviation.
     best
-        Node of greatest posterior mass as parameters, shape (P, V), with its best amplitude.
+        Parameters to start a search for the maximum from, shape (P, V): the node of greatest posterior mass
+        with its best amplitude; the mean for a model without amplitude.
     """
 
     mean: FloatArray

@@ -33,8 +33,8 @@ COST_TOLERANCE = 1e-8
 ROUNDING = 1e-26
 """The same relative to the signal's energy, for noise-free data, whose cost has no scale of its own."""
 
-PRIOR_TOLERANCE = 1e-5
-"""The same relative to the weight of a prior: within a hundredth of a standard deviation of the posterior."""
+PRIOR_TOLERANCE = 1e-4
+"""The same relative to the weight of a prior: within a few hundredths of a standard deviation."""
 
 FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-10
 """Relative to the curvature; the least must not slow down fits of nearly parallel parameters."""

@@ -108,7 +108,7 @@ def grid_posterior(
     lower: FloatArray,
     upper: FloatArray,
 ) -> GridPosterior:
-    """Return the coarse grid posterior, whose best node starts the search; see `maximise`."""
+    """Return the coarse grid posterior, where the search starts; see `maximise`."""
     posterior = concentration_posterior if model.amplitude is None else magnitude_posterior
     return posterior(model, signal, protocol, weights, sigma, lower, upper)
 

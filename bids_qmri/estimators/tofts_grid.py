@@ -68,7 +68,6 @@ def concentration_posterior(
     limits = (float(lower[1]), float(upper[1])), (float(lower[2]), float(upper[2]))
     low, high = box_of(model, lower, upper)
     moments = np.empty((2, low.size, signal.shape[1]))
-    best = np.empty((lower.size, signal.shape[1]))
     for first in range(0, signal.shape[1], BLOCK):
         block = slice(first, first + BLOCK)
         count = signal[:, block].shape[1]
@@ -76,9 +75,10 @@ def concentration_posterior(
         padded[:count] = signal[:, block].T
         # Not a matrix product, whose rounding depends on the place of a voxel in it.
         with_tissue, with_plasma = (np.einsum("bn,na->ba", padded, curve)[:count] for curve in curves)
-        pairs, peak = integrate(with_tissue, with_plasma, products, sharp[block], limits)
+        pairs = integrate(with_tissue, with_plasma, products, sharp[block], limits)
         moments[:, :, block] = expectations(axes, pairs, pairs.place % axes.kep.size)
-        best[:, block] = _start(axes, pairs, peak)
+    # The mean is nearer to the maximum than the best node is, and rarely in the basin of another one.
+    best = moments[0, : lower.size].copy()
     return GridPosterior(to_box(moments[0], low, high), standard_deviation(moments, low, high), best)
 
 
@@ -99,13 +99,6 @@ def standard_deviation(moments: FloatArray, low: FloatArray, high: FloatArray) -
     """Return standard deviations in box units, (K, V), from means and mean squares, (2, K, V)."""
     span = np.where(high > low, high - low, np.inf)[:, None]
     return np.asarray(np.sqrt(np.maximum(moments[1] - moments[0] ** 2, 0.0)) / span)
-
-
-def _start(axes: Axes, pairs: Pairs, peak: IntArray) -> FloatArray:
-    """Return the best node as parameters, (4, B)."""
-    voxel = np.arange(peak.size)
-    where = np.searchsorted(pairs.place, voxel * axes.kep.size + peak)
-    return np.stack([axes.kep[peak], pairs.ve[where], pairs.vp[where], axes.delay[peak]])
 
 
 @lru_cache(maxsize=4)

@@ -92,7 +92,7 @@ def local_posterior(
         node = (rate[block, :, None] * table.delay.size + delay[block, None, :]).reshape(len(rate[block]), -1)
         with_tissue, with_plasma = _project(table, node, signal[:, block])
         products = Gram(*(x.take(node) for x in (table.products.ee, table.products.ep, table.products.pp)))
-        pairs, _ = integrate(with_tissue, with_plasma, products, sharp[block], limits)
+        pairs = integrate(with_tissue, with_plasma, products, sharp[block], limits)
         axes = _axes(table, rate[block], delay[block])
         moments[:, :, block] = expectations(axes, pairs, pairs.place)
     return GridPosterior(to_box(moments[0], low, high), standard_deviation(moments, low, high), mode.theta)

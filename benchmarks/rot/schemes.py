@@ -136,7 +136,7 @@ def ratio_table(cells: list[Cell]) -> list[str]:
 
 
 def specific_table(cells: list[Cell]) -> list[str]:
-    """Return the errors of the agnostic network over those of one for the scheme, at the SNR of its training."""
+    """Return the errors of the agnostic network over those of one for the scheme at the SNR it knows."""
     lines = ["| scheme | FWF up to | NDI | ODI | FWF |", "|" + "---|" * 5]
     for cell in cells:
         if cell.scheme in AT_TRAINING_SNR and "nngt" in cell.error:

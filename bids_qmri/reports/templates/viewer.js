@@ -82,7 +82,9 @@
 
     async function draw() {
       const layer = state.layer;
+      viewer.setAttribute("aria-busy", "true");
       await layer.image.decode();
+      if (layer !== state.layer) return;
       const original = pixels(layer, state.slice);
       const shown = new ImageData(new Uint8ClampedArray(original.data), original.width, original.height);
       addMarks(shown, layer);
@@ -97,6 +99,7 @@
       pen.strokeRect(state.x * zoom - 1, state.y * zoom * layer.aspect - 1, zoom + 2, zoom * layer.aspect + 2);
       const place = 4 * (state.y * original.width + state.x);
       say(layer, original.data.subarray(place, place + 3));
+      viewer.setAttribute("aria-busy", "false");
     }
 
     function say(layer, colour) {

@@ -106,7 +106,8 @@ def integrate(
     ve, vp, gain = _peak(ye, yp, curves, limits)
     gain *= sharp[:, None]
     gain -= gain.max(axis=1, keepdims=True)
-    place = np.flatnonzero(gain > -DROP)
+    # Not a number where a signal overflows single precision: kept, so that every voxel has a pair.
+    place = np.flatnonzero(~(gain <= -DROP))
     voxel, node = np.divmod(place, gain.shape[1])
     first = np.searchsorted(voxel, np.arange(len(gain)))
     scale = sharp.take(voxel)

@@ -130,8 +130,10 @@ def _lattices(
         centre, sd = np.where(resolved, mean, peak), np.where(resolved, wide, np.minimum(narrow, wide))
         spacing = axis[1] - axis[0]
         largest = (axis.size - 1) // (count - 1)
-        stride = np.clip(np.rint(step * sd / spacing), 1, largest).astype(np.intp)
-        begin = np.rint((centre - axis[0]) / spacing).astype(np.intp) - stride * (count // 2)
+        # What is not a number must not become a place; features of such voxels are not finite anyway.
+        stride = np.clip(np.nan_to_num(np.rint(step * sd / spacing)), 1, largest).astype(np.intp)
+        middle = np.clip(np.nan_to_num((centre - axis[0]) / spacing), 0, axis.size - 1)
+        begin = np.rint(middle).astype(np.intp) - stride * (count // 2)
         begin = np.clip(begin, 0, axis.size - 1 - stride * (count - 1))
         found.append(begin[:, None] + stride[:, None] * np.arange(count))
     return found[0], found[1]

@@ -81,3 +81,13 @@ def test_a_curve_alone_gets_the_same_numbers() -> None:
         part = slice(voxel, voxel + 1)
         alone = posteriors(signal[part], sigma[part])[1]
         np.testing.assert_allclose(alone.mean[:, 0], together.mean[:, voxel], atol=1e-7)
+
+
+def test_absurd_signals_are_no_error_and_leave_others_alone() -> None:
+    _, signal, sigma = dynamic(30, 40)
+    expected = posteriors(signal, sigma)[1].mean
+    signal[3], signal[7], signal[11], sigma[15] = 1e25, -1e200, 0.0, 1e-200
+    with np.errstate(all="ignore"):
+        found = posteriors(signal, sigma)[1].mean
+    others = np.setdiff1d(np.arange(40), [3, 7, 11, 15])
+    np.testing.assert_allclose(found[:, others], expected[:, others], atol=1e-7)

@@ -58,7 +58,7 @@ def test_more_images_than_announced_count_too(port):
 @pytest.fixture(scope="module")
 def brain() -> tuple[np.ndarray, list[bytes]]:
     """Signals (V, N) of two slices for the shipped network, and their messages volume by volume."""
-    scheme = load_scheme_network(noddi_network("nngt")).scheme
+    scheme = load_scheme_network(noddi_network("nnmle")).scheme
     rng = np.random.default_rng(2)
     count = 2 * 4 * 5
     direction = rng.normal(size=(count, 3))
@@ -79,11 +79,11 @@ def brain() -> tuple[np.ndarray, list[bytes]]:
 
 def test_three_maps_of_noddi_come_back_times_1000(port, brain):
     signal, images = brain
-    answer = scans.talk(port, "noddi-nngt", images)
+    answer = scans.talk(port, "noddi-nnmle", images)
     assert answer.texts == []
     assert [maps[0].meta["QuantityName"] for maps in answer.images.values()] == [["ndi"], ["odi"], ["fwf"]]
-    expected = get_estimator("noddi", "nngt")(
-        signal, load_scheme_network(noddi_network("nngt")).scheme, None, None
+    expected = get_estimator("noddi", "nnmle")(
+        signal, load_scheme_network(noddi_network("nnmle")).scheme, None, None
     )
     for name in ("ndi", "odi", "fwf"):
         assert np.abs(answer.map(name).ravel() - expected.maps[name]).max() <= 0.5e-3 + 1e-6
@@ -91,7 +91,7 @@ def test_three_maps_of_noddi_come_back_times_1000(port, brain):
 
 def test_the_network_takes_its_scheme_in_any_order(port, brain):
     images = brain[1]
-    answer, other = (scans.talk(port, "noddi-nngt", order) for order in (images, renumbered(images)))
+    answer, other = (scans.talk(port, "noddi-nnmle", order) for order in (images, renumbered(images)))
     np.testing.assert_allclose(answer.map("odi"), other.map("odi"), atol=1e-3)
 
 
@@ -108,5 +108,5 @@ def renumbered(images: list[bytes]) -> list[bytes]:
 
 
 def test_another_scheme_is_refused_with_what_differs(port, brain):
-    text = scans.talk(port, "noddi-nngt", brain[1][:-2]).texts[0]
+    text = scans.talk(port, "noddi-nnmle", brain[1][:-2]).texts[0]
     assert "b = 0 (9), 700 (24), 2000 (48)" in text

@@ -155,7 +155,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=METHODS,
         default=[],
-        help="default: lsq, and ncde for models whose network comes with this package; noddi: ncde alone",
+        help="default: lsq, and ncde for models whose network comes with this package",
     )
     group.add_argument(
         "--network",

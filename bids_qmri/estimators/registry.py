@@ -255,13 +255,8 @@ def noddi_network(label: str, network: Path | None = None) -> Path:
 
 
 def default_methods(model_name: str) -> tuple[str, ...]:
-    """Return the methods of a model unless others are asked for: ``ncde`` where its network is shipped.
-
-    Where it needs no fit (NODDI), it stands alone: a fit takes a hundred times as long.
-    """
-    if shipped_network(model_name) is None:
-        return ("lsq",)
-    return ("ncde",) if model_name == "noddi" else ("lsq", "ncde")
+    """Return the methods of a model unless others are asked for: ``ncde`` where its network is shipped."""
+    return ("lsq",) if shipped_network(model_name) is None else ("lsq", "ncde")
 
 
 def labels_for(model_name: str, methods: Sequence[str], tensor_fit: Sequence[str] = ("wls",)) -> list[str]:

@@ -21,6 +21,11 @@ _ENTRY = re.compile(r"@\w+\{(\w+),\n(.*?)\n\}", re.DOTALL)
 _FIELD = re.compile(r"^  (\w+) = \{(.*)\},?$", re.MULTILINE)
 _ACCENTS = {r"{\'a}": "á", r"{\'e}": "é", r"{\^o}": "ô", r"\&": "&"}
 
+_LATEX = str.maketrans(
+    {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+
 _PACKAGES = ("bids_qmri", "dipy", "matplotlib", "nibabel", "nipype", "numpy", "pybids", "scipy")
 
 
@@ -86,15 +91,41 @@ class Methods:
         Plain text, citations resolved.
     works
         What is cited, in alphabetical order.
+    sources
+        The same text with citations by key: ``[@fram1987]``.
     """
 
     paragraphs: tuple[str, ...]
     works: tuple[Work, ...]
+    sources: tuple[str, ...] = ()
 
     def markdown(self) -> str:
         """Return the text as Markdown with a list of references."""
         lines = [f"- {work.full} <{work.url}>" for work in self.works]
         return "\n\n".join(["# Methods", *self.paragraphs, "## References", "\n".join(lines)]) + "\n"
+
+    def latex(self) -> str:
+        """Return the text as a LaTeX document that reads its references from CITATION.bib."""
+        lines = [
+            r"\documentclass{article}",
+            r"\usepackage[T1]{fontenc}",
+            r"\usepackage{natbib}",
+            r"\begin{document}",
+            r"\section*{Methods}",
+            *(f"{_as_latex(source)}\n" for source in self.sources),
+            r"\bibliographystyle{plainnat}",
+            r"\bibliography{CITATION}",
+            r"\end{document}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _as_latex(text: str) -> str:
+    """Escape what LaTeX reads as commands, and cite as natbib does."""
+    parts = _CITATION.split(text)  # text and citations in turn
+    plain = [part.translate(_LATEX) for part in parts[::2]]
+    cited = [rf"\citep{{{','.join(_keys(group))}}}" for group in parts[1::2]]
+    return "".join(part for pair in zip(plain, [*cited, ""], strict=True) for part in pair)
 
 
 def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
@@ -124,11 +155,12 @@ def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
     return Methods(
         tuple(_CITATION.sub(resolve, text).format_map(versions) for text in texts),
         tuple(sorted(works.values(), key=lambda work: (work.families[0].lower(), work.plain("year")))),
+        tuple(text.format_map(versions) for text in texts),
     )
 
 
 def write_citation(output_dir: Path, runs: Sequence[tuple[str, str]]) -> list[Path]:
-    """Write logs/CITATION.md, .html and .bib.
+    """Write logs/CITATION.md, .html, .tex and .bib.
 
     Parameters
     ----------
@@ -141,6 +173,7 @@ def write_citation(output_dir: Path, runs: Sequence[tuple[str, str]]) -> list[Pa
     content = {
         "md": methods.markdown(),
         "html": render("citation.html", methods=methods),
+        "tex": methods.latex(),
         "bib": "\n\n".join(work.source for work in methods.works) + "\n",
     }
     paths = [output_dir / "logs" / f"CITATION.{kind}" for kind in content]

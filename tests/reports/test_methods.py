@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from bids_qmri.errors import InternalError
 from bids_qmri.estimators.registry import LABELS
 from bids_qmri.outputs.tables import MODELS, output_table
-from bids_qmri.reports.methods import describe_methods, write_citation
+from bids_qmri.reports.methods import Methods, describe_methods, write_citation
 
 
 def keys(runs: list[tuple[str, str]]) -> set[str]:
@@ -84,9 +85,16 @@ def test_an_undescribed_estimator_is_our_error() -> None:
 
 def test_files_for_papers_hold_the_same_references(tmp_path: Path) -> None:
     paths = write_citation(tmp_path, [("vfa", "lsq")])
-    assert [path.name for path in paths] == ["CITATION.md", "CITATION.html", "CITATION.bib"]
-    markdown, html, bib = (path.read_text(encoding="utf-8") for path in paths)
+    assert [path.suffix for path in paths] == [".md", ".html", ".tex", ".bib"]
+    markdown, html, tex, bib = (path.read_text(encoding="utf-8") for path in paths)
     for work in describe_methods([("vfa", "lsq")]).works:
         assert work.url in markdown
         assert f"{{{work.key}," in bib
         assert work.plain("doi") in html
+        assert re.search(rf"\\citep{{[^}}]*\b{work.key}\b", tex)
+
+
+def test_latex_reads_nothing_of_the_text_as_a_command() -> None:
+    text = Methods((), (), (r"100 % of a_b & {c} \ ~ ^ # $ [@fram1987; @deoni2003]",)).latex()
+    assert r"100 \% of a\_b \& \{c\} \textbackslash{} \textasciitilde{} \textasciicircum{} \# \$ " in text
+    assert r"\citep{fram1987,deoni2003}" in text

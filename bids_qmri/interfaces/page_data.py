@@ -13,6 +13,7 @@ from bids_qmri.bids.regions import Regions
 from bids_qmri.estimators.base import Status
 from bids_qmri.interfaces.blocks import ImageMaps
 from bids_qmri.interfaces.job import FitJob
+from bids_qmri.interfaces.noddi import along_image_axes
 from bids_qmri.interfaces.prepare import Preparation
 from bids_qmri.models.base import Model
 from bids_qmri.models.registry import NAMES, get_model
@@ -117,7 +118,7 @@ def _traces(
         return "", []
     raw = np.concatenate([series.read(int(voxel), int(voxel) + 1) for voxel in voxels])
     signal, protocol = how.convert(raw, voxels)
-    predict = _predictor(job, found, voxels, sigma)
+    predict = _predictor(job, series, found, voxels, sigma)
     if predict is None:
         return "", []
     fitted = predict(signal, protocol)
@@ -150,7 +151,9 @@ def _theta(model: Model, found: ImageMaps, voxels: Voxels) -> FloatArray | None:
     return np.stack([found.maps[p.name][voxels].astype(np.float64) for p in model.parameters])
 
 
-def _predictor(job: FitJob, found: ImageMaps, voxels: Voxels, sigma: float | None) -> Predict | None:
+def _predictor(
+    job: FitJob, series: Series, found: ImageMaps, voxels: Voxels, sigma: float | None
+) -> Predict | None:
     """Return what computes fitted signals; None where neither maps nor library can."""
     if job.model in ("tensor", "dki"):
         from bids_qmri.estimators.dipy_tensor import predict_signal
@@ -158,11 +161,31 @@ def _predictor(job: FitJob, found: ImageMaps, voxels: Voxels, sigma: float | Non
         return lambda signal, protocol: predict_signal(
             job.model, signal, cast(DiffusionProtocol, protocol), sigma=sigma, method=cast(Any, job.label)
         )
+    if job.model == "noddi":
+        return _noddi_predictor(job, series, found, voxels)
     model = get_model(job.model) if job.model in NAMES else None
     theta = None if model is None else _theta(model, found, voxels)
     if model is None or theta is None:
         return None
     return lambda _, protocol: model.signal(theta, protocol).T
+
+
+def _noddi_predictor(job: FitJob, series: Series, found: ImageMaps, voxels: Voxels) -> Predict | None:
+    """Return what computes the signals of NODDI maps; None of estimators that give no direction or S0."""
+    from bids_qmri.models.noddi import noddi_signal
+
+    if "direction" not in found.directions or "s0" not in found.maps:
+        return None
+    # Turning twice leads back to the axes of the gradients.
+    direction = along_image_axes(found.directions["direction"][voxels], series.affine).astype(np.float64)
+    ndi, odi, fwf, s0 = (found.maps[name][voxels].astype(np.float64) for name in ("ndi", "odi", "fwf", "s0"))
+    d_par, d_iso = job.diffusivities
+    return lambda _, protocol: (
+        s0[:, None]
+        * noddi_signal(
+            ndi, odi, fwf, direction, cast(DiffusionProtocol, protocol), d_par=d_par, d_iso=d_iso
+        ).T
+    )
 
 
 Line = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
@@ -184,6 +207,7 @@ def _lines(
         if not _depends_on_b_alone(fitted, protocol):
             order = "measurement, by b-value and fitted signal"
             return order, [_ordered(signal[i], fitted[i], protocol) for i in range(count)]
+        # Protocols without directions have models of b alone.
         fine_x = np.linspace(0.0, protocol.bvals.max(), CURVE_POINTS)
         fine: Protocol = DiffusionProtocol(fine_x)
         x, label = [protocol.bvals] * count, "b-value (s/mm²)"

@@ -41,8 +41,8 @@ CASES = (
     ("hcp_like_jitter", 20),
 )
 LIKELIHOODS: tuple[noddi_fit.Likelihood, ...] = ("gaussian", "rician")
-VOXELS, REPEATS = 16_000, 3
-CHECKED = 500
+VOXELS, REPEATS = 8_000, 3
+CHECKED = 200
 """Voxels, the first ones, that are also fitted from many starts."""
 
 STARTS = tuple(product((0.1, 0.5, 0.9), (0.05, 0.3, 0.8), (0.02, 0.3, 0.7)))

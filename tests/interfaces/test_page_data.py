@@ -20,6 +20,7 @@ MAKERS = {
     "vfa": lambda root: synth.add_vfa(root, b1=synth.ramp(0.8, 1.2)),
     "ivim": synth.add_ivim,
     "tensor": synth.add_tensor,
+    "noddi": synth.add_noddi,
     "dce": lambda root: (synth.add_vfa(root), synth.add_dce(root)),
 }
 
@@ -35,6 +36,7 @@ def kept(folder: Path, model: str) -> PageData:
         ("vfa", "vfa", "flip angle (degrees)"),
         ("ivim", "ivim", "b-value (s/mm²)"),
         ("tensor", "tensor", "measurement, by b-value and fitted signal"),
+        ("noddi", "noddi", "measurement, by b-value and fitted signal"),
         ("dce", "etofts", "time (s)"),
     ],
 )
@@ -42,7 +44,7 @@ def test_without_noise_the_fitted_signal_is_the_measured_one(
     bids: Path, jobs: PlanJobs, tmp_path: Path, family: str, model: str, axis: str
 ) -> None:
     MAKERS[family](bids)
-    assert [run_fit(job).error for job in jobs()] == [""] * len(jobs())
+    assert [run_fit(job).error for job in jobs(models=(model,))] == [""]
     data = kept(tmp_path / "out", model)
     assert data.x_label == axis
     assert len(data.traces) == len(REPRESENTATIVE) + WORST

@@ -79,14 +79,17 @@ def write_dataset(root: Path, seed: int = 0) -> None:
 
 
 def write_masks(root: Path) -> None:
-    """Write which voxels hold a phantom, as a derivative dataset for ``-d masks=root``."""
+    """Write which voxels hold a phantom, and which tissue, as a derivative dataset for ``-d masks=root``."""
     description = {"Name": "Masks of the phantoms", "BIDSVersion": "1.11.1", "DatasetType": "derivative"}
     made_by = {"GeneratedBy": [{"Name": "bids_qmri.demo"}]}
     _write_json(root / "dataset_description.json", description | made_by)
     for label, make in PHANTOMS.items():
-        name = root / f"sub-{label}" / "anat" / f"sub-{label}_desc-phantom_mask"
-        _write_image(name, make().labels > 0)
-        _write_json(name.with_name(name.name + ".json"), {"Type": "ROI", "Sources": []})
+        folder, phantom = root / f"sub-{label}" / "anat", make()
+        _write_image(folder / f"sub-{label}_desc-phantom_mask", phantom.labels > 0)
+        _write_json(folder / f"sub-{label}_desc-phantom_mask.json", {"Type": "ROI", "Sources": []})
+        _write_image(folder / f"sub-{label}_desc-tissues_dseg", phantom.labels)
+        rows = (f"{index}\t{tissue.name}\n" for index, tissue in enumerate(phantom.tissues, start=1))
+        _write_text(folder / f"sub-{label}_desc-tissues_dseg.tsv", "index\tname\n" + "".join(rows))
 
 
 def _write_vfa(

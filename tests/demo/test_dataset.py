@@ -122,6 +122,13 @@ def test_masks_are_where_the_phantom_is(tmp_path: Path) -> None:
     assert np.array_equal(mask, brain().labels > 0)
 
 
+def test_tissues_are_named(tmp_path: Path) -> None:
+    write_masks(tmp_path)
+    stem = "sub-abdomen01/anat/sub-abdomen01_desc-tissues_dseg"
+    assert np.array_equal(voxels(tmp_path, f"{stem}.nii.gz"), abdomen().labels)
+    assert "2\tliver\n" in (tmp_path / f"{stem}.tsv").read_text()
+
+
 def test_validator_accepts_the_dataset(root: Path) -> None:
     validator = Path(sys.executable).with_name("bids-validator-deno")
     if not validator.exists():

@@ -9,7 +9,7 @@ import io
 import math
 import sys
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -27,6 +27,7 @@ ENTITIES = ("ses", "task", "acq", "ce", "rec", "dir", "run", "space", "chunk", "
 
 MISSING = "n/a"
 OUTLIER_COLUMN = "outlier_in"
+ROWS_AT_A_TIME = 5000
 LONGEST_TEXT = 80
 """Characters of a name of a region, or of a cell of participants.tsv, that tables and pages show."""
 
@@ -135,18 +136,21 @@ def _is_number(value: object) -> bool:
 
 def as_tsv(group: GroupTable) -> str:
     """Return the table as text with full precision; what is missing is n/a."""
-    columns: list[Sequence[str]] = [*group.labels.values()]
-    columns.append([",".join(names) or "none" for names in group.flags()])
-    columns += [_texts(values) for values in group.metrics.values()]
-    header = "\t".join([*group.labels, OUTLIER_COLUMN, *group.metrics])
-    return "\n".join([header, *map("\t".join, zip(*columns, strict=True))]) + "\n"
+    flags = group.flags()
+    parts = ["\t".join([*group.labels, OUTLIER_COLUMN, *group.metrics]) + "\n"]
+    # Some rows at a time: a cell takes ten times as much memory as what becomes of it.
+    for first in range(0, len(flags), ROWS_AT_A_TIME):
+        rows = slice(first, first + ROWS_AT_A_TIME)
+        columns: list[Sequence[str]] = [column[rows] for column in group.labels.values()]
+        columns.append([",".join(names) or "none" for names in flags[rows]])
+        columns += [_texts(values[rows]) for values in group.metrics.values()]
+        parts += [line + "\n" for line in map("\t".join, zip(*columns, strict=True))]
+    return "".join(parts)
 
 
 def _texts(values: npt.NDArray[np.float64]) -> list[str]:
-    known = values[~np.isnan(values)]
-    whole = bool(np.all(known == np.round(known))) and bool(np.all(np.abs(known) < 2**53))
-    write: Callable[[float], str] = (lambda value: str(int(value))) if whole else repr
-    return [write(value) if value == value else MISSING for value in values.tolist()]
+    """Write numbers with all their digits, whole ones without a decimal point."""
+    return [MISSING if value != value else repr(value).removesuffix(".0") for value in values.tolist()]
 
 
 def dictionary(group: GroupTable) -> dict[str, dict[str, str]]:

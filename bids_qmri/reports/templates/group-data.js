@@ -62,6 +62,9 @@ function short(value) {
   return String(Number(value.toPrecision(4)));
 }
 
+// One for all comparisons: to make it takes longer than to compare.
+const collator = new Intl.Collator("en", { numeric: true });
+
 function quantile(sorted, share) {
   const place = share * (sorted.length - 1);
   const low = Math.floor(place);

@@ -54,7 +54,7 @@ function ticksOf([low, high]) {
 
 class Panel {
   constructor(metric, lanes, limits) {
-    Object.assign(this, { metric, lanes, limits, points: [] });
+    Object.assign(this, { metric, lanes, limits, points: [], inLane: new Map() });
     this.root = document.createElement("figure");
     const caption = document.createElement("figcaption");
     caption.textContent = headingOf(metric);
@@ -80,16 +80,18 @@ class Panel {
   }
 
   summary() {
-    const texts = this.lanes.map(({ label, rows }) => {
-      const sorted = this.sorted(rows);
-      return `${label}: ${sorted.length} fits, median ${sorted.length ? short(quantile(sorted, 0.5)) : "n/a"}`;
+    const texts = this.lanes.map((lane) => {
+      const sorted = this.sorted(lane);
+      return `${lane.label}: ${sorted.length} fits, median ${sorted.length ? short(quantile(sorted, 0.5)) : "n/a"}`;
     });
     return `Distribution of ${headingOf(this.metric)}. ${texts.join("; ")}.`;
   }
 
-  sorted(rows) {
+  sorted(lane) {
     const values = valuesOf(this.metric);
-    return Float32Array.from(rows, (row) => values[row]).filter((value) => !Number.isNaN(value)).sort();
+    const known = () => Float32Array.from(lane.rows, (row) => values[row]).filter((value) => !Number.isNaN(value));
+    if (!this.inLane.has(lane)) this.inLane.set(lane, known().sort());
+    return this.inLane.get(lane);
   }
 
   place(value) {
@@ -130,8 +132,9 @@ class Panel {
     pen.stroke();
   }
 
-  lane(pen, { label, rows }, y) {
-    const sorted = this.sorted(rows);
+  lane(pen, lane, y) {
+    const { label, rows } = lane;
+    const sorted = this.sorted(lane);
     const [p05, p25, p50, p75, p95] = [0.05, 0.25, 0.5, 0.75, 0.95].map((share) => this.place(quantile(sorted, share)));
     this.title(pen, label, sorted, y - 15);
     if (!sorted.length) return;

@@ -13,9 +13,12 @@ function cell(tag, text, kind) {
 
 function textColumn(title, name) {
   const { levels, codes } = textOf(study.labels[name]);
-  const order = levels.map((_, place) => place).sort((a, b) => levels[a].localeCompare(levels[b], "en", { numeric: true }));
-  const rank = new Float64Array(levels.length);
-  order.forEach((place, position) => { rank[place] = position; });
+  const rank = once(`rank ${name}`, () => {
+    const order = levels.map((_, place) => place).sort((a, b) => collator.compare(levels[a], levels[b]));
+    const places = new Float64Array(levels.length);
+    order.forEach((place, position) => { places[place] = position; });
+    return places;
+  });
   return { title, key: (row) => rank[codes[row]], fill: (row) => cell("td", levels[codes[row]]) };
 }
 
@@ -100,6 +103,7 @@ function fillTable() {
   document.querySelector("#rows tbody").replaceChildren(...lines);
   const numbers = [page * PAGE + 1, Math.min((page + 1) * PAGE, rows.length), rows.length].map((one) => one.toLocaleString("en"));
   document.getElementById("page").textContent = rows.length ? `${numbers[0]} to ${numbers[1]} of ${numbers[2]}` : "no fits";
+  document.querySelector(".pager").hidden = pages === 1;
   document.getElementById("back").disabled = page === 0;
   document.getElementById("next").disabled = page >= pages - 1;
 }

@@ -48,7 +48,7 @@ function lanesOf(rows) {
     if (!lanes.has(label)) lanes.set(label, []);
     lanes.get(label).push(row);
   }
-  const labels = [...lanes.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const labels = [...lanes.keys()].sort(collator.compare);
   const found = labels.slice(0, MOST_LANES).map((label) => ({ label, rows: lanes.get(label) }));
   const others = labels.slice(MOST_LANES).flatMap((label) => lanes.get(label));
   return others.length ? [...found, { label: "others", rows: others }] : found;

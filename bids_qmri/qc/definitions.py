@@ -96,7 +96,7 @@ def _map_definitions(units: Mapping[str, str]) -> dict[str, Metric]:
 def _residual_definitions(units: str) -> dict[str, Metric]:
     return {
         "rmse_median": Metric(units, f"Median root mean square residual {_WHERE}."),
-        "nrmse": Metric("1", "rmse_median divided by the median amplitude (M0 or S0)."),
+        "nrmse": Metric("1", "Ratio of rmse_median to the median amplitude (M0 or S0)."),
         "rmse_autocorrelation": Metric(
             "1", f"Correlation of log rmse between voxels that share a face; {_NEIGHBOURS}."
         ),
@@ -129,7 +129,7 @@ def _series_definitions() -> dict[str, Metric]:
             "Median over the mask of the mean reference image (lowest b-value, frames before the bolus, all "
             "flip angles).",
         ),
-        "snr": Metric("1", "signal_median divided by sigma, or by sigma_repeats where sigma is missing."),
+        "snr": Metric("1", "Ratio of signal_median to sigma, or to sigma_repeats where sigma is missing."),
         "shell_decay_rises": Metric(
             "1",
             "Number of steps from one b-value to the next at which the mean signal over that of the lowest "

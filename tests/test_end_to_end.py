@@ -224,6 +224,16 @@ def test_group_needs_no_raw_data(bids, tmp_path, run):
     assert (tmp_path / "out" / "group_vfa.tsv").is_file()
 
 
+def test_estimators_are_compared_and_participants_are_kept_for_the_group(bids, tmp_path, run):
+    synth.add_vfa(bids, flips=(3, 7, 12, 20))
+    (bids / "participants.tsv").write_text("participant_id\tsite\nsub-01\tA\nsub-02\tB\n")
+    assert run("--methods", "lsq", "bayes", levels=("participant", "group"))[0] == 0
+    assert (tmp_path / "out" / "participants.tsv").read_text() == "participant_id\tsite\nsub-01\tA\n"
+    header, *lines = (tmp_path / "out" / "group_vfa.tsv").read_text().splitlines()
+    rows = [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+    assert {row["estimator"]: row["t1_bias_lsq"] == "n/a" for row in rows} == {"bayes": False, "lsq": True}
+
+
 def test_the_methods_text_can_be_had_alone(bids, tmp_path, run):
     synth.add_vfa(bids)
     assert run("--boilerplate-only", "--methods", "lsq", "mle")[0] == 0

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bids_qmri.qc.metrics import Metrics
 from bids_qmri.units import FloatArray
 
-SAMPLED = 2048
+SAMPLED = 1024
 """Voxels at the start of each block whose signed residuals are looked at: rows of neighbours in two axes."""
 
 FEWEST_PAIRS = 100

@@ -129,7 +129,7 @@ def _tile(planes: npt.NDArray[np.intp], tile_aspect: float) -> tuple[npt.NDArray
     columns = min(
         range(1, count + 1),
         key=lambda n: (
-            abs(math.log(n * tile_aspect / math.ceil(count / n) / SHEET_ASPECT)) + 0.2 * (-count % n) / n
+            abs(math.log(n * tile_aspect / math.ceil(count / n) / SHEET_ASPECT)) + 0.2 * (-count % n)
         ),
     )
     rows = math.ceil(count / columns)

@@ -47,7 +47,7 @@ wheel: $(READY)
 
 constraints: $(READY)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra train --extra dicom \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra train --extra parametric-map \
 	  --no-annotate --custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 
 clean:

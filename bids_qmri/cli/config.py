@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from bids_qmri.cli.dicom import check_dicom
 from bids_qmri.errors import UsageError
 from bids_qmri.workflows.config import RunConfig
 
@@ -40,6 +41,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     bids_dir, output_dir = args.bids_dir.resolve(), args.output_dir.resolve()
     work_dir = args.work_dir.resolve()
     _check_folders(bids_dir, output_dir, work_dir, needs_data="participant" in args.analysis_level)
+    check_dicom(args.dicom, args.dicom_templates, "--dicom-templates", args.dicom_parametric_maps)
     return RunConfig(
         bids_dir=bids_dir,
         output_dir=output_dir,
@@ -66,6 +68,9 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         t10=args.t10,
         aif=args.aif,
         baseline_volumes=args.baseline_volumes,
+        dicom=_dicom_folder(args.dicom, bids_dir, output_dir),
+        dicom_templates=args.dicom_templates and args.dicom_templates.resolve(),
+        dicom_parametric_maps=args.dicom_parametric_maps,
         nprocs=args.nprocs or _available_processors(),
         omp_nthreads=args.omp_nthreads,
         memory_gb=args.mem,
@@ -158,6 +163,22 @@ def _check_folders(bids_dir: Path, output_dir: Path, work_dir: Path, needs_data:
             field="--work-dir",
             way_out="name a folder outside of them",
         )
+
+
+def _dicom_folder(folder: Path | None, bids_dir: Path, output_dir: Path) -> Path | None:
+    """Return the absolute folder for DICOM files, which neither dataset may hold."""
+    if folder is None:
+        return None
+    folder = folder.resolve()
+    for dataset in (bids_dir, output_dir):
+        if folder.is_relative_to(dataset):
+            raise UsageError(
+                f"lies inside {dataset}, which is a BIDS dataset",
+                file=folder,
+                field="--dicom",
+                way_out="name a folder outside of it",
+            )
+    return folder
 
 
 def _derivatives(pairs: list[tuple[str, Path]]) -> dict[str, Path]:

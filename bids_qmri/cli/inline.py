@@ -11,11 +11,12 @@ from pathlib import Path
 from threading import Event
 
 from bids_qmri import __version__
+from bids_qmri.cli.dicom import check_dicom
 from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, UsageError
 
 PORT = 9002
 MEGABYTE = 2**20
@@ -46,6 +47,21 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="slices at a time (default: all processors)"
     )
+    dicom = parser.add_argument_group("DICOM (needs the package's extra dicom)")
+    dicom.add_argument(
+        "--dicom", type=Path, metavar="DIR", help="write the maps as DICOM series into this folder as well"
+    )
+    dicom.add_argument(
+        "--dicom-template",
+        type=Path,
+        metavar="FILE",
+        help="DICOM file of the patient and study, read anew for every series; default: nobody's",
+    )
+    dicom.add_argument(
+        "--dicom-parametric-maps",
+        action="store_true",
+        help="write each map as a floating-point Parametric Map, too (needs the extra parametric-map)",
+    )
     limits = parser.add_argument_group("limits per client")
     limits.add_argument("--max-message", type=int, default=256, metavar="MB", help="default %(default)s")
     limits.add_argument("--max-memory", type=int, default=4096, metavar="MB", help="default %(default)s")
@@ -75,13 +91,20 @@ def _serve(args: argparse.Namespace) -> int:
     from bids_qmri.inline.config import Shelf
     from bids_qmri.inline.estimation import warm_up
     from bids_qmri.inline.server import Settings, listen, serve
+    from bids_qmri.inline.session import Sink
     from bids_qmri.inline.wire import Limits
 
+    sinks: tuple[Sink, ...] = ()
     try:
+        check_dicom(args.dicom, args.dicom_template, "--dicom-template", args.dicom_parametric_maps)
+        if args.dicom is not None:
+            from bids_qmri.inline.dicom_series import dicom_sink
+
+            sinks = (dicom_sink(args.dicom, args.dicom_template, parametric_maps=args.dicom_parametric_maps),)
         shelf = Shelf(args.configs, args.networks, args.config)
         warm_up(shelf.config("", {}))
         listener = listen(args.address, args.port)
-    except (InputError, OSError) as error:
+    except (InputError, UsageError, OSError) as error:
         LOGGER.error("%s", error)
         return ExitCode.USAGE
     limits = Limits(args.max_message * MEGABYTE, args.max_memory * MEGABYTE, args.idle)
@@ -93,7 +116,7 @@ def _serve(args: argparse.Namespace) -> int:
                 args.address,
             )
         LOGGER.info("bids_qmri %s listens on %s, port %d", __version__, *listener.getsockname()[:2])
-        serve(listener, Settings(shelf, limits, args.threads), Event())
+        serve(listener, Settings(shelf, limits, args.threads, sinks), Event())
     return ExitCode.OK
 
 

@@ -89,6 +89,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         _add_estimation,
         _add_inputs,
         _add_dce,
+        _add_dicom,
         _add_resources,
         _add_run,
         _add_other,
@@ -269,6 +270,25 @@ def _add_dce(parser: argparse.ArgumentParser) -> None:
         type=number(int, lambda n: n > 0, "a whole number above 0"),
         metavar="N",
         help="number of frames before the contrast agent",
+    )
+
+
+def _add_dicom(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("DICOM (needs the package's extra dicom)")
+    group.add_argument(
+        "--dicom", type=Path, metavar="DIR", help="write the maps as DICOM series into this folder as well"
+    )
+    group.add_argument(
+        "--dicom-templates",
+        type=Path,
+        metavar="DIR",
+        help="where patient and study come from: one DICOM file sub-LABEL[_ses-LABEL].dcm each; "
+        "default: the label stands for the patient",
+    )
+    group.add_argument(
+        "--dicom-parametric-maps",
+        action="store_true",
+        help="write each map as a floating-point Parametric Map, too (needs the extra parametric-map)",
     )
 
 

@@ -17,6 +17,7 @@ from bids_qmri.errors import InputError, InternalError, QmriError
 from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
+from bids_qmri.interfaces.dicom import dicom_identity, write_dicom
 from bids_qmri.interfaces.job import FitJob, Outcome
 from bids_qmri.interfaces.noddi import complete
 from bids_qmri.interfaces.page_data import keep_page_data
@@ -56,6 +57,7 @@ def _fit(job: FitJob) -> tuple[str, ...]:
     """Read, prepare, estimate, write; return what a person should know."""
     started = time.monotonic()
     job.work_dir.mkdir(parents=True, exist_ok=True)
+    identity = dicom_identity(job)
     disown_outputs(job)
     with open_series(job.acquisition.images, job.work_dir) as series:
         choice = find_mask(job.acquisition, series, job.options)
@@ -86,6 +88,8 @@ def _fit(job: FitJob) -> tuple[str, ...]:
         quality = assess(job, series, how, found, watch, sigma, regions)
         keep_page_data(job, series, how, found, regions, sigma, time.monotonic() - started)
         write_outputs(job, series, choice, how, found, sigma, quality, regions)
+        if identity is not None:
+            write_dicom(job, identity, series, choice.mask, found)
     log.info("%s: %d voxels, mask %s", job.name, int(mask.sum()), choice.origin)
     for note in how.notes:
         log.log(logging.WARNING if note in found.notes else logging.INFO, "%s: %s", job.name, note)

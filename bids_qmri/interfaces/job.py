@@ -10,6 +10,28 @@ from bids_qmri.models.base import Bounds
 from bids_qmri.models.noddi import D_ISO, D_PAR
 
 
+@dataclass(frozen=True)
+class DicomOutput:
+    """Where and how maps are written as DICOM files as well.
+
+    Parameters
+    ----------
+    folder
+        Where they go.
+    templates
+        Folder with a DICOM file ``sub-LABEL[_ses-LABEL].dcm`` of each patient and study; None: nobody's.
+    parametric_maps
+        Write the floating-point object of each map, too.
+    run_id
+        Name of the run, from which identifiers are made.
+    """
+
+    folder: Path
+    templates: Path | None
+    parametric_maps: bool
+    run_id: str
+
+
 @dataclass(frozen=True, eq=False)
 class FitJob:
     """What a fit node needs to know.
@@ -34,6 +56,8 @@ class FitJob:
         The network of ``mlp`` or ``onnx``.
     diffusivities
         Of NODDI, along neurites and of free water, mm^2/s.
+    dicom
+        How DICOM files are written beside the results; None: not at all.
     threads
         Threads that the job may use.
     sloppy
@@ -56,6 +80,7 @@ class FitJob:
     bounds: Bounds = field(default_factory=dict)
     network: Path | None = None
     diffusivities: tuple[float, float] = (D_PAR, D_ISO)
+    dicom: DicomOutput | None = None
     threads: int = 1
     sloppy: bool = False
     stop_on_error: bool = False

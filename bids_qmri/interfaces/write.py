@@ -72,27 +72,30 @@ def write_outputs(
     regions
         Regions that metrics were computed for, None if there are none.
     """
-    table = output_table(job.model)
     used = _used(job, choice, how, sigma)
     every = dict.fromkeys((*job.acquisition.sources, *choice.files, *how.sources))
     acquisition = replace(job.acquisition, sources=tuple(every))
-    images: list[tuple[MapRow, npt.NDArray[Any]]] = []
-    images += [(table.estimate(name), values) for name, values in found.maps.items()]
-    images += [(table.estimate(name), values) for name, values in found.directions.items()]
-    images += [
-        (table.sd(name), values)
-        for name, values in found.sd.items()
-        if np.any(np.isfinite(values[choice.mask]))
-    ]
-    if np.any(np.isfinite(found.residual[choice.mask])):
-        images.append((table.rmse, found.residual))
-    images.append((table.status, found.status))
+    images = images_of(job.model, choice.mask, found)
     for row, values in images:
         _write(replace(job, acquisition=acquisition), series, row, values, used, choice.skull_stripped)
     _remove_others(job, [row for row, _ in images])
     if regions is not None:
         used["Segmentation"] = resolve_paths(regions.file, _datasets(job))
     write_quality(job, quality, used)
+
+
+def images_of(
+    model: str, mask: npt.NDArray[np.bool_], found: ImageMaps
+) -> list[tuple[MapRow, npt.NDArray[Any]]]:
+    """Return all that is written of a fit, each with its row; error bars only if any is known in the mask."""
+    table = output_table(model)
+    images = [(table.estimate(name), values) for name, values in (found.maps | found.directions).items()]
+    images += [
+        (table.sd(name), values) for name, values in found.sd.items() if np.any(np.isfinite(values[mask]))
+    ]
+    if np.any(np.isfinite(found.residual[mask])):
+        images.append((table.rmse, found.residual))
+    return [*images, (table.status, found.status)]
 
 
 def _remove_others(job: FitJob, written: Sequence[MapRow]) -> None:

@@ -47,6 +47,9 @@ class RunConfig:
         Unit of TB1map images.
     relaxivity, hematocrit, t10, aif, baseline_volumes
         What overrides the sidecars of contrast-enhanced series: L/mmol/s, fraction, s, name or table, frames.
+    dicom, dicom_templates, dicom_parametric_maps
+        Folder for maps as DICOM files, folder of the files that name patient and study, and whether
+        floating-point objects are written as well.
     nprocs, omp_nthreads
         Processes at a time, threads per process.
     memory_gb
@@ -84,6 +87,9 @@ class RunConfig:
     t10: float | None = None
     aif: str | None = None
     baseline_volumes: int | None = None
+    dicom: Path | None = None
+    dicom_templates: Path | None = None
+    dicom_parametric_maps: bool = False
     nprocs: int = 1
     omp_nthreads: int = 1
     memory_gb: float | None = None

@@ -10,7 +10,7 @@ from bids_qmri.bids.dataset import find, participants
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.network_file import read_card, require_shipped_network
 from bids_qmri.estimators.registry import SCHEME_NETWORKS, default_methods, labels_for, noddi_network
-from bids_qmri.interfaces.job import FitJob
+from bids_qmri.interfaces.job import DicomOutput, FitJob
 from bids_qmri.models.noddi import D_ISO, D_PAR, Noddi
 from bids_qmri.protocol import DiffusionProtocol
 from bids_qmri.workflows.applicability import MODELS_OF_KIND, NOT_ASKED, choose_models, estimator_obstacle
@@ -181,11 +181,18 @@ def _job(
         bounds=config.bounds,
         network={"mlp": config.network, "onnx": config.onnx}.get(label),
         diffusivities=config.diffusivities or (D_PAR, D_ISO),
+        dicom=_dicom(config),
         threads=config.omp_nthreads,
         sloppy=config.sloppy,
         stop_on_error=config.stop_on_first_crash,
         debug=config.debug,
     )
+
+
+def _dicom(config: RunConfig) -> DicomOutput | None:
+    if config.dicom is None:
+        return None
+    return DicomOutput(config.dicom, config.dicom_templates, config.dicom_parametric_maps, config.run_id)
 
 
 def _without_network(

@@ -1,0 +1,175 @@
+"""Values of maps as whole numbers of 12 bits, and what DICOM calls their units and quantities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+
+LARGEST = 4095
+"""Largest whole number of 12 bits."""
+
+FRACTION_SCALE = 1000.0
+"""What values without a unit are multiplied by, unless they are too large for it."""
+
+UCUM = {
+    "1": ("1", "no units"),
+    "s": ("s", "second"),
+    "mm^2/s": ("mm2/s", "square millimeter per second"),
+    "1/min": ("/min", "per minute"),
+    "mmol/L": ("mmol/L", "millimole per liter"),
+    "arbitrary": ("[arb'U]", "arbitrary unit"),
+}
+"""Code and meaning by unit of a map."""
+
+DCM_QUANTITIES = {
+    "t1": ("113063", "T1"),
+    "m0": ("113058", "Proton Density"),
+    "d": ("113291", "Slow Diffusion Coefficient"),
+    "dstar": ("113292", "Fast Diffusion Coefficient"),
+    "f": ("113293", "Fast Diffusion Coefficient Fraction"),
+    "ktrans": ("126312", "Ktrans"),
+    "kep": ("126313", "kep"),
+    "ve": ("126314", "ve"),
+    "vp": ("126331", "vp"),
+    "fa": ("110808", "Fractional Anisotropy"),
+    "md": ("113202", "Mean Diffusivity"),
+    "ad": ("113204", "Axial Diffusivity"),
+    "rd": ("113203", "Radial Diffusivity"),
+    "mk": ("113205", "Mean Kurtosis"),
+    "ak": ("113208", "Axial Kurtosis"),
+    "rk": ("113207", "Radial Kurtosis"),
+    "kfa": ("113209", "Fractional Kurtosis Anisotropy"),
+}
+"""Codes of the DICOM Controlled Terminology (PS3.16, annex D) by name of a map; others have none there."""
+
+OWN_SCHEME = "99BIDSQMRI"
+"""Coding scheme of names that DICOM has no code for."""
+
+
+@dataclass(frozen=True, eq=False)
+class MapVolume:
+    """One map, and what a reader has to know of it.
+
+    Parameters
+    ----------
+    name
+        Of the quantity in code, as ``ndi`` or ``status``.
+    symbol
+        Notation of the field.
+    unit
+        A key of `UCUM`.
+    description
+        One sentence.
+    window
+        Values at the ends of the grey scale; None takes 0 to the largest one.
+    values
+        (planes, rows, columns). Integers are stored as they are, other values by `stored_values`.
+    deviation
+        True for standard deviations, which may be cut off: voxels without information have huge ones.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    description: str
+    window: tuple[float, float] | None
+    values: npt.NDArray[Any]
+    deviation: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name of the image: that of the quantity, with ``Std`` for a standard deviation."""
+        return f"{self.name}Std" if self.deviation else self.name
+
+
+@dataclass(frozen=True, eq=False)
+class StoredValues:
+    """Whole numbers, 0 to `LARGEST`; ``slope * numbers + intercept`` are the values.
+
+    Parameters
+    ----------
+    numbers
+        (planes, rows, columns).
+    slope, intercept
+        In the unit of the map.
+    """
+
+    numbers: npt.NDArray[np.uint16]
+    slope: float
+    intercept: float
+
+
+def stored_values(volume: MapVolume) -> StoredValues:
+    """Return a map as whole numbers of 12 bits.
+
+    The scale is the largest power of ten that leaves room for the window, and for fractions 1000; where
+    estimates go beyond, it is lowered in steps 1, 1/2, 1/5, 1/10 and so on until all fit. NaN becomes 0.
+
+    Parameters
+    ----------
+    volume
+        The map.
+    """
+    values = volume.values
+    if values.dtype.kind in "iu":
+        return StoredValues(np.clip(values, 0, LARGEST).astype(np.uint16), 1.0, 0.0)
+    low, high = _limits(volume)
+    scale = _scale(low, high, volume)
+    lowest = np.floor(low * scale * (1 + 1e-9))
+    scaled = np.nan_to_num(values.astype(np.float64) * scale, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    numbers = np.clip(np.rint(scaled) - lowest, 0, LARGEST).astype(np.uint16)
+    return StoredValues(numbers, 1.0 / scale, lowest / scale)
+
+
+def _limits(volume: MapVolume) -> tuple[float, float]:
+    """Return what must be told apart: 0, and all finite values but the longest standard deviations."""
+    finite = volume.values[np.isfinite(volume.values)]
+    low = min(float(finite.min(initial=0.0)), 0.0)
+    if not volume.deviation:
+        return low, float(finite.max(initial=0.0))
+    if volume.window is not None:
+        return 0.0, volume.window[1]
+    positive = finite[finite > 0]
+    return 0.0, float(np.percentile(positive, 99)) if positive.size else 0.0
+
+
+def _scale(low: float, high: float, volume: MapVolume) -> float:
+    expected = volume.window[1] if volume.window is not None else high
+    scale = 10.0 ** np.floor(np.log10(LARGEST / expected) + 1e-9) if expected > 0 else FRACTION_SCALE
+    if volume.unit == "1":
+        scale = min(scale, FRACTION_SCALE)
+    exponent = round(np.log10(scale))
+    # Rounding at both ends may cost one number.
+    while (high - low) * scale > LARGEST - (low < 0):
+        for mantissa in (5.0, 2.0, 1.0):
+            scale = mantissa * 10.0 ** (exponent - 1)
+            if (high - low) * scale <= LARGEST - (low < 0):
+                break
+        exponent -= 1
+    return float(scale)
+
+
+def unit_code(unit: str) -> tuple[str, str]:
+    """Return the UCUM code of a unit and its meaning.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if unit not in UCUM:
+        raise InputError(f"unit {unit!r} has no code", needed=f"one of {', '.join(UCUM)}")
+    return UCUM[unit]
+
+
+def quantity_code(volume: MapVolume) -> tuple[str, str, str]:
+    """Return code, coding scheme and meaning of the quantity of a map."""
+    if volume.name in DCM_QUANTITIES:
+        code, meaning = DCM_QUANTITIES[volume.name]
+        return code, "DCM", meaning
+    return volume.name[:16], OWN_SCHEME, volume.symbol[:64]

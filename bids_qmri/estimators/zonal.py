@@ -13,23 +13,28 @@ Called by `noddi_ncde` and by `training.noddi` alike, so that a network is given
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.fibre_direction import form_weights, least_axis
+from bids_qmri.models.noise import rician_moments
 from bids_qmri.models.shells import cluster_shells
 from bids_qmri.protocol import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 Float32Array = npt.NDArray[np.float32]
 
-CHANNELS = ("b", "a0", "a2", "a4", "a6", "log_a0", "noise_a0", "open_a2", "open_a4", "open_a6")
+CHANNELS = (
+    *("b", "a0", "a2", "a4", "a6", "log_a0", "free_a0", "free_a2"),
+    *("noise_a0", "open_a2", "open_a4", "open_a6"),
+)
 """Names of the C channels of the path: b-value times diffusivity over the nominal one, in ms/um^2; the
-coefficients of degree 0 to 6 (the higher ones times 2, 5, 15); half the logarithm of the first; 20 times the
-standard deviation of the first that noise makes; the shares of the ridge in the others, 1 where the
-directions of the shell say nothing about them."""
+coefficients of degree 0 to 6 (the higher ones times 2, 5, 15); half the logarithm of the first; the first two
+without the bias of magnitudes; 20 times the standard deviation of the first that noise makes; the shares of
+the ridge in the others, 1 where the directions of the shell say nothing about them."""
 
 CONTEXT = ("log_sigma", "sigma_unknown", "log_residual", "b0_noise", "d_ratio", "count")
 """Names of the Q entries of the context: logarithm of the noise, whether it is not known, logarithm of the
@@ -40,6 +45,14 @@ QUANTITIES = ("ndi", "odi", "fwf")
 
 RIDGE = np.array([1e-6, 0.06, 0.3, 2.0])
 """Ridge on the coefficients, in units of one measurement."""
+
+COSINES, COSINE_WEIGHTS = (np.polynomial.legendre.leggauss(5) + np.array([[1.0], [0.0]])) / 2.0
+"""Angles at which the bias of magnitudes is taken off, and their weights in a mean over directions."""
+
+FLOOR_END = 8.0
+"""Signal-to-noise ratio of a magnitude above which its bias has a closed form to 1e-3."""
+
+FLOOR_POINTS = 4097
 
 NOMINAL_D_PAR = 1.7e-3
 """mm^2/s, in vivo."""
@@ -219,6 +232,30 @@ def _solve(normal: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArra
     return np.stack(solution), np.sqrt(np.stack(squares))
 
 
+def without_bias(magnitude: FloatArray) -> FloatArray:
+    """Return the signals whose magnitudes have given means, in units of the noise; 0 below its floor."""
+    table = _floor_table()
+    position = np.clip(magnitude, 0.0, FLOOR_END) * ((FLOOR_POINTS - 1) / FLOOR_END)
+    index = np.minimum(position.astype(np.intp), FLOOR_POINTS - 2)
+    below = table[index]
+    inside = below + (position - index) * (table[index + 1] - below)
+    return np.where(magnitude < FLOOR_END, inside, np.sqrt(np.maximum(magnitude**2 - 1.0, 0.0)))
+
+
+@lru_cache(maxsize=1)
+def _floor_table() -> FloatArray:
+    """Return the signals of evenly spaced mean magnitudes from 0 to `FLOOR_END`."""
+    signal = np.linspace(0.0, FLOOR_END + 1.0, 20_001)
+    return np.interp(np.linspace(0.0, FLOOR_END, FLOOR_POINTS), rician_moments(signal)[0], signal)
+
+
+def _free_coefficients(coefficients: FloatArray, sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the first two coefficients, (V,), of the signals under magnitudes of coefficients (4, V)."""
+    legendre = np.array([np.polyval(row[::-1], COSINES**2) for row in LEGENDRE])
+    signal = sigma * without_bias((legendre.T @ coefficients) / sigma)
+    return COSINE_WEIGHTS @ signal, 5.0 * (COSINE_WEIGHTS * legendre[1]) @ signal
+
+
 def network_inputs(
     zonal: ZonalFit, shells: ShellGroups, sigma: FloatArray, d_par: float, d_iso: float
 ) -> tuple[Float32Array, Float32Array]:
@@ -247,8 +284,10 @@ def network_inputs(
         point[:, 0] = 1e-3 * bval * d_par / NOMINAL_D_PAR
         point[:, 1:5] = (a * np.array([[1.0], [2.0], [5.0], [15.0]])).T
         point[:, 5] = 0.5 * np.log(np.maximum(a[0], LEAST_SIGNAL))
-        point[:, 6] = 20.0 * told * u[0]
-        point[:, 7:] = (u[1:] * np.sqrt(RIDGE[1:, None])).T
+        free = _free_coefficients(a, told)
+        point[:, 6], point[:, 7] = free[0], 2.0 * free[1]
+        point[:, 8] = 20.0 * told * u[0]
+        point[:, 9:] = (u[1:] * np.sqrt(RIDGE[1:, None])).T
     context = np.empty((count, len(CONTEXT)), dtype=np.float32)
     context[:, 0] = np.log(told) + 3.0
     context[:, 1] = unknown

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from multishell import scan, two_shells
+from multishell import noisy, random_axes, scan, two_shells
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.zonal import (
@@ -17,7 +17,10 @@ from bids_qmri.estimators.zonal import (
     fit_zonal,
     network_inputs,
     sort_shells,
+    without_bias,
 )
+from bids_qmri.models.noddi import noddi_signal
+from bids_qmri.models.noise import rician_moments
 from bids_qmri.protocol import DiffusionProtocol
 
 D_PAR, D_ISO = 1.7e-3, 3.0e-3
@@ -97,7 +100,7 @@ def test_the_path_begins_without_weighting_and_follows_b() -> None:
     assert context.shape == (50, len(CONTEXT))
     np.testing.assert_array_equal(path[:, 0], [np.eye(len(CHANNELS))[1]] * 50)
     np.testing.assert_allclose(path[:, :, 0], [[0.0, 0.7, 2.0]] * 50, atol=1e-6)
-    assert np.all((path[:, 1:, 7:] > 0) & (path[:, 1:, 7:] <= 1))
+    assert np.all((path[:, 1:, 9:] > 0) & (path[:, 1:, 9:] <= 1))
 
 
 def test_jitter_of_the_scanner_makes_no_more_shells() -> None:
@@ -107,6 +110,24 @@ def test_jitter_of_the_scanner_makes_no_more_shells() -> None:
     )
     signal = scan(protocol, 20, 25.0)[2]
     unchanged(inputs(signal, protocol), inputs(signal, replace(protocol, bvals=bvals)))
+
+
+def test_the_bias_of_magnitudes_is_undone_at_any_signal() -> None:
+    signal = np.concatenate([np.linspace(0.2, 12.0, 200), [50.0, 1e4]])
+    np.testing.assert_allclose(without_bias(rician_moments(signal[:200])[0]), signal[:200], atol=2e-3)
+    np.testing.assert_allclose(without_bias(signal[200:]), signal[200:], rtol=1e-3)
+    np.testing.assert_array_equal(without_bias(np.array([-1.0, 0.0, 1.2])), 0.0)
+
+
+def test_mean_signals_of_shells_are_free_of_the_noise_floor() -> None:
+    protocol, rng = two_shells(), np.random.default_rng(8)
+    truth = rng.uniform(0.05, 0.95, (3, 4000))
+    clean = noddi_signal(*truth, random_axes(4000, rng), protocol)
+    without, measured = inputs(clean.T, protocol, 1e-3)[0], inputs(noisy(clean, 0.1, rng), protocol, 0.1)[0]
+    raw, free = (measured[:, 2, CHANNELS.index(name)].mean() for name in ("a0", "free_a0"))
+    expected = without[:, 2, CHANNELS.index("a0")].mean()
+    assert raw > expected + 0.03
+    assert free == pytest.approx(expected, abs=0.01)
 
 
 def test_unknown_noise_is_told_and_replaced_by_the_residual() -> None:

@@ -25,6 +25,9 @@ JITTER = (0.0, 0.0, 5.0, 10.0)
 REPULSIONS = 80
 """Steps in which directions are spread: the least angle is then within a few percent of the best one."""
 
+MANY_SHARE = 0.4
+"""Schemes whose numbers of directions are uniform instead: in an average of many, noise has a bias alone."""
+
 ORDERED_SHARE = 0.7
 """Schemes whose outer shells have more directions than the inner ones."""
 
@@ -50,7 +53,7 @@ class SchemeRanges:
     largest_b
         b-value of the outermost shell in s/mm^2.
     directions
-        Directions per shell, log-uniform.
+        Directions per shell, mostly log-uniform.
     b0
         Images at b = 0, log-uniform.
     measurements
@@ -99,7 +102,10 @@ def _counts(ranges: SchemeRanges, rng: np.random.Generator) -> npt.NDArray[np.in
     numbers = [n for n in SHELL_SHARES if ranges.shells[0] <= n <= ranges.shells[1]]
     shares = np.array([SHELL_SHARES[n] for n in numbers])
     shells = int(rng.choice(numbers, p=shares / shares.sum()))
-    counts = np.array([_log_integer(ranges.directions, rng) for _ in range(shells)])
+    if rng.random() < MANY_SHARE:
+        counts = rng.integers(ranges.directions[0], ranges.directions[1] + 1, shells)
+    else:
+        counts = np.array([_log_integer(ranges.directions, rng) for _ in range(shells)])
     return np.sort(counts) if rng.random() < ORDERED_SHARE else counts
 
 

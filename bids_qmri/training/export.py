@@ -154,18 +154,23 @@ def _follow(graph: Graph, network: AnchoredNcde, path: str, context: str) -> str
     increments = graph.add("Sub", later, graph.add("Slice", path, zero, last, axis))
     step = Graph("step_")
     channels = len(network.channels)
-    slope = step.add("Reshape", step.mlp(network.field, "z"), step.integers(-1, channels, network.state))
+    seen = step.add("Concat", "z", "x", axis=1) if network.looks_ahead else "z"
+    slope = step.add("Reshape", step.mlp(network.field, seen), step.integers(-1, channels, network.state))
     product = step.add("MatMul", step.add("Unsqueeze", "dx", step.integers(1)), slope)
     change = step.add("Squeeze", product, step.integers(1))
     step.nodes.append(helper.make_node("Add", ["z", change], ["z_next"], name="z_next"))
+    scanned = {"dx": increments, "x": later} if network.looks_ahead else {"dx": increments}
     body = helper.make_graph(
         step.nodes,
         "step",
-        [typed("z", ["V", network.state]), typed("dx", ["V", channels])],
+        [typed("z", ["V", network.state]), *(typed(name, ["V", channels]) for name in scanned)],
         [typed("z_next", ["V", network.state])],
         step.constants,
     )
-    return graph.add("Scan", first, increments, body=body, num_scan_inputs=1, scan_input_axes=[1])
+    axes = [1] * len(scanned)
+    return graph.add(
+        "Scan", first, *scanned.values(), body=body, num_scan_inputs=len(axes), scan_input_axes=axes
+    )
 
 
 def write_network(

@@ -39,6 +39,9 @@ class AnchoredNcde(nn.Module):
     grid
         Places in the context of asinh of the K shifts to the posterior mean on a coarse grid; a learned share
         of these shifts is part of the answer. Empty where they are not read.
+    looks_ahead
+        Whether the vector field reads the point that a step leads to as well: where there are few of them,
+        each must be understood by itself.
     """
 
     path_mean: Tensor
@@ -53,10 +56,12 @@ class AnchoredNcde(nn.Module):
         entries: Sequence[int],
         quantities: int,
         grid: Sequence[int] = (),
+        *,
+        looks_ahead: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.entries, self.quantities = tuple(channels), tuple(entries), quantities
-        self.grid = tuple(grid)
+        self.grid, self.looks_ahead = tuple(grid), looks_ahead
         self.state = options.state if options.path else 0
         for name, size in (("path", len(channels)), ("context", len(entries))):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
@@ -64,7 +69,8 @@ class AnchoredNcde(nn.Module):
         seen = self.state + len(entries)
         if options.path:
             self.first = nn.Linear(len(channels) + len(entries), self.state)
-            self.field = mlp(self.state, options.field, self.state * len(channels))
+            ahead = len(channels) if looks_ahead else 0
+            self.field = mlp(self.state + ahead, options.field, self.state * len(channels))
         self.readout = mlp(seen, options.readout, quantities + len(self.grid))
         nn.init.zeros_(self.readout[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.readout[-1].bias)  # type: ignore[arg-type]
@@ -97,14 +103,15 @@ class AnchoredNcde(nn.Module):
     def _follow(self, path: Tensor, context: Tensor) -> Tensor:
         scaled = (path - self.path_mean) / self.path_scale
         state: Tensor = self.first(torch.cat([context, scaled[:, 0]], dim=1))
-        for increment in (scaled[:, 1:] - scaled[:, :-1]).unbind(dim=1):
-            state = self.step(state, increment)
+        for before, after in pairwise(scaled.unbind(dim=1)):
+            state = self.step(state, after, after - before)
         return state
 
-    def step(self, state: Tensor, increment: Tensor) -> Tensor:
-        """Return z + f(z) dX of states (V, H) and increments (V, C)."""
+    def step(self, state: Tensor, point: Tensor, increment: Tensor) -> Tensor:
+        """Return z + f(z) dX of states (V, H), and of points and increments before them, each (V, C)."""
+        seen = torch.cat([state, point], dim=1) if self.looks_ahead else state
         # Channels before states: sums over the long axis would be slower.
-        slope: Tensor = self.field(state).reshape(-1, len(self.channels), self.state)
+        slope: Tensor = self.field(seen).reshape(-1, len(self.channels), self.state)
         change: Tensor = (slope * increment[:, :, None]).sum(dim=1)
         return state + change
 

@@ -133,8 +133,19 @@ def test_what_is_not_simply_estimated_can_be_marked(study: Path, subject: Visit)
     while state(shown)[3] - 1 != marked[0]:
         subject.page.keyboard.press("PageDown" if state(shown)[3] - 1 > marked[0] else "PageUp")
     before = canvas.screenshot()
-    shown.locator("input[type=checkbox]").check()
+    shown.get_by_label("Mark what is not simply estimated").check()
     assert canvas.screenshot() != before
+
+
+def test_uncertain_voxels_can_be_darkened(subject: Visit) -> None:
+    shown = viewer(subject, "dwi")
+    shown.locator("select").select_option(label="D*")
+    state(shown)
+    value, before = shown.locator(".readout").inner_text(), shown.locator("canvas").screenshot()
+    shown.get_by_label("Darken by standard deviation").check()
+    state(shown)
+    assert shown.locator("canvas").screenshot() != before
+    assert shown.locator(".readout").inner_text() == value
 
 
 def test_the_copy_button_copies_the_methods(study: Path, visit: Visitor) -> None:

@@ -2,7 +2,7 @@
 // Slice viewer: shows one tile of a picture of the page enlarged, and turns its colours back into values.
 // Level 0 of a palette is outside the mask, 1 to 254 span the range, 255 is a voxel without an estimate.
 (() => {
-  const HIGHEST = 254, FAILED = 255, PIXELS = 640, SAME_COLOUR = 300;
+  const HIGHEST = 254, FAILED = 255, PIXELS = 640, SAME_COLOUR = 300, DARKEST = 0.85;
   const palettes = {};
   for (const [name, hex] of Object.entries(JSON.parse(document.getElementById("palettes").textContent))) {
     palettes[name] = hex.match(/../g).map((pair) => parseInt(pair, 16));
@@ -46,7 +46,8 @@
     const figures = [...section.querySelectorAll("figure[data-viewer]")];
     if (!viewer || !figures.length) return;
     const [choice, slider] = [viewer.querySelector("select"), viewer.querySelector("input[type=range]")];
-    const [marks, canvas] = [viewer.querySelector("input[type=checkbox]"), viewer.querySelector("canvas")];
+    const [marks, fades] = viewer.querySelectorAll("input[type=checkbox]");
+    const canvas = viewer.querySelector("canvas");
     const [readout, scale] = [viewer.querySelector(".readout"), viewer.querySelector(".viewer-scale")];
     const layers = figures.map((figure) => ({
       ...JSON.parse(figure.dataset.viewer),
@@ -77,7 +78,18 @@
       for (let at = 0; at < found.length; at += 4) {
         if (meaningOf(status.meanings, found.subarray(at, at + 3))) shown.data.set(found.subarray(at, at + 4), at);
       }
-      pixels(layer, state.slice);
+    }
+
+    // Darkens a voxel the more, the larger its standard deviation is beside the range of that.
+    function addFading(shown, layer) {
+      const sd = layers.find((other) => other.name === `sd of ${layer.name}` && other.fit === layer.fit);
+      if (!fades.checked || !sd) return;
+      const found = pixels(sd, state.slice).data;
+      for (let at = 0; at < found.length; at += 4) {
+        const level = levelOf(palettes[sd.cmap], found.subarray(at, at + 3));
+        const kept = 1 - DARKEST * Math.min(Math.max(level - 1, 0) / (HIGHEST - 1), 1);
+        for (let channel = at; channel < at + 3; channel += 1) shown.data[channel] *= kept;
+      }
     }
 
     async function draw() {
@@ -87,6 +99,7 @@
       if (layer !== state.layer) return;
       const original = pixels(layer, state.slice);
       const shown = new ImageData(new Uint8ClampedArray(original.data), original.width, original.height);
+      addFading(shown, layer);
       addMarks(shown, layer);
       tile.getContext("2d").putImageData(shown, 0, 0);
       const [wide, high] = [tile.width, tile.height * layer.aspect];
@@ -147,7 +160,7 @@
     canvas.addEventListener("pointerdown", pick);
     slider.addEventListener("input", () => show(state.layer, Number(slider.value), state.x, state.y));
     choice.addEventListener("change", () => show(layers[choice.value], state.slice, state.x, state.y));
-    marks.addEventListener("change", draw);
+    [marks, fades].forEach((box) => box.addEventListener("change", draw));
 
     for (const layer of layers) {
       const button = layer.figure.querySelector("button");

@@ -61,7 +61,11 @@ function update() {
   const { codes } = textOf(study.labels.estimator);
   const rows = every.filter((row) =>
     (estimator < 0 || codes[row] === estimator) && (!control.flagged.checked || flagsByRow.has(row)) && passes(row));
-  const metrics = study.metrics.filter((metric) => metric.set === SETS[Number(control.set.value)]);
+  const known = (metric) => every.some((row) => !Number.isNaN(valuesOf(metric)[row]));
+  const metrics = study.metrics.filter((metric) => metric.set === SETS[Number(control.set.value)]).filter(known);
+  const region = REGIONS[Number(control.region.value)];
+  const where = region === "mask" ? "Whole masks." : `Region ${region}.`;
+  document.getElementById("where").textContent = metrics.length ? where : `${where} These metrics are those of whole masks.`;
   showPanels(metrics, lanesOf(rows), { rows: every, key: control.region.value });
   showTable(metrics, rows, false);
   const missing = unknown.length ? `; no metric is called ${unknown.join(", ")}` : "";

@@ -9,7 +9,7 @@ COPY bids_qmri bids_qmri
 RUN python -m venv --without-pip /opt/bids_qmri \
  && pip --no-cache-dir --disable-pip-version-check wheel --no-deps --wheel-dir /tmp/wheels . \
  && pip --no-cache-dir --disable-pip-version-check --python /opt/bids_qmri/bin/python \
-      install --constraint constraints.txt /tmp/wheels/*.whl
+      install --constraint constraints.txt "$(echo /tmp/wheels/*.whl)[dicom]"
 
 FROM python:${PYTHON}
 ARG VERSION=0.1.0

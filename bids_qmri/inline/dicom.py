@@ -60,6 +60,8 @@ class Stack:
         The source image of each plane, as far as known; empty if nothing is known.
     first_number
         Series number of the first map.
+    frame
+        What tells the coordinates of the planes from all others; empty takes `key`.
     """
 
     identity: Identity
@@ -69,6 +71,7 @@ class Stack:
     planes: Sequence[Plane]
     sources: Sequence[SourceImage] = ()
     first_number: int = 1
+    frame: str = ""
 
 
 def write_maps(
@@ -257,7 +260,11 @@ def _reference(source: SourceImage) -> Dataset:
 def _frame_of_reference(stack: Stack) -> UID:
     """Return the coordinates of the sources if all share them, else coordinates of this acquisition."""
     known = {source.frame_of_reference for source in stack.sources}
-    return UID(known.pop()) if len(known) == 1 and "" not in known else identifier(stack.key, "frame")
+    return (
+        UID(known.pop())
+        if len(known) == 1 and "" not in known
+        else identifier(stack.frame or stack.key, "frame")
+    )
 
 
 def _file_meta(image: Dataset) -> FileMetaDataset:

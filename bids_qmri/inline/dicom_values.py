@@ -13,6 +13,9 @@ from bids_qmri.errors import InputError
 LARGEST = 4095
 """Largest whole number of 12 bits."""
 
+EXACT = 1 + 1e-6
+"""Single precision makes a little more of a number that just fits."""
+
 FRACTION_SCALE = 1000.0
 """What values without a unit are multiplied by, unless they are too large for it."""
 
@@ -107,8 +110,9 @@ class StoredValues:
 def stored_values(volume: MapVolume) -> StoredValues:
     """Return a map as whole numbers of 12 bits.
 
-    The scale is the largest power of ten that leaves room for the window, and for fractions 1000; where
-    estimates go beyond, it is lowered in steps 1, 1/2, 1/5, 1/10 and so on until all fit. NaN becomes 0.
+    Values are multiplied by 1000 if they have no unit, else by the largest power of ten that leaves room for
+    the window. Where estimates go beyond, it is the largest of 1, 2, 5, 10, 20 and so on (and 1/2, 1/5, ...)
+    that leaves room for all of them. NaN becomes 0.
 
     Parameters
     ----------
@@ -139,19 +143,15 @@ def _limits(volume: MapVolume) -> tuple[float, float]:
 
 
 def _scale(low: float, high: float, volume: MapVolume) -> float:
-    expected = volume.window[1] if volume.window is not None else high
-    scale = 10.0 ** np.floor(np.log10(LARGEST / expected) + 1e-9) if expected > 0 else FRACTION_SCALE
-    if volume.unit == "1":
-        scale = min(scale, FRACTION_SCALE)
-    exponent = round(np.log10(scale))
     # Rounding at both ends may cost one number.
-    while (high - low) * scale > LARGEST - (low < 0):
-        for mantissa in (5.0, 2.0, 1.0):
-            scale = mantissa * 10.0 ** (exponent - 1)
-            if (high - low) * scale <= LARGEST - (low < 0):
-                break
-        exponent -= 1
-    return float(scale)
+    room, span = LARGEST - (low < 0), (high - low) or 1.0
+    exponent = np.floor(np.log10(room / span))
+    finest = max(m * 10.0**exponent for m in (1.0, 2.0, 5.0) if m * 10.0**exponent * span <= room * EXACT)
+    if volume.unit == "1":
+        return float(min(finest, FRACTION_SCALE))
+    if volume.window is None:
+        return float(finest)
+    return float(min(finest, 10.0 ** np.floor(np.log10(LARGEST / volume.window[1]))))
 
 
 def unit_code(unit: str) -> tuple[str, str]:

@@ -215,6 +215,14 @@ class Session:
         )
         for note in found.notes:
             log.warning("%s", note)
-        for sink in self.sinks:
-            sink(found)
+        self._keep(found)
         return len({int(image.header["image_series_index"]) for image in images})
+
+    def _keep(self, found: SeriesMaps) -> None:
+        """Write maps elsewhere as well; they were sent, whatever comes of it."""
+        for sink in self.sinks:
+            try:
+                sink(found)
+            except InputError as error:
+                log.error("%s", error)
+                self.connection.send_text(f"ERR bids_qmri: {error}")

@@ -91,6 +91,7 @@ def write_dicom(
     stack = Stack(
         identity=identity,
         key=f"{job.dicom.run_id}/{place}",
+        frame=f"{job.dicom.run_id}/{job.acquisition.datatype}/{job.acquisition.label}",
         model=job.model,
         method=job.label,
         planes=planes_of_affine(series.affine, series.shape[2]),

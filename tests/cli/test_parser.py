@@ -50,6 +50,8 @@ def test_defaults() -> None:
         (["--mem_mb", "8000"], "mem", 8.0),
         (["--mem", "8G"], "mem", 8.0),
         (["--mem", "1.5TB"], "mem", 1500.0),
+        (["--dicom", "d"], "dicom", Path("d")),
+        (["--dicom-templates", "t"], "dicom_templates", Path("t")),
         (["--use-plugin", "p.yml"], "use_plugin", Path("p.yml")),
         (["--random-seed", "7"], "random_seed", 7),
         (["--bids-database-dir", "/db"], "bids_database_dir", Path("/db")),
@@ -72,6 +74,7 @@ def test_option_with_value(tokens: list[str], name: str, value: object) -> None:
     "flag",
     [
         "--clean-workdir",
+        "--dicom-parametric-maps",
         "--dry-run",
         "--sloppy",
         "--reports-only",

@@ -87,7 +87,7 @@ def write_masks(root: Path) -> None:
         folder, phantom = root / f"sub-{label}" / "anat", make()
         _write_image(folder / f"sub-{label}_desc-phantom_mask", phantom.labels > 0)
         _write_json(folder / f"sub-{label}_desc-phantom_mask.json", {"Type": "ROI", "Sources": []})
-        _write_image(folder / f"sub-{label}_desc-tissues_dseg", phantom.labels)
+        _write_image(folder / f"sub-{label}_desc-tissues_dseg", phantom.labels.astype(np.float64))
         rows = (f"{index}\t{tissue.name}\n" for index, tissue in enumerate(phantom.tissues, start=1))
         _write_text(folder / f"sub-{label}_desc-tissues_dseg.tsv", "index\tname\n" + "".join(rows))
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.errors import InputError
 from bids_qmri.estimators.inputs import (
     SINGLE_IMAGES,
     baseline_frames,
@@ -23,8 +24,11 @@ from bids_qmri.estimators.inputs import (
     population_driven,
     require_signal,
 )
+from bids_qmri.estimators.multishell import on_full_shells
 from bids_qmri.estimators.noise import pooled_sigma, residual_sigma
+from bids_qmri.estimators.obstacles import obstacle
 from bids_qmri.estimators.registry import NEED_NOISE, SCHEME_NETWORKS, noddi_network
+from bids_qmri.estimators.shell_noise import shell_sigma
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.header import StreamHeader
 from bids_qmri.models.base import Bounds
@@ -106,8 +110,13 @@ def plan_of(config: Config, protocol: DiffusionProtocol | VfaProtocol, sample: S
         return signal, protocol
 
     averaged: Converter = single
-    if config.model == "ivim" and isinstance(protocol, DiffusionProtocol):
-        averaged = _as_float(direction_average(protocol))
+    if isinstance(protocol, DiffusionProtocol):
+        if reason := obstacle(config.model, protocol):
+            raise InputError(f"{config.model} cannot be estimated: {reason}", needed="a series made for it")
+        if config.model == "ivim":
+            averaged = _as_float(direction_average(protocol))
+        elif config.method == "ncde":
+            averaged = partial(_part, *on_full_shells(protocol))
     convert = single if config.method in SINGLE_IMAGES else averaged
     plan = Plan(convert, _limits(config, {}), config.sigma)
     if sample is None or config.sigma is not None:
@@ -163,6 +172,10 @@ def noise_sample(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     return inside[:: max(1, inside.size // NOISE_SAMPLE)]
 
 
+def _part(images: npt.NDArray[np.intp], protocol: Protocol, signal: Signal) -> tuple[Signal, Protocol]:
+    return signal[:, images], protocol
+
+
 def _as_float(convert: Callable[[FloatArray], tuple[FloatArray, Protocol]]) -> Converter:
     return lambda signal: convert(signal.astype(np.float64))
 
@@ -177,10 +190,7 @@ def _limits(config: Config, given: Bounds) -> Bounds | None:
 def _noise(config: Config, signal: Signal, protocol: Any, bounds: Bounds | None) -> float | None:
     """Return the noise level of the scan, None if there are too few measurements to tell."""
     if config.model == "noddi":
-        from bids_qmri.estimators.multishell import full_shells
-        from bids_qmri.estimators.shell_noise import shell_sigma
-
-        return shell_sigma(signal, protocol, config.d_par) if full_shells(protocol) else None
+        return shell_sigma(signal, protocol, config.d_par)
     model = get_model(config.model)
     if protocol.n_measurements <= len(model.parameters):
         return None

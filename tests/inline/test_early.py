@@ -110,3 +110,29 @@ def renumbered(images: list[bytes]) -> list[bytes]:
 def test_another_scheme_is_refused_with_what_differs(port, brain):
     text = scans.talk(port, "noddi-nnmle", brain[1][:-2]).texts[0]
     assert "b = 0 (9), 700 (24), 2000 (48)" in text
+
+
+@pytest.mark.parametrize("name", ["noddi-lsq", "noddi-ncde"])
+def test_a_single_shell_is_refused_as_by_the_batch_program(port, brain, name):
+    """Fits of it converge all the same, to maps with nothing behind them."""
+    scheme = load_scheme_network(noddi_network("nnmle")).scheme
+    images = [image for i, image in enumerate(brain[1]) if scheme.bvals[i // 2] < 1000]
+    answer = scans.talk(port, name, images)
+    assert answer.images == {}
+    assert "noddi cannot be estimated: shells of 6 or more directions at b = [700]" in answer.texts[0]
+
+
+def test_images_on_no_full_shell_are_left_out_for_the_network(port, brain):
+    _, images = brain
+    stray = [
+        mrd.image(
+            np.full((4, 5), 1500, np.int16),
+            mrd.meta(DiffusionBValue=100, DiffusionGradientDirection=(1, 0, 0)),
+            repetition=99,
+            slice=k,
+        )
+        for k in range(2)
+    ]
+    first, second = (scans.talk(port, "noddi-ncde", sent) for sent in (images, images + stray))
+    assert second.texts == []
+    np.testing.assert_array_equal(first.map("ndi"), second.map("ndi"))

@@ -12,18 +12,22 @@ import synth
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.multishell import full_shells, on_full_shells
+from bids_qmri.estimators.obstacles import obstacle
 from bids_qmri.estimators.registry import LABELS, default_methods, labels_for, noddi_network
 from bids_qmri.protocol import DiffusionProtocol
-from bids_qmri.workflows.applicability import choose_models, obstacle
+from bids_qmri.workflows.applicability import choose_models
 
 
-def shells(*sizes: tuple[float, int], directions: bool = True, b0_threshold: float = 50) -> Acquisition:
-    """Return a series of shells, each a b-value and its number of directions."""
+def shells(*sizes: tuple[float, int], directions: bool = True, b0_threshold: float = 50) -> DiffusionProtocol:
+    """Return shells, each a b-value and its number of directions."""
     bvals = np.concatenate([np.full(count, b, dtype=float) for b, count in sizes])
     bvecs = np.concatenate(
         [synth.directions(count) if b > 50 else np.zeros((count, 3)) for b, count in sizes]
     )
-    protocol = DiffusionProtocol(bvals, bvecs if directions else None, b0_threshold=b0_threshold)
+    return DiffusionProtocol(bvals, bvecs if directions else None, b0_threshold=b0_threshold)
+
+
+def acquired(protocol: DiffusionProtocol) -> Acquisition:
     image = Path("sub-01_dwi.nii.gz")
     return Acquisition("dwi", {"sub": "01"}, "dwi", (image,), (image,), {}, protocol)
 
@@ -70,10 +74,10 @@ def test_published_schemes_lose_no_image(shared_data: Path, name: str) -> None:
 
 
 def test_images_between_shells_are_left_out_for_the_network() -> None:
-    series = shells((0, 2), (60, 3), (200, 6), (1000, 30), (1500, 3), (2000, 30))
-    kept, part = on_full_shells(series.protocol)  # type: ignore[arg-type]
+    protocol = shells((0, 2), (60, 3), (200, 6), (1000, 30), (1500, 3), (2000, 30))
+    kept, part = on_full_shells(protocol)
     assert np.unique(part.bvals).tolist() == [0, 1000, 2000]
-    np.testing.assert_array_equal(part.bvecs, series.protocol.bvecs[kept])  # type: ignore[union-attr, index]
+    np.testing.assert_array_equal(part.bvecs, protocol.bvecs[kept])  # type: ignore[index]
 
 
 def test_a_grid_of_b_values_is_refused(shared_data: Path) -> None:
@@ -81,14 +85,12 @@ def test_a_grid_of_b_values_is_refused(shared_data: Path) -> None:
     protocol = DiffusionProtocol(
         np.loadtxt(folder / "sub-dtigrid_dwi.bval"), np.loadtxt(folder / "sub-dtigrid_dwi.bvec").T
     )
-    image = Path("sub-dtigrid_dwi.nii.gz")
-    grid = Acquisition("dwi", {"sub": "dtigrid"}, "dwi", (image,), (image,), {}, protocol)
-    assert "grid" in obstacle("noddi", grid)
+    assert "grid" in obstacle("noddi", protocol)
 
 
 def test_the_series_of_ivim_are_not_taken_for_noddi() -> None:
-    series = shells((0, 1), *((b, 6) for b in (10, 50, 100, 200, 400, 800, 1200)))
-    assert choose_models(series, ())[0] == ["ivim"]
+    protocol = shells((0, 1), *((b, 6) for b in (10, 50, 100, 200, 400, 800, 1200)))
+    assert choose_models(acquired(protocol), ())[0] == ["ivim"]
 
 
 def test_methods_mean_the_labels_of_noddi() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import TypeAlias
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
@@ -11,7 +12,7 @@ from pydicom.uid import UID
 
 from bids_qmri.errors import InputError
 
-Identity = Dataset
+Identity: TypeAlias = Dataset
 """Elements that say whose images these are."""
 
 _NAMESPACE = uuid.UUID("8f6b8f0e-5a0f-5d0b-9d0e-7b1b1f4d0c6a")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.registry import LABELS
 from bids_qmri.interfaces.blocks import ImageMaps
 from bids_qmri.interfaces.job import DicomOutput, FitJob
 from bids_qmri.interfaces.write import images_of
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from bids_qmri.inline.dicom_identity import Identity
     from bids_qmri.inline.dicom_values import MapVolume
 
-NUMBERS_OF_A_MODEL = 100
-"""Series numbers that each model has for its maps."""
+NUMBERS_OF_A_MODEL, NUMBERS_OF_A_METHOD = 1000, 50
+"""Series numbers that each model, and each of its methods, has for its maps."""
 
 
 def dicom_identity(job: FitJob) -> Identity | None:
@@ -95,7 +96,7 @@ def write_dicom(
         model=job.model,
         method=job.label,
         planes=planes_of_affine(series.affine, series.shape[2]),
-        first_number=1 + NUMBERS_OF_A_MODEL * (1 + MODELS.index(job.model)),
+        first_number=_first_number(job),
     )
     volumes = [
         _volume(row, values, series.shape)
@@ -103,6 +104,11 @@ def write_dicom(
         if row.darkened_by is None
     ]
     write_maps(job.dicom.folder / place, stack, volumes, parametric_maps=job.dicom.parametric_maps)
+
+
+def _first_number(job: FitJob) -> int:
+    method = LABELS[job.model].index(job.label)
+    return 1 + NUMBERS_OF_A_MODEL * (1 + MODELS.index(job.model)) + NUMBERS_OF_A_METHOD * method
 
 
 def _volume(row: MapRow, values: npt.NDArray[Any], shape: tuple[int, int, int]) -> MapVolume:

@@ -21,7 +21,7 @@ WITHOUT_MODEL = ("IRT1", "MP2RAGE", "MESE", "MEGRE", "MPM", "MTS", "MTR")
 """Quantitative suffixes of BIDS that no model here can fit yet."""
 
 
-def participants(bids_dir: Path, labels: Sequence[str] = ()) -> list[str]:
+def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--participant-label") -> list[str]:
     """Return the labels of a dataset's participants, sorted, or those asked for, in their order.
 
     Parameters
@@ -30,6 +30,8 @@ def participants(bids_dir: Path, labels: Sequence[str] = ()) -> list[str]:
         The dataset.
     labels
         Labels with or without ``sub-``; empty takes all.
+    field
+        The option that asks for them, for the message.
 
     Raises
     ------
@@ -64,11 +66,40 @@ def participants(bids_dir: Path, labels: Sequence[str] = ()) -> list[str]:
         raise UsageError(
             f"there is no participant {', '.join(unknown)}",
             file=bids_dir,
-            field="--participant-label",
+            field=field,
             needed=f"one of {', '.join(available) or 'none, the dataset is empty'}",
             way_out="check the label",
         )
     return wanted or available
+
+
+def require_sessions(roots: Sequence[Path], sessions: Sequence[str]) -> None:
+    """Refuse sessions that no participant has.
+
+    Parameters
+    ----------
+    roots
+        The dataset, and its derivatives.
+    sessions
+        Labels without ``ses-``; empty asks for nothing.
+
+    Raises
+    ------
+    UsageError
+        Nobody has one of the sessions.
+    """
+    if not sessions:
+        return
+    folders = (folder for root in roots for folder in root.glob("sub-*/ses-*/"))
+    available = {folder.name.removeprefix("ses-") for folder in folders}
+    if unknown := [session for session in sessions if session not in available]:
+        raise UsageError(
+            f"there is no session {', '.join(unknown)}",
+            file=roots[0],
+            field="--session-label",
+            needed=f"one of {', '.join(sorted(available))}" if available else "a dataset with sessions",
+            way_out="check the label" if available else "leave the option out",
+        )
 
 
 def find(
@@ -128,7 +159,7 @@ def _illegal_label(bids_dir: Path, participant: str) -> InputError:
 
 
 def _of_sessions(files: ParticipantFiles, sessions: Sequence[str]) -> ParticipantFiles:
-    """Drop files of other sessions; files that belong to no session are kept, for they may be inherited."""
+    """Drop files of other sessions; those that belong to no session are kept, for they may be inherited."""
     if not sessions:
         return files
     labels = {label.removeprefix("ses-") for label in sessions}

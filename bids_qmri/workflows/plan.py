@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
-from bids_qmri.bids.dataset import find, participants
-from bids_qmri.errors import InputError
+from bids_qmri.bids.dataset import find, participants, require_sessions
+from bids_qmri.errors import InputError, UsageError
 from bids_qmri.estimators.network_file import read_card, require_shipped_network
 from bids_qmri.estimators.registry import SCHEME_NETWORKS, default_methods, labels_for, noddi_network
 from bids_qmri.interfaces.job import DicomOutput, FitJob
@@ -66,10 +66,16 @@ def select_participants(config: RunConfig) -> list[str]:
     Raises
     ------
     UsageError
-        A label is not in the dataset, or the folder is not a dataset.
+        A label is not in the dataset, nobody is left, or the folder is not a dataset.
     """
     labels = participants(config.bids_dir, config.participants)
-    return [label for label in labels if label not in config.exclude_participants]
+    if config.exclude_participants:
+        participants(config.bids_dir, config.exclude_participants, "--exclude-participant-label")
+        labels = [label for label in labels if label not in config.exclude_participants]
+        if not labels:
+            raise UsageError("leaves nobody", field="--exclude-participant-label", way_out="exclude fewer")
+    require_sessions([config.bids_dir, *config.derivatives.values()], config.sessions)
+    return labels
 
 
 def make_plan(config: RunConfig, participant: str) -> Plan:

@@ -11,7 +11,7 @@ import pytest
 import synth
 
 from bids_qmri.bids.names import derivative_path
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, UsageError
 from bids_qmri.models.vfa import VFA
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.workflows.config import RunConfig
@@ -172,8 +172,27 @@ def test_participants_keep_the_order_of_the_dataset_without_those_left_out(bids:
     for label in ("10", "02", "a"):
         synth.add_vfa(bids, f"sub-{label}")
     assert select_participants(config(bids)) == ["02", "10", "a"]
-    assert select_participants(config(bids, exclude_participants=("10", "gone"))) == ["02", "a"]
+    assert select_participants(config(bids, exclude_participants=("10",))) == ["02", "a"]
     assert set(select_participants(config(bids, participants=("a", "02")))) == {"02", "a"}
+
+
+def test_participants_to_leave_out_must_be_there_and_not_all(bids: Path) -> None:
+    for label in ("01", "02"):
+        synth.add_vfa(bids, f"sub-{label}")
+    with pytest.raises(UsageError, match="--exclude-participant-label: there is no participant 03"):
+        select_participants(config(bids, exclude_participants=("01", "03")))
+    with pytest.raises(UsageError, match="leaves nobody"):
+        select_participants(config(bids, exclude_participants=("01", "02")))
+
+
+def test_a_session_that_nobody_has_is_refused(bids: Path) -> None:
+    synth.add_vfa(bids, "sub-02")
+    with pytest.raises(UsageError, match="--session-label: .* pre; needed: a dataset with sessions"):
+        select_participants(config(bids, sessions=("pre",)))
+    synth.add_vfa(bids, "sub-01_ses-pre")
+    with pytest.raises(UsageError, match="there is no session post; needed: one of pre;"):
+        select_participants(config(bids, sessions=("pre", "post")))
+    assert select_participants(config(bids, participants=("02",), sessions=("pre",))) == ["02"]
 
 
 def test_networks_are_planned_where_they_are_shipped(

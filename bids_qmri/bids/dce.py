@@ -20,6 +20,7 @@ from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
 from bids_qmri.bids.nifti import Header, read_header
 from bids_qmri.bids.sidecar import Sidecar, flip_angle, number, read_sidecar, spoiled_repetition_time
 from bids_qmri.errors import InputError
+from bids_qmri.models.concentration import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
 from bids_qmri.units import FloatArray, radians
 
 SUFFIXES = ("dce", "DCE", "Dce", "perf")
@@ -33,10 +34,6 @@ DEFAULT_RELAXIVITY = 4.5
 
 DEFAULT_HEMATOCRIT = 0.42
 """Fraction, of adults in large vessels."""
-
-PLAUSIBLE_RELAXIVITY = (1.0, 50.0)
-PLAUSIBLE_T1 = (0.05, 6.0)
-"""s; native T1 of any tissue at any field. Milliseconds lie far outside."""
 
 
 def find_dce(

@@ -18,7 +18,9 @@ from bids_qmri.estimators.registry import LABELS
 from bids_qmri.inline.encoding import SPELLINGS, Family
 from bids_qmri.models.aif import POPULATION_INPUTS
 from bids_qmri.models.base import Bounds
+from bids_qmri.models.concentration import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
 from bids_qmri.models.noddi import D_ISO, D_PAR
+from bids_qmri.models.registry import LONGEST_DELAY, get_model
 from bids_qmri.protocol import B0_THRESHOLD
 
 FAMILY: dict[str, Family] = {"noddi": "dwi", "ivim": "dwi", "vfa": "vfa", "tofts": "dce", "etofts": "dce"}
@@ -36,6 +38,15 @@ NAMED = {
 """Configurations by name."""
 
 FALLBACK = "noddi-nnmle"
+
+PLAUSIBLE = {
+    "t10": (*PLAUSIBLE_T1, "s"),
+    "relaxivity": (*PLAUSIBLE_RELAXIVITY, "L/mmol/s"),
+    "hematocrit": (0.0, 0.9, "as a fraction"),
+    "d_par": (1e-4, 1e-2, "mm^2/s"),
+    "d_iso": (1e-4, 1e-2, "mm^2/s"),
+}
+"""Limits and unit of numbers which in another unit give maps that look right."""
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -183,7 +194,7 @@ class Shelf:
     def _value(self, key: str, value: Any) -> Any:
         try:
             return self.network(str(value)) if key == "network" else READ[key](value)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
                 f"is {str(value)[:64]!r}", field=key, needed=NEEDED.get(key, "a number")
             ) from error
@@ -296,4 +307,27 @@ def _checked(config: Config) -> Config:
             raise InputError(
                 f"is {config.aif!r}", field="aif", needed=f"one of {', '.join(POPULATION_INPUTS)}"
             )
+    _check_numbers(config)
     return config
+
+
+def _check_numbers(config: Config) -> None:
+    """Refuse numbers in another unit, and limits of what is no parameter or wider than physical ones."""
+    for name, (low, high, unit) in PLAUSIBLE.items():
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            raise InputError(f"is {value:g}", field=name, needed=f"{low:g} to {high:g}, {unit}")
+    widest = {p.name: p.bounds for p in get_model(config.model).parameters}
+    if "t0" in widest:
+        widest["t0"] = (0.0, LONGEST_DELAY)
+    for name, (low, high) in config.bounds.items():
+        if name not in widest:
+            raise InputError(
+                f"there is no parameter {name[:64]!r}", field="bounds", needed=f"some of {', '.join(widest)}"
+            )
+        if not widest[name][0] <= low <= high <= widest[name][1]:
+            raise InputError(
+                f"{name} from {low:g} to {high:g}",
+                field="bounds",
+                needed=f"two numbers within {widest[name][0]:g} and {widest[name][1]:g}, the lower one first",
+            )

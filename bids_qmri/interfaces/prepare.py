@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition, DceSettings
 from bids_qmri.bids.b1 import load_b1
-from bids_qmri.bids.dce import PLAUSIBLE_T1
 from bids_qmri.bids.images import Series, load_map, open_series
 from bids_qmri.errors import InputError
 from bids_qmri.estimators import lsq
@@ -39,7 +38,7 @@ from bids_qmri.estimators.shell_noise import shell_sigma
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.models.base import Bounds
-from bids_qmri.models.concentration import signal_to_concentration
+from bids_qmri.models.concentration import PLAUSIBLE_T1, signal_to_concentration
 from bids_qmri.models.registry import NAMES, get_model
 from bids_qmri.protocol import DceProtocol, DiffusionProtocol, Protocol, VfaProtocol
 from bids_qmri.units import FloatArray

@@ -12,6 +12,12 @@ import numpy.typing as npt
 from bids_qmri.errors import InputError
 from bids_qmri.units import FloatArray
 
+PLAUSIBLE_RELAXIVITY = (1.0, 50.0)
+"""L/mmol/s; of any contrast agent at any field."""
+
+PLAUSIBLE_T1 = (0.05, 6.0)
+"""s; native T1 of any tissue at any field. Milliseconds lie far outside."""
+
 
 def signal_to_concentration(
     signal: npt.ArrayLike,

@@ -58,9 +58,18 @@ def test_files_of_the_server_are_named_without_a_path(tmp_path):
         ("vfa-lsq", {"method": "guess"}, "one of lsq, mle"),
         ("vfa-lsq", {"attributes": {"colour": "x"}}, "names of attributes by quantity"),
         ("vfa-lsq", {"bounds": [1, 2]}, r"\[low, high\]"),
+        ("vfa-lsq", {"bounds": {"ktrans": [0, 1]}}, "no parameter 'ktrans'.*t1, m0"),
+        ("vfa-lsq", {"bounds": {"t1": [100, 5000]}}, r"t1 from 100 to 5000.*within 0\.01 and 10"),
+        ("noddi-lsq", {"bounds": {"odi": [0.9, 0.1]}}, "lower one first"),
+        ("noddi-lsq", {"bounds": {"ndi": [float("nan"), 1]}}, "two numbers"),
+        ("noddi-lsq", {"d_par": 1.7}, r"d_par: is 1\.7; needed: 0\.0001 to"),
+        ("vfa-lsq", {"sigma": 10**400}, "sigma: is '1000"),
         ("vfa-lsq", {"method": "mlp"}, "network"),
         ("etofts-lsq", {}, "t10: is missing"),
         ("etofts-lsq", {"t10": 1, "relaxivity": 4, "hematocrit": 0.4, "aif": "x"}, "aif: is 'x'"),
+        ("etofts-lsq", {"t10": 1200, "relaxivity": 4, "hematocrit": 0.4}, "t10: is 1200.* s"),
+        ("etofts-lsq", {"t10": 1, "relaxivity": 4, "hematocrit": 42}, "hematocrit: is 42.*fraction"),
+        ("etofts-lsq", {"t10": 1, "relaxivity": 4500, "hematocrit": 0.4}, "relaxivity: is 4500"),
     ],
 )
 def test_what_cannot_be_done_is_said(name, values, says):

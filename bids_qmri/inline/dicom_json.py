@@ -77,7 +77,7 @@ def _values(element: Mapping[str, Any]) -> list[float]:
             return list(struct.unpack(f"<{count}d", content[: 8 * count]))
     try:
         return [float(value) for value in values] if isinstance(values, list) else []
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return []
 
 

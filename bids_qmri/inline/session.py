@@ -39,6 +39,7 @@ class _Series:
     estimation: Estimation
     began: float
     last: float = 0.0
+    held: int = 0
     fault: str = ""
 
 
@@ -116,10 +117,10 @@ class Session:
         if self._config is None:
             self._config = self.shelf.config(self._name, self._values)
             self.pool.submit(warm_up, self._config)
-        config, head = self._config, image.header
+        config, head, size = self._config, image.header, image.n_bytes + OVERHEAD
         self._highest = max(self._highest, int(head["image_series_index"]))
         if config.send_original:
-            self._hold(image.n_bytes + OVERHEAD)
+            self._hold(size)
             self._originals.append(image)
         if int(head["image_type"]) not in (0, MAGNITUDE):
             self._left_out += 1
@@ -133,7 +134,8 @@ class Session:
         if series.fault:
             return
         if not config.send_original:
-            self._hold(image.pixels.nbytes + OVERHEAD)
+            self._hold(size)
+            series.held += size
         try:
             series.estimation.add(image)
         except InputError as error:
@@ -159,7 +161,9 @@ class Session:
         """Give a series up, and say why."""
         series.fault = str(error)
         series.estimation.cancel()
-        self._held -= series.estimation.series.n_bytes
+        # Images that are to be sent back stay, whatever becomes of their series.
+        self._held -= series.held
+        series.held = 0
         series.estimation.series.slots.clear()
         name = "series" if number == JOINED else f"series {number}"
         log.error("%s: %s", name, error)

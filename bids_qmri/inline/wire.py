@@ -73,6 +73,9 @@ PIXEL_TYPES = {1: "<u2", 2: "<i2", 3: "<u4", 4: "<i4", 5: "<f4", 6: "<f8", 7: "<
 INT16 = 2
 MAGNITUDE = 1
 CONFIG_NAME_BYTES = 1024
+LONGEST_TEXT = 8 * 2**20
+"""Bytes of attributes or of a text: parsed XML takes 26 times as much memory, and nothing else meanwhile."""
+
 WAVEFORM_HEADER = struct.Struct("<H6xQIIIHHfH2x")
 
 _UNDERSTOOD = frozenset(int(kind) for kind in Kind if kind != Kind.ACQUISITION)
@@ -187,7 +190,7 @@ class Connection:
             return Message(kind)
         length = CONFIG_NAME_BYTES
         if kind != Kind.CONFIG_FILE:
-            length = self._allowed(_LENGTH.unpack(self._exactly(_LENGTH.size))[0], "text")
+            length = self._allowed(_LENGTH.unpack(self._exactly(_LENGTH.size))[0], "text", LONGEST_TEXT)
         return Message(kind, text=until_nul(self._exactly(length)).decode("utf-8", errors="replace"))
 
     def send_text(self, text: str) -> None:
@@ -217,7 +220,7 @@ class Connection:
     def _image(self) -> Image:
         head = np.frombuffer(self._exactly(IMAGE_HEADER.itemsize), dtype=IMAGE_HEADER)[0]
         length = _ATTRIBUTE_LENGTH.unpack(self._exactly(_ATTRIBUTE_LENGTH.size))[0]
-        attributes = self._exactly(self._allowed(length, "attributes"))
+        attributes = self._exactly(self._allowed(length, "attributes", LONGEST_TEXT))
         data_type = int(head["data_type"])
         if data_type not in PIXEL_TYPES:
             raise InputError(
@@ -230,7 +233,10 @@ class Connection:
         self._fill(pixels.data.cast("B"))
         return Image(head, bytes(until_nul(attributes)), pixels)
 
-    def _allowed(self, length: int, what: str) -> int:
+    def _allowed(self, length: int, what: str, limit: int | None = None) -> int:
+        """Return a length that is not above `limit`, nor above what the server was started with."""
+        if limit is not None and length > limit:
+            raise InputError(f"{what} of {length:,} bytes", needed=f"at most {limit:,} bytes")
         if length > self.limits.message:
             raise InputError(
                 f"{what} of {length:,} bytes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import re
 import socket
@@ -35,6 +36,7 @@ BROKEN = {
     "raw data": ([struct.pack("<H", 1008) + bytes(340)], "reconstructed images"),
     "length of 2 GB": ([struct.pack("<HI", 5, 2**31)], "2,147,483,648 bytes"),
     "attributes of 8 EB": ([good()[0][:200] + struct.pack("<Q", 2**63)], "attributes of 9,223"),
+    "attributes of 16 MB": ([good()[0][:200] + struct.pack("<Q", 2**24)], "at most 8,388,608 bytes"),
     "no b-value": ([mrd.image(np.ones((6, 8), np.int16)), *good()], "has no b-value.*attributes"),
     "b-value in s/m^2": ([with_pixels(np.ones((6, 8), np.int16), bvalue=1e9)], "b-value of an image is 1e"),
     "no unit vector": (
@@ -53,6 +55,19 @@ BROKEN = {
     "nothing but air": (
         [mrd.image(np.zeros((6, 8), np.int16), mrd.meta(b=b), repetition=b) for b in (0, 10, 20, 50, 90)],
         "no voxel is finite and above 0",
+    ),
+    "number beyond all": (
+        [
+            mrd.image(
+                np.ones((6, 8), np.int16),
+                mrd.meta(
+                    DicomJson=base64.b64encode(
+                        b'{"00189087": {"vr": "FD", "Value": [1' + 400 * b"0" + b"]}}"
+                    ).decode()
+                ),
+            )
+        ],
+        "has no b-value",
     ),
     "no DicomJson": (
         [mrd.image(np.ones((6, 8), np.int16), mrd.meta(DicomJson="&lt;?&gt;"))],

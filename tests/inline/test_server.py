@@ -144,6 +144,24 @@ def test_more_images_than_memory_is_allowed_for_are_refused(start):
     assert "--max-memory" in answer.texts[0]
 
 
+@pytest.mark.parametrize("send_back", [True, False])
+def test_series_that_failed_count_as_long_as_they_are_kept(start, send_back):
+    """Twelve series of 5 kB each fail by a second shape; 12 kB may be held at a time."""
+    port = start(threads=1, limits=Limits(memory=12_000))
+    pixels = [np.ones(shape, np.int16) for shape in ((30, 40), (5, 5))]
+    broken = [mrd.image(p, mrd.meta(b_value=0), series=s) for s in range(12) for p in pixels]
+    text = f'{{"sendOriginal": "{send_back}"}}'
+    answer = scans.talk(port, "ivim-lsq", broken, text=text)
+    assert any("--max-memory" in line for line in answer.texts) == send_back
+
+
+def test_attributes_count_as_memory(start):
+    port = start(threads=1, limits=Limits(memory=2**20))
+    padding = "x" * 200_000
+    images = [mrd.image(np.ones((2, 2), np.int16), mrd.meta(b=0, pad=padding), slice=k) for k in range(8)]
+    assert "--max-memory" in scans.talk(port, "ivim-lsq", images).texts[0]
+
+
 def test_maps_go_elsewhere_too_in_their_own_units(start):
     taken = []
     port = start(threads=1, sinks=(taken.append,))

@@ -45,6 +45,9 @@ SPELLINGS = {
 }
 """Usual names by quantity; capitals, underscores, dots and a leading ``DICOM`` do not matter."""
 
+EXCITATION_COUNTERS = ("set", "contrast", "repetition")
+"""Counters by which hosts tell flip angles apart."""
+
 TICK = 0.0025
 """s; unit of time stamps in image headers."""
 LARGEST_B = 1e5
@@ -134,19 +137,33 @@ class Reader:
         Raises
         ------
         InputError
-            If they are nowhere.
+            If they are nowhere, or the XML header lists several and nothing says which.
         """
         known = _Known(meta, self.names)
-        angle, tr = known.numbers("flip_angle"), known.numbers("repetition_time")
-        angles, times = self.header.flip_angles, self.header.repetition_times
-        if not angle and angles:
-            index = next((int(head[c]) for c in ("set", "contrast", "repetition") if head[c]), 0)
-            angle = [angles[index]] if index < len(angles) else []
+        angle = known.numbers("flip_angle") or self._listed(head, self.header.flip_angles)
+        tr = known.numbers("repetition_time") or self._listed(head, self.header.repetition_times)
         if not angle:
             raise _missing("flip angle", "flip_angle", "flipAngle_deg in the XML header")
-        if not tr and not times:
+        if not tr:
             raise _missing("repetition time", "repetition_time", "TR in the XML header")
-        return (angle[0], (tr[0] if tr else times[0]) / 1000.0)
+        return (angle[0], tr[0] / 1000.0)
+
+    def _listed(self, head: Header, values: tuple[float, ...]) -> list[float]:
+        """Look a value up in a list of the XML header, by the one counter that takes as many values."""
+        count = len(values)
+        if len(set(values)) < 2:
+            return list(values[:1])
+        able = [c for c in EXCITATION_COUNTERS if self.header.counts.get(c, count) == count]
+        used = [c for c in able if head[c]]
+        if len(used) > 1:
+            raise InputError(
+                f"the XML header lists {count} values, and {' and '.join(used)} of an image are not 0",
+                field="encodingLimits",
+                needed=f"one counter of {count} values",
+                way_out="send flip angle and repetition time as attributes of the images",
+            )
+        index = int(head[used[0]]) if used else 0
+        return [values[index]] if index < count else []
 
     def _time(self, head: Header, known: _Known) -> float:
         seconds = known.attribute("time")

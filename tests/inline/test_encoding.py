@@ -123,6 +123,21 @@ def test_flip_angles_in_degrees_and_repetition_times_in_milliseconds(meta, field
     assert read(meta, "vfa", XML, **fields) == pytest.approx(expected)
 
 
+def test_a_repetition_is_no_other_flip_angle():
+    """Two angles as contrasts, each of them repeated: the counter that takes two values tells them apart."""
+    limits = (
+        "<encodingLimits><contrast><maximum>1</maximum></contrast>"
+        "<repetition><maximum>2</maximum></repetition></encodingLimits>"
+    )
+    counted = XML.replace("<sequenceParameters>", f"{limits}<sequenceParameters>", 1)
+    for contrast, angle in enumerate((5, 15)):
+        for repetition in range(3):
+            found = read({}, "vfa", counted, contrast=contrast, repetition=repetition)
+            assert found == pytest.approx((angle, 5.8))
+    with pytest.raises(InputError, match="contrast and repetition of an image are not 0"):
+        read({}, "vfa", XML, contrast=1, repetition=1)
+
+
 def test_times_come_from_the_stamp_in_ticks_or_the_time_of_day():
     assert read({}, "dce", acquisition_time_stamp=400) == (1.0,)
     assert read({"FrameTime": ["12.5"]}, "dce", acquisition_time_stamp=400) == (12.5,)

@@ -47,7 +47,8 @@ class Rows:
 
     def stick_coefficients(self, moments: FloatArray) -> FloatArray:
         """Return the coefficients of the powers, shape (8, B, V), for moments of shape (8, V)."""
-        return np.asarray((self.sticks @ moments).reshape(DEGREES.size, -1, moments.shape[1]))
+        shape = DEGREES.size, len(self.attenuation), moments.shape[1]
+        return np.asarray((self.sticks @ moments).reshape(shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -147,6 +147,12 @@ def test_limits_cut_estimates_and_say_so() -> None:
     assert np.all(found.status[found.maps["fwf"] == 0.2] == Status.AT_BOUND)
 
 
+def test_no_voxels_give_empty_maps() -> None:
+    """As of a slice of air that a scanner sends."""
+    found = noddi_ncde.fit(NODDI, np.empty((0, 78)), two_shells(), sigma=0.02)
+    assert found.maps["ndi"].shape == found.status.shape == (0,)
+
+
 def test_unusable_and_noisy_voxels_are_marked() -> None:
     protocol = two_shells()
     signal = scan(protocol, 6, 40.0)[2]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult
-from bids_qmri.estimators.network_file import shipped_network
+from bids_qmri.estimators.network_file import load_network, shipped_network
 from bids_qmri.models.base import Bounds, Model
 from bids_qmri.models.noddi import D_ISO, D_PAR
 from bids_qmri.units import FloatArray
@@ -252,6 +252,14 @@ def noddi_network(label: str, network: Path | None = None) -> Path:
             way_out="train one: bids_qmri-train noddi --scheme BVAL BVEC, and give it as --onnx FILE",
         )
     return file
+
+
+def forget_networks() -> None:
+    """Load networks anew when they are needed next; files of a user may have been replaced."""
+    from bids_qmri.estimators.scheme_network import load_scheme_network
+
+    load_network.cache_clear()
+    load_scheme_network.cache_clear()
 
 
 def default_methods(model_name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.registry import forget_networks
 from bids_qmri.inline.config import Config, Shelf, parse_values
 from bids_qmri.inline.estimation import Estimation, SeriesMaps, warm_up
 from bids_qmri.inline.header import StreamHeader, parse_header
@@ -116,6 +117,9 @@ class Session:
     def _take_image(self, image: Image) -> None:
         if self._config is None:
             self._config = self.shelf.config(self._name, self._values)
+            if self._config.network is not None:
+                # Its file may have been replaced since the last client.
+                forget_networks()
             self.pool.submit(warm_up, self._config)
         config, head, size = self._config, image.header, image.n_bytes + OVERHEAD
         self._highest = max(self._highest, int(head["image_series_index"]))

@@ -12,6 +12,7 @@ import scans
 
 from bids_qmri.estimators.registry import get_estimator, noddi_network
 from bids_qmri.estimators.scheme_network import load_scheme_network
+from bids_qmri.inline.config import Shelf
 from bids_qmri.models.noddi import noddi_signal
 
 
@@ -105,6 +106,16 @@ def renumbered(images: list[bytes]) -> list[bytes]:
         content[place : place + 2] = (last - i // 2).to_bytes(2, "little")
         changed.append(bytes(content))
     return changed
+
+
+def test_a_network_that_was_replaced_is_loaded_anew(start, brain, tmp_path):
+    own = tmp_path / "own.onnx"
+    own.write_bytes(noddi_network("nnmle").read_bytes())
+    port = start(threads=2, shelf=Shelf(networks=tmp_path))
+    asked = '{"method": "onnx", "network": "own"}'
+    assert scans.talk(port, "noddi-nnmle", brain[1], text=asked).texts == []
+    own.write_bytes(b"no network")
+    assert "own.onnx" in scans.talk(port, "noddi-nnmle", brain[1], text=asked).texts[0]
 
 
 def test_another_scheme_is_refused_with_what_differs(port, brain):

@@ -248,13 +248,14 @@ def start_session(file: Path, card: Mapping[str, Any], content: bytes) -> Any:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     # Its errors have no common base of their own.
     except Exception as error:
+        opset, version = card.get("opset"), card.get("ir_version")
+        says = f"; its card says opset {opset}, IR version {version}" if opset else ""
         raise InputError(
-            f"onnxruntime {onnxruntime.__version__} cannot load it ({error}); its card says opset "
-            f"{card.get('opset')}, IR version {card.get('ir_version')}",
+            f"onnxruntime {onnxruntime.__version__} cannot load it ({error}){says}",
             file=file,
             field="opset",
             needed="an ONNX model that this version of onnxruntime can run",
-            way_out="update onnxruntime, or export the network again with bids_qmri-train",
+            way_out="check that it is an ONNX file; if so, update onnxruntime, or train the network again",
         ) from error
 
 

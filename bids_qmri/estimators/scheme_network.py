@@ -152,6 +152,7 @@ def require_fit(network: SchemeNetwork, model: Model, protocol: DiffusionProtoco
     InputError
         Naming what of the scan or the model is not what the network was trained for.
     """
+    volumes = volumes_of(network.scheme, protocol, f"use ncde or lsq, or {TRAIN}")
     name = network.card.get("name", network.file.stem)
     for field in ("d_par", "d_iso"):
         asked, trained = getattr(model, field), network.card[field]
@@ -162,7 +163,7 @@ def require_fit(network: SchemeNetwork, model: Model, protocol: DiffusionProtoco
                 needed=f"{trained:g} mm^2/s, which the network {name} was trained with",
                 way_out=f"ask for {trained:g}, or {TRAIN}",
             )
-    return volumes_of(network.scheme, protocol, f"use ncde or lsq, or {TRAIN}")
+    return volumes
 
 
 def fit(

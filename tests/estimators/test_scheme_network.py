@@ -154,6 +154,21 @@ def test_another_scheme_is_refused_with_the_way_out(file: Path) -> None:
         require_fit(load_scheme_network(file), Noddi(), replace(scheme, bvals=1.2 * scheme.bvals))
 
 
+def test_another_scheme_is_said_before_diffusivities_which_can_be_changed(file: Path) -> None:
+    scheme = scheme_networks.scheme()
+    other = replace(scheme, bvals=1.2 * scheme.bvals)
+    with pytest.raises(InputError, match=r"^bvals: "):
+        require_fit(load_scheme_network(file), Noddi(1.1e-3, 3e-3), other)
+
+
+def test_a_file_that_is_no_network_is_refused_without_talk_of_a_card(tmp_path: Path) -> None:
+    file = tmp_path / "other.onnx"
+    file.write_text("something else")
+    with pytest.raises(InputError, match=r"cannot load it .*check that it is an ONNX file") as raised:
+        load_scheme_network(file)
+    assert "card" not in str(raised.value)
+
+
 def test_signals_of_another_length_are_refused(file: Path) -> None:
     with pytest.raises(InputError, match=r"shape \(4, 19\); needed: \(voxels, 20\)"):
         fit(Noddi(), np.ones((4, 19)), scheme_networks.scheme(), network=file)

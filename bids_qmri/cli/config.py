@@ -59,7 +59,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         network=_network(args.network, "--network", "mlp", args.methods),
         onnx=_network(args.onnx, "--onnx", "onnx", args.methods),
         bounds=_bounds(args.bounds),
-        diffusivities=None if args.noddi_diffusivities is None else tuple(args.noddi_diffusivities),
+        diffusivities=_diffusivities(args.noddi_diffusivities),
         random_seed=args.random_seed,
         b0_threshold=args.b0_threshold,
         b1_units=args.b1_units,
@@ -211,7 +211,7 @@ def _network(path: Path | None, option: str, method: str, methods: list[str]) ->
             needed="both or neither",
         )
     if path is not None and not path.is_file():
-        raise UsageError("is not a file", file=path, field=option, needed="an ONNX file beside its card")
+        raise UsageError("is not a file", file=path, field=option, needed="an ONNX file")
     return None if path is None else path.resolve()
 
 
@@ -235,6 +235,20 @@ def _bounds(pairs: list[tuple[str, tuple[float, float]]]) -> dict[str, tuple[flo
                 needed=f"limits within {widest[name][0]:g} and {widest[name][1]:g}, in the unit of its map",
             )
     return dict(pairs)
+
+
+def _diffusivities(pair: list[float] | None) -> tuple[float, float] | None:
+    if pair is None:
+        return None
+    along, free = pair
+    if along >= free:
+        raise UsageError(
+            f"{along:g} along neurites and {free:g} in free water",
+            field="--noddi-diffusivities",
+            needed="free water to be the faster",
+            way_out="write the diffusivity along neurites first",
+        )
+    return along, free
 
 
 def _read_plugin(path: Path) -> dict[str, Any]:

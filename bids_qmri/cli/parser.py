@@ -31,6 +31,8 @@ MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki", "noddi")
 METHODS = ("lsq", "mle", "map", "bayes", "ncde", "mlp", "nnmle", "nngt", "onnx", "dipy")
 SLOWEST, FASTEST = 1e-4, 1e-2
 """Diffusivities of water in mm^2/s that can be meant; others are in another unit."""
+LONGEST_T1 = 6.0
+"""T1 in s that can be meant; longer ones are milliseconds."""
 TENSOR_FITS = ("ols", "wls", "nlls", "restore")
 
 
@@ -255,7 +257,7 @@ def _add_dce(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--t10",
-        type=number(float, lambda x: x > 0, "a number above 0"),
+        type=number(float, lambda s: 0 < s <= LONGEST_T1, f"a T1 in seconds, at most {LONGEST_T1:g}"),
         metavar="S",
         help="one T1 before contrast for all voxels, s",
     )

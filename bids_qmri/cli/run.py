@@ -153,7 +153,7 @@ def report_outcomes(outcomes: Sequence[ParticipantOutcome]) -> ExitCode:
             say[outcome.status]("sub-%s: %s", outcome.participant, message)
     count = {status: sum(outcome.status == status for outcome in outcomes) for status in say}
     LOGGER.info(
-        "participants: %d with maps, %d with nothing to fit, %d failed",
+        "participants: %d complete, %d with nothing to fit, %d failed",
         count["ok"],
         count["nothing"],
         count["failed"],

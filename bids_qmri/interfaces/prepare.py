@@ -148,7 +148,9 @@ def _diffusion(job: FitJob) -> Preparation:
         raise InputError("has no b-values", file=job.acquisition.images[0], field="bval")
     highest = B_MAX.get(job.model, np.inf)
     left_out = int(np.sum(~within(protocol, highest)))
-    notes = (f"{left_out} of {protocol.n_measurements} images left out, b above {highest:g} s/mm^2",)
+    notes = (
+        f"{left_out} of {protocol.n_measurements} images left out of {job.model}, b above {highest:g} s/mm^2",
+    )
     if job.model != "ivim":
         return Preparation(lambda signal, _: (signal, protocol), notes=notes if left_out else ())
     averaged = direction_average(protocol)
@@ -179,7 +181,9 @@ def _noddi(job: FitJob) -> Preparation:
     if job.label != "ncde":
         return how
     kept, part = on_full_shells(protocol)
-    left_out = f"{protocol.n_measurements - kept.size} of {protocol.n_measurements} images left out"
+    left_out = (
+        f"{protocol.n_measurements - kept.size} of {protocol.n_measurements} images left out of noddi ncde"
+    )
     return replace(
         how,
         convert=lambda signal, _: (signal[:, kept], part),

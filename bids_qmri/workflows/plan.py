@@ -143,7 +143,7 @@ def describe(plan: Plan) -> str:
         lines += [f"    not {model}: {reason}" for model, reason in planned.left_out.items()]
         lines += [f"    note: {note}" for note in acquisition.notes]
     for unusable in plan.unusable:
-        lines.append(f"  {'cannot run' if unusable.fault else 'no model yet'}  {unusable.label}")
+        lines.append(f"  {'cannot run' if unusable.fault else 'nothing to fit'}  {unusable.label}")
         lines.append(f"    {unusable.error}")
     if not plan.acquisitions and not plan.unusable:
         lines.append("  nothing that quantitative models know")

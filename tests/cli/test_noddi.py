@@ -152,8 +152,8 @@ def test_diffusivities_survive_the_options_file(tmp_path: Path) -> None:
     assert parse([*folders, "--config-file", str(options)]).noddi_diffusivities == [0.0006, 0.002]
 
 
-@pytest.mark.parametrize("given", [("1.7", "3"), ("0.0017", "nan"), ("0.0017",)])
-def test_diffusivities_in_another_unit_are_refused(run: Run, given: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("given", [("1.7", "3"), ("0.0017", "nan"), ("0.0017",), ("0.003", "0.0017")])
+def test_diffusivities_in_another_unit_or_order_are_refused(run: Run, given: tuple[str, ...]) -> None:
     code, messages = run("--noddi-diffusivities", *given)
     assert code == 2
     assert "--noddi-diffusivities" in messages

@@ -130,7 +130,7 @@ def test_every_message_of_every_participant_is_said(
     assert "INFO: sub-01: why ok" in lines
     assert "WARNING: sub-02: why nothing" in lines
     assert "ERROR: sub-03: why failed" in lines
-    assert "INFO: participants: 1 with maps, 1 with nothing to fit, 1 failed" in lines
+    assert "INFO: participants: 1 complete, 1 with nothing to fit, 1 failed" in lines
 
 
 def test_usage_error_of_the_parser(capsys: pytest.CaptureFixture[str]) -> None:

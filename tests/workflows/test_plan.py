@@ -160,7 +160,7 @@ def test_the_description_tells_faults_from_what_has_no_model(bids: Path) -> None
     text = describe(plan(bids))
     assert "  cannot run  sub-01_VFA\n    " in text
     assert "RepetitionTime" in text
-    assert "  no model yet  sub-01_dwi" in text
+    assert "  nothing to fit  sub-01_dwi" in text
 
 
 def test_the_description_of_nothing_says_so(bids: Path) -> None:
@@ -187,7 +187,7 @@ def test_participants_to_leave_out_must_be_there_and_not_all(bids: Path) -> None
 
 def test_a_session_that_nobody_has_is_refused(bids: Path) -> None:
     synth.add_vfa(bids, "sub-02")
-    with pytest.raises(UsageError, match="--session-label: .* pre; needed: a dataset with sessions"):
+    with pytest.raises(UsageError, match=r"--session-label: .* pre; needed: a dataset with sessions"):
         select_participants(config(bids, sessions=("pre",)))
     synth.add_vfa(bids, "sub-01_ses-pre")
     with pytest.raises(UsageError, match="there is no session post; needed: one of pre;"):

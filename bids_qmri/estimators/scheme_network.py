@@ -40,7 +40,7 @@ BLOCK_VOXELS = 4096
 QUANTITIES = {"ndi", "odi", "fwf"}
 NORMALISATION = "mean b0"
 
-TRAIN = "train one for this scan: bids_qmri-train noddi --scheme BVAL BVEC, and give it as --onnx FILE"
+TRAIN = "train one for this scan: bids_qmri-train noddi --scheme BVAL BVEC, and use it by the method onnx"
 
 SNR_FACTOR = 2.0
 """Ratio of signal-to-noise ratios beyond which what a network has learnt is not what a scan needs."""

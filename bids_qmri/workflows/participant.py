@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bids_qmri import __version__
+from bids_qmri.bids.acquisition import Unusable
 from bids_qmri.bids.description import write_dataset_description
 from bids_qmri.bids.participants import copy_participants
 from bids_qmri.errors import QmriError
@@ -91,7 +92,12 @@ def _faults(plan: Plan | QmriError) -> list[str]:
     """Return what is wrong with a participant's input, one line each."""
     if not isinstance(plan, Plan):
         return [str(plan)]
-    return [str(item.error) for item in plan.unusable if item.fault]
+    return [_said(item) for item in plan.unusable if item.fault]
+
+
+def _said(item: Unusable) -> str:
+    """Say what is wrong, and with what: an error that names no file is about the acquisition."""
+    return str(item.error) if item.error.file else f"{item.label}: {item.error}"
 
 
 def _existing(config: RunConfig, label: str) -> ParticipantOutcome:

@@ -152,6 +152,15 @@ def test_diffusivities_survive_the_options_file(tmp_path: Path) -> None:
     assert parse([*folders, "--config-file", str(options)]).noddi_diffusivities == [0.0006, 0.002]
 
 
+def test_a_network_that_cannot_be_used_is_said_of_each_scan(bids: Path, run: Run) -> None:
+    for session in ("pre", "post"):
+        synth.add_noddi(bids, f"sub-01_ses-{session}")
+    code, messages = run(methods=("nnmle",))
+    assert code == 1
+    for session in ("pre", "post"):
+        assert f"ERROR: sub-01: sub-01_ses-{session} noddi nnmle: bvals: scan has" in messages
+
+
 @pytest.mark.parametrize("given", [("1.7", "3"), ("0.0017", "nan"), ("0.0017",), ("0.003", "0.0017")])
 def test_diffusivities_in_another_unit_or_order_are_refused(run: Run, given: tuple[str, ...]) -> None:
     code, messages = run("--noddi-diffusivities", *given)

@@ -65,6 +65,8 @@ def train_shells(recipe: ShellRecipe, text: str, folder: Path, processes: int = 
 def new_network(recipe: ShellRecipe, pool: Pool) -> AnchoredNcde:
     """Return an untrained network whose inputs are scaled to those of a pool."""
     torch.manual_seed(recipe.seed)
-    network = AnchoredNcde(recipe.network, range(len(CHANNELS)), range(len(CONTEXT)), len(QUANTITIES))
+    network = AnchoredNcde(
+        recipe.network, range(len(CHANNELS)), range(len(CONTEXT)), len(QUANTITIES), looks_ahead=True
+    )
     scale_inputs(network, pool)
     return network

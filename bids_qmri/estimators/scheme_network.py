@@ -190,8 +190,7 @@ def fit(
     network
         ONNX file.
     sigma
-        Noise standard deviation of a single image in the unit of the signal, one number or (V,): changes no
-        estimate, but `notes` says if the network was trained with quite another one. None compares nothing.
+        Not used: the network knows the noise of its training alone (`noise_notes`).
     bounds
         Not used: the answers lie between 0 and 1.
     threads
@@ -227,13 +226,23 @@ def fit(
         {name: maps[name] for name in ("ndi", "odi", "fwf", "s0")},
         residual=np.full(len(data), np.nan),
         status=status,
-        notes=() if sigma is None else _about_noise(loaded, s0, sigma),
     )
 
 
-def _about_noise(network: SchemeNetwork, s0: FloatArray, sigma: float | FloatArray) -> tuple[str, ...]:
-    """Return what to say about noise, if it is not that of training in most voxels."""
-    low, high = network.card.get("coverage", {}).get("snr", (0.0, np.inf))
+def noise_notes(network: Path, s0: FloatArray, sigma: float | FloatArray) -> tuple[str, ...]:
+    """Return what to say about the noise of a scan, if it is not that of training in most voxels.
+
+    Parameters
+    ----------
+    network
+        ONNX file.
+    s0
+        Mean at b = 0 of all voxels that were estimated, (V,): those of a block may be unlike the others.
+    sigma
+        Noise standard deviation of a single image in the same unit, one number or (V,).
+    """
+    card = load_scheme_network(network).card
+    low, high = card.get("coverage", {}).get("snr", (0.0, np.inf))
     with np.errstate(all="ignore"):
         snr = s0 / sigma
     known = np.isfinite(snr)
@@ -241,7 +250,7 @@ def _about_noise(network: SchemeNetwork, s0: FloatArray, sigma: float | FloatArr
     if np.count_nonzero(other) <= 0.5 * np.count_nonzero(known):
         return ()
     return (
-        f"{network.card.get('name')} was trained with a signal-to-noise ratio of {high:g} at b = 0; that of "
+        f"{card.get('name')} was trained with a signal-to-noise ratio of {high:g} at b = 0; that of "
         f"most voxels differs by more than a factor of {SNR_FACTOR:g}: expect bias, or train one with --snr",
     )
 

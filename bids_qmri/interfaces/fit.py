@@ -19,7 +19,7 @@ from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.dicom import dicom_identity, write_dicom
 from bids_qmri.interfaces.job import FitJob, Outcome
-from bids_qmri.interfaces.noddi import complete
+from bids_qmri.interfaces.noddi import complete, network_notes
 from bids_qmri.interfaces.page_data import keep_page_data
 from bids_qmri.interfaces.prepare import prepare
 from bids_qmri.interfaces.quality import Watch, assess
@@ -83,6 +83,7 @@ def _fit(job: FitJob) -> tuple[str, ...]:
             )
         if job.model == "noddi":
             found = complete(found, series.affine, sigma)
+            found = replace(found, notes=(*found.notes, *network_notes(job, found, sigma)))
         how = replace(how, notes=(*how.notes, *found.notes))
         regions = find_regions(job.acquisition, series, job.options)
         quality = assess(job, series, how, found, watch, sigma, regions)

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.registry import SCHEME_NETWORKS, noddi_network
 from bids_qmri.interfaces.blocks import ImageMaps
+from bids_qmri.interfaces.job import FitJob
 
 COMPONENTS = ("direction_x", "direction_y", "direction_z")
 """Maps of an estimator that together are a direction in the frame of the gradient table."""
@@ -41,6 +43,27 @@ def complete(found: ImageMaps, affine: npt.NDArray[np.float64], sigma: float | N
         return replace(found, maps=maps)
     vectors = np.stack([found.maps[name] for name in COMPONENTS], axis=1)
     return replace(found, maps=maps, directions={"direction": along_image_axes(vectors, affine)})
+
+
+def network_notes(job: FitJob, found: ImageMaps, sigma: float | None) -> tuple[str, ...]:
+    """Return what to say of a network for one scheme and the noise of this scan.
+
+    Parameters
+    ----------
+    job
+        Names the network.
+    found
+        Maps over the whole grid.
+    sigma
+        Noise level of a single image, None if unknown.
+    """
+    if job.label not in SCHEME_NETWORKS or sigma is None:
+        return ()
+    # Here, because onnxruntime takes time to load.
+    from bids_qmri.estimators.scheme_network import noise_notes
+
+    inside = found.status != Status.OUTSIDE
+    return noise_notes(noddi_network(job.label, job.network), found.maps["s0"][inside], sigma)
 
 
 def along_image_axes(

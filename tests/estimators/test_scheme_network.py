@@ -18,6 +18,7 @@ from bids_qmri.estimators.scheme_network import (
     BLOCK_VOXELS,
     fit,
     load_scheme_network,
+    noise_notes,
     require_fit,
     shipped_scheme_network,
 )
@@ -95,12 +96,17 @@ def test_answers_of_exactly_0_or_1_lie_at_their_bound(file: Path, signal) -> Non
 
 def test_noise_quite_unlike_that_of_training_is_said(tmp_path: Path, signal) -> None:
     file = scheme_networks.write(tmp_path, coverage={"snr": [15.0, 15.0]})
-    scheme = scheme_networks.scheme()
-    notes = {
-        snr: fit(Noddi(), signal, scheme, network=file, sigma=400.0 / snr).notes for snr in (5, 10, 20, 60)
-    }
+    s0 = fit(Noddi(), signal, scheme_networks.scheme(), network=file).maps["s0"]
+    notes = {snr: noise_notes(file, s0, 400.0 / snr) for snr in (5, 10, 20, 60)}
     assert [bool(notes[snr]) for snr in notes] == [True, False, False, True]
     assert "trained with a signal-to-noise ratio of 15" in notes[60][0]
+
+
+def test_a_few_voxels_of_another_noise_say_nothing_of_a_scan(tmp_path: Path) -> None:
+    file = scheme_networks.write(tmp_path, coverage={"snr": [15.0, 15.0]})
+    fluid_at_the_end = np.repeat([400.0, 1600.0], [300, 20])
+    assert noise_notes(file, fluid_at_the_end, 25.0) == ()
+    assert noise_notes(file, fluid_at_the_end[-20:], 25.0) != ()
 
 
 def test_no_voxels_give_empty_maps(file: Path) -> None:

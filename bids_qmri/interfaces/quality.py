@@ -18,6 +18,7 @@ from bids_qmri.bids.images import Series
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.regions import Regions
 from bids_qmri.estimators.registry import LABELS
+from bids_qmri.estimators.tissue import SAME_LOW_B
 from bids_qmri.interfaces.blocks import Block, ImageMaps
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.prepare import Preparation
@@ -85,11 +86,12 @@ def _design(job: FitJob, how: Preparation, n_measurements: int) -> SeriesDesign:
     """Say which images of a series are the reference, and which belong to one shell."""
     protocol = job.acquisition.protocol
     if isinstance(protocol, DiffusionProtocol):
-        bvals, shell = cluster_shells(protocol.bvals)
+        lowest = protocol.bvals.min()
+        repeated = protocol.bvals <= lowest + SAME_LOW_B
+        bvals, shell = cluster_shells(np.where(repeated, lowest, protocol.bvals))
         if bvals.size:
-            return SeriesDesign(n_measurements, np.flatnonzero(shell == 0), True, shell, bvals)
-        lowest = np.flatnonzero(protocol.bvals == protocol.bvals.min())
-        return SeriesDesign(n_measurements, lowest, True)
+            return SeriesDesign(n_measurements, np.flatnonzero(repeated), True, shell, bvals)
+        return SeriesDesign(n_measurements, np.flatnonzero(repeated), True)
     baseline = how.used.get("BaselineVolumes")
     if isinstance(baseline, int):
         return SeriesDesign(n_measurements, np.arange(baseline), True)

@@ -55,6 +55,16 @@ def test_images_of_diffusion_tell_noise_decay_and_agreement(
     assert record["Shells"]["Images"] == [3, 12]
 
 
+def test_images_at_b_0_and_5_are_repetitions_and_no_shells(
+    bids: Path, jobs: PlanJobs, tmp_path: Path
+) -> None:
+    synth.add_tensor(bids, bvals=(0, 5, 5, *([1000] * 12)))
+    _, record = fit(jobs, tmp_path, models=("tensor",))
+    assert record["Shells"]["BValues"] == [0, 1000]
+    assert record["Shells"]["Images"] == [3, 12]
+    assert record["Metrics"]["shell_decay_rises"] == 0
+
+
 def test_what_a_family_does_not_have_is_n_a(bids: Path, jobs: PlanJobs, tmp_path: Path) -> None:
     synth.add_vfa(bids)
     [row], record = fit(jobs, tmp_path)

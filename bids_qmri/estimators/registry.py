@@ -294,6 +294,18 @@ def labels_for(model_name: str, methods: Sequence[str], tensor_fit: Sequence[str
     return [label for label in LABELS[model_name] if label in asked]
 
 
+def methods_for(model_name: str) -> list[str]:
+    """Return the words of ``--methods`` that give a model an estimator.
+
+    Examples
+    --------
+    >>> methods_for("tensor")
+    ['lsq', 'dipy']
+    """
+    words = (*_GENERIC, *NETWORKS, *SCHEME_NETWORKS, "dipy")
+    return [word for word in words if labels_for(model_name, [word])]
+
+
 def _with_model(
     estimator: Estimator,
     model_name: str,

@@ -9,7 +9,13 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.dataset import find, participants, require_sessions
 from bids_qmri.errors import InputError, UsageError
 from bids_qmri.estimators.network_file import read_card, require_shipped_network
-from bids_qmri.estimators.registry import SCHEME_NETWORKS, default_methods, labels_for, noddi_network
+from bids_qmri.estimators.registry import (
+    SCHEME_NETWORKS,
+    default_methods,
+    labels_for,
+    methods_for,
+    noddi_network,
+)
 from bids_qmri.interfaces.job import DicomOutput, FitJob
 from bids_qmri.models.noddi import D_ISO, D_PAR, Noddi
 from bids_qmri.protocol import DiffusionProtocol
@@ -106,7 +112,9 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
             methods = config.methods or default_methods(model)
             labels = labels_for(model, methods, config.tensor_fits)
             if not labels:
-                left_out[model] = f"it has none of the estimators {', '.join(methods)}"
+                left_out[model] = (
+                    f"it is not estimated by {', '.join(methods)} but by {', '.join(methods_for(model))}"
+                )
             for label in labels:
                 if error := _without_network(config, found, model, label):
                     unusable.append(Unusable(f"{found.label} {model} {label}", error))

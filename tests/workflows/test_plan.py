@@ -195,6 +195,18 @@ def test_a_session_that_nobody_has_is_refused(bids: Path) -> None:
     assert select_participants(config(bids, participants=("02",), sessions=("pre",))) == ["02"]
 
 
+@pytest.mark.parametrize(
+    ("model", "method", "known"), [("tensor", "ncde", "lsq, dipy"), ("ivim", "onnx", "lsq, mle")]
+)
+def test_a_method_that_a_model_lacks_is_answered_with_those_it_has(
+    bids: Path, model: str, method: str, known: str
+) -> None:
+    synth.add_ivim(bids) if model == "ivim" else synth.add_tensor(bids)
+    assert f"not {model}: it is not estimated by {method} but by {known}" in describe(
+        plan(bids, models=(model,), methods=(method,))
+    )
+
+
 def test_networks_are_planned_where_they_are_shipped(
     bids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ _AGREEMENT = {
     "loa_high": "Upper limit of {} minus {}",
 }
 _FIT = {
-    "fraction_ok": "Estimated",
+    "fraction_ok": "Estimated, not at a bound",
     "fraction_at_bound": "At a bound",
     "fraction_not_converged": "Not converged",
     "fraction_unusable": "Unusable",

@@ -29,10 +29,12 @@ def full_shells(protocol: DiffusionProtocol) -> list[npt.NDArray[np.intp]]:
     list
         Indices of images; empty without directions or where b-values form no shells.
     """
-    centres, groups = cluster_shells(protocol.bvals)
     if protocol.bvecs is None:
         return []
-    shells = [np.flatnonzero(groups == index) for index in range(centres.size) if centres[index] >= LOWEST_B]
+    # What scanners store for b = 0 may scatter like a grid.
+    weighted = np.flatnonzero(~protocol.b0_mask)
+    centres, groups = cluster_shells(protocol.bvals[weighted])
+    shells = [weighted[groups == index] for index in range(centres.size) if centres[index] >= LOWEST_B]
     return [images for images in shells if count_directions(protocol.bvecs[images]) >= FEWEST_DIRECTIONS]
 
 

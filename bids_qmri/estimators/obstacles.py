@@ -63,10 +63,11 @@ def _tensor(protocol: DiffusionProtocol) -> str:
 
 
 def _dki(protocol: DiffusionProtocol) -> str:
-    centres, groups = cluster_shells(protocol.bvals[within(protocol, B_MAX_KURTOSIS)])
-    if not centres.size:
+    weighted = protocol.bvals[~protocol.b0_mask & within(protocol, B_MAX_KURTOSIS)]
+    centres, groups = cluster_shells(weighted)
+    if weighted.size and not centres.size:
         return GRID
-    full = centres[(centres > protocol.b0_threshold) & (np.bincount(groups) >= 6)]
+    full = centres[np.bincount(groups, minlength=centres.size) >= 6]
     if full.size < 2 or full[-1] < DKI_MIN_TOP_B:
         return (
             f"shells of 6 or more directions at b = {np.round(full).astype(int).tolist()} s/mm^2, "
@@ -83,7 +84,8 @@ def _noddi(protocol: DiffusionProtocol) -> str:
         return "no gradient directions (.bvec)"
     if not np.any(protocol.b0_mask):
         return _without_b0(protocol)
-    if not cluster_shells(protocol.bvals)[0].size:
+    weighted = protocol.bvals[~protocol.b0_mask]
+    if weighted.size and not cluster_shells(weighted)[0].size:
         return GRID
     full = [float(protocol.bvals[images].mean()) for images in full_shells(protocol)]
     if len(full) >= 2 and full[-1] >= NODDI_MIN_TOP_B:

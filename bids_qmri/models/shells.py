@@ -31,6 +31,8 @@ def cluster_shells(bvals: npt.ArrayLike) -> tuple[FloatArray, npt.NDArray[np.int
         Shell of each measurement, (N,); -1 if there are none.
     """
     values = np.asarray(bvals, dtype=np.float64)
+    if values.size == 0:
+        return np.empty(0), np.empty(0, dtype=np.intp)
     unique = np.unique(values)
     gaps = np.diff(unique)
     new_group = gaps > np.maximum(GAP_ABSOLUTE, GAP_RELATIVE * unique[:-1])

@@ -59,6 +59,18 @@ def test_a_higher_threshold_makes_the_lowest_images_b0s() -> None:
     assert obstacle("noddi", series) == ""
 
 
+def test_b0s_that_scatter_like_a_grid_do_no_harm() -> None:
+    protocol = shells((5, 1), (5.4, 1), (5.8, 1), (7, 1), (700, 24), (2000, 48))
+    assert obstacle("noddi", protocol) == ""
+    assert obstacle("dki", protocol) == ""
+    assert [images.size for images in full_shells(protocol)] == [24, 48]
+
+
+@pytest.mark.parametrize("model", ["noddi", "dki"])
+def test_images_at_b_0_alone_are_refused(model: str) -> None:
+    assert "directions at b = []" in obstacle(model, shells((0, 9)))
+
+
 def test_repeated_directions_count_once() -> None:
     bvecs = np.concatenate([np.zeros((1, 3)), np.tile(np.eye(3), (20, 1))])
     protocol = DiffusionProtocol(np.r_[0, np.full(30, 1000.0), np.full(30, 2000.0)], bvecs)

@@ -12,8 +12,17 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.noise import CORRECTIONS, magnitude_variance, pooled_variance
-from bids_qmri.estimators.zonal import fit_zonal, sort_shells
+from bids_qmri.estimators.zonal import (
+    COSINE_WEIGHTS,
+    LEGENDRE_AT_COSINES,
+    RIDGE,
+    ShellGroups,
+    ZonalFit,
+    fit_zonal,
+    sort_shells,
+)
 from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.units import FloatArray
 
 DIRECTION = 2
 """Degrees of freedom that the fibre direction takes, found from the same signals."""
@@ -51,11 +60,25 @@ def shell_sigma(signal: npt.ArrayLike, protocol: DiffusionProtocol, d_par: float
         raise InputError("no voxel is finite and above 0 at b = 0", needed="signals to estimate noise from")
     zonal = fit_zonal(data[usable], shells, d_par)
     cost = zonal.misfit * zonal.s0**2
-    freedom = np.maximum(zonal.freedom - DIRECTION, 1.0)
-    mean = np.vstack([np.ones_like(zonal.s0), zonal.coefficients[:, 0]]) * zonal.s0
-    counts = np.array([len(shells.b0), *shells.counts])
+    by_group = _freedom(zonal, shells)
+    freedom = np.maximum(by_group.sum(axis=0) - DIRECTION, 1.0)
     sigma = np.sqrt(pooled_variance(cost, freedom))
     for _ in range(CORRECTIONS if sigma > 0 else 0):
-        shrunk = np.average(magnitude_variance(mean / sigma), axis=0, weights=counts)
+        shrunk = np.average(_variance(zonal, float(sigma)), axis=0, weights=by_group)
         sigma = np.sqrt(pooled_variance(cost / shrunk, freedom))
     return float(sigma)
+
+
+def _freedom(zonal: ZonalFit, shells: ShellGroups) -> FloatArray:
+    """Return the expected squared residual of b = 0 and of each shell for noise of 1, (S + 1, V)."""
+    left_open = RIDGE[:, None] * zonal.precision**2
+    of_shells = shells.counts[:, None] - 4.0 + np.sum(left_open**2, axis=1)
+    return np.vstack([np.full(zonal.s0.shape, len(shells.b0) - 1.0), of_shells])
+
+
+def _variance(zonal: ZonalFit, sigma: float) -> FloatArray:
+    """Return the variance of magnitudes at b = 0 and, over all directions, on each shell, (S + 1, V)."""
+    relative = zonal.s0 / sigma
+    signal = np.einsum("kc,skv->csv", LEGENDRE_AT_COSINES, zonal.coefficients) * relative
+    of_shells = np.einsum("c,csv->sv", COSINE_WEIGHTS, magnitude_variance(signal))
+    return np.vstack([magnitude_variance(relative), of_shells])

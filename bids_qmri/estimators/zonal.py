@@ -46,8 +46,16 @@ QUANTITIES = ("ndi", "odi", "fwf")
 RIDGE = np.array([1e-6, 0.06, 0.3, 2.0])
 """Ridge on the coefficients, in units of one measurement."""
 
+LEGENDRE = np.array(
+    [[1.0, 0, 0, 0], [-0.5, 1.5, 0, 0], [0.375, -3.75, 4.375, 0], [-0.3125, 6.5625, -19.6875, 14.4375]]
+)
+"""Legendre polynomials of degree 0, 2, 4, 6 as polynomials of the squared cosine."""
+
 COSINES, COSINE_WEIGHTS = (np.polynomial.legendre.leggauss(5) + np.array([[1.0], [0.0]])) / 2.0
 """Angles at which the bias of magnitudes is taken off, and their weights in a mean over directions."""
+
+LEGENDRE_AT_COSINES = np.array([np.polyval(row[::-1], COSINES**2) for row in LEGENDRE])
+"""(4, 5)."""
 
 FLOOR_END = 8.0
 """Signal-to-noise ratio of a magnitude above which its bias has a closed form to 1e-3."""
@@ -62,11 +70,6 @@ NOMINAL_RATIO = 1.765
 
 LEAST_SIGNAL = 1e-3
 """Least coefficient of degree 0, in units of the signal at b = 0, of which a logarithm is taken."""
-
-LEGENDRE = np.array(
-    [[1.0, 0, 0, 0], [-0.5, 1.5, 0, 0], [0.375, -3.75, 4.375, 0], [-0.3125, 6.5625, -19.6875, 14.4375]]
-)
-"""Legendre polynomials of degree 0, 2, 4, 6 as polynomials of the squared cosine."""
 
 PAIRS = [(i, j) for i in range(4) for j in range(i + 1)]
 
@@ -251,9 +254,8 @@ def _floor_table() -> FloatArray:
 
 def _free_coefficients(coefficients: FloatArray, sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the first two coefficients, (V,), of the signals under magnitudes of coefficients (4, V)."""
-    legendre = np.array([np.polyval(row[::-1], COSINES**2) for row in LEGENDRE])
-    signal = sigma * without_bias((legendre.T @ coefficients) / sigma)
-    return COSINE_WEIGHTS @ signal, 5.0 * (COSINE_WEIGHTS * legendre[1]) @ signal
+    signal = sigma * without_bias((LEGENDRE_AT_COSINES.T @ coefficients) / sigma)
+    return COSINE_WEIGHTS @ signal, 5.0 * (COSINE_WEIGHTS * LEGENDRE_AT_COSINES[1]) @ signal
 
 
 def network_inputs(

@@ -29,7 +29,6 @@ MEANING = {
     "composite": "network of the paper, half of each label",
     "ncde": "the protocol-agnostic network, true sigma",
     "ncde, sigma estimated": "the same, sigma from the scan",
-    "amico": "AMICO, where installed",
     "constant": "middle of the range",
 }
 

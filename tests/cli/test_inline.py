@@ -12,7 +12,11 @@ import pytest
 
 from bids_qmri.cli.inline import main, make_parser
 
-COMMAND = "import sys; from bids_qmri.cli.inline import main; sys.exit(main(sys.argv[1:]))"
+# Background jobs of a shell ignore SIGINT, and so would a server that a test starts in one.
+COMMAND = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from bids_qmri.cli.inline import main; sys.exit(main(sys.argv[1:]))"
+)
 
 
 def test_it_listens_on_the_loopback_unless_told_otherwise():
@@ -27,9 +31,12 @@ def test_it_ends_when_told_to_even_with_a_client(number):
         [sys.executable, "-c", COMMAND, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
         port = int(re.search(r"listens on 127.0.0.1, port (\d+)", server.stderr.readline())[1])
-        with socket.create_connection(("127.0.0.1", port)):
-            server.send_signal(number)
-            assert server.wait(timeout=10) == 0
+        try:
+            with socket.create_connection(("127.0.0.1", port)):
+                server.send_signal(number)
+                assert server.wait(timeout=10) == 0
+        finally:
+            server.kill()
         assert "exit code 0" in server.stdout.read()
 
 

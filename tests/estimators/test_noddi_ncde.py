@@ -62,7 +62,10 @@ def test_noise_that_is_estimated_changes_little() -> None:
         noddi_ncde.fit(NODDI, signal, protocol, sigma=s) for s in (1 / SNR, None, np.nan)
     )
     assert np.all(root_mean_square(estimated, truth) < 1.01 * root_mean_square(known, truth))
-    assert np.all(root_mean_square(none, truth) < 1.15 * root_mean_square(known, truth))
+    # Least squares does not know it either.
+    assert np.all(
+        root_mean_square(none, truth) < root_mean_square(noddi_fit.fit(NODDI, signal, protocol), truth)
+    )
 
 
 def test_other_diffusivities_are_told_to_the_network() -> None:

@@ -22,12 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from bids_qmri.estimators import bayes, lsq, mle
-from bids_qmri.models.aif import rata
-from bids_qmri.models.base import Bounds
-from bids_qmri.models.noise import add_rician_noise
+from bids_qmri.estimators.classical import lsq, mle
+from bids_qmri.estimators.posterior import bayes
+from bids_qmri.physics.arterial_input import rata
+from bids_qmri.physics.model import Bounds
+from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.models.registry import get_model
-from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.md"

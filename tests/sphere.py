@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from bids_qmri.cli.run import main
 from bids_qmri.errors import InternalError
-from bids_qmri.models.vfa import VFA
+from bids_qmri.techniques.vfa.model import VFA
 
 sys.path.insert(0, str(Path(__file__).parent))
 import synth
@@ -343,7 +343,7 @@ def test_a_protocol_outside_the_training_is_warned_about(bids, tmp_path, run, mo
 
 
 def test_asking_for_a_network_that_is_not_shipped_is_an_error(bids, tmp_path, run, monkeypatch):
-    monkeypatch.setattr("bids_qmri.estimators.network_file.weights_folder", lambda: tmp_path)
+    monkeypatch.setattr("bids_qmri.estimators.networks.network_file.weights_folder", lambda: tmp_path)
     synth.add_vfa(bids)
     code, text = run("--methods", "lsq", "ncde")
     assert code == 1

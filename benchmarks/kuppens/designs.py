@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_qmri.models.aif import parker as parker_blood
-from bids_qmri.models.aif import plasma_from_blood, rata
-from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.arterial_input import parker as parker_blood
+from bids_qmri.physics.arterial_input import plasma_from_blood, rata
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.training.sampler import paper_ivim, paper_times, paper_vfa
 from bids_qmri.units import FloatArray
 from kuppens.cells import SEED, TABLE1, Cell

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators import lsq
-from bids_qmri.estimators.noise import pooled_sigma
-from bids_qmri.models.base import Bounds
-from bids_qmri.models.directions import average_directions
+from bids_qmri.estimators.classical import lsq
+from bids_qmri.estimators.classical.noise import pooled_sigma
+from bids_qmri.physics.model import Bounds
+from bids_qmri.physics.directions import average_directions
 from bids_qmri.models.registry import get_model
-from bids_qmri.models.shells import cluster_shells
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.shells import cluster_shells
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 from kuppens.cells import SCALE, SEED, SHOWN, TABLE1, UNIT
 from kuppens.designs import WIDE

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators import bayes, coverage, lsq, ncde
-from bids_qmri.estimators import map as mode
+from bids_qmri.estimators.classical import lsq
+from bids_qmri.estimators.networks import coverage, ncde
+from bids_qmri.estimators.posterior import bayes
+from bids_qmri.estimators.posterior import map as mode
 from bids_qmri.estimators.base import FitResult
-from bids_qmri.estimators.box import box, quantities
-from bids_qmri.estimators.features import make_features
-from bids_qmri.estimators.network_file import load_network, read_card, shipped_network
-from bids_qmri.models.base import Bounds, Model
+from bids_qmri.estimators.posterior.box import box, quantities
+from bids_qmri.estimators.networks.features import make_features
+from bids_qmri.estimators.networks.network_file import load_network, read_card, shipped_network
+from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.units import FloatArray
 
 TECHNIQUE = {"vfa": "vfa", "ivim": "ivim", "etofts": "dce"}

@@ -1,6 +1,6 @@
 """An acquisition: the files of one participant that share a protocol, with all that is needed to fit them.
 
-Made by `bids/dataset.py`, read by `workflows/plan.py` and `interfaces/`. Plain frozen data; picklable.
+Made by the readers, read by `workflows/plan.py` and `interfaces/`. Plain frozen data; picklable.
 """
 
 from __future__ import annotations
@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bids_qmri.errors import InputError
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
-from bids_qmri.units import FloatArray
-
-Kind = Literal["vfa", "dwi", "dce"]
-
+from bids_qmri.physics.protocol import Protocol
 
 @dataclass(frozen=True)
 class B1Source:
@@ -43,58 +39,23 @@ class B1Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Aif:
-    """Arterial input of a DCE series.
+class FittedMap:
+    """A map that a fit of another acquisition gives: an edge of the plan.
 
     Parameters
     ----------
+    acquisition
+        What is fitted for it.
+    model, estimator
+        By what.
     name
-        ``"measured"`` or the name of a population function.
-    time, plasma
-        Times in s and PLASMA concentrations in mmol/L of a measured input; None for a population function.
-    file
-        The table it was read from.
+        Of the map.
     """
 
+    acquisition: Acquisition
+    model: str
+    estimator: str
     name: str
-    time: FloatArray | None = None
-    plasma: FloatArray | None = None
-    file: Path | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class DceSettings:
-    """What a DCE series needs beside its images, SI units.
-
-    Parameters
-    ----------
-    time
-        Frame times in s, (N,).
-    flip_angle, repetition_time
-        Nominal flip angle in rad and excitation repetition time in s.
-    relaxivity
-        r1 in L/mmol/s.
-    hematocrit
-        Fraction 0-1, applied to whole-blood inputs only.
-    baseline_volumes
-        Number of frames before the bolus, the first ones; None: found from the mean curve.
-    aif
-        Arterial input.
-    t10
-        Native T1: one number in s, a T1 map's path, or the VFA acquisition of the same session.
-    origin
-        Where each value came from, by field name: ``{"relaxivity": "sidecar"}``; goes to logs and sidecars.
-    """
-
-    time: FloatArray
-    flip_angle: float
-    repetition_time: float
-    relaxivity: float
-    hematocrit: float
-    baseline_volumes: int | None
-    aif: Aif
-    t10: float | Path | Acquisition
-    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,36 +65,39 @@ class Acquisition:
     Parameters
     ----------
     kind
-        Sequence family.
+        Kind of acquisition, as the catalogue names it.
     entities
         BIDS entities of its outputs in canonical order, short keys: ``{"sub": "01", "run": "1"}``.
     datatype
         Folder its outputs go to: ``"anat"``, ``"dwi"`` or ``"perf"``.
     images
-        VFA: one 3-D file per measurement in the protocol's order; otherwise one 4-D file.
+        3-D files, one per measurement in the protocol's order, or one 4-D file.
     sources
         Every file that was read for it, images first.
     metadata
         Sidecar keys that hold for all images, as BIDS spells them; copied to the outputs.
     protocol
-        What was played out; for DCE it is built from `dce` when the images are read.
+        What was played out; None where the technique builds it from `settings` when the images are read.
     b1
         Transmit field, if one was found.
-    dce
-        The rest of a DCE series.
+    settings
+        What the technique needs beside, None if nothing.
+    maps
+        What differs from voxel to voxel and comes from elsewhere, by name: the image, or the fit that gives it.
     notes
         Decisions and warnings a person should read.
     """
 
-    kind: Kind
+    kind: str
     entities: Mapping[str, str]
     datatype: str
     images: tuple[Path, ...]
     sources: tuple[Path, ...]
     metadata: Mapping[str, Any]
-    protocol: VfaProtocol | DiffusionProtocol | None
+    protocol: Protocol | None
     b1: B1Source | None = None
-    dce: DceSettings | None = None
+    settings: Any = None
+    maps: Mapping[str, Path | FittedMap] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -154,11 +118,14 @@ class Unusable:
         What is missing, naming file and field.
     fault
         True if the input is at fault (the participant fails); False if the software has no model for it yet.
+    kind
+        Kind of acquisition that it would be; empty if not known.
     """
 
     label: str
     error: InputError
     fault: bool = True
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,15 +137,15 @@ class ReadOptions:
     sessions
         Session labels to keep; empty keeps all.
     filters
-        Extra entity filters per kind (``vfa``, ``dce``, ``dwi``, ``mask``, ``dseg``, ``t1map``).
+        Extra entity filters per kind of input.
     derivatives
         Named datasets of preprocessed inputs; the name ``masks`` is for masks alone.
     b0_threshold
         b-values up to this many s/mm^2 count as b = 0.
     b1_units
         Unit of TB1map images.
-    relaxivity, hematocrit, t10, aif, baseline_volumes
-        Override sidecars of DCE series: L/mmol/s, fraction, s, name or table, frames.
+    values
+        Options of techniques by name, which override sidecars; those not given are absent.
     """
 
     sessions: tuple[str, ...] = ()
@@ -186,8 +153,4 @@ class ReadOptions:
     derivatives: Mapping[str, Path] = field(default_factory=dict)
     b0_threshold: float = 50.0
     b1_units: Literal["factor", "percent", "auto"] = "auto"
-    relaxivity: float | None = None
-    hematocrit: float | None = None
-    t10: float | None = None
-    aif: str | None = None
-    baseline_volumes: int | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
-from bids_qmri.bids.dce import find_dce
-from bids_qmri.bids.dwi import find_dwi
-from bids_qmri.bids.layout import ParticipantFiles, read_json, read_layout
+from bids_qmri.bids.layout import ParticipantFiles, group_by, read_json, read_layout
 from bids_qmri.bids.names import derivative_path
-from bids_qmri.bids.vfa import find_vfa, group_by
 from bids_qmri.errors import InputError, UsageError
 
 LABEL = re.compile(r"[0-9A-Za-z+]+")
@@ -128,10 +127,11 @@ def find(
         name: _of_sessions(read_layout(path, participant), options.sessions)
         for name, path in options.derivatives.items()
     }
-    vfa = find_vfa(files, derivatives, options)
-    dwi = find_dwi(files, derivatives, options)
-    dce = find_dce(files, derivatives, vfa, options)
-    return [*map(_if_nameable, [*vfa, *dwi, *dce]), *_without_model(files)]
+    found: list[Acquisition | Unusable] = []
+    for kind, module in catalogue.readers().items():
+        own = catalogue.load(f"{module}:find")(files, derivatives, options, tuple(found))
+        found += [replace(one, kind=kind) if isinstance(one, Unusable) else one for one in own]
+    return [*map(_if_nameable, found), *_without_model(files)]
 
 
 def _if_nameable(found: Acquisition | Unusable) -> Acquisition | Unusable:
@@ -145,7 +145,7 @@ def _if_nameable(found: Acquisition | Unusable) -> Acquisition | Unusable:
         reason = InputError(
             error.seen, file=image, field=error.field, needed=error.needed, way_out=error.way_out
         )
-        return Unusable(image.name.partition(".")[0], reason)
+        return Unusable(image.name.partition(".")[0], reason, kind=found.kind)
     return found
 
 

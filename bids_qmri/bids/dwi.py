@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,15 +12,18 @@ from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.sidecar import read_sidecar
 from bids_qmri.errors import InputError
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
 
 PREPROCESSED = "preproc"
 NOT_OF_THE_SCAN = ("desc", "space", "res", "part")
 """Entities that processing adds, or that only say that an image holds magnitudes."""
 
 
-def find_dwi(
-    files: ParticipantFiles, derivatives: Mapping[str, ParticipantFiles], options: ReadOptions
+def find(
+    files: ParticipantFiles,
+    derivatives: Mapping[str, ParticipantFiles],
+    options: ReadOptions,
+    others: Sequence[Acquisition | Unusable] = (),
 ) -> list[Acquisition | Unusable]:
     """Find the diffusion series of a participant; preprocessed images replace their raw ones.
 
@@ -34,6 +37,8 @@ def find_dwi(
         Named datasets that may hold ``desc-preproc_dwi``.
     options
         b = 0 threshold, filters.
+    others
+        What was found before; not needed here.
     """
     filters = options.filters.get("dwi", {})
     raw = [image for image in files.images({"dwi"}, "dwi") if matches(image, filters)]

@@ -75,6 +75,15 @@ class BidsFile:
         return {key: label for key, label in self.entities.items() if key not in keys}
 
 
+def group_by(images: Iterable[BidsFile], *varying: str) -> list[list[BidsFile]]:
+    """Group images whose entities agree but for the `varying` ones, in the order of their names."""
+    groups: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
+    for image in images:
+        key = (("suffix", image.suffix), *sorted(image.without(*varying).items()))
+        groups.setdefault(key, []).append(image)
+    return list(groups.values())
+
+
 @dataclass(frozen=True)
 class ParticipantFiles:
     """What one dataset holds of one participant.

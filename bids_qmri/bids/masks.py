@@ -15,7 +15,7 @@ from bids_qmri.bids.images import Series, load_map, require_map_grid, same_grid
 from bids_qmri.bids.layout import BidsFile, matches, read_layout
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.tissue import Mask, reference_images, tissue_mask
+from bids_qmri.estimation.tissue import Mask, reference_images, tissue_mask
 
 LOGGER = logging.getLogger("bids_qmri")
 
@@ -165,7 +165,7 @@ def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice
 
 def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
     """Take the voxels that hold an object (`tissue_mask`)."""
-    stated = None if acquisition.dce is None else acquisition.dce.baseline_volumes
+    stated = getattr(acquisition.settings, "reference_volumes", None)
     reference = reference_images(acquisition.protocol, series.n_measurements, baseline_volumes=stated)
     mean, usable = series.summary(reference)
     shape = series.shape

@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 
-from bids_qmri.bids.acquisition import Acquisition, DceSettings
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
-from bids_qmri.units import FloatArray, degrees
+from bids_qmri.bids.acquisition import Acquisition
 
 _TEXT_KEYS = (
     "ContrastBolusAgent",
@@ -89,39 +86,5 @@ def protocol_fields(acquisition: Acquisition) -> dict[str, Any]:
     meta = acquisition.metadata
     fields: dict[str, Any] = {key: meta[key] for key in _TEXT_KEYS if isinstance(meta.get(key), str)}
     fields |= {key: meta[key] for key in _NUMBER_KEYS if isinstance(meta.get(key), int | float)}
-    if isinstance(acquisition.protocol, VfaProtocol):
-        return fields | _vfa_fields(acquisition.protocol)
-    if isinstance(acquisition.protocol, DiffusionProtocol):
-        return fields | _dwi_fields(acquisition.protocol)
-    return fields if acquisition.dce is None else fields | _dce_fields(acquisition.dce)
-
-
-def _short(values: FloatArray) -> list[float]:
-    return [float(f"{value:.6g}") for value in values]
-
-
-def _vfa_fields(protocol: VfaProtocol) -> dict[str, Any]:
-    fields: dict[str, Any] = {"FlipAngle": _short(degrees(protocol.flip_angle))}
-    times = sorted(set(_short(protocol.repetition_time)))
-    # BIDS knows one number for this key; several go to a key of our own.
-    if len(times) == 1:
-        return fields | {"RepetitionTimeExcitation": times[0]}
-    return fields | {"RepetitionTimesExcitation": _short(protocol.repetition_time)}
-
-
-def _dwi_fields(protocol: DiffusionProtocol) -> dict[str, Any]:
-    rounded, inverse = np.unique(np.round(protocol.bvals), return_inverse=True)
-    counts = np.bincount(inverse, weights=protocol.weights)
-    return {"BValues": rounded.tolist(), "BValueCounts": counts.round().astype(int).tolist()}
-
-
-def _dce_fields(dce: DceSettings) -> dict[str, Any]:
-    return {
-        "FlipAngle": float(f"{float(degrees(dce.flip_angle)):.6g}"),
-        "RepetitionTimeExcitation": dce.repetition_time,
-        "FrameTimes": _short(dce.time),
-        "ContrastAgentRelaxivity": dce.relaxivity,
-        "Hematocrit": dce.hematocrit,
-        "ArterialInput": dce.aif.name,
-        "ValueOrigins": dict(dce.origin),
-    }
+    varied = acquisition.settings if acquisition.protocol is None else acquisition.protocol
+    return fields if varied is None else fields | varied.sidecar_fields()

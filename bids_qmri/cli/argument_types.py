@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-POPULATION_INPUTS = ("parker", "georgiou", "weinmann", "rata")
+from bids_qmri.options import number
 
 MEMORY_UNITS_GB = {"": 1e-3, "K": 1e-6, "M": 1e-3, "G": 1.0, "T": 1e3}
 
@@ -48,31 +48,17 @@ def limits(text: str) -> tuple[str, tuple[float, float]]:
     return name.lower(), (low, high)
 
 
-def arterial_input(text: str) -> str:
-    """Return the name of a population function, or the absolute path of a table."""
-    if text in POPULATION_INPUTS:
-        return text
-    if not Path(text).is_file():
-        names = ", ".join(POPULATION_INPUTS)
-        raise argparse.ArgumentTypeError(f"{text!r} is neither one of {names} nor a file")
-    return str(Path(text).resolve())
-
-
-def number(
-    kind: type[int] | type[float], accept: Callable[[float], bool], what: str
-) -> Callable[[str], float]:
-    """Return the type of a finite number that `accept` holds for; `what` says so in words."""
-
-    def checked(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
-        if not math.isfinite(value) or not accept(value):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
-        return value
-
-    return checked
+def setting(text: str) -> tuple[str, str, float]:
+    """Return model, name and value of a setting; which there are is checked later."""
+    place, _, value = text.partition("=")
+    model, dot, name = place.partition(".")
+    try:
+        meant = float(value)
+    except ValueError:
+        meant = math.nan
+    if not dot or not name or not math.isfinite(meant):
+        raise argparse.ArgumentTypeError(f"{text!r} is not MODEL.SETTING=NUMBER")
+    return model.lower(), name, meant
 
 
 def gigabytes(text: str) -> float:

@@ -8,18 +8,29 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from bids_qmri import catalogue
 from bids_qmri.cli.dicom import check_dicom
-from bids_qmri.errors import UsageError
+from bids_qmri.cli.logs import LOGGER
+from bids_qmri.errors import InputError, UsageError
+from bids_qmri.options import model_settings, read_values
 from bids_qmri.workflows.config import RunConfig
+
+if TYPE_CHECKING:
+    from bids_qmri.bids.acquisition import ReadOptions
+    from bids_qmri.interfaces.job import DicomOutput
+
+OF_A_FILE = ("mlp", "onnx")
+"""Estimators that are nothing without a network file."""
 
 SCRATCH = "bids_qmri"
 """Folder inside --work-dir that this program owns, and that --clean-workdir empties."""
 
-FILTER_KINDS = ("vfa", "dwi", "dce", "mask", "dseg", "t1map")
-"""Kinds of input that a filter file may filter."""
+COMMON_FILTERS = ("mask", "dseg")
+"""Kinds of input of every technique that a filter file may filter."""
 
 FMRIPREP_KINDS = ("bold", "sbref", "fmap", "flair", "t1w", "t2w", "roi")
 """Kinds of fMRIPrep's filter files, which people share between programs."""
@@ -42,35 +53,24 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     work_dir = args.work_dir.resolve()
     _check_folders(bids_dir, output_dir, work_dir, needs_data="participant" in args.analysis_level)
     check_dicom(args.dicom, args.dicom_templates, "--dicom-templates", args.dicom_parametric_maps)
+    run_id = f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
     return RunConfig(
         bids_dir=bids_dir,
         output_dir=output_dir,
         work_dir=work_dir / SCRATCH,
-        run_id=f"{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}",
+        run_id=run_id,
         levels=tuple(sorted(set(args.analysis_level), reverse=True)),
+        read=_read_options(args),
         participants=_unique(args.participant_label),
         exclude_participants=_unique(args.exclude_participant_label),
-        sessions=_unique(args.session_label),
-        filters={} if args.bids_filter_file is None else read_filters(args.bids_filter_file),
-        derivatives=_derivatives(args.derivatives),
-        models=_unique(args.models),
-        methods=_unique(args.methods),
-        tensor_fits=_unique(args.tensor_fit),
-        network=_network(args.network, "--network", "mlp", args.methods),
-        onnx=_network(args.onnx, "--onnx", "onnx", args.methods),
+        models=_models(args.models),
+        estimators=_unique(args.estimators),
+        prefer=_unique(args.tensor_fit),
+        networks=_networks(args),
         bounds=_bounds(args.bounds),
-        diffusivities=_diffusivities(args.noddi_diffusivities),
+        settings=_settings(args),
         random_seed=args.random_seed,
-        b0_threshold=args.b0_threshold,
-        b1_units=args.b1_units,
-        relaxivity=args.relaxivity,
-        hematocrit=args.hematocrit,
-        t10=args.t10,
-        aif=args.aif,
-        baseline_volumes=args.baseline_volumes,
-        dicom=_dicom_folder(args.dicom, bids_dir, output_dir),
-        dicom_templates=args.dicom_templates and args.dicom_templates.resolve(),
-        dicom_parametric_maps=args.dicom_parametric_maps,
+        dicom=_dicom(args, bids_dir, output_dir, run_id),
         nprocs=args.nprocs or _available_processors(),
         omp_nthreads=args.omp_nthreads,
         memory_gb=args.mem,
@@ -120,10 +120,14 @@ def _spelled(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, [f"{name}={path.resolve()}" for name, path in value]
         elif key == "bounds":
             yield key, [f"{name}={low!r},{high!r}" for name, (low, high) in value]
+        elif key == "set":
+            yield key, [f"{model}.{name}={number!r}" for model, name, number in value]
         elif key == "mem":
             yield key, f"{value}G"
         elif isinstance(value, Path):
             yield key, str(value.resolve())
+        elif isinstance(value, list) and any(isinstance(item, Path) for item in value):
+            yield key, [str(item.resolve()) for item in value]
         else:
             yield key, value
 
@@ -165,11 +169,32 @@ def _check_folders(bids_dir: Path, output_dir: Path, work_dir: Path, needs_data:
         )
 
 
-def _dicom_folder(folder: Path | None, bids_dir: Path, output_dir: Path) -> Path | None:
-    """Return the absolute folder for DICOM files, which neither dataset may hold."""
-    if folder is None:
+def _read_options(args: argparse.Namespace) -> ReadOptions:
+    from bids_qmri.bids.acquisition import ReadOptions
+
+    return ReadOptions(
+        sessions=_unique(args.session_label),
+        filters={} if args.bids_filter_file is None else read_filters(args.bids_filter_file),
+        derivatives=_derivatives(args.derivatives),
+        b0_threshold=args.b0_threshold,
+        b1_units=args.b1_units,
+        values=read_values(vars(args)),
+    )
+
+
+def filter_kinds() -> tuple[str, ...]:
+    """Return the kinds of input that a filter file may filter."""
+    extra = (getattr(import_module(place), "FILTERS", ()) for place in catalogue.readers().values())
+    return (*catalogue.kinds(), *COMMON_FILTERS, *(kind for kinds in extra for kind in kinds))
+
+
+def _dicom(args: argparse.Namespace, bids_dir: Path, output_dir: Path, run_id: str) -> DicomOutput | None:
+    """Return how maps are written as DICOM files, which neither dataset may hold."""
+    if args.dicom is None:
         return None
-    folder = folder.resolve()
+    from bids_qmri.interfaces.job import DicomOutput
+
+    folder = args.dicom.resolve()
     for dataset in (bids_dir, output_dir):
         if folder.is_relative_to(dataset):
             raise UsageError(
@@ -178,7 +203,15 @@ def _dicom_folder(folder: Path | None, bids_dir: Path, output_dir: Path) -> Path
                 field="--dicom",
                 way_out="name a folder outside of it",
             )
-    return folder
+    templates = args.dicom_templates and args.dicom_templates.resolve()
+    return DicomOutput(folder, templates, args.dicom_parametric_maps, run_id)
+
+
+def _models(words: list[str]) -> tuple[str, ...]:
+    for word in words:
+        if word in catalogue.FORMER_NAMES:
+            LOGGER.warning("--models: %s is now called %s", word, catalogue.FORMER_NAMES[word])
+    return _unique([catalogue.FORMER_NAMES.get(word, word) for word in words])
 
 
 def _derivatives(pairs: list[tuple[str, Path]]) -> dict[str, Path]:
@@ -201,18 +234,57 @@ def _derivatives(pairs: list[tuple[str, Path]]) -> dict[str, Path]:
     return {name: path.resolve() for name, path in pairs}
 
 
-def _network(path: Path | None, option: str, method: str, methods: list[str]) -> Path | None:
-    """Return the absolute path of the network of a method; both must be given, or neither."""
-    if (path is not None) != (method in methods):
-        given = f"is not given with --methods {method}"
-        raise UsageError(
-            given if path is None else f"{path} is given without --methods {method}",
-            field=option,
-            needed="both or neither",
-        )
-    if path is not None and not path.is_file():
-        raise UsageError("is not a file", file=path, field=option, needed="an ONNX file")
-    return None if path is None else path.resolve()
+def _networks(args: argparse.Namespace) -> tuple[Path, ...]:
+    """Return the absolute paths of networks, whose cards say what they are for."""
+    given = [("--network", file) for file in args.network]
+    if args.onnx is not None:
+        LOGGER.info("--onnx is now called --network, and says by itself what it is for")
+        given.append(("--onnx", args.onnx))
+    for option, file in given:
+        if not file.is_file():
+            raise UsageError("is not a file", file=file, field=option, needed="an ONNX file")
+    files = tuple(dict.fromkeys(file.resolve() for _, file in given))
+    _require_use(files, args)
+    return files
+
+
+def _require_use(files: tuple[Path, ...], args: argparse.Namespace) -> None:
+    """Refuse networks that nothing here is for, and estimators that lack theirs."""
+    used: set[str] = set()
+    if files:
+        # Not at the top: --help can do without.
+        from bids_qmri.workflows.estimators import network_use
+
+        used = {network_use(file)[1] for file in files}
+    for word in args.estimators:
+        if word in OF_A_FILE and word not in used:
+            raise UsageError(
+                f"is asked for without a network of that kind{' among those given' if files else ''}",
+                field=f"--estimators {word}",
+                needed="--network FILE",
+                way_out=f"give the network; {word} is then used without being asked for",
+            )
+
+
+def _settings(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return what models are told, if they have such settings and the values can be meant."""
+    found = model_settings(vars(args))
+    for model, name, value in args.set:
+        found.setdefault(catalogue.FORMER_NAMES.get(model, model), {})[name] = value
+    for model, settings in found.items():
+        if model not in catalogue.model_names():
+            raise UsageError(
+                f"there is no model {model!r}",
+                field="--set",
+                needed=f"one of {', '.join(catalogue.model_names())}",
+            )
+        try:
+            catalogue.get_model(model, **settings)
+        except InputError as error:
+            raise UsageError(
+                error.seen, field=f"--set {error.field}", needed=error.needed, way_out=error.way_out
+            ) from error
+    return found
 
 
 def _bounds(pairs: list[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
@@ -220,9 +292,9 @@ def _bounds(pairs: list[tuple[str, tuple[float, float]]]) -> dict[str, tuple[flo
     if not pairs:
         return {}
     # Not at the top: it imports numpy, which --help can do without.
-    from bids_qmri.models.registry import widest_bounds
+    from bids_qmri.physics.limits import widest_limits
 
-    widest = widest_bounds()
+    widest = widest_limits(map(catalogue.get_model, catalogue.model_names()))
     for name, (low, high) in pairs:
         if name not in widest:
             raise UsageError(
@@ -235,20 +307,6 @@ def _bounds(pairs: list[tuple[str, tuple[float, float]]]) -> dict[str, tuple[flo
                 needed=f"limits within {widest[name][0]:g} and {widest[name][1]:g}, in the unit of its map",
             )
     return dict(pairs)
-
-
-def _diffusivities(pair: list[float] | None) -> tuple[float, float] | None:
-    if pair is None:
-        return None
-    along, free = pair
-    if along >= free:
-        raise UsageError(
-            f"{along:g} along neurites and {free:g} in free water",
-            field="--noddi-diffusivities",
-            needed="free water to be the faster",
-            way_out="write the diffusivity along neurites first",
-        )
-    return along, free
 
 
 def _read_plugin(path: Path) -> dict[str, Any]:

@@ -13,27 +13,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bids_qmri import __version__
-from bids_qmri.cli.argument_types import (
-    POPULATION_INPUTS,
-    arterial_input,
-    gigabytes,
-    label,
-    limits,
-    named_path,
-    number,
-)
+from bids_qmri import catalogue
+from bids_qmri.cli.argument_types import gigabytes, label, limits, named_path, setting
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.errors import UsageError
+from bids_qmri.options import number, options_by_title
 
 POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 LEVELS = ("participant", "group")
-MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki", "noddi")
-METHODS = ("lsq", "mle", "map", "bayes", "ncde", "mlp", "nnmle", "nngt", "onnx", "dipy")
-SLOWEST, FASTEST = 1e-4, 1e-2
-"""Diffusivities of water in mm^2/s that can be meant; others are in another unit."""
-LONGEST_T1 = 6.0
-"""T1 in s that can be meant; longer ones are milliseconds."""
-TENSOR_FITS = ("ols", "wls", "nlls", "restore")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,7 +77,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         _add_selection,
         _add_estimation,
         _add_inputs,
-        _add_dce,
+        _add_techniques,
         _add_dicom,
         _add_resources,
         _add_run,
@@ -151,26 +138,40 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 def _add_estimation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("models and estimators")
     group.add_argument(
-        "--models", nargs="+", choices=MODELS, default=[], help="default: every model that the data allow"
+        "--models",
+        nargs="+",
+        choices=(*catalogue.model_names(), *catalogue.FORMER_NAMES),
+        default=[],
+        metavar="MODEL",
+        help=f"default: every model that the data were made for; of {', '.join(catalogue.model_names())}",
     )
+    words = catalogue.estimator_words()
     group.add_argument(
+        "--estimators",
         "--methods",
         nargs="+",
-        choices=METHODS,
+        choices=words,
         default=[],
-        help="default: lsq, and ncde for models whose network comes with this package",
+        metavar="ESTIMATOR",
+        help="default: lsq, and ncde for models whose network comes with this package; "
+        f"of {', '.join(words)}. --methods is the former name",
     )
     group.add_argument(
         "--network",
+        nargs="+",
         type=Path,
-        metavar="ONNX",
-        help="the network of mlp, trained for the protocol of the scan",
-    )
-    group.add_argument(
-        "--onnx",
-        type=Path,
+        default=[],
         metavar="FILE",
-        help="the NODDI network of --methods onnx, trained for the diffusion weightings of the scan",
+        help="trained networks (ONNX): each is used for what its card says, beside the other estimators",
+    )
+    group.add_argument("--onnx", type=Path, metavar="FILE", help="former name of --network")
+    group.add_argument(
+        "--set",
+        nargs="+",
+        type=setting,
+        default=[],
+        metavar="MODEL.SETTING=VALUE",
+        help="what a model is told, as noddi.d_par=0.0015 (mm^2/s); docs/models.md lists the settings",
     )
     group.add_argument(
         "--bounds",
@@ -178,22 +179,15 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
         type=limits,
         default=[],
         metavar="NAME=LOW,HIGH",
-        help="limits of parameters for lsq, mle, map, bayes and ncde, as t1=0.1,5 (s), d=0,0.003 (mm^2/s)",
-    )
-    group.add_argument(
-        "--noddi-diffusivities",
-        nargs=2,
-        type=number(float, lambda d: SLOWEST <= d <= FASTEST, f"mm^2/s, {SLOWEST:g} to {FASTEST:g}"),
-        metavar=("DPAR", "DISO"),
-        help="along neurites and of free water, mm^2/s; default: 0.0017 0.003 (in vivo); "
-        "fixed tissue: 0.0006 0.002",
+        help="limits of parameters, as t1=0.1,5 (s), d=0,0.003 (mm^2/s), ndi=0.1,0.9",
     )
     group.add_argument(
         "--tensor-fit",
         nargs="+",
-        choices=TENSOR_FITS,
-        default=["wls"],
-        help="how tensors and kurtosis are fitted; default: wls",
+        choices=words,
+        default=[],
+        metavar="ESTIMATOR",
+        help="what lsq and dipy mean for models with several such fits (tensors): ols, wls (default), nlls, restore",
     )
     group.add_argument(
         "--random-seed",
@@ -241,38 +235,14 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_dce(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("contrast-enhanced series (each overrides the sidecar)")
-    group.add_argument(
-        "--relaxivity",
-        type=number(float, lambda x: x > 0, "a number above 0"),
-        metavar="R1",
-        help="of the contrast agent, L/mmol/s",
-    )
-    group.add_argument(
-        "--hematocrit",
-        type=number(float, lambda h: 0 <= h < 1, "a fraction, 0 or above and below 1"),
-        metavar="HCT",
-        help="fraction of blood, 0 to 1",
-    )
-    group.add_argument(
-        "--t10",
-        type=number(float, lambda s: 0 < s <= LONGEST_T1, f"a T1 in seconds, at most {LONGEST_T1:g}"),
-        metavar="S",
-        help="one T1 before contrast for all voxels, s",
-    )
-    group.add_argument(
-        "--aif",
-        type=arterial_input,
-        metavar="NAME|TSV",
-        help=f"arterial input: a population function ({', '.join(POPULATION_INPUTS)}) or a table",
-    )
-    group.add_argument(
-        "--baseline-volumes",
-        type=number(int, lambda n: n > 0, "a whole number above 0"),
-        metavar="N",
-        help="number of frames before the contrast agent",
-    )
+def _add_techniques(parser: argparse.ArgumentParser) -> None:
+    for title, options in options_by_title().items():
+        group = parser.add_argument_group(title)
+        for option in options:
+            more: dict[str, Any] = {} if option.nargs is None else {"nargs": option.nargs}
+            group.add_argument(
+                option.flag, type=option.type, metavar=option.metavar, help=option.help, **more
+            )
 
 
 def _add_dicom(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bids_qmri import __version__
-from bids_qmri.cli.config import FILTER_KINDS, FMRIPREP_KINDS, make_config, to_toml
+from bids_qmri.cli.config import FMRIPREP_KINDS, filter_kinds, make_config, to_toml
 from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
@@ -84,12 +84,12 @@ def _say_what_is_not_used(args: argparse.Namespace, config: RunConfig) -> None:
         LOGGER.info("--bids-database-dir is not used: every participant is indexed by itself")
     if args.resource_monitor:
         LOGGER.info("--resource-monitor is not used: no resources are recorded")
-    for kind in config.filters:
+    kinds = filter_kinds() if config.read.filters else ()
+    for kind in config.read.filters:
         if kind in FMRIPREP_KINDS:
             LOGGER.debug("--bids-filter-file: %r is not used, nothing of that kind is read", kind)
-        elif kind not in FILTER_KINDS:
-            known = ", ".join(FILTER_KINDS)
-            LOGGER.warning("--bids-filter-file: %r is not used; the kinds are %s", kind, known)
+        elif kind not in kinds:
+            LOGGER.warning("--bids-filter-file: %r is not used; the kinds are %s", kind, ", ".join(kinds))
 
 
 def _print_plans(config: RunConfig) -> int:

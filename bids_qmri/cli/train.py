@@ -12,7 +12,7 @@ from bids_qmri.cli.environment import THREAD_VARIABLES
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.logs import LOGGER, console_log
 from bids_qmri.errors import QmriError, UsageError
-from bids_qmri.protocol import B0_THRESHOLD, DiffusionProtocol
+from bids_qmri.physics.diffusion import B0_THRESHOLD, DiffusionProtocol
 
 PROTOCOL = ("flip_angle", "repetition_time", "bvals", "time")
 """Arguments that give the only protocol of a network."""

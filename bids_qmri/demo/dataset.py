@@ -12,14 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.demo.phantom import SHAPE, VOXEL_SIZE, Phantom, abdomen, brain
-from bids_qmri.models.aif import parker, plasma_from_blood
-from bids_qmri.models.concentration import concentration_to_signal
-from bids_qmri.models.etofts import EXTENDED_TOFTS
-from bids_qmri.models.ivim import IVIM
-from bids_qmri.models.noddi import noddi_signal
-from bids_qmri.models.noise import add_rician_noise
-from bids_qmri.models.vfa import VFA
-from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.arterial_input import parker, plasma_from_blood
+from bids_qmri.physics.spoiled_gradient_echo import concentration_to_signal
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.techniques.noddi.model import noddi_signal
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray, radians
 
 PHANTOMS = {"brain01": brain, "abdomen01": abdomen, "abdomen02": abdomen}

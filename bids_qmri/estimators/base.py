@@ -1,15 +1,26 @@
-"""What every estimator returns, and the meaning of the numbers in its status map."""
+"""What every estimator is, what it returns, and the meaning of the numbers in its status map.
+
+Estimators are frozen objects; their options are their fields. `Estimator.fit` is the one call that all of them
+answer: it checks its arguments and hands them to `_fit` of the object that serves the model, which may be one of
+the model's own technique (`catalogue`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.models.base import Bounds, Model
+from bids_qmri import catalogue
+from bids_qmri.errors import InputError
+from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 
@@ -59,29 +70,234 @@ class FitResult:
     notes: tuple[str, ...] = ()
 
 
-class Estimator(Protocol):
-    """The one call that all estimators share.
+class Estimator(ABC):
+    """From signals to parameters. Subclasses are frozen dataclasses whose fields are their options.
 
-    Parameters
+    Attributes
     ----------
-    model
-        Forward model.
-    signal
-        Measured signals, shape (V, N).
-    protocol
-        What was played out; shared by all voxels or with a voxel axis.
-    sigma
-        Noise standard deviation of a single image in the unit of the signal: one number, (V,), or None.
-    bounds
-        Limits that replace the model's physical ones.
+    label
+        What file names carry (``desc-<label>``).
+    description, reference
+        What sidecars say of it: one sentence; authors, year and doi, or the section of a text.
+    needs_noise
+        Whether it cannot do without a noise level.
+    has_prior
+        Whether it expects the truth in the range of the parameters' priors, unless told otherwise.
+    own_limits
+        Whether it keeps limits of its own, whatever it is told.
+    single_images
+        Whether it fits single images where directions could be averaged: a Rician likelihood does not hold for
+        averages.
     """
 
-    def __call__(
+    label: ClassVar[str]
+    description: ClassVar[str]
+    reference: ClassVar[str]
+    needs_noise: ClassVar[bool] = False
+    has_prior: ClassVar[bool] = False
+    own_limits: ClassVar[bool] = False
+    single_images: ClassVar[bool] = False
+
+    def fit(
+        self,
+        model: Model,
+        signal: npt.ArrayLike,
+        protocol: Protocol,
+        *,
+        sigma: float | FloatArray | None = None,
+        bounds: Bounds | None = None,
+    ) -> FitResult:
+        """Estimate the parameters of every voxel.
+
+        Parameters
+        ----------
+        model
+            Forward model.
+        signal
+            Measured signals, shape (V, N). Voxels that cannot be fitted (not finite, zero everywhere, negative
+            where magnitudes are meant) get status UNUSABLE and NaN.
+        protocol
+            What was played out; shared by all voxels or with a voxel axis.
+        sigma
+            Noise standard deviation of a single image in the unit of the signal, one number or (V,). None takes
+            it from the residuals where standard deviations alone depend on it; estimators that need one estimate
+            it from all the voxels given: give it where a scan is fitted in parts.
+        bounds
+            Limits that replace the model's physical ones; equal limits fix a parameter. For estimators with a
+            prior, the range in which the truth is expected.
+
+        Returns
+        -------
+        FitResult
+            Maps of the parameters and of the quantities derived from them, with standard deviations, residual
+            and status.
+
+        Raises
+        ------
+        InputError
+            If the estimator does not serve the model, the protocol is not one of the model or its shape does
+            not fit the signals, there are fewer measurements than free parameters, limits cannot be meant, or
+            the noise level is not positive or cannot be estimated.
+        """
+        serving = self.serving(model)
+        _check(model, protocol, signal, sigma, bounds)
+        return serving._fit(model, signal, protocol, sigma, bounds)
+
+    @abstractmethod
+    def _fit(
         self,
         model: Model,
         signal: npt.ArrayLike,
         protocol: Any,
-        *,
-        sigma: float | FloatArray | None = None,
-        bounds: Bounds | None = None,
-    ) -> FitResult: ...
+        sigma: float | FloatArray | None,
+        bounds: Bounds | None,
+    ) -> FitResult:
+        """Estimate; arguments as of `fit`, checked."""
+
+    def serving(self, model: Model) -> Estimator:
+        """Return the estimator of this label that serves a model: itself, or one of the model's technique.
+
+        Raises
+        ------
+        InputError
+            If the model is one of the catalogue and has none of this label.
+        """
+        if model.name not in catalogue.model_names():
+            return self
+        kind = estimator_class(model.name, self.label)
+        return self if kind is type(self) else kind(**_options(kind, self._fields()))
+
+    def _fields(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+
+    def network_file(self, model: Model) -> Path | None:
+        """Return the file of the trained network that it uses for a model, None if it uses none."""
+        return None
+
+    def limits(self, model: Model, given: Bounds, asked: Bounds) -> Bounds:
+        """Return the limits that replace the model's own: of the estimator, and over them those asked for.
+
+        Parameters
+        ----------
+        model
+            What is fitted.
+        given
+            Limits that the series brings with it, such as how late a bolus may arrive.
+        asked
+            Limits that a person wants. What the model fixes stays fixed, unless it may be set.
+        """
+        if self.own_limits:
+            return {}
+        bounds = dict(model.prior(given)) if self.has_prior else dict(given)
+        free = {p.name for p in model.parameters if p.bounds[0] < p.bounds[1] or p.widest is not None}
+        return bounds | {name: limits for name, limits in asked.items() if name in free}
+
+    def prepare(self, model: Model, protocol: Protocol) -> Selection | None:
+        """Return which measurements it takes of a protocol, None for all of them.
+
+        Raises
+        ------
+        InputError
+            If it cannot be used for this protocol, such as a network that was trained for another one.
+        """
+        return None
+
+    def remarks(self, maps: Mapping[str, FloatArray], sigma: float | None) -> tuple[str, ...]:
+        """Return what to say of all voxels of a scan together, given their maps, each (V,)."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Some of the measurements of a protocol.
+
+    Parameters
+    ----------
+    kept
+        Their indices, (M,).
+    protocol
+        Their protocol.
+    note
+        What a person should know of those left out; empty if none are.
+    """
+
+    kept: npt.NDArray[np.intp]
+    protocol: Protocol
+    note: str = ""
+
+
+def estimator_class(model_name: str, label: str) -> type[Estimator]:
+    """Return the class that serves a model under a label.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    technique, entry = catalogue.find_entry(model_name)
+    if label not in entry.estimators:
+        raise InputError(
+            f"{model_name} has no estimator {label!r}",
+            field="estimator",
+            needed=f"one of {', '.join(entry.estimators)}",
+        )
+    own = technique.estimators.get(label)
+    found: type[Estimator] = catalogue.load(
+        f"{technique.package}.{own}" if own else catalogue.ESTIMATORS[label]
+    )
+    return found
+
+
+def get_estimator(model_name: str, label: str, **options: Any) -> Estimator:
+    """Return the estimator that serves a model under a label.
+
+    Parameters
+    ----------
+    model_name
+        A word of ``--models``.
+    label
+        One of the labels of that model.
+    options
+        Such as ``network``, ``threads`` and ``seed``; an estimator takes those that it has.
+
+    Raises
+    ------
+    InputError
+        If the model has no estimator of that label.
+    """
+    kind = estimator_class(model_name, label)
+    return kind(**_options(kind, options))
+
+
+def _options(kind: type[Estimator], given: Mapping[str, Any]) -> dict[str, Any]:
+    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    return {name: value for name, value in given.items() if name in known}
+
+
+def _check(
+    model: Model, protocol: Any, signal: Any, sigma: float | FloatArray | None, bounds: Bounds | None
+) -> None:
+    """Refuse what would otherwise fail somewhere inside, or give maps of something else."""
+    if not isinstance(protocol, model.protocol):
+        raise InputError(
+            f"protocol is a {type(protocol).__name__}",
+            field="protocol",
+            needed=f"a {model.protocol.__name__} for {model.name}",
+        )
+    shape = np.shape(signal)
+    if len(shape) != 2 or shape[1] != protocol.n_measurements:
+        raise InputError(
+            f"signals have shape {shape}",
+            field="signal",
+            needed=f"(voxels, {protocol.n_measurements}), one column per measurement",
+        )
+    if sigma is not None and np.shape(sigma) not in ((), (1,), shape[:1]):
+        raise InputError(
+            f"noise levels have shape {np.shape(sigma)}",
+            field="sigma",
+            needed=f"one number, or one per voxel, ({shape[0]},)",
+        )
+    try:
+        model.limits(bounds)
+    except (ValueError, TypeError) as error:
+        raise InputError(str(error), field="bounds", needed="low <= high by name of a parameter") from error

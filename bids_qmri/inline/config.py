@@ -16,12 +16,12 @@ from typing import Any
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.registry import LABELS
 from bids_qmri.inline.encoding import SPELLINGS, Family
-from bids_qmri.models.aif import POPULATION_INPUTS
-from bids_qmri.models.base import Bounds
-from bids_qmri.models.concentration import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
-from bids_qmri.models.noddi import D_ISO, D_PAR
+from bids_qmri.physics.arterial_input import POPULATION_INPUTS
+from bids_qmri.physics.model import Bounds
+from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
+from bids_qmri.techniques.noddi.model import D_ISO, D_PAR
 from bids_qmri.models.registry import LONGEST_DELAY, get_model
-from bids_qmri.protocol import B0_THRESHOLD
+from bids_qmri.physics.diffusion import B0_THRESHOLD
 
 FAMILY: dict[str, Family] = {"noddi": "dwi", "ivim": "dwi", "vfa": "vfa", "tofts": "dce", "etofts": "dce"}
 """Models that are offered, and what they are scanned with."""

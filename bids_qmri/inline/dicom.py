@@ -21,6 +21,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from bids_qmri import __version__
+from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
 from bids_qmri.inline.dicom_geometry import Plane, distance_between
 from bids_qmri.inline.dicom_identity import Identity, identifier
@@ -39,7 +40,6 @@ DECIMALS = 10
 """Significant digits of decimal strings; they must not be longer than 16 characters."""
 
 IMAGE_TYPES = {"t1": "T1 MAP", "m0": "DENSITY MAP"}
-DIFFUSION_MODELS = ("ivim", "tensor", "dki", "noddi")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Stack:
         Patient and study, as of `dicom_identity.identity`.
     key
         What tells this acquisition from all others; its identifiers are made from it.
-    model, method
+    model, estimator
         What the maps were made with.
     planes
         Where they lie.
@@ -67,7 +67,7 @@ class Stack:
     identity: Identity
     key: str
     model: str
-    method: str
+    estimator: str
     planes: Sequence[Plane]
     sources: Sequence[SourceImage] = ()
     first_number: int = 1
@@ -84,7 +84,7 @@ def write_maps(
     Parameters
     ----------
     folder
-        Belongs to this acquisition, model and method alone.
+        Belongs to this acquisition, model and estimator alone.
     stack
         What the maps have in common.
     volumes
@@ -188,7 +188,7 @@ def _common(stack: Stack, volume: MapVolume, stored: StoredValues, number: int) 
 
 
 def _describe(image: Dataset, stack: Stack, volume: MapVolume, stored: StoredValues) -> None:
-    made_by = f"{MAKER} {__version__}, model {stack.model}, method {stack.method}"
+    made_by = f"{MAKER} {__version__}, model {stack.model}, estimator {stack.estimator}"
     image.DerivationDescription = f"{_what(volume)} in {unit_code(volume.unit)[0]}; {made_by}"
     image.ImageComments = (
         f"{_what(volume)}: {volume.description} Values = {stored.slope:.{DECIMALS}g} x stored numbers + "
@@ -236,7 +236,7 @@ def quantity_items(volume: MapVolume) -> list[Dataset]:
 
 def series_description(stack: Stack, volume: MapVolume) -> str:
     """Return what viewers list a series as."""
-    return f"{_what(volume)} ({stack.model} {stack.method})"[:64]
+    return f"{_what(volume)} ({stack.model} {stack.estimator})"[:64]
 
 
 def _place(image: Dataset, plane: Plane, k: int) -> None:
@@ -276,8 +276,7 @@ def _file_meta(image: Dataset) -> FileMetaDataset:
 
 
 def _kind(stack: Stack, volume: MapVolume) -> str:
-    otherwise = "DIFFUSION MAP" if stack.model in DIFFUSION_MODELS else "OTHER"
-    return IMAGE_TYPES.get(volume.name, otherwise)
+    return IMAGE_TYPES.get(volume.name, get_model(stack.model).protocol.dicom_type)
 
 
 def _what(volume: MapVolume) -> str:

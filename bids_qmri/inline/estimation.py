@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.registry import ModelEstimator, get_estimator
-from bids_qmri.estimators.tissue import Mask, reference_images, tissue_mask
+from bids_qmri.estimation.tissue import Mask, reference_images, tissue_mask
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.encoding import Reader
 from bids_qmri.inline.header import StreamHeader

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.inputs import (
+from bids_qmri.estimation.inputs import (
     SINGLE_IMAGES,
     baseline_frames,
     delay_limits,
@@ -24,17 +24,19 @@ from bids_qmri.estimators.inputs import (
     population_driven,
     require_signal,
 )
-from bids_qmri.estimators.multishell import on_full_shells
-from bids_qmri.estimators.noise import pooled_sigma, residual_sigma
-from bids_qmri.estimators.obstacles import obstacle
+from bids_qmri.techniques.noddi.multishell import on_full_shells
+from bids_qmri.estimators.classical.noise import pooled_sigma, residual_sigma
+from bids_qmri.estimation.obstacles import obstacle
 from bids_qmri.estimators.registry import NEED_NOISE, SCHEME_NETWORKS, noddi_network
-from bids_qmri.estimators.shell_noise import shell_sigma
+from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.header import StreamHeader
-from bids_qmri.models.base import Bounds
-from bids_qmri.models.concentration import signal_to_concentration
+from bids_qmri.physics.model import Bounds
+from bids_qmri.physics.spoiled_gradient_echo import signal_to_concentration
 from bids_qmri.models.registry import get_model
-from bids_qmri.protocol import DiffusionProtocol, Protocol, VfaProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.protocol import Protocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 
 Signal = npt.NDArray[Any]
@@ -78,7 +80,7 @@ def scheme_of(config: Config) -> DiffusionProtocol | None:
     """Return the scheme that a network was trained for, None for other methods."""
     if config.method not in SCHEME_NETWORKS:
         return None
-    from bids_qmri.estimators.scheme_network import load_scheme_network
+    from bids_qmri.techniques.noddi.scheme_network import load_scheme_network
 
     return load_scheme_network(noddi_network(config.method, config.network)).scheme
 

@@ -18,7 +18,8 @@ from bids_qmri.inline.encoding import Encoding, Reader
 from bids_qmri.inline.header import COUNTERS
 from bids_qmri.inline.meta import Meta, parse_meta
 from bids_qmri.inline.wire import Image, Pixels
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray, radians
 
 Key = tuple[int, ...]

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri import catalogue
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.registry import LABELS
-from bids_qmri.interfaces.blocks import ImageMaps
+from bids_qmri.estimation.blocks import ImageMaps
 from bids_qmri.interfaces.job import DicomOutput, FitJob
 from bids_qmri.interfaces.write import images_of
-from bids_qmri.outputs.tables import MODELS, MapRow, output_table
+from bids_qmri.outputs.tables import MapRow
 
 if TYPE_CHECKING:
     from bids_qmri.inline.dicom_identity import Identity
     from bids_qmri.inline.dicom_values import MapVolume
 
-NUMBERS_OF_A_MODEL, NUMBERS_OF_A_METHOD = 1000, 50
-"""Series numbers that each model, and each of its methods, has for its maps."""
+NUMBERS_OF_A_MODEL, NUMBERS_OF_AN_ESTIMATOR = 1000, 50
+"""Series numbers that each model, and each of its estimators, has for its maps."""
 
 
 def dicom_identity(job: FitJob) -> Identity | None:
@@ -86,29 +86,30 @@ def write_dicom(
     from bids_qmri.inline.dicom import Stack, write_maps
     from bids_qmri.inline.dicom_geometry import planes_of_affine
 
-    table = output_table(job.model)
+    table = job.table
     parts = table.qc_parts(job.label) | {"suffix": table.suffix}
     place = derivative_path(job.acquisition.entities, extension=".nii", **parts).with_suffix("")
     stack = Stack(
         identity=identity,
         key=f"{job.dicom.run_id}/{place}",
         frame=f"{job.dicom.run_id}/{job.acquisition.datatype}/{job.acquisition.label}",
-        model=job.model,
-        method=job.label,
+        model=job.model.name,
+        estimator=job.label,
         planes=planes_of_affine(series.affine, series.shape[2]),
         first_number=_first_number(job),
     )
     volumes = [
         _volume(row, values, series.shape)
-        for row, values in images_of(job.model, mask, found)
+        for row, values in images_of(job.table, mask, found)
         if row.darkened_by is None
     ]
     write_maps(job.dicom.folder / place, stack, volumes, parametric_maps=job.dicom.parametric_maps)
 
 
 def _first_number(job: FitJob) -> int:
-    method = LABELS[job.model].index(job.label)
-    return 1 + NUMBERS_OF_A_MODEL * (1 + MODELS.index(job.model)) + NUMBERS_OF_A_METHOD * method
+    _, entry = catalogue.find_entry(job.model.name)
+    place = entry.estimators.index(job.label)
+    return 1 + NUMBERS_OF_A_MODEL * entry.number + NUMBERS_OF_AN_ESTIMATOR * place
 
 
 def _volume(row: MapRow, values: npt.NDArray[Any], shape: tuple[int, int, int]) -> MapVolume:

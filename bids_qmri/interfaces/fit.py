@@ -1,104 +1,151 @@
-"""Fit one acquisition and write what was found: the body of a fit node, callable without nipype."""
+"""Fit one acquisition by all that was planned for it, and write what was found; callable without nipype."""
 
 from __future__ import annotations
 
 import logging
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from bids_qmri.bids.images import open_series
-from bids_qmri.bids.masks import find_mask
-from bids_qmri.bids.regions import find_regions
+from bids_qmri import catalogue
 from bids_qmri.errors import InputError, InternalError, QmriError
+from bids_qmri.estimation.blocks import ImageMaps, fit_blocks
+from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimators.base import Status
-from bids_qmri.estimators.registry import get_estimator
-from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.dicom import dicom_identity, write_dicom
-from bids_qmri.interfaces.job import FitJob, Outcome
-from bids_qmri.interfaces.noddi import complete, network_notes
+from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
 from bids_qmri.interfaces.page_data import keep_page_data
-from bids_qmri.interfaces.prepare import prepare
 from bids_qmri.interfaces.quality import Watch, assess
+from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
 from bids_qmri.interfaces.write import disown_outputs, write_outputs
 
 log = logging.getLogger("bids_qmri.fit")
 
+Found = tuple[Preparation, ImageMaps, float | None]
+"""What went into a fit, its maps over the whole grid, and the noise level of the scan."""
 
-def run_fit(job: FitJob) -> Outcome:
+
+def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
     """Fit and write; turn what goes wrong into an outcome, so that everybody else goes on.
 
     Parameters
     ----------
     job
-        Acquisition, model, estimator, and where to write.
+        One acquisition with its fits.
+
+    Yields
+    ------
+    Outcome
+        Of every fit as it ends. What goes wrong with the images themselves is the outcome of all of them.
     """
-    crash = job.output_dir / f"sub-{job.participant}" / "log" / f"crash-{job.name.replace(' ', '_')}.txt"
-    crash.unlink(missing_ok=True)
+    for fit in job.fits:
+        _crash_file(fit).unlink(missing_ok=True)
+    first = job.fits[0]
+    done = 0
     try:
-        notes = _fit(job)
+        for fit in job.fits:
+            disown_outputs(fit)
+        with open_acquisition(job.acquisition, first.options, first.work_dir, thin=first.sloppy) as opened:
+            for done, fit in enumerate(job.fits):
+                yield _guarded(fit, partial(_fit, fit, opened, shared=len(job.fits) > 1))
+            done = len(job.fits)
+    except Exception as error:
+        if first.debug:
+            raise
+        for fit in job.fits[done:]:
+            yield _failure(fit, error)
+
+
+def _guarded(job: FitJob, work: Callable[[], tuple[str, ...]]) -> Outcome:
+    try:
+        return Outcome(job.participant, job.name, notes=work())
     except Exception as error:
         if job.debug:
             raise
-        if isinstance(error, QmriError) and not isinstance(error, InternalError):
-            where = "" if error.file else f"{job.acquisition.images[0]}: "
-            return Outcome(job.participant, job.name, error=f"{where}{error}")
-        crash.parent.mkdir(parents=True, exist_ok=True)
-        crash.write_text(traceback.format_exc(), encoding="utf-8")
-        line = f"{job.name}: {type(error).__name__}: {error}; the full report is in {crash}"
-        return Outcome(job.participant, job.name, error=line)
-    return Outcome(job.participant, job.name, notes=notes)
+        return _failure(job, error)
 
 
-def _fit(job: FitJob) -> tuple[str, ...]:
-    """Read, prepare, estimate, write; return what a person should know."""
-    started = time.monotonic()
-    job.work_dir.mkdir(parents=True, exist_ok=True)
-    identity = dicom_identity(job)
-    disown_outputs(job)
-    with open_series(job.acquisition.images, job.work_dir) as series:
-        choice = find_mask(job.acquisition, series, job.options)
-        mask = _thinned(choice.mask) if job.sloppy else choice.mask
-        how = prepare(job, series, mask)
-        sigma = noise_level(series, mask, how, job.model)
-        estimator = get_estimator(
-            job.model,
-            job.label,
-            job.seed,
-            network=job.network,
-            threads=job.threads,
-            diffusivities=job.diffusivities,
+def _failure(job: FitJob, error: Exception) -> Outcome:
+    """Return the outcome of a fit that failed; what is nobody's fault leaves a crash report."""
+    if isinstance(error, QmriError) and not isinstance(error, InternalError):
+        where = "" if error.file else f"{job.acquisition.images[0]}: "
+        return Outcome(job.participant, job.name, error=f"{where}{error}")
+    crash = _crash_file(job)
+    crash.parent.mkdir(parents=True, exist_ok=True)
+    crash.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    line = f"{job.name}: {type(error).__name__}: {error}; the full report is in {crash}"
+    return Outcome(job.participant, job.name, error=line)
+
+
+def _crash_file(job: FitJob) -> Path:
+    name = f"crash-{job.name.replace(' ', '_')}.txt"
+    return job.output_dir / f"sub-{job.participant}" / "log" / name
+
+
+def estimate(
+    job: FitJob,
+    opened: OpenAcquisition,
+    how: Preparation,
+    *,
+    shared: bool = False,
+    watch: Watch | None = None,
+) -> Found:
+    """Estimate, and complete the maps of one fit; nothing is written.
+
+    Parameters
+    ----------
+    job
+        Model, estimator and limits.
+    opened, how
+        The images, and what goes into the fit.
+    shared
+        Keep what is computed from the signals for the next fit of the same acquisition.
+    watch
+        Sees every block; None: nobody does.
+
+    Raises
+    ------
+    InputError
+        If no voxel could be fitted, or the scan lacks what the fit needs.
+    """
+    model, estimator = job.model, job.estimator
+    sigma = opened.noise(model, how)
+    how, blocks = opened.blocks(how, keep=shared)
+    found = fit_blocks(model, estimator, how, blocks, opened.series.n_voxels, sigma, watch)
+    if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
+        raise InputError(
+            f"none of {int(opened.mask.sum())} masked voxels could be fitted",
+            file=job.acquisition.images[0],
+            needed="positive, finite signals in every image",
+            way_out=f"look at the images and the mask ({opened.choice.origin})",
         )
-        watch = Watch(job, series, how)
-        found = fit_image(series, mask, how, estimator, sigma, watch)
-        if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
-            raise InputError(
-                f"none of {int(mask.sum())} masked voxels could be fitted",
-                file=job.acquisition.images[0],
-                needed="positive, finite signals in every image",
-                way_out=f"look at the images and the mask ({choice.origin})",
-            )
-        if job.model == "noddi":
-            found = complete(found, series.affine, sigma)
-            found = replace(found, notes=(*found.notes, *network_notes(job, found, sigma)))
-        how = replace(how, notes=(*how.notes, *found.notes))
-        regions = find_regions(job.acquisition, series, job.options)
-        quality = assess(job, series, how, found, watch, sigma, regions)
-        keep_page_data(job, series, how, found, regions, sigma, time.monotonic() - started)
-        write_outputs(job, series, choice, how, found, sigma, quality, regions)
-        if identity is not None:
-            write_dicom(job, identity, series, choice.mask, found)
-    log.info("%s: %d voxels, mask %s", job.name, int(mask.sum()), choice.origin)
+    if complete := catalogue.part(model.name, "maps", "complete"):
+        found = complete(found, opened.series.affine, sigma)
+    inside = found.status != Status.OUTSIDE
+    remarks = estimator.remarks({name: values[inside] for name, values in found.maps.items()}, sigma)
+    found = replace(found, notes=(*found.notes, *remarks))
+    notes = dict.fromkeys((*how.notes, *opened.notes, *found.notes))
+    return replace(how, notes=tuple(notes)), found, sigma
+
+
+def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ...]:
+    """Estimate and write; return what a person should know."""
+    started = time.monotonic()
+    identity = dicom_identity(job)
+    how = opened.prepare(job.model, job.estimator, job.bounds)
+    watch = Watch(job, opened.series, how)
+    how, found, sigma = estimate(job, opened, how, shared=shared, watch=watch)
+    quality = assess(job, opened, how, found, watch, sigma)
+    keep_page_data(job, opened, how, found, sigma, time.monotonic() - started)
+    write_outputs(job, opened, how, found, sigma, quality)
+    if identity is not None:
+        write_dicom(job, identity, opened.series, opened.choice.mask, found)
+    log.info("%s: %d voxels, mask %s", job.name, int(opened.mask.sum()), opened.choice.origin)
     for note in how.notes:
         log.log(logging.WARNING if note in found.notes else logging.INFO, "%s: %s", job.name, note)
     return how.notes
-
-
-def _thinned(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Keep every eighth voxel."""
-    kept = np.zeros_like(mask)
-    kept[np.flatnonzero(mask)[::8]] = True
-    return kept

@@ -1,4 +1,4 @@
-"""One unit of work: fit one acquisition with one model by one estimator. Plain data between plan and node."""
+"""Units of work, plain data between plan and node: one acquisition, and each of its fits."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
-from bids_qmri.models.base import Bounds
-from bids_qmri.models.noddi import D_ISO, D_PAR
+from bids_qmri.estimators.base import Estimator
+from bids_qmri.outputs.tables import OutputTable, output_table
+from bids_qmri.physics.model import Bounds, Model
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class DicomOutput:
 
 @dataclass(frozen=True, eq=False)
 class FitJob:
-    """What a fit node needs to know.
+    """Fit one acquisition with one model by one estimator.
 
     Parameters
     ----------
@@ -42,24 +43,18 @@ class FitJob:
         Label without ``sub-``.
     acquisition
         The files and their protocol.
-    model, label
-        Name of the model and label of the estimator.
+    model, estimator
+        What is fitted, and how.
     options
         How files are read.
     bids_dir, output_dir, work_dir
         Raw dataset, derivative dataset, scratch folder.
-    seed
-        Seed of everything random.
     bounds
         Limits by parameter that a person asked for.
-    network
-        The network of ``mlp`` or ``onnx``.
-    diffusivities
-        Of NODDI, along neurites and of free water, mm^2/s.
+    seed
+        Seed of everything random.
     dicom
         How DICOM files are written beside the results; None: not at all.
-    threads
-        Threads that the job may use.
     sloppy
         Fit every eighth voxel only: for smoke tests, never for results.
     stop_on_error
@@ -70,31 +65,66 @@ class FitJob:
 
     participant: str
     acquisition: Acquisition
-    model: str
-    label: str
+    model: Model
+    estimator: Estimator
     options: ReadOptions
     bids_dir: Path
     output_dir: Path
     work_dir: Path
-    seed: int = 0
     bounds: Bounds = field(default_factory=dict)
-    network: Path | None = None
-    diffusivities: tuple[float, float] = (D_PAR, D_ISO)
+    seed: int = 0
     dicom: DicomOutput | None = None
-    threads: int = 1
     sloppy: bool = False
     stop_on_error: bool = False
     debug: bool = False
 
     @property
+    def label(self) -> str:
+        """Label of the estimator."""
+        return self.estimator.label
+
+    @property
+    def table(self) -> OutputTable:
+        """What the model writes."""
+        return output_table(self.model.name)
+
+    @property
     def name(self) -> str:
         """Text for people and logs."""
-        return f"{self.acquisition.label} {self.model} {self.label}"
+        return f"{self.acquisition.label} {self.model.name} {self.label}"
+
+
+@dataclass(frozen=True, eq=False)
+class AcquisitionJob:
+    """All fits of one acquisition, which is read once for them.
+
+    Parameters
+    ----------
+    fits
+        One or more, of the same acquisition.
+    """
+
+    fits: tuple[FitJob, ...]
+
+    @property
+    def acquisition(self) -> Acquisition:
+        """What is read."""
+        return self.fits[0].acquisition
+
+    @property
+    def work_dir(self) -> Path:
+        """Scratch folder."""
+        return self.fits[0].work_dir
+
+    @property
+    def name(self) -> str:
+        """Text for people and logs."""
+        return f"{self.acquisition.label} {self.acquisition.kind}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """What became of a fit.
 
     Parameters
     ----------

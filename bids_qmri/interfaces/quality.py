@@ -13,20 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri import catalogue
 from bids_qmri.bids.derivatives import write_atomic, write_sidecar
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.regions import Regions
-from bids_qmri.estimators.registry import LABELS
-from bids_qmri.estimators.tissue import SAME_LOW_B
-from bids_qmri.interfaces.blocks import Block, ImageMaps
+from bids_qmri.estimation.blocks import Block, ImageMaps
+from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.interfaces.prepare import Preparation
-from bids_qmri.models.base import Bounds, Model
-from bids_qmri.models.registry import NAMES, get_model
-from bids_qmri.models.shells import cluster_shells
-from bids_qmri.outputs.tables import OutputTable, output_table
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.interfaces.scan import OpenAcquisition
+from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
+from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.qc.agreement import REFERENCES
 from bids_qmri.qc.definitions import MASK, REGION, Metric, as_text, metric_definitions
 from bids_qmri.qc.metrics import Metrics, map_metrics, usable_voxels
@@ -51,9 +49,9 @@ class Watch:
     """
 
     def __init__(self, job: FitJob, series: Series, how: Preparation) -> None:
-        self.images = SeriesTally(_design(job, how, series.n_measurements))
+        self.images = SeriesTally(_design(job.acquisition.protocol, how, series.n_measurements))
         self.residuals = ResidualTally(series.shape)
-        self._model = get_model(job.model) if job.model in NAMES else None
+        self._model = job.model
         self._zooms = tuple(float(size) for size in series.zooms)
 
     def __call__(self, block: Block) -> None:
@@ -68,34 +66,34 @@ class Watch:
         return self.residuals.metrics(self._zooms) | self.images.metrics(sigma)
 
 
-def _residuals(model: Model | None, block: Block) -> npt.NDArray[np.float64] | None:
+def _residuals(model: Model, block: Block) -> npt.NDArray[np.float64] | None:
     """Return measured minus predicted of the first voxels, (v, N); None where no model predicts."""
-    if model is None or not all(p.name in block.fit.maps for p in model.parameters):
+    if not all(p.name in block.fit.maps for p in model.parameters):
         return None
     first = slice(0, SAMPLED)
-    theta = np.stack([np.asarray(block.fit.maps[p.name][first], np.float64) for p in model.parameters])
-    usable = usable_voxels(block.fit.status[first]) & np.all(np.isfinite(theta), axis=0)
-    found = np.full((theta.shape[1], block.signal.shape[1]), np.nan)
-    index = np.flatnonzero(usable)
-    if index.size:
-        found[index] = block.signal[index] - model.signal(theta[:, index], block.protocol.take(index)).T
-    return found
+    maps = {p.name: np.asarray(block.fit.maps[p.name][first], np.float64) for p in model.parameters}
+    known = np.all([np.isfinite(values) for values in maps.values()], axis=0)
+    index = np.flatnonzero(usable_voxels(block.fit.status[first]) & known)
+    found = np.full((known.size, block.signal.shape[1]), np.nan)
+    if not index.size:
+        return found
+    predicted = model.predict({name: values[index] for name, values in maps.items()}, block.protocol.take(index))
+    if predicted is None:
+        return None
+    found[index] = block.signal[index] - predicted
+    # Measurements that the model leaves out have no prediction in any voxel.
+    return found[:, np.any(np.isfinite(found), axis=0)]
 
 
-def _design(job: FitJob, how: Preparation, n_measurements: int) -> SeriesDesign:
+def _design(protocol: Protocol | None, how: Preparation, n_measurements: int) -> SeriesDesign:
     """Say which images of a series are the reference, and which belong to one shell."""
-    protocol = job.acquisition.protocol
-    if isinstance(protocol, DiffusionProtocol):
-        lowest = protocol.bvals.min()
-        repeated = protocol.bvals <= lowest + SAME_LOW_B
-        bvals, shell = cluster_shells(np.where(repeated, lowest, protocol.bvals))
-        if bvals.size:
-            return SeriesDesign(n_measurements, np.flatnonzero(repeated), True, shell, bvals)
-        return SeriesDesign(n_measurements, np.flatnonzero(repeated), True)
-    baseline = how.used.get("BaselineVolumes")
-    if isinstance(baseline, int):
-        return SeriesDesign(n_measurements, np.arange(baseline), True)
-    return SeriesDesign(n_measurements, np.arange(n_measurements), False)
+    if how.baseline is not None:
+        return SeriesDesign(n_measurements, np.arange(how.baseline), True)
+    if protocol is None:
+        return SeriesDesign(n_measurements, np.arange(n_measurements), False)
+    shells = protocol.shells()
+    bvals, shell = (None, None) if shells is None else shells
+    return SeriesDesign(n_measurements, protocol.reference(), protocol.repeated(), shell, bvals)
 
 
 @dataclass(frozen=True)
@@ -109,18 +107,17 @@ class Quality:
 
 def assess(
     job: FitJob,
-    series: Series,
+    opened: OpenAcquisition,
     how: Preparation,
     found: ImageMaps,
     watch: Watch,
     sigma: float | None,
-    regions: Regions | None,
 ) -> Quality:
     """Compute all metrics of a fit.
 
     Parameters
     ----------
-    job, series, how
+    job, opened, how
         What was fitted.
     found
         Maps over the whole grid.
@@ -128,16 +125,14 @@ def assess(
         What was seen while fitting.
     sigma
         Noise level of a single image, None if unknown.
-    regions
-        Labelled voxels, None if there are none.
     """
     limits = _limits(job, how)
     mask = map_metrics(found.maps, found.sd, found.residual, found.status, limits)
     usable = usable_voxels(found.status)
-    mask["rmse_autocorrelation"] = rmse_autocorrelation(found.residual, usable, series.shape)
+    mask["rmse_autocorrelation"] = rmse_autocorrelation(found.residual, usable, opened.series.shape)
     mask |= watch.metrics(sigma)
     mask["b1_coverage"] = how.used.get("B1Coverage")
-    parts = {} if regions is None else _by_region(found, regions, limits)
+    parts = {} if opened.regions is None else _by_region(found, opened.regions, limits)
     return Quality(mask, parts, watch.images.shells())
 
 
@@ -154,14 +149,14 @@ def _by_region(found: ImageMaps, regions: Regions, limits: Bounds | None) -> dic
 
 def _limits(job: FitJob, how: Preparation) -> Bounds | None:
     """Return the limits of the free parameters; None where the estimator keeps limits of its own."""
-    if job.model not in NAMES or job.label.startswith("dipy"):
+    if job.estimator.own_limits:
         return None
-    model = get_model(job.model)
+    model = job.model
     lower, upper = model.limits(how.bounds)
     return {
         p.name: (float(low), float(high))
         for p, low, high in zip(model.parameters, lower, upper, strict=True)
-        if low < high
+        if low < high and not p.internal
     }
 
 
@@ -183,7 +178,8 @@ def quality_columns(table: OutputTable, label: str, metrics: Mapping[str, Any]) 
 
 def references_of(model: str, label: str) -> tuple[str, ...]:
     """Return the estimators that one is compared with: those of the model that are references, not itself."""
-    return () if label in REFERENCES else tuple(name for name in REFERENCES if name in LABELS[model])
+    labels = catalogue.find_entry(model)[1].estimators
+    return () if label in REFERENCES else tuple(name for name in REFERENCES if name in labels)
 
 
 def write_quality(job: FitJob, quality: Quality, used: Mapping[str, Any]) -> None:
@@ -199,7 +195,7 @@ def write_quality(job: FitJob, quality: Quality, used: Mapping[str, Any]) -> Non
         What went into the fit, as sidecar fields.
     """
     fields: dict[str, Any] = {
-        "Model": job.model,
+        "Model": job.model.name,
         "Estimator": job.label,
         "Entities": dict(job.acquisition.entities),
         "Metrics": quality.mask,
@@ -208,7 +204,7 @@ def write_quality(job: FitJob, quality: Quality, used: Mapping[str, Any]) -> Non
     }
     if quality.shells is not None:
         fields["Shells"] = dict(quality.shells)
-    write_record(job.output_dir, job.acquisition.entities, output_table(job.model), job.label, fields)
+    write_record(job.output_dir, job.acquisition.entities, job.table, job.label, fields)
 
 
 def write_record(

@@ -16,15 +16,14 @@ from bids_qmri.bids.derivatives import map_sidecar, write_map, write_sidecar
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.masks import MaskChoice
 from bids_qmri.bids.names import derivative_path
-from bids_qmri.bids.regions import Regions
 from bids_qmri.bids.sources import resolve_paths
 from bids_qmri.estimators.base import STATUS_MEANING
-from bids_qmri.estimators.registry import algorithm_of
-from bids_qmri.interfaces.blocks import ImageMaps
+from bids_qmri.estimation.blocks import ImageMaps
+from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.interfaces.prepare import Preparation
 from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_quality
-from bids_qmri.outputs.tables import MapRow, output_table
+from bids_qmri.interfaces.scan import OpenAcquisition
+from bids_qmri.outputs.tables import MapRow, OutputTable
 
 ORIENTATION_ENCODING = {
     "Type": "unit3vector",
@@ -38,18 +37,16 @@ ORIENTATION_ENCODING = {
 def disown_outputs(job: FitJob) -> None:
     """Remove the quality files of an earlier run: from here on they would vouch for maps of two runs."""
     for extension in reversed(QUALITY_EXTENSIONS):
-        _path(job, output_table(job.model).qc_parts(job.label), extension).unlink(missing_ok=True)
+        _path(job, job.table.qc_parts(job.label), extension).unlink(missing_ok=True)
 
 
 def write_outputs(
     job: FitJob,
-    series: Series,
-    choice: MaskChoice,
+    opened: OpenAcquisition,
     how: Preparation,
     found: ImageMaps,
     sigma: float | None,
     quality: Quality,
-    regions: Regions | None,
 ) -> None:
     """Write everything one fit found; the quality file comes last and so says that the rest is complete.
 
@@ -57,27 +54,22 @@ def write_outputs(
     ----------
     job
         Whose maps these are.
-    series
-        Grid of the maps.
-    choice
-        The mask and where it came from.
-    how
-        What went into the fit.
+    opened, how
+        Grid, mask and regions; what went into the fit.
     found
         Maps over the whole grid.
     sigma
         Noise level that was used, None if unknown.
     quality
         Metrics of the fit.
-    regions
-        Regions that metrics were computed for, None if there are none.
     """
+    choice, regions = opened.choice, opened.regions
     used = _used(job, choice, how, sigma)
-    every = dict.fromkeys((*job.acquisition.sources, *choice.files, *how.sources))
+    every = dict.fromkeys((*job.acquisition.sources, *choice.files, *opened.sources))
     acquisition = replace(job.acquisition, sources=tuple(every))
-    images = images_of(job.model, choice.mask, found)
+    images = images_of(job.table, choice.mask, found)
     for row, values in images:
-        _write(replace(job, acquisition=acquisition), series, row, values, used, choice.skull_stripped)
+        _write(replace(job, acquisition=acquisition), opened.series, row, values, used, choice.skull_stripped)
     _remove_others(job, [row for row, _ in images])
     if regions is not None:
         used["Segmentation"] = resolve_paths(regions.file, _datasets(job))
@@ -85,10 +77,9 @@ def write_outputs(
 
 
 def images_of(
-    model: str, mask: npt.NDArray[np.bool_], found: ImageMaps
+    table: OutputTable, mask: npt.NDArray[np.bool_], found: ImageMaps
 ) -> list[tuple[MapRow, npt.NDArray[Any]]]:
     """Return all that is written of a fit, each with its row; error bars only if any is known in the mask."""
-    table = output_table(model)
     images = [(table.estimate(name), values) for name, values in (found.maps | found.directions).items()]
     images += [
         (table.sd(name), values) for name, values in found.sd.items() if np.any(np.isfinite(values[mask]))
@@ -100,7 +91,7 @@ def images_of(
 
 def _remove_others(job: FitJob, written: Sequence[MapRow]) -> None:
     """Remove maps of an earlier run that this one did not write, such as error bars it could not know."""
-    table = output_table(job.model)
+    table = job.table
     for row in (*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse):
         if row not in written:
             for extension in (".nii.gz", ".json"):
@@ -141,13 +132,13 @@ def _write(
     brain: bool,
 ) -> None:
     """Write one map, its sidecar first: whoever sees the image also finds what it means."""
-    table, algorithm = output_table(job.model), algorithm_of(job.model, job.label)
+    table, estimator = job.table, job.estimator
     fields = map_sidecar(
         job.acquisition,
         units=row.unit,
         description=row.description,
-        algorithm=algorithm.description,
-        reference=algorithm.reference,
+        algorithm=estimator.description,
+        reference=estimator.reference,
         datasets=_datasets(job),
         model=_model_fields(job),
         used=used,
@@ -164,14 +155,13 @@ def _write(
 
 def _model_fields(job: FitJob) -> dict[str, Any]:
     """Say which model was fitted, and what it was told."""
-    table = output_table(job.model)
+    table = job.table
     fields: dict[str, Any] = {
         "Description": table.title,
         "URL": f"https://doi.org/{quote(table.reference.doi)}",
     }
-    if job.model == "noddi":
-        d_par, d_iso = job.diffusivities
-        fields["Parameters"] = {"ParallelDiffusivity": d_par, "IsotropicDiffusivity": d_iso}
+    if told := job.model.told():
+        fields["Parameters"] = told
     return fields
 
 

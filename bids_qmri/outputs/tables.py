@@ -1,7 +1,7 @@
 """One table per model: what each map is called in files, its unit, its meaning and how it is shown.
 
-The tables are the YAML files beside this module. File names, sidecars, figures, group tables and methods
-texts all read them, so that a new model is described in one place.
+The tables are the files ``outputs.yaml`` of the techniques, one YAML document per model. File names, sidecars,
+figures, group tables and methods texts all read them, so that a new model is described in one place.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 import yaml
 
+from bids_qmri import catalogue
 from bids_qmri.errors import InternalError
 
 _PREFIXES = "da|[YZEPTGMkhdcmunpfazy]"
@@ -146,7 +147,7 @@ class OutputTable:
                 return row
         raise InternalError(
             f"the outputs of {self.model} have no map called {name}",
-            file=f"outputs/{self.model}.yaml",
+            file="outputs.yaml",
             needed=f"one of {', '.join(row.name for row in self.maps)}",
         )
 
@@ -164,23 +165,26 @@ class OutputTable:
         return NameParts(datatype=self.datatype, suffix="qc", model=self.entity, param=None, desc=label)
 
 
-MODELS = ("vfa", "ivim", "tofts", "etofts", "tensor", "dki", "noddi")
-"""Models that have a table."""
-
-
-@cache
 def output_table(model: str) -> OutputTable:
-    """Return the table of a model, read once from its YAML file.
+    """Return the table of a model, read once from the YAML file of its technique.
 
     Raises
     ------
     InternalError
         There is no such table, or it breaks a rule: unknown key, unit, order of a range, colour map.
     """
-    if model not in MODELS:
-        raise InternalError(f"no output table for model {model}", needed=f"one of {', '.join(MODELS)}")
-    text = resources.files(__package__).joinpath(f"{model}.yaml").read_text(encoding="utf-8")
-    return parse_table(yaml.safe_load(text), f"outputs/{model}.yaml")
+    try:
+        technique, entry = catalogue.find_entry(model)
+    except ValueError as error:
+        raise InternalError(f"no output table for model {model}", needed=str(error)) from error
+    return _tables(technique.package)[entry.name]
+
+
+@cache
+def _tables(package: str) -> dict[str, OutputTable]:
+    text = resources.files(package).joinpath("outputs.yaml").read_text(encoding="utf-8")
+    file = f"{package}/outputs.yaml"
+    return {raw["model"]: parse_table(raw, file) for raw in yaml.safe_load_all(text)}
 
 
 def parse_table(raw: Mapping[str, Any], file: str) -> OutputTable:

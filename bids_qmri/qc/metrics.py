@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.asymptotic import at_bound
+from bids_qmri.estimators.classical.asymptotic import at_bound
 from bids_qmri.estimators.base import Status
-from bids_qmri.models.base import Bounds
+from bids_qmri.physics.model import Bounds
 
 AMPLITUDES = ("m0", "s0")
 """Maps in the scale of the input images, which residuals are compared with."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_qmri.models.registry import NAMES, get_model
+from bids_qmri import catalogue
 from bids_qmri.reports.page import number, unit_label
 from bids_qmri.reports.records import Record
 
@@ -76,8 +76,7 @@ def _identifiability(record: Record) -> Iterator[str]:
 
 def _limits(record: Record) -> dict[str, tuple[float, float]]:
     """Return the limits of the fit: the model's, and over them those that the record names."""
-    model = record.table.model
-    found = {p.name: p.bounds for p in get_model(model).parameters} if model in NAMES else {}
+    found = {p.name: p.bounds for p in catalogue.get_model(record.table.model).parameters}
     named: Any = record.fields.get("Bounds")
     for name, pair in named.items() if isinstance(named, Mapping) else ():
         if isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int | float) for end in pair):

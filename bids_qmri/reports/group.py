@@ -12,7 +12,7 @@ from pathlib import Path
 from bids_qmri.bids.derivatives import write_atomic, write_sidecar
 from bids_qmri.bids.participants import read_participants
 from bids_qmri.errors import NoInputError
-from bids_qmri.outputs.tables import MODELS
+from bids_qmri import catalogue
 from bids_qmri.reports.group_page import group_page
 from bids_qmri.reports.group_table import GroupTable, TableBuilder, as_parquet, as_tsv, dictionary
 from bids_qmri.reports.methods import write_citation
@@ -75,7 +75,7 @@ def _write_model(output_dir: Path, group: GroupTable) -> list[Path]:
 
 
 def _remove_others(output_dir: Path, models: Sequence[str]) -> None:
-    for model in MODELS:
+    for model in catalogue.model_names():
         for path in _paths(output_dir, model) if model not in models else ():
             path.unlink(missing_ok=True)
 

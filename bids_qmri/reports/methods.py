@@ -1,6 +1,7 @@
 """Methods text of what was really run, with versions and citations, for papers.
 
-Sentences and references come from the folder ``boilerplate``. Called by `subject.py` and once per run.
+Sentences about models come from the file ``methods.md`` of their technique, the others and the references from
+the folder ``boilerplate``. Called by `subject.py` and once per run.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 
+from bids_qmri import catalogue
 from bids_qmri.bids.derivatives import write_atomic
 from bids_qmri.errors import InternalError
 from bids_qmri.reports.page import render
 
+_HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 _CITATION = re.compile(r"\[(@[\w]+(?:; @[\w]+)*)\]")
 _ENTRY = re.compile(r"@\w+\{(\w+),\n(.*?)\n\}", re.DOTALL)
 _FIELD = re.compile(r"^  (\w+) = \{(.*)\},?$", re.MULTILINE)
@@ -144,7 +147,7 @@ def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
     pairs = sorted(set(runs))
     models = list(dict.fromkeys(model for model, _ in pairs))
     estimators = list(dict.fromkeys(_sentence(model, label) for model, label in pairs))
-    texts = [_fragment(name) for name in ("intro", *models, *estimators, "software")]
+    texts = [_fragment("intro"), *map(_of_model, models), *estimators, _fragment("software")]
     cited = sorted({key for text in texts for group in _CITATION.findall(text) for key in _keys(group)})
     works = {key: _work(key) for key in cited}
 
@@ -194,9 +197,22 @@ def _folder() -> Path:
 
 
 def _sentence(model: str, label: str) -> str:
-    """Return the name of the text about an estimator: a model's own, if the label means another there."""
-    own = f"{model}_{label}"
-    return own if (_folder() / f"{own}.md").is_file() else label
+    """Return the text about an estimator: the technique's own, if the label means another there."""
+    return _sections(model).get(f"{model} {label}") or _fragment(label)
+
+
+def _of_model(model: str) -> str:
+    if text := _sections(model).get(model):
+        return text
+    raise InternalError(f"no paragraph describes {model}", file="methods.md", needed=f"a section '# {model}'")
+
+
+def _sections(model: str) -> dict[str, str]:
+    """Return the paragraphs of a technique's methods.md by their headings."""
+    technique, _ = catalogue.find_entry(model)
+    text = resources.files(technique.package).joinpath("methods.md").read_text(encoding="utf-8")
+    parts = _HEADING.split(text)
+    return {head.strip(): body.strip() for head, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def _fragment(name: str) -> str:

@@ -10,14 +10,14 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bids_qmri import catalogue
 from bids_qmri.bids.names import DATATYPES, derivative_path, parse_name
 from bids_qmri.errors import InputError
-from bids_qmri.outputs.tables import MODELS, MapRow, OutputTable, output_table
+from bids_qmri.outputs.tables import MapRow, OutputTable, output_table
 
 LOGGER = logging.getLogger("bids_qmri.reports")
 
@@ -141,9 +141,8 @@ def _read(output_dir: Path, path: Path) -> Record | None:
     return Record(output_dir, entities, table, estimator, settings)
 
 
-@cache
 def _tables() -> dict[str, OutputTable]:
-    return {output_table(model).entity: output_table(model) for model in MODELS}
+    return {output_table(model).entity: output_table(model) for model in catalogue.model_names()}
 
 
 def _is_number(value: object) -> bool:

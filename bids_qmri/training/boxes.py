@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.box import box as quantity_box
-from bids_qmri.estimators.box import boxed, to_box
-from bids_qmri.models.base import Bounds, Model
+from bids_qmri.estimators.posterior.box import box as quantity_box
+from bids_qmri.estimators.posterior.box import boxed, to_box
+from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Range
+from bids_qmri.physics.sampling import log_uniform
 from bids_qmri.units import FloatArray
 
 OVERSHOOT = 0.15
 """Share by which draws of a limit overshoot either end of its range, where they are cut: ends get mass."""
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,6 @@ def uniform_truth(
         else:
             row[:] = rng.uniform(*box[parameter.name], count)
     return theta
-
-
-def log_uniform(limits: Range, count: int, rng: np.random.Generator) -> FloatArray:
-    """Draw numbers evenly on a logarithmic scale, shape (V,)."""
-    return np.asarray(np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]), count)))
 
 
 def targets(model: Model, theta: FloatArray, box: Bounds) -> tuple[FloatArray, npt.NDArray[np.bool_]]:

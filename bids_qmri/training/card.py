@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bids_qmri.estimators.box import quantities
-from bids_qmri.estimators.features import CHANNELS, CONTEXT
-from bids_qmri.models.base import Model
+from bids_qmri.estimators.posterior.box import quantities
+from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT
+from bids_qmri.physics.model import Model
 from bids_qmri.training.export import IR_VERSION, OPSET
 from bids_qmri.training.recipe import Recipe
 from bids_qmri.training.sampler import IvimRanges, VfaRanges

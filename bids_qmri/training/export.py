@@ -74,33 +74,6 @@ class Graph:
         self.nodes.append(helper.make_node("Identity", [x], [name], name=name))
 
 
-def to_onnx(network: AnchoredNcde, channels: int, entries: int, card: Mapping[str, Any]) -> bytes:
-    """Return a network as the bytes of an ONNX file, the same for the same network and card.
-
-    Parameters
-    ----------
-    network
-        What was trained.
-    channels, entries
-        Numbers C and Q of channels and context entries that the features have.
-    card
-        Stored as JSON in the metadata, key ``card``.
-    """
-    graph = Graph()
-    told = graph.scaled(
-        graph.chosen("context", network.entries, 1, entries), network.context_mean, network.context_scale
-    )
-    ends = (graph.constant(np.array(end, dtype=np.float32)) for end in (-LIMIT, LIMIT))
-    seen = graph.add("Clip", told, *ends)
-    if network.state:
-        path = graph.chosen("path", network.channels, 2, channels)
-        state = _follow(graph, network, graph.scaled(path, network.path_mean, network.path_scale), seen)
-        seen = graph.add("Concat", state, seen, axis=1)
-    graph.named(_shift(graph, network, graph.mlp(network.readout, seen)), "shift")
-    graph.named(graph.add("Softplus", graph.mlp(network.spread, seen)), "spread")
-    return assemble(graph, channels, entries, network.quantities, card)
-
-
 def assemble(graph: Graph, channels: int, entries: int, quantities: int, card: Mapping[str, Any]) -> bytes:
     """Return the ONNX file of a graph from ``path`` and ``context`` to ``shift`` and ``spread``."""
     inputs = [typed("path", ["V", "N", channels]), typed("context", ["V", entries])]
@@ -131,46 +104,6 @@ def file_content(
 def typed(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:
     """Return an input or output of numbers; a text in its shape stands for any size."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-
-def _shift(graph: Graph, network: AnchoredNcde, answer: str) -> str:
-    """Add the share of the shift to the posterior mean on the grid, where the network has one."""
-    if not network.grid:
-        return answer
-    count = network.quantities
-    sizes = graph.integers(count, len(network.grid))
-    graph.nodes.append(helper.make_node("Split", [answer, sizes], ["direct", "share"], name="split", axis=1))
-    grid = graph.add("Sinh", graph.add("Gather", "context", graph.integers(*network.grid), axis=1))
-    return graph.add("Add", "direct", graph.add("Mul", graph.add("Sigmoid", "share"), grid))
-
-
-def _follow(graph: Graph, network: AnchoredNcde, path: str, context: str) -> str:
-    """Add the first state and the Scan of steps over increments; return the last state."""
-    one, zero, end = graph.integers(1), graph.integers(0), graph.integers(np.iinfo(np.int64).max)
-    last, axis = graph.integers(-1), graph.integers(1)
-    start = graph.add("Gather", path, graph.constant(np.array(0, dtype=np.int64)), axis=1)
-    first = graph.linear(network.first, graph.add("Concat", context, start, axis=1))
-    later = graph.add("Slice", path, one, end, axis)
-    increments = graph.add("Sub", later, graph.add("Slice", path, zero, last, axis))
-    step = Graph("step_")
-    channels = len(network.channels)
-    seen = step.add("Concat", "z", "x", axis=1) if network.looks_ahead else "z"
-    slope = step.add("Reshape", step.mlp(network.field, seen), step.integers(-1, channels, network.state))
-    product = step.add("MatMul", step.add("Unsqueeze", "dx", step.integers(1)), slope)
-    change = step.add("Squeeze", product, step.integers(1))
-    step.nodes.append(helper.make_node("Add", ["z", change], ["z_next"], name="z_next"))
-    scanned = {"dx": increments, "x": later} if network.looks_ahead else {"dx": increments}
-    body = helper.make_graph(
-        step.nodes,
-        "step",
-        [typed("z", ["V", network.state]), *(typed(name, ["V", channels]) for name in scanned)],
-        [typed("z_next", ["V", network.state])],
-        step.constants,
-    )
-    axes = [1] * len(scanned)
-    return graph.add(
-        "Scan", first, *scanned.values(), body=body, num_scan_inputs=len(axes), scan_input_axes=axes
-    )
 
 
 def write_network(

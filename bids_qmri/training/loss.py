@@ -1,13 +1,14 @@
-"""What the anchored network learns: the truth itself, and a spread that covers it 68.27 % of the time."""
+"""What networks learn: the truth itself, and a spread that covers it 68.27 % of the time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bids_qmri.training.pool import Rows
+from bids_qmri.training.pool import FeatureRows
 
 COVERAGE = 0.6827
 """Probability that a Gaussian variable lies within one standard deviation of its mean."""
@@ -18,10 +19,13 @@ FLOOR = 0.02
 SMALL = 1e-2
 """Added to errors and spreads, in widths, before the logarithm."""
 
+BOX_CENTER, BOX_WIDTH = 0.5, 0.29
+"""Mean and standard deviation of a uniform prior in box units: the anchor where there is no fit."""
+
 
 @dataclass(frozen=True)
 class Tensors:
-    """The targets of a batch as tensors; see `Rows`."""
+    """A batch as tensors; see `pool.FeatureRows`."""
 
     path: Tensor
     context: Tensor
@@ -32,7 +36,7 @@ class Tensors:
     weight: Tensor
 
 
-def to_tensors(rows: Rows, *, anchor: bool, snr_power: float = 0.0) -> Tensors:
+def to_tensors(rows: FeatureRows, *, anchor: bool, snr_power: float = 0.0) -> Tensors:
     """Convert a batch; without anchor the middle of the box and its standard deviation take its place.
 
     Voxels weigh in proportion to a power of their signal-to-noise ratio. Ratios are drawn log-uniformly; with
@@ -52,10 +56,6 @@ def to_tensors(rows: Rows, *, anchor: bool, snr_power: float = 0.0) -> Tensors:
         torch.from_numpy(rows.free),
         torch.from_numpy(weight / weight.mean())[:, None],
     )
-
-
-BOX_CENTER, BOX_WIDTH = 0.5, 0.29
-"""Mean and standard deviation of a uniform prior in box units: the anchor where there is no fit."""
 
 
 def shift_loss(shift: Tensor, batch: Tensors) -> Tensor:
@@ -84,7 +84,54 @@ def spread_loss(shift: Tensor, spread: Tensor, batch: Tensors) -> Tensor:
     return (batch.free * loss).sum() / batch.free.sum().clamp(min=1.0)
 
 
+def weighed_error(shift: Tensor, spread: Tensor, batch: Tensors) -> Tensor:
+    """Return the mean squared error over the squared standard deviation that the network states.
+
+    Otherwise voxels that say little, and protocols of few measurements, would rule what is learnt. The weight
+    depends on the data alone, never on the truth, so that the optimum stays the posterior mean; `FLOOR` keeps
+    it finite.
+    """
+    error = batch.center + batch.width * shift - batch.truth
+    told = batch.width * spread.detach()
+    weighted: Tensor = error**2 / (told**2 + FLOOR**2)
+    return weighted.mean()
+
+
 def anchored_loss(network: nn.Module, batch: Tensors) -> Tensor:
-    """Return the sum of both losses of a network."""
+    """Return the sum of the losses of both heads, errors over the width of the anchor."""
     shift, spread = network(batch.path, batch.context)
     return shift_loss(shift, batch) + spread_loss(shift, spread, batch)
+
+
+def precision_loss(network: nn.Module, batch: Tensors) -> Tensor:
+    """Return the sum of the losses of both heads, errors over the spread that the network states."""
+    shift, spread = network(batch.path, batch.context)
+    return weighed_error(shift, spread, batch) + spread_loss(shift, spread, batch)
+
+
+def study_loss(recipe: Any, coefficients: Tensor, rows: Any) -> Tensor:
+    """Return equation 6 of Kuppens et al.: parameters against the truth, and their curve against the signal.
+
+    Parameters
+    ----------
+    recipe
+        Model, ranges and weights.
+    coefficients
+        Outputs of a network, (V, P).
+    rows
+        What it read, and the truth: tensors by the fields of `pool.SignalRows`.
+    """
+    inside, weights = torch.sigmoid(coefficients), recipe.loss
+    supervised = ((inside - rows.truth) ** 2).mean()
+    if weights.physics == 0.0:
+        return weights.supervised * supervised
+    reconstruction = ((rows.signal - predicted(recipe, inside, rows.measured)) ** 2).mean()
+    return weights.supervised * supervised + weights.physics * reconstruction.float()
+
+
+def predicted(recipe: Any, inside: Tensor, measured: Tensor) -> Tensor:
+    """Return the noise-free curves (V, N), double precision, of parameters (V, P) given within their ranges."""
+    limits = torch.tensor(recipe.data.ranges(recipe.forward), dtype=torch.float64)
+    theta = limits[:, 0] + inside.double() * (limits[:, 1] - limits[:, 0])
+    curves: Tensor = recipe.protocol.curve(torch, theta, measured.double())
+    return curves

@@ -1,37 +1,63 @@
-"""Pools of training data: what the network reads and what it should say, grouped by length of the path.
+"""Pools of training data: what the network reads and what it should say, grouped by number of measurements.
 
-The features come from `estimators.features`, the same code that the application runs. Every group of curves
-has a random stream of its own, so that a pool depends on the seed alone, not on the number of processes.
+Every group of curves has a random stream of its own, so that a pool depends on the seed alone, not on the number
+of processes. Features come from `estimators.networks`, the same code that the application runs.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache, partial
-from typing import Self
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.features import make_features
-from bids_qmri.models.base import Model
-from bids_qmri.training.boxes import targets
-from bids_qmri.training.curves import Group, draw_group
 from bids_qmri.training.progress import progress
-from bids_qmri.training.recipe import Recipe
 
 Float32 = npt.NDArray[np.float32]
 
 TRAINING, VALIDATION = 0, 1
 """Which of the random streams of a seed; the order of batches and the first weights are others."""
 
+CHUNK = 4096
+"""Signals that labels are fitted to at a time."""
+
 
 @dataclass(frozen=True)
 class Rows:
-    """Voxels with paths of one length, features first, then targets; all float32.
+    """Voxels with paths of one length; all fields float32, voxels along the first axis."""
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        """Make rows of arrays of any precision, of which those that it has no field for are left out."""
+        return cls(**{item.name: np.asarray(arrays[item.name], np.float32) for item in fields(cls)})
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """Put groups of one length behind each other."""
+        parts = list(parts)
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+    def take(self, voxels: npt.NDArray[np.intp] | slice) -> Self:
+        """Return some voxels."""
+        return type(self)(*(getattr(self, item.name)[voxels] for item in fields(self)))
+
+    def parts(self, size: int) -> Iterable[Self]:
+        """Yield all of them in parts of at most `size`."""
+        for first in range(0, len(self), size):
+            yield self.take(slice(first, first + size))
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+
+@dataclass(frozen=True)
+class FeatureRows(Rows):
+    """What networks with features read, then targets.
 
     Parameters
     ----------
@@ -55,59 +81,99 @@ class Rows:
     free: Float32
     snr: Float32
 
-    @classmethod
-    def joined(cls, parts: Iterable[Rows]) -> Rows:
-        """Put groups of one length behind each other."""
-        parts = list(parts)
-        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
-
-    def take(self, voxels: npt.NDArray[np.intp]) -> Self:
-        """Return some voxels."""
-        return type(self)(*(getattr(self, item.name)[voxels] for item in fields(self)))
-
     def without_path(self) -> Self:
         """Return the rows with empty paths, which rows of any length can be joined with."""
         return replace(self, path=self.path[:, :0])
 
-    def __len__(self) -> int:
-        return len(self.path)
+
+@dataclass(frozen=True)
+class SignalRows(Rows):
+    """Normalised signals (V, N), measurements (V, N), and true parameters (V, P), 0 and 1 at the ends of ranges."""
+
+    signal: Float32
+    measured: Float32
+    truth: Float32
 
 
-Pool = dict[int, Rows]
-"""Rows by the length of their paths."""
+@dataclass(frozen=True)
+class LabelRows(Rows):
+    """Normalised signals of one scheme, (V, N), labels and truth, each (V, Q)."""
+
+    signal: Float32
+    label: Float32
+    truth: Float32
 
 
-def group_rows(model: Model, group: Group) -> Rows:
-    """Return features and targets of the usable curves of a group."""
-    features = make_features(model, group.signal, group.protocol, sigma=group.sigma, bounds=group.box)
-    truth, free = targets(model, group.theta, group.box)
-    rows = Rows(
-        features.path,
-        features.context,
-        features.center.T.astype(np.float32),
-        features.width.T.astype(np.float32),
-        truth.T.astype(np.float32),
-        np.broadcast_to(free, truth.T.shape).astype(np.float32),
-        group.snr.astype(np.float32),
-    )
-    return rows.take(np.flatnonzero(features.usable))
+Pool = Mapping[int, Any]
+"""Rows by the number of their measurements."""
 
 
-def make_pool(recipe: Recipe, stream: int, groups: int, processes: int = 1) -> Pool:
-    """Simulate groups of curves and compute their features.
+def make_pools(recipe: Any, processes: int = 1) -> tuple[Pool, Pool]:
+    """Return what a recipe trains with, and what it is tested with.
 
     Parameters
     ----------
     recipe
-        What to simulate.
-    stream
-        `TRAINING` or `VALIDATION`.
-    groups
-        Number of groups.
+        A `recipe.Recipe`.
     processes
         Processes that share the work; the result does not depend on it.
     """
-    return simulate_pool(partial(_drawn_rows, recipe), (recipe.seed, stream), groups, processes)
+    makers: dict[str, Callable[[Any, int], tuple[Pool, Pool]]] = {
+        "features": _of_features,
+        "signals": lambda recipe, _: recipe.data.pools(recipe),
+        "labels": lambda recipe, _: _of_labels(recipe),
+    }
+    return makers[recipe.data.rows](recipe, processes)
+
+
+def _of_features(recipe: Any, processes: int) -> tuple[Pool, Pool]:
+    data = recipe.data
+    draw = partial(_draw, recipe)
+    held_out = simulate_pool(draw, (recipe.seed, VALIDATION), data.validation_groups, processes)
+    return simulate_pool(draw, (recipe.seed, TRAINING), data.groups, processes), held_out
+
+
+def _draw(recipe: Any, rng: np.random.Generator) -> FeatureRows:
+    return FeatureRows.of(recipe.data.draw(recipe.forward, recipe.protocol, rng))
+
+
+def _of_labels(recipe: Any) -> tuple[Pool, Pool]:
+    scheme = recipe.protocol.protocol()
+    recipe.data.require(scheme)
+    rng = np.random.default_rng([recipe.seed, TRAINING])
+    found = dict(recipe.data.simulate(recipe.forward, scheme, rng))
+    found["label"] = make_labels(recipe, scheme, found)
+    count = recipe.data.count
+    first = count - round(recipe.data.validation * count)
+    rows = LabelRows.of(found)
+    length = rows.signal.shape[1]
+    return {length: rows.take(slice(0, first))}, {length: rows.take(slice(first, count))}
+
+
+def make_labels(recipe: Any, scheme: Any, found: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return what a network should answer, (M, Q): the truth, a fit, or their mean, weighed.
+
+    A weighted sum of two mean squared errors, one against each label, has the gradient of one mean squared error
+    against the weighted mean of both.
+
+    Parameters
+    ----------
+    recipe
+        Says which labels.
+    scheme
+        Protocol of the signals.
+    found
+        What the data part has simulated.
+    """
+    share, truth = recipe.labels.share, found["truth"]
+    if share == 0.0:
+        return truth
+    fitted = np.empty_like(truth)
+    parts = [slice(first, first + CHUNK) for first in range(0, len(truth), CHUNK)]
+    for part in progress(parts, len(parts), "fitting the labels"):
+        some = {name: values[part] for name, values in found.items()}
+        fitted[part] = recipe.data.fit(recipe.forward, scheme, some, recipe.labels.likelihood)
+    return np.asarray(share * fitted + (1.0 - share) * truth)
 
 
 def simulate_pool(
@@ -127,66 +193,26 @@ def simulate_pool(
         Processes that share the work.
     """
     work = partial(_seeded_rows, draw, seed)
-    by_length: dict[int, list[Rows]] = {}
+    by_length: dict[int, list[Any]] = {}
     if processes == 1:
-        results = map(work, range(groups))
-        _sort_in(results, groups, by_length)
+        _sort_in(map(work, range(groups)), groups, by_length)
     else:
         # forked children of a process with threads may hang
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, mp_context=context) as executor:
             _sort_in(executor.map(work, range(groups), chunksize=8), groups, by_length)
+    pool = {}
     # what is joined is let go at once: a pool takes about a gigabyte
-    return {length: Rows.joined(by_length.pop(length)) for length in sorted(by_length)}
-
-
-def _drawn_rows(recipe: Recipe, rng: np.random.Generator) -> Rows:
-    return group_rows(recipe.forward, draw_group(recipe, rng))
+    for length in sorted(by_length):
+        parts = by_length.pop(length)
+        pool[length] = type(parts[0]).joined(parts)
+    return pool
 
 
 def _seeded_rows(draw: Callable[[np.random.Generator], Rows], seed: tuple[int, int], index: int) -> Rows:
     return draw(np.random.default_rng([*seed, index]))
 
 
-def _sort_in(results: Iterable[Rows], groups: int, by_length: dict[int, list[Rows]]) -> None:
-    for rows in progress(results, groups, "simulating"):
+def _sort_in(results: Iterable[Any], groups: int, by_length: dict[int, list[Any]]) -> None:
+    for rows in progress(results, groups, "simulating groups of curves"):
         by_length.setdefault(rows.path.shape[1], []).append(rows)
-
-
-@dataclass(frozen=True)
-class Batches:
-    """An endless sequence of batches, each of paths of one length, by index alone.
-
-    Every pass over the pool has an order of its own; what does not fill a batch is left out of that pass.
-    """
-
-    pool: Pool
-    size: int
-    seed: int
-
-    @property
-    def per_pass(self) -> int:
-        """Batches in one pass over the pool."""
-        return sum(self._counts())
-
-    def __call__(self, step: int) -> Rows:
-        """Return batch number `step`."""
-        number, position = divmod(step, self.per_pass)
-        lengths = list(self.pool)
-        turns = np.repeat(np.arange(len(lengths)), self._counts())
-        turns = turns[_order(self.seed, number, len(lengths), turns.size)]
-        which = int(turns[position])
-        place = int(np.count_nonzero(turns[:position] == which))
-        rows = self.pool[lengths[which]]
-        size = min(self.size, len(rows))
-        order = _order(self.seed, number, which, len(rows))
-        return rows.take(order[place * size : (place + 1) * size])
-
-    def _counts(self) -> list[int]:
-        return [max(len(rows) // self.size, 1) for rows in self.pool.values()]
-
-
-@lru_cache(maxsize=64)
-def _order(seed: int, number: int, which: int, count: int) -> npt.NDArray[np.intp]:
-    """Return the order of pass `number` through `count` things; kept, for one pass asks for it many times."""
-    return np.random.default_rng([seed, number, which]).permutation(count)

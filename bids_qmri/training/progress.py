@@ -1,4 +1,4 @@
-"""A progress bar where tqdm is installed and someone watches, else a line in the log now and then."""
+"""A progress bar where tqdm is installed and someone watches, else a line in the log at once and now and then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 LOGGER = logging.getLogger("bids_qmri")
-LOG_SECONDS = 15.0
+LOG_SECONDS = 10.0
 
 T = TypeVar("T")
 
@@ -34,9 +34,12 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
         else:
             yield from tqdm(items, total=total, desc=what)
             return
-    last = time.monotonic()
+    LOGGER.info("%s: 0 of %d", what, total)
+    begun = last = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - last > LOG_SECONDS or done == total:
-            last = time.monotonic()
-            LOGGER.info("%s: %d of %d", what, done, total)
+        now = time.monotonic()
+        if now - last > LOG_SECONDS or done == total:
+            last = now
+            left = (now - begun) / done * (total - done)
+            LOGGER.info("%s: %d of %d%s", what, done, total, f", about {left:.0f} s left" if done < total else "")

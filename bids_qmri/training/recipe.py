@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from bids_qmri.errors import UsageError
-from bids_qmri.models.base import Model
+from bids_qmri.physics.model import Model
 from bids_qmri.models.registry import get_model
 from bids_qmri.training.boxes import BoxRange, Range
 from bids_qmri.training.sampler import RANGES, Ranges

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bids_qmri.estimators.box import quantities
-from bids_qmri.estimators.features import CHANNELS, CONTEXT
+from bids_qmri.estimators.posterior.box import quantities
+from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT
 from bids_qmri.training.card import make_card
 from bids_qmri.training.export import write_network
 from bids_qmri.training.inputs import channels_and_entries, grid_shifts

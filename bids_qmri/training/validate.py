@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bids_qmri.training.loss import anchored_loss, to_tensors
-from bids_qmri.training.pool import Pool, Rows
+from bids_qmri.training.pool import FeatureRows, Pool
 
 CHUNK = 8192
 """Voxels that a network reads at once."""
@@ -69,24 +69,23 @@ def _merits(
     selections = [bins == i for i in range(SNR_BINS)]
 
     def ratio(chosen: npt.NDArray[np.bool_] | slice) -> float:
-        return _digits(np.mean(error[chosen] ** 2) / np.mean(of_anchor[chosen] ** 2))
+        return digits(np.mean(error[chosen] ** 2) / np.mean(of_anchor[chosen] ** 2))
 
     return {
         "mse_over_anchor": ratio(slice(None)),
         "mse_over_anchor_by_snr": [ratio(chosen) for chosen in selections],
-        "mse_over_prior": _digits(np.mean(error**2) / np.mean(of_prior**2)),
-        "coverage": _digits(covered.mean()),
-        "coverage_by_snr": [_digits(covered[chosen].mean()) for chosen in selections],
+        "mse_over_prior": digits(np.mean(error**2) / np.mean(of_prior**2)),
+        "coverage": digits(covered.mean()),
+        "coverage_by_snr": [digits(covered[chosen].mean()) for chosen in selections],
     }
 
 
-def _predict(network: nn.Module, pool: Pool, anchor: bool) -> tuple[Rows, Array, Array, float]:
+def _predict(network: nn.Module, pool: Pool, anchor: bool) -> tuple[FeatureRows, Array, Array, float]:
     """Return all rows (paths left out), estimates and spreads in box units (V, K), and the mean loss."""
     parts, estimates, spreads, losses, counts = [], [], [], [], []
     with torch.inference_mode():
         for rows in pool.values():
-            for first in range(0, len(rows), CHUNK):
-                part = rows.take(np.arange(first, min(first + CHUNK, len(rows))))
+            for part in rows.parts(CHUNK):
                 batch = to_tensors(part, anchor=anchor)
                 shift, spread = network(batch.path, batch.context)
                 estimates.append((batch.center + batch.width * shift).clamp(0.0, 1.0).numpy())
@@ -94,9 +93,10 @@ def _predict(network: nn.Module, pool: Pool, anchor: bool) -> tuple[Rows, Array,
                 losses.append(anchored_loss(network, batch).item())
                 counts.append(len(part))
                 parts.append(part.without_path())
-    loss = _digits(np.average(losses, weights=counts))
-    return Rows.joined(parts), np.concatenate(estimates), np.concatenate(spreads), loss
+    loss = digits(np.average(losses, weights=counts))
+    return FeatureRows.joined(parts), np.concatenate(estimates), np.concatenate(spreads), loss
 
 
-def _digits(value: float | np.floating[Any]) -> float:
+def digits(value: float | np.floating[Any]) -> float:
+    """Return a number with four digits, for cards."""
     return float(f"{float(value):.4g}")

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition
-from bids_qmri.estimators.obstacles import obstacle
-from bids_qmri.estimators.registry import NEED_NOISE
-from bids_qmri.models.registry import get_model
-from bids_qmri.models.shells import cluster_shells
-from bids_qmri.protocol import DiffusionProtocol
-
-MODELS_OF_KIND = {
-    "vfa": ("vfa",),
-    "dwi": ("ivim", "tensor", "dki", "noddi"),
-    "dce": ("etofts", "tofts"),
-}
-"""Models by sequence family, in the order in which they are run."""
-
-IVIM_MAX_B = 1500.0
-"""s/mm^2; series that go on beyond it are shells for tensors and kurtosis, unless IVIM is asked for."""
+from bids_qmri.estimators.base import Estimator
+from bids_qmri.physics.model import Model
 
 NOT_ASKED = "not among --models"
 
@@ -39,62 +27,61 @@ def choose_models(acquisition: Acquisition, requested: Sequence[str]) -> tuple[l
     models
         Names, in the order in which they are run.
     reasons
-        Why each of the family's other models is left out, by name.
+        Why each of the other models of its kind is left out, by name.
     """
-    family = MODELS_OF_KIND[acquisition.kind]
-    models: list[str] = []
-    reasons: dict[str, str] = {}
-    for model in family:
-        if requested and model not in requested:
-            reasons[model] = NOT_ASKED
-            continue
-        reason = _obstacle(model, acquisition) or ("" if requested else _not_meant(model, acquisition))
-        if reason:
-            reasons[model] = reason
-        else:
-            models.append(model)
-    return models, reasons
+    names = catalogue.models_of(acquisition.kind)
+    reasons = {name: NOT_ASKED for name in names if requested and name not in requested}
+    possible: list[str] = []
+    for name in names:
+        if name not in reasons:
+            reason = _obstacle(catalogue.get_model(name), acquisition)
+            if reason:
+                reasons[name] = reason
+            else:
+                possible.append(name)
+    if requested:
+        return possible, reasons
+    unmeant = _not_meant(possible, acquisition)
+    return [name for name in possible if name not in unmeant], reasons | unmeant
 
 
-def _obstacle(model: str, acquisition: Acquisition) -> str:
+def _obstacle(model: Model, acquisition: Acquisition) -> str:
     """Return what the acquisition lacks for a model, empty if nothing."""
-    protocol = acquisition.protocol
-    return obstacle(model, protocol) if isinstance(protocol, DiffusionProtocol) else ""
+    return "" if acquisition.protocol is None else model.obstacle(acquisition.protocol)
 
 
-def estimator_obstacle(model: str, label: str, acquisition: Acquisition) -> str:
+def _not_meant(names: Sequence[str], acquisition: Acquisition) -> dict[str, str]:
+    """Return why possible models are not those that the acquisition was made for."""
+    protocol, models = acquisition.protocol, [catalogue.get_model(name) for name in names]
+    claiming = [m for m in models if protocol is not None and m.claims(protocol)]
+    found: dict[str, str] = {}
+    for model in models:
+        reason = model.on_request if protocol is None else model.not_meant(protocol)
+        if claiming and model not in claiming and not reason:
+            owner = ", ".join(m.name for m in claiming)
+            reason = f"the protocol is that of {owner}; ask for it with --models {model.name}"
+        if reason:
+            found[model.name] = reason
+    return found
+
+
+def estimator_obstacle(model: Model, estimator: Estimator, acquisition: Acquisition) -> str:
     """Return what the acquisition lacks for an estimator of a model it allows, empty if nothing.
 
     Parameters
     ----------
-    model, label
+    model, estimator
         Of a possible fit.
     acquisition
         What was found.
     """
     protocol = acquisition.protocol
-    if model == "noddi" or label not in NEED_NOISE or protocol is None:
+    # A scan that tells its noise otherwise needs no more measurements than the fit.
+    own_noise = catalogue.part(model.name, "preparation", "OWN_NOISE")
+    if own_noise or not estimator.needs_noise or protocol is None:
         return ""
-    count = protocol.n_measurements
-    if isinstance(protocol, DiffusionProtocol) and label != "mle":
-        count = cluster_shells(protocol.bvals)[0].size
-    needed = len(get_model(model).parameters) + 1
-    return (
-        ""
-        if count >= needed
-        else f"the noise level is estimated from {needed} measurements or more, not {count}"
-    )
-
-
-def _not_meant(model: str, acquisition: Acquisition) -> str:
-    """Return why a possible model is not the one the acquisition was made for, empty if it is."""
-    protocol = acquisition.protocol
-    if model == "tofts":
-        return "etofts is fitted; ask for it with --models tofts"
-    if isinstance(protocol, DiffusionProtocol):
-        is_ivim = not obstacle("ivim", protocol) and protocol.bvals.max() <= IVIM_MAX_B
-        if model == "ivim" and not is_ivim:
-            return f"b-values go up to {protocol.bvals.max():g} s/mm^2; ask for it with --models ivim"
-        if model != "ivim" and is_ivim:
-            return f"the b-values are those of IVIM; ask for it with --models {model}"
-    return ""
+    count = protocol.n_measurements if estimator.single_images else protocol.n_averaged()
+    needed = len(model.parameters) + 1
+    if count >= needed:
+        return ""
+    return f"the noise level is estimated from {needed} measurements or more, not {count}"

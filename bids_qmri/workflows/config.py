@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bids_qmri.bids.acquisition import ReadOptions
+    from bids_qmri.interfaces.job import DicomOutput
+
+Settings = Mapping[str, Mapping[str, float]]
+"""What models are told beside the protocol: by model, then by name of the setting."""
 
 
 @dataclass(frozen=True)
@@ -24,32 +31,25 @@ class RunConfig:
         Name of this run in logs and crash files; two runs with equal choices compare equal.
     levels
         ``"participant"``, ``"group"`` or both.
-    participants, exclude_participants, sessions
-        Labels without entity; empty `participants` and `sessions` keep all.
-    filters
-        Extra entity filters per kind of input (``vfa``, ``dce``, ``dwi``, ``mask``, ``dseg``, ``t1map``).
-    derivatives
-        Folders of preprocessed inputs by name; ``masks`` is for masks alone.
-    models, methods, tensor_fits
-        Words of ``--models``, ``--methods``, ``--tensor-fit``; empty `models` allows all, empty `methods`
-        takes the default of each model.
-    network, onnx
-        The networks of ``mlp`` and of ``onnx``.
+    read
+        How files are read: sessions, filters, derivatives, what overrides sidecars.
+    participants, exclude_participants
+        Labels without entity; empty `participants` keeps all.
+    models, estimators
+        Words of ``--models`` and ``--estimators``; empty `models` allows all, empty `estimators` takes the
+        default of each model.
+    prefer
+        Labels that words which stand for several estimators mean instead.
+    networks
+        Trained networks of a user; their cards say what they are for.
     bounds
         Limits by parameter that replace those of the estimators.
-    diffusivities
-        Of NODDI, along neurites and of free water, mm^2/s; None takes those in vivo.
+    settings
+        What models are told beside the protocol.
     random_seed
         Seed of everything random.
-    b0_threshold
-        b-values up to this many s/mm^2 count as b = 0.
-    b1_units
-        Unit of TB1map images.
-    relaxivity, hematocrit, t10, aif, baseline_volumes
-        What overrides the sidecars of contrast-enhanced series: L/mmol/s, fraction, s, name or table, frames.
-    dicom, dicom_templates, dicom_parametric_maps
-        Folder for maps as DICOM files, folder of the files that name patient and study, and whether
-        floating-point objects are written as well.
+    dicom
+        How maps are written as DICOM files as well; None: not at all.
     nprocs, omp_nthreads
         Processes at a time, threads per process.
     memory_gb
@@ -67,29 +67,17 @@ class RunConfig:
     work_dir: Path
     run_id: str = field(compare=False)
     levels: tuple[str, ...]
+    read: ReadOptions
     participants: tuple[str, ...] = ()
     exclude_participants: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    derivatives: Mapping[str, Path] = field(default_factory=dict)
     models: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    tensor_fits: tuple[str, ...] = ("wls",)
-    network: Path | None = None
-    onnx: Path | None = None
+    estimators: tuple[str, ...] = ()
+    prefer: tuple[str, ...] = ()
+    networks: tuple[Path, ...] = ()
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    diffusivities: tuple[float, float] | None = None
+    settings: Settings = field(default_factory=dict)
     random_seed: int = 0
-    b0_threshold: float = 50.0
-    b1_units: Literal["auto", "factor", "percent"] = "auto"
-    relaxivity: float | None = None
-    hematocrit: float | None = None
-    t10: float | None = None
-    aif: str | None = None
-    baseline_volumes: int | None = None
-    dicom: Path | None = None
-    dicom_templates: Path | None = None
-    dicom_parametric_maps: bool = False
+    dicom: DicomOutput | None = field(default=None, compare=False)
     nprocs: int = 1
     omp_nthreads: int = 1
     memory_gb: float | None = None

@@ -1,4 +1,4 @@
-"""Run fit jobs as a nipype workflow: one independent node per acquisition, model and estimator."""
+"""Run the fits of acquisitions: here where one process does all, else as a nipype workflow of one node each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from bids_qmri.interfaces.job import FitJob, Outcome
+from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
+from bids_qmri.interfaces.outcomes import StoppedError, read_outcome, record_file, run_and_record
 from bids_qmri.workflows.config import RunConfig
 
 log = logging.getLogger("bids_qmri.workflow")
@@ -19,8 +20,8 @@ NODE_MEMORY_GB = 1.2
 AFTER_FAILURE = "not run, after the failure of another"
 
 
-def run_jobs(config: RunConfig, jobs: Sequence[FitJob]) -> list[Outcome]:
-    """Run fit jobs as nodes of a workflow; a job that fails leaves the others alone.
+def run_jobs(config: RunConfig, jobs: Sequence[AcquisitionJob]) -> list[Outcome]:
+    """Run the fits of acquisitions; one that fails leaves the others alone.
 
     Parameters
     ----------
@@ -31,22 +32,38 @@ def run_jobs(config: RunConfig, jobs: Sequence[FitJob]) -> list[Outcome]:
     """
     if not jobs:
         return []
-    # Here, so that --dry-run and the group level do without nipype.
-    from bids_qmri.interfaces.nodes import read_outcome
+    for job in jobs:
+        for fit in job.fits:
+            record_file(fit).unlink(missing_ok=True)
+    alone = not config.plugin and min(config.nprocs, len(jobs)) == 1 and not config.write_graph
+    why = _run_here(jobs) if alone else _run_workflow(config, jobs)
+    return [read_outcome(fit, without=why) for job in jobs for fit in job.fits]
 
+
+def _run_here(jobs: Sequence[AcquisitionJob]) -> str:
+    """Run one job after the other, without nipype; say why some were not run."""
+    try:
+        for job in jobs:
+            run_and_record(job)
+    except StoppedError:
+        return AFTER_FAILURE
+    return "not run"
+
+
+def _run_workflow(config: RunConfig, jobs: Sequence[AcquisitionJob]) -> str:
+    """Run jobs as nodes of a workflow; say why some left no record."""
     workflow = init_fit_wf(config, jobs)
     if config.write_graph:
         # The text alone: a picture would need graphviz on every machine.
         workflow.write_graph(dotfilename=str(config.log_dir / "graph.dot"), graph2use="exec", format="dot")
-    why = "not run"
     try:
         workflow.run(**_plugin(config, len(jobs)))
     except Exception as error:
         if config.debug:
             raise
         log.debug("the workflow ended early", exc_info=True)
-        why = _why_early(error, config)
-    return [read_outcome(job, without=why) for job in jobs]
+        return _why_early(error, config)
+    return "not run"
 
 
 def not_run(job: FitJob) -> Outcome:
@@ -66,8 +83,8 @@ def _why_early(error: Exception, config: RunConfig) -> str:
     return f"the workflow ended early ({type(error).__name__}: {error}); --debug shows where"
 
 
-def init_fit_wf(config: RunConfig, jobs: Sequence[FitJob]) -> Any:
-    """Build the workflow of a run: one independent node per acquisition, model and estimator.
+def init_fit_wf(config: RunConfig, jobs: Sequence[AcquisitionJob]) -> Any:
+    """Build the workflow of a run: one independent node per acquisition.
 
     Parameters
     ----------
@@ -79,7 +96,7 @@ def init_fit_wf(config: RunConfig, jobs: Sequence[FitJob]) -> Any:
     from nipype import Node, Workflow
     from nipype import config as nipype_config
 
-    from bids_qmri.interfaces.nodes import Fit
+    from bids_qmri.interfaces.nodes import FitAcquisition
 
     nipype_config.update_config(
         {
@@ -96,7 +113,7 @@ def init_fit_wf(config: RunConfig, jobs: Sequence[FitJob]) -> Any:
     workflow = Workflow(name="fit", base_dir=str(config.work_dir))
     for job in jobs:
         name = re.sub(r"\W", "_", job.name)
-        node = Node(Fit(job=job), name=name, mem_gb=NODE_MEMORY_GB, n_procs=config.omp_nthreads)
+        node = Node(FitAcquisition(job=job), name=name, mem_gb=NODE_MEMORY_GB, n_procs=config.omp_nthreads)
         # A cached node is no written map: outputs lie outside the work directory, so every run writes them.
         node.overwrite = True
         workflow.add_nodes([node])

@@ -12,7 +12,7 @@ from bids_qmri.bids.acquisition import Unusable
 from bids_qmri.bids.description import write_dataset_description
 from bids_qmri.bids.participants import copy_participants
 from bids_qmri.errors import QmriError
-from bids_qmri.interfaces.job import FitJob, Outcome
+from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
 from bids_qmri.reports.methods import write_citation
 from bids_qmri.reports.records import find_records
 from bids_qmri.workflows.config import RunConfig
@@ -40,7 +40,7 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
         In the order of the dataset.
     """
     labels = select_participants(config)
-    write_dataset_description(config.output_dir, config.bids_dir, __version__, config.derivatives)
+    write_dataset_description(config.output_dir, config.bids_dir, __version__, config.read.derivatives)
     scratch = replace(config, work_dir=config.work_dir / config.run_id)
     ends: list[ParticipantOutcome] = []
     fits: set[tuple[str, str]] = set()
@@ -50,7 +50,7 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
         plans: dict[str, Plan | QmriError] = {label: _plan(scratch, label) for label in batch}
         for plan in plans.values():
             _log_notes(plan)
-        fits |= {(job.model, job.label) for plan in plans.values() for job in _jobs(plan)}
+        fits |= {(fit.model.name, fit.label) for plan in plans.values() for fit in _fits(plan)}
         ends += _run_batch(scratch, plans, after_failure=any(end.status == "failed" for end in ends))
     copy_participants(config.bids_dir, config.output_dir)
     if fits and not config.reports_only:
@@ -71,7 +71,7 @@ def _run_batch(
     jobs = [job for plan in plans.values() for job in _jobs(plan)]
     failed = after_failure or any(_faults(plan) for plan in plans.values())
     stopped = failed and config.stop_on_first_crash
-    done = [not_run(job) for job in jobs] if stopped else run_jobs(config, jobs)
+    done = [not_run(fit) for job in jobs for fit in job.fits] if stopped else run_jobs(config, jobs)
     for outcome in done:
         outcomes[outcome.participant].append(outcome)
     return write_pages(config, [_end(label, plan, outcomes[label]) for label, plan in plans.items()])
@@ -84,8 +84,12 @@ def _log_notes(plan: Plan | QmriError) -> None:
             log.warning("%s %s: %s", planned.acquisition.label, planned.acquisition.kind, note)
 
 
-def _jobs(plan: Plan | QmriError) -> tuple[FitJob, ...]:
+def _jobs(plan: Plan | QmriError) -> tuple[AcquisitionJob, ...]:
     return plan.jobs if isinstance(plan, Plan) else ()
+
+
+def _fits(plan: Plan | QmriError) -> list[FitJob]:
+    return [fit for job in _jobs(plan) for fit in job.fits]
 
 
 def _faults(plan: Plan | QmriError) -> list[str]:

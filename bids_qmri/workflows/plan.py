@@ -5,27 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri import catalogue
+from bids_qmri.bids.acquisition import Acquisition, Unusable
 from bids_qmri.bids.dataset import find, participants, require_sessions
 from bids_qmri.errors import InputError, UsageError
-from bids_qmri.estimators.network_file import read_card, require_shipped_network
-from bids_qmri.estimators.registry import (
-    SCHEME_NETWORKS,
-    default_methods,
-    labels_for,
-    methods_for,
-    noddi_network,
-)
-from bids_qmri.interfaces.job import DicomOutput, FitJob
-from bids_qmri.models.noddi import D_ISO, D_PAR, Noddi
-from bids_qmri.protocol import DiffusionProtocol
-from bids_qmri.workflows.applicability import MODELS_OF_KIND, NOT_ASKED, choose_models, estimator_obstacle
+from bids_qmri.interfaces.job import AcquisitionJob, FitJob
+from bids_qmri.workflows.applicability import NOT_ASKED, choose_models, estimator_obstacle
 from bids_qmri.workflows.config import RunConfig
+from bids_qmri.workflows.estimators import Choice, choices_for
 
 
 @dataclass(frozen=True)
 class PlannedAcquisition:
-    """An acquisition with the jobs it gets.
+    """An acquisition with the fits it gets.
 
     Parameters
     ----------
@@ -34,7 +26,7 @@ class PlannedAcquisition:
     jobs
         One per model and estimator.
     left_out
-        Why other models of its family, or estimators, are not used, by name.
+        Why other models of its kind, or estimators, are not used, by name.
     """
 
     acquisition: Acquisition
@@ -61,9 +53,9 @@ class Plan:
     unusable: tuple[Unusable, ...]
 
     @property
-    def jobs(self) -> tuple[FitJob, ...]:
-        """All jobs, in order."""
-        return tuple(job for planned in self.acquisitions for job in planned.jobs)
+    def jobs(self) -> tuple[AcquisitionJob, ...]:
+        """One per acquisition, in order."""
+        return tuple(AcquisitionJob(planned.jobs) for planned in self.acquisitions if planned.jobs)
 
 
 def select_participants(config: RunConfig) -> list[str]:
@@ -80,7 +72,7 @@ def select_participants(config: RunConfig) -> list[str]:
         labels = [label for label in labels if label not in config.exclude_participants]
         if not labels:
             raise UsageError("leaves nobody", field="--exclude-participant-label", way_out="exclude fewer")
-    require_sessions([config.bids_dir, *config.derivatives.values()], config.sessions)
+    require_sessions([config.bids_dir, *config.read.derivatives.values()], config.read.sessions)
     return labels
 
 
@@ -99,37 +91,55 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
     InputError
         The participant's files cannot be indexed.
     """
-    read = read_options(config)
     planned: list[PlannedAcquisition] = []
     unusable: list[Unusable] = []
-    for found in find(config.bids_dir, participant, read):
+    for found in find(config.bids_dir, participant, config.read):
         if isinstance(found, Unusable):
             unusable += [found] if _is_wanted(found, config) else []
             continue
-        models, left_out = choose_models(found, config.models)
-        jobs: list[FitJob] = []
-        for model in models:
-            methods = config.methods or default_methods(model)
-            labels = labels_for(model, methods, config.tensor_fits)
-            if not labels:
-                left_out[model] = (
-                    f"it is not estimated by {', '.join(methods)} but by {', '.join(methods_for(model))}"
-                )
-            for label in labels:
-                if error := _without_network(config, found, model, label):
-                    unusable.append(Unusable(f"{found.label} {model} {label}", error))
-                elif reason := estimator_obstacle(model, label, found) or _other_network(
-                    model, label, config
-                ):
-                    left_out[f"{model} {label}"] = reason
-                else:
-                    jobs.append(_job(config, read, participant, found, model, label))
-        reasons = {name: reason for name, reason in left_out.items() if reason != NOT_ASKED}
-        if not jobs and reasons:
-            unusable.append(_without_model(found, reasons))
-        planned.append(PlannedAcquisition(found, tuple(jobs), left_out))
+        own, faults = _plan_acquisition(config, participant, found)
+        planned.append(own)
+        unusable += faults
     _require_own_names(participant, planned)
     return Plan(participant, tuple(planned), tuple(unusable))
+
+
+def _plan_acquisition(
+    config: RunConfig, participant: str, found: Acquisition
+) -> tuple[PlannedAcquisition, list[Unusable]]:
+    """Return the fits of an acquisition, and what cannot be fitted though it was asked for."""
+    names, left_out = choose_models(found, config.models)
+    jobs: list[FitJob] = []
+    faults: list[Unusable] = []
+    for name in names:
+        choices = choices_for(config, name)
+        if not choices:
+            left_out[name] = (
+                f"it is not estimated by {', '.join(config.estimators)} but by "
+                f"{', '.join(catalogue.words_for(name))}"
+            )
+        for choice in choices:
+            try:
+                reason = _obstacle(choice, found)
+            except InputError as error:
+                faults.append(Unusable(f"{found.label} {name} {choice.estimator.label}", error, kind=found.kind))
+                continue
+            if reason:
+                left_out[f"{name} {choice.estimator.label}"] = reason
+            else:
+                jobs.append(_job(config, participant, found, choice))
+    reasons = {name: reason for name, reason in left_out.items() if reason != NOT_ASKED}
+    if not jobs and reasons:
+        faults.append(_without_model(found, reasons))
+    return PlannedAcquisition(found, tuple(jobs), left_out), faults
+
+
+def _obstacle(choice: Choice, found: Acquisition) -> str:
+    """Return why an estimator is not used for a scan; one that cannot be, such as a missing network, raises."""
+    choice.estimator.network_file(choice.model)
+    if found.protocol is not None:
+        choice.estimator.prepare(choice.model, found.protocol)
+    return estimator_obstacle(choice.model, choice.estimator, found)
 
 
 def describe(plan: Plan) -> str:
@@ -146,7 +156,7 @@ def describe(plan: Plan) -> str:
         lines.append(f"  {acquisition.kind}  {acquisition.label}  ({acquisition.images[0].name})")
         by_model: dict[str, list[str]] = {}
         for job in planned.jobs:
-            by_model.setdefault(job.model, []).append(job.label)
+            by_model.setdefault(job.model.name, []).append(job.label)
         lines += [f"    {model}: {', '.join(labels)}" for model, labels in by_model.items()]
         lines += [f"    not {model}: {reason}" for model, reason in planned.left_out.items()]
         lines += [f"    note: {note}" for note in acquisition.notes]
@@ -158,86 +168,24 @@ def describe(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def read_options(config: RunConfig) -> ReadOptions:
-    """Return the choices of a run that change how files are read."""
-    return ReadOptions(
-        sessions=config.sessions,
-        filters=config.filters,
-        derivatives=config.derivatives,
-        b0_threshold=config.b0_threshold,
-        b1_units=config.b1_units,
-        relaxivity=config.relaxivity,
-        hematocrit=config.hematocrit,
-        t10=config.t10,
-        aif=config.aif,
-        baseline_volumes=config.baseline_volumes,
-    )
-
-
-def _job(
-    config: RunConfig,
-    read: ReadOptions,
-    participant: str,
-    acquisition: Acquisition,
-    model: str,
-    label: str,
-) -> FitJob:
+def _job(config: RunConfig, participant: str, acquisition: Acquisition, choice: Choice) -> FitJob:
+    known = {p.name for p in choice.model.parameters}
     return FitJob(
         participant=participant,
         acquisition=acquisition,
-        model=model,
-        label=label,
-        options=read,
+        model=choice.model,
+        estimator=choice.estimator,
+        options=config.read,
         bids_dir=config.bids_dir,
         output_dir=config.output_dir,
         work_dir=config.work_dir / f"sub-{participant}",
+        bounds={name: limits for name, limits in config.bounds.items() if name in known},
         seed=config.random_seed,
-        bounds=config.bounds,
-        network={"mlp": config.network, "onnx": config.onnx}.get(label),
-        diffusivities=config.diffusivities or (D_PAR, D_ISO),
-        dicom=_dicom(config),
-        threads=config.omp_nthreads,
+        dicom=config.dicom,
         sloppy=config.sloppy,
         stop_on_error=config.stop_on_first_crash,
         debug=config.debug,
     )
-
-
-def _dicom(config: RunConfig) -> DicomOutput | None:
-    if config.dicom is None:
-        return None
-    return DicomOutput(config.dicom, config.dicom_templates, config.dicom_parametric_maps, config.run_id)
-
-
-def _without_network(
-    config: RunConfig, acquisition: Acquisition, model: str, label: str
-) -> InputError | None:
-    """Return what to say of a network that is not shipped or not for the scan, None if there is nothing."""
-    try:
-        if label == "ncde":
-            require_shipped_network(model)
-        if label in SCHEME_NETWORKS and isinstance(acquisition.protocol, DiffusionProtocol):
-            _require_scheme(config, acquisition.protocol, label)
-    except InputError as error:
-        return error
-    return None
-
-
-def _require_scheme(config: RunConfig, protocol: DiffusionProtocol, label: str) -> None:
-    """Refuse a network that was trained for other diffusion weightings or diffusivities."""
-    # Here, because onnxruntime takes time to load.
-    from bids_qmri.estimators.scheme_network import load_scheme_network, require_fit
-
-    network = load_scheme_network(noddi_network(label, config.onnx if label == "onnx" else None))
-    require_fit(network, Noddi(*(config.diffusivities or (D_PAR, D_ISO))), protocol)
-
-
-def _other_network(model: str, label: str, config: RunConfig) -> str:
-    """Return why the network that was given is not for a model, empty if it is."""
-    if label != "mlp" or config.network is None:
-        return ""
-    trained = read_card(config.network).get("model")
-    return "" if trained == model else f"{config.network.name} is a network for {trained}"
 
 
 def _require_own_names(participant: str, planned: Sequence[PlannedAcquisition]) -> None:
@@ -255,10 +203,9 @@ def _require_own_names(participant: str, planned: Sequence[PlannedAcquisition]) 
 
 
 def _is_wanted(unusable: Unusable, config: RunConfig) -> bool:
-    """Tell whether a fault concerns the models asked for; it always does where its family is not known."""
-    kind = unusable.label.rsplit("_", 1)[-1].lower()
-    family = MODELS_OF_KIND.get(kind)
-    return not config.models or family is None or bool(set(family) & set(config.models))
+    """Tell whether a fault concerns the models asked for; it always does where its kind is not known."""
+    names = catalogue.models_of(unusable.kind)
+    return not config.models or not names or bool(set(names) & set(config.models))
 
 
 def _without_model(acquisition: Acquisition, reasons: dict[str, str]) -> Unusable:
@@ -268,7 +215,8 @@ def _without_model(acquisition: Acquisition, reasons: dict[str, str]) -> Unusabl
         error=InputError(
             "; ".join(f"{model}: {reason}" for model, reason in reasons.items()),
             file=acquisition.images[0],
-            way_out="leave the file out with --bids-filter-file, or change --models or --methods",
+            way_out="leave the file out with --bids-filter-file, or change --models or --estimators",
         ),
         fault=False,
+        kind=acquisition.kind,
     )

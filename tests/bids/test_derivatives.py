@@ -25,7 +25,8 @@ from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.sources import bids_uri, protocol_fields, resolve_paths
 from bids_qmri.errors import InputError, InternalError, UsageError
 from bids_qmri.outputs.tables import output_table
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 SHAPE = (3, 4, 2)
 ZOOMS = (2.0, 2.5, 4.0)

@@ -10,7 +10,7 @@ import synth
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.dataset import find
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
 
 BVALS = (0, *([1000] * 12))
 

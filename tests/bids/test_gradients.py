@@ -10,7 +10,7 @@ import synth
 
 from bids_qmri.bids.gradients import read_bvals, read_bvecs
 from bids_qmri.errors import InputError
-from bids_qmri.models.shells import cluster_shells
+from bids_qmri.physics.shells import cluster_shells
 
 BVALS = np.array([0.0, 1000, 1000, 1000])
 BVECS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0.6, 0, 0.8]])

@@ -12,7 +12,8 @@ from bids_qmri.bids.b1 import load_b1
 from bids_qmri.bids.dataset import find, participants
 from bids_qmri.bids.images import load_map, open_series
 from bids_qmri.bids.masks import find_mask
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import synth
 from bids_qmri.cli.config import to_toml
 from bids_qmri.cli.parser import parse
 from bids_qmri.cli.run import main
-from bids_qmri.estimators.scheme_network import shipped_scheme_network
+from bids_qmri.techniques.noddi.scheme_network import shipped_scheme_network
 
 MAPS = {"ndi": "icvf", "odi": "odi", "fwf": "isovf", "s0": "s0"}
 AFFINES = {

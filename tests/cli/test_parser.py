@@ -144,7 +144,7 @@ def test_unknown_level() -> None:
 
 def test_choices_are_what_the_package_knows() -> None:
     from bids_qmri.estimators import registry
-    from bids_qmri.models import aif
+    from bids_qmri.physics import arterial_input as aif
     from bids_qmri.outputs import tables
 
     assert set(POPULATION_INPUTS) == set(aif.POPULATION_INPUTS)

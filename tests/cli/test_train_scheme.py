@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from bids_qmri.cli.train import main
-from bids_qmri.estimators.scheme_network import load_scheme_network
+from bids_qmri.techniques.noddi.scheme_network import load_scheme_network
 from bids_qmri.training.recipe import recipe_text
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from simulated import draw
 
-from bids_qmri.models.aif import parker
-from bids_qmri.models.etofts import EXTENDED_TOFTS
-from bids_qmri.protocol import DceProtocol
+from bids_qmri.physics.arterial_input import parker
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.units import FloatArray
 
 AIF_TIME = np.arange(0.0, 400.0, 1.0)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.box import quantities
-from bids_qmri.estimators.features import CHANNELS, CONTEXT
-from bids_qmri.estimators.network_file import SHIPPED
-from bids_qmri.models.base import Model
+from bids_qmri.estimators.posterior.box import quantities
+from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT
+from bids_qmri.estimators.networks.network_file import SHIPPED
+from bids_qmri.physics.model import Model
 
 COVERAGE: dict[str, dict[str, Any]] = {
     "vfa": {
@@ -104,7 +104,7 @@ def write_network(
 
 def ship(folder: Path, model: Model, monkeypatch: pytest.MonkeyPatch, /, **changes: Any) -> Path:
     """Make a network the one that comes with the package; return the ONNX file."""
-    monkeypatch.setattr("bids_qmri.estimators.network_file.weights_folder", lambda: folder)
+    monkeypatch.setattr("bids_qmri.estimators.networks.network_file.weights_folder", lambda: folder)
     return write_network(folder, model, name=SHIPPED[model.name], **changes)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
 
 
 def scheme() -> DiffusionProtocol:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.estimators.base import FitResult
-from bids_qmri.models.base import Bounds, Model
-from bids_qmri.models.ivim import IVIM
-from bids_qmri.models.vfa import VFA
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 
 VFA_PROTOCOL = VfaProtocol(np.deg2rad([1, 6, 10, 25]), 0.005)

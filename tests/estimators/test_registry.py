@@ -8,7 +8,7 @@ import networks
 import numpy as np
 import pytest
 
-from bids_qmri.estimators import coverage
+from bids_qmri.estimators.networks import coverage
 from bids_qmri.estimators.base import FitResult
 from bids_qmri.estimators.registry import (
     ALGORITHM,
@@ -21,8 +21,10 @@ from bids_qmri.estimators.registry import (
     labels_for,
 )
 from bids_qmri.models.registry import get_model
-from bids_qmri.models.vfa import VFA
-from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
+from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 ALL = [(model, label) for model, labels in LABELS.items() for label in labels]
 

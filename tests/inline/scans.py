@@ -5,9 +5,10 @@ from __future__ import annotations
 import mrd
 import numpy as np
 
-from bids_qmri.models.ivim import IVIM
-from bids_qmri.models.vfa import VFA
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 SHAPE = (3, 6, 8)
 """Slices, rows, columns."""

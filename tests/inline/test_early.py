@@ -11,9 +11,9 @@ import pytest
 import scans
 
 from bids_qmri.estimators.registry import get_estimator, noddi_network
-from bids_qmri.estimators.scheme_network import load_scheme_network
+from bids_qmri.techniques.noddi.scheme_network import load_scheme_network
 from bids_qmri.inline.config import Shelf
-from bids_qmri.models.noddi import noddi_signal
+from bids_qmri.techniques.noddi.model import noddi_signal
 
 
 def listed(b_values) -> str:

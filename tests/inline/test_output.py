@@ -9,10 +9,10 @@ import scans
 
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.output import quantity, whole_numbers
-from bids_qmri.models.aif import population_aif
-from bids_qmri.models.concentration import concentration_to_signal
-from bids_qmri.models.etofts import EXTENDED_TOFTS
-from bids_qmri.protocol import DceProtocol
+from bids_qmri.physics.arterial_input import population_aif
+from bids_qmri.physics.spoiled_gradient_echo import concentration_to_signal
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.dce.protocol import DceProtocol
 
 FRAMES = 5.0 * np.arange(40)
 DYNAMIC = '{"parameters": {"t10": 1.2, "relaxivity": 4.5, "hematocrit": 0.42, "aif": "parker"}}'

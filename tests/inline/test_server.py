@@ -12,7 +12,7 @@ import scans
 
 from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.inline.wire import Limits
-from bids_qmri.protocol import VfaProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 
 def test_flip_angles_become_t1_in_milliseconds(port):

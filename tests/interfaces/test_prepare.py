@@ -11,10 +11,10 @@ from bids_qmri.estimators.registry import get_estimator
 from bids_qmri.interfaces.blocks import fit_image, noise_level
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.prepare import _driven, prepare
-from bids_qmri.models.aif import population_aif
-from bids_qmri.models.concentration import concentration_to_signal
-from bids_qmri.models.etofts import EXTENDED_TOFTS
-from bids_qmri.protocol import DceProtocol
+from bids_qmri.physics.arterial_input import population_aif
+from bids_qmri.physics.spoiled_gradient_echo import concentration_to_signal
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.dce.protocol import DceProtocol
 
 POPULATION = ReadOptions(t10=1.2, aif="parker")
 

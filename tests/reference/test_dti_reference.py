@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bids_qmri.estimators.base import Status
-from bids_qmri.estimators.dipy_tensor import fit_tensor
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.estimators.dipy.tensor import fit_tensor
+from bids_qmri.physics.diffusion import DiffusionProtocol
 
 
 def load(stem: Path, b0_threshold: float = 50.0) -> tuple[np.ndarray, DiffusionProtocol]:

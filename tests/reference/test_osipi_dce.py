@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from bids_qmri.estimators.base import FitResult, Status
-from bids_qmri.estimators.lsq import fit
-from bids_qmri.models.aif import georgiou, parker
-from bids_qmri.models.concentration import bolus_arrival, signal_to_concentration
-from bids_qmri.models.etofts import EXTENDED_TOFTS, TOFTS
-from bids_qmri.models.vfa import VFA
-from bids_qmri.protocol import DceProtocol, VfaProtocol
+from bids_qmri.estimators.classical.lsq import fit
+from bids_qmri.physics.arterial_input import georgiou, parker
+from bids_qmri.physics.spoiled_gradient_echo import bolus_arrival, signal_to_concentration
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
+from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 Curve = Callable[[np.ndarray], np.ndarray]
 TOLERANCE = {"ktrans": (0.005, 0.1), "ve": (0.05, 0.0), "vp": (0.025, 0.0)}

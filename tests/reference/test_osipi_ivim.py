@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_qmri.estimators import lsq
-from bids_qmri.models.ivim import IVIM
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.estimators.classical import lsq
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.physics.diffusion import DiffusionProtocol
 
 COUNTS = {
     "osipi_generic.json": {"f": (14, 14), "d": (14, 14), "dstar": (14, 14)},

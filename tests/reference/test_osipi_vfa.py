@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_qmri.estimators import lsq
-from bids_qmri.models.vfa import VFA
-from bids_qmri.protocol import VfaProtocol
+from bids_qmri.estimators.classical import lsq
+from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 TABLES = [("osipi_t1_brain_data.csv", 76, 1.0, 1e-4), ("osipi_t1_quiba_data.csv", 45, 1000.0, 0.04)]
 """File, cases, reference R1 in 1/s per unit of the table, largest relative deviation expected."""

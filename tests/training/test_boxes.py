@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.models.etofts import EXTENDED_TOFTS
-from bids_qmri.models.ivim import IVIM
-from bids_qmri.models.vfa import VFA
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.training.boxes import (
     BoxRange,
     fix_some,

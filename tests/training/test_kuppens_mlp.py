@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from bids_qmri.errors import InputError  # noqa: E402
-from bids_qmri.estimators import ncde  # noqa: E402
+from bids_qmri.estimators.networks import ncde  # noqa: E402
 from bids_qmri.estimators.base import Status  # noqa: E402
-from bids_qmri.estimators.features import make_features  # noqa: E402
-from bids_qmri.protocol import DiffusionProtocol  # noqa: E402
+from bids_qmri.estimators.networks.features import make_features  # noqa: E402
+from bids_qmri.physics.diffusion import DiffusionProtocol  # noqa: E402
 from bids_qmri.training.kuppens.curves import fixed_batch, fixed_group  # noqa: E402
 from bids_qmri.training.kuppens.export import mlp_to_onnx  # noqa: E402
 from bids_qmri.training.kuppens.networks import ParallelHeads  # noqa: E402

@@ -13,8 +13,10 @@ torch = pytest.importorskip("torch")
 torchcde = pytest.importorskip("torchcde")
 
 from bids_qmri.errors import InputError  # noqa: E402
-from bids_qmri.models.aif import parker, rata  # noqa: E402
-from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol  # noqa: E402
+from bids_qmri.physics.arterial_input import parker, rata  # noqa: E402
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol  # noqa: E402
 from bids_qmri.training.kuppens import curves, physics, run  # noqa: E402
 from bids_qmri.training.kuppens.curves import Batch, fixed_protocol, measurements, variable_curves  # noqa: E402
 from bids_qmri.training.kuppens.inference import estimate_by, load  # noqa: E402

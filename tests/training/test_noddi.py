@@ -15,9 +15,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from bids_qmri.cli.train import main  # noqa: E402
 from bids_qmri.errors import UsageError  # noqa: E402
-from bids_qmri.estimators.network_file import load_network  # noqa: E402
-from bids_qmri.estimators.zonal import CHANNELS, CONTEXT, QUANTITIES  # noqa: E402
-from bids_qmri.models.noddi import Noddi  # noqa: E402
+from bids_qmri.estimators.networks.network_file import load_network  # noqa: E402
+from bids_qmri.techniques.noddi.zonal import CHANNELS, CONTEXT, QUANTITIES  # noqa: E402
+from bids_qmri.techniques.noddi.model import Noddi  # noqa: E402
 from bids_qmri.training.export import to_onnx  # noqa: E402
 from bids_qmri.training.loss import FLOOR, to_tensors  # noqa: E402
 from bids_qmri.training.noddi.loss import weighed_error  # noqa: E402

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.zonal import sort_shells
+from bids_qmri.techniques.noddi.zonal import sort_shells
 from bids_qmri.training.noddi.schemes import SchemeRanges, random_scheme, spread_directions
 
 RANGES = SchemeRanges((2, 8), (300.0, 4000.0), (1000.0, 4000.0), (6, 120), (1, 32), 340)

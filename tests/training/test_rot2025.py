@@ -14,10 +14,10 @@ torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from bids_qmri.errors import UsageError  # noqa: E402
-from bids_qmri.estimators import noddi_fit  # noqa: E402
-from bids_qmri.estimators.scheme_network import load_scheme_network  # noqa: E402
-from bids_qmri.models.noddi import Noddi, noddi_signal  # noqa: E402
-from bids_qmri.protocol import DiffusionProtocol  # noqa: E402
+from bids_qmri.techniques.noddi import fit  # noqa: E402
+from bids_qmri.techniques.noddi.scheme_network import load_scheme_network  # noqa: E402
+from bids_qmri.techniques.noddi.model import Noddi, noddi_signal  # noqa: E402
+from bids_qmri.physics.diffusion import DiffusionProtocol  # noqa: E402
 from bids_qmri.training.loop import Checkpointing  # noqa: E402
 from bids_qmri.training.network import count_weights  # noqa: E402
 from bids_qmri.training.recipe import recipe_text  # noqa: E402

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from bids_qmri.cli.train import main  # noqa: E402
-from bids_qmri.estimators.features import CHANNELS, CONTEXT  # noqa: E402
+from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT  # noqa: E402
 from bids_qmri.training.inputs import channels_and_entries  # noqa: E402
 from bids_qmri.training.loss import COVERAGE, shift_loss, spread_loss, to_tensors  # noqa: E402
 from bids_qmri.training.pool import TRAINING, VALIDATION, make_pool  # noqa: E402

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.features import make_features
+from bids_qmri.estimators.networks.features import make_features
 from bids_qmri.models.registry import get_model
 from bids_qmri.training.curves import draw_group
 from bids_qmri.training.recipe import parse_recipe, recipe_text

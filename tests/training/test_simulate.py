@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.models.etofts import EXTENDED_TOFTS
-from bids_qmri.models.ivim import IVIM
-from bids_qmri.models.noise import rician_moments
-from bids_qmri.models.vfa import VFA
-from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.physics.noise import rician_moments
+from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.training.curves import draw_group
 from bids_qmri.training.recipe import parse_recipe, recipe_text
 from bids_qmri.training.simulate import simulate

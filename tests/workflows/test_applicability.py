@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bids_qmri.bids.acquisition import Acquisition
-from bids_qmri.protocol import DiffusionProtocol, VfaProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.workflows.applicability import choose_models, estimator_obstacle
 
 

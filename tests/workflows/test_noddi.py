@@ -11,10 +11,10 @@ import synth
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.multishell import full_shells, on_full_shells
-from bids_qmri.estimators.obstacles import obstacle
+from bids_qmri.techniques.noddi.multishell import full_shells, on_full_shells
+from bids_qmri.estimation.obstacles import obstacle
 from bids_qmri.estimators.registry import LABELS, default_methods, labels_for, noddi_network
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.workflows.applicability import choose_models
 
 

@@ -12,7 +12,7 @@ import synth
 
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import InputError, UsageError
-from bids_qmri.models.vfa import VFA
+from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.plan import Plan, describe, make_plan, select_participants

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bids_qmri.estimators.box import quantities
-from bids_qmri.estimators.coverage import extremes, values
-from bids_qmri.estimators.features import CHANNELS, CONTEXT
+from bids_qmri.estimators.posterior.box import quantities
+from bids_qmri.estimators.networks.coverage import extremes, values
+from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT
 from bids_qmri.training.card import FORMAT
 from bids_qmri.training.export import IR_VERSION, OPSET
 from bids_qmri.training.kuppens.curves import LENGTHS, fixed_protocol

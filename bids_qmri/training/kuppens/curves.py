@@ -10,10 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bids_qmri.estimators.condense import condense
-from bids_qmri.models.aif import rata
-from bids_qmri.models.noise import add_rician_noise
-from bids_qmri.protocol import DceProtocol, DiffusionProtocol, VfaProtocol
+from bids_qmri.estimators.networks.condense import condense
+from bids_qmri.physics.arterial_input import rata
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.training.curves import Group
 from bids_qmri.training.kuppens import physics
 from bids_qmri.training.kuppens.recipe import Acquisition, StudyRecipe

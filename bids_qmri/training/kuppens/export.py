@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_qmri.estimators.features import CHANNELS, CONTEXT, SCALE
+from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT, SCALE
 from bids_qmri.training.export import Graph, assemble
 from bids_qmri.training.kuppens.networks import ParallelHeads
 from bids_qmri.training.kuppens.perceptron import BOX_OFFSET, LEAST_SPAN, ProtocolMlp

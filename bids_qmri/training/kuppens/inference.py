@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 
 from bids_qmri.errors import InputError
-from bids_qmri.models.aif import rata
-from bids_qmri.protocol import DceProtocol, VfaProtocol
+from bids_qmri.physics.arterial_input import rata
+from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.training.kuppens.curves import approximate_amplitude, measurements
 from bids_qmri.training.kuppens.networks import StudyNcde
 from bids_qmri.training.kuppens.recipe import StudyRecipe, parse_study

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bids_qmri.estimators.box import box, boxed, quantities
-from bids_qmri.estimators.features import CHANNELS, CONTEXT, SCALE
+from bids_qmri.estimators.posterior.box import box, boxed, quantities
+from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT, SCALE
 from bids_qmri.training.kuppens.curves import Batch, fixed_protocol, measurements
 from bids_qmri.training.kuppens.loss import study_loss
 from bids_qmri.training.kuppens.networks import ParallelHeads

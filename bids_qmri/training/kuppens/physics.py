@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bids_qmri.models.aif import RATA
+from bids_qmri.physics.arterial_input import RATA
 from bids_qmri.units import SECONDS_PER_MINUTE
 
 POLE = 1e-4

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from bids_qmri.errors import UsageError
-from bids_qmri.models.base import Bounds, Model
+from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.models.registry import get_model
 from bids_qmri.training.boxes import Range, table1_box
 from bids_qmri.training.recipe import build, checked, load_toml, read_table, require_keys

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bids_qmri.estimators.box import quantities
+from bids_qmri.estimators.posterior.box import quantities
 from bids_qmri.training.export import write_files
 from bids_qmri.training.kuppens.card import mlp_card, ncde_card
 from bids_qmri.training.kuppens.curves import Batch, fixed_batch, fixed_group, variable_curves

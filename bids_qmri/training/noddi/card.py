@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bids_qmri.estimators.zonal import CHANNELS, CONTEXT, QUANTITIES
-from bids_qmri.models.noddi import D_ISO, D_PAR
+from bids_qmri.techniques.noddi.zonal import CHANNELS, CONTEXT, QUANTITIES
+from bids_qmri.techniques.noddi.model import D_ISO, D_PAR
 from bids_qmri.training.card import FORMAT
 from bids_qmri.training.export import IR_VERSION, OPSET
 from bids_qmri.training.noddi.recipe import ShellRecipe

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from bids_qmri.estimators.zonal import CHANNELS, CONTEXT, QUANTITIES
+from bids_qmri.techniques.noddi.zonal import CHANNELS, CONTEXT, QUANTITIES
 from bids_qmri.training.export import write_network
 from bids_qmri.training.loop import Checkpointing
 from bids_qmri.training.network import AnchoredNcde, count_weights

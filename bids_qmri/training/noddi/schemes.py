@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.models.shells import cluster_shells
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.shells import cluster_shells
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.training.boxes import Range
 from bids_qmri.units import FloatArray
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_qmri.estimators.zonal import fit_zonal, network_inputs, sort_shells
-from bids_qmri.models.noddi import D_ISO, D_PAR, noddi_signal
-from bids_qmri.models.noise import add_rician_noise
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.techniques.noddi.zonal import fit_zonal, network_inputs, sort_shells
+from bids_qmri.techniques.noddi.model import D_ISO, D_PAR, noddi_signal
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.training.boxes import log_uniform
 from bids_qmri.training.loss import BOX_CENTER, BOX_WIDTH
 from bids_qmri.training.noddi.recipe import ShellRecipe, SignalOptions

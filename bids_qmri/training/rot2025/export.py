@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.training.card import FORMAT
 from bids_qmri.training.export import IR_VERSION, OPSET, Graph, file_content, typed
 from bids_qmri.training.rot2025.recipe import OUTPUTS, SchemeRecipe

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bids_qmri.estimators.noddi_fit import descend
-from bids_qmri.estimators.objective import LeastSquares, RicianLikelihood
-from bids_qmri.models.encoding import encode
-from bids_qmri.models.noddi import Noddi
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.techniques.noddi.fit import descend
+from bids_qmri.estimators.classical.objective import LeastSquares, RicianLikelihood
+from bids_qmri.techniques.noddi.encoding import encode
+from bids_qmri.techniques.noddi.model import Noddi
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.training.progress import progress
 from bids_qmri.training.rot2025.recipe import OUTPUTS, SchemeRecipe
 from bids_qmri.training.rot2025.simulate import Simulated, chunks

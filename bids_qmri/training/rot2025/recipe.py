@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from bids_qmri.errors import UsageError
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.training.boxes import Range
 from bids_qmri.training.recipe import build, checked, load_toml, require_keys
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from bids_qmri.errors import UsageError
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.training.export import write_files
 from bids_qmri.training.loop import Checkpointing
 from bids_qmri.training.network import count_weights

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.models.noddi import noddi_signal
-from bids_qmri.models.noise import add_rician_noise
-from bids_qmri.protocol import DiffusionProtocol
+from bids_qmri.techniques.noddi.model import noddi_signal
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.training.rot2025.recipe import OUTPUTS, SchemeRecipe
 from bids_qmri.units import FloatArray
 

@@ -1,0 +1,1 @@
+"""Least squares and maximum likelihood, all voxels at once."""

@@ -1,0 +1,1 @@
+"""dipy's fits as estimators, and the estimators behind dipy's interface."""

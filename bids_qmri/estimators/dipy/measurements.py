@@ -1,0 +1,153 @@
+"""Which measurements a tensor is fitted to, whether they determine it, and which voxels have a signal.
+
+b in s/mm^2. Called by `tensor`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.directions import count_directions, within
+from bids_qmri.units import FloatArray
+
+SHELL_GAP = 100.0
+"""b-values further apart than this many s/mm^2 are different."""
+
+log = logging.getLogger("bids_qmri")
+
+
+@runtime_checkable
+class Expansion(Protocol):
+    """What a model says of itself whose logarithm is a power series of b (`techniques.dti.model.Cumulants`)."""
+
+    quantity: str
+    b_max: float
+    order: int
+    fewest_directions: int
+    fewest_shells: int
+
+    def slopes(
+        self, elements: FloatArray, values: FloatArray, vectors: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return derived quantities and their derivatives by the elements."""
+
+
+def selected(
+    signal: FloatArray, protocol: DiffusionProtocol, model: Expansion
+) -> tuple[FloatArray, DiffusionProtocol, npt.NDArray[np.bool_]]:
+    """Keep the measurements that the expansion holds for, and find the voxels that have a signal.
+
+    Parameters
+    ----------
+    signal
+        Signals, (V, N).
+    protocol
+        b-values and directions of the N measurements.
+    model
+        What is fitted.
+
+    Returns
+    -------
+    signal
+        Signals of the M measurements that are kept, (V, M).
+    protocol
+        Their protocol.
+    usable
+        Voxels that are finite and have a signal at the lowest b-values, (V,).
+
+    Raises
+    ------
+    InputError
+        If directions are missing or the measurements do not determine the coefficients.
+    """
+    keep = within(protocol, model.b_max)
+    used = _kept(protocol, keep, model)
+    if not keep.all():
+        log.debug(
+            "%s: %d of %d measurements left out, b above %g s/mm^2",
+            model.quantity,
+            np.count_nonzero(~keep),
+            keep.size,
+            model.b_max,
+        )
+    data = signal[:, keep]
+    reference = used.bvals <= max(used.b0_threshold, float(used.bvals.min()))
+    usable = np.asarray(np.isfinite(data).all(axis=1) & (data[:, reference] > 0).all(axis=1))
+    return data, used, usable
+
+
+def gradient_table(protocol: DiffusionProtocol) -> Any:
+    """Return dipy's gradient table."""
+    from dipy.core.gradients import gradient_table as table
+
+    return table(protocol.bvals, bvecs=protocol.bvecs, b0_threshold=protocol.b0_threshold)
+
+
+def design_matrix(protocol: DiffusionProtocol, model: Expansion) -> FloatArray:
+    """Return dipy's design matrix, (N, P): elements, then the negative logarithm of S0."""
+    from dipy.reconst import dki, dti
+
+    made = {1: dti.design_matrix, 2: dki.design_matrix}[model.order]
+    return np.asarray(made(gradient_table(protocol)))
+
+
+def _kept(protocol: DiffusionProtocol, keep: npt.NDArray[np.bool_], model: Expansion) -> DiffusionProtocol:
+    """Return the protocol of the kept measurements, or say what it lacks."""
+    needed = (
+        f"for the {model.quantity}: {model.fewest_directions} directions that are not collinear and "
+        f"{model.fewest_shells + 1} different b-values (b = 0 counts as one), at most {model.b_max:g} s/mm^2"
+    )
+    if protocol.bvecs is None:
+        raise InputError(
+            "gradient directions are not known",
+            field="bvecs",
+            needed=needed,
+            way_out="add the bvec file of the series",
+        )
+    bvals, bvecs = protocol.bvals[keep], protocol.bvecs[keep]
+    weighted = bvals > protocol.b0_threshold
+    _require_unit_vectors(bvecs[weighted])
+    n_directions = count_directions(bvecs[weighted])
+    n_bvalues = _count_shells(bvals[weighted]) + int(not weighted.all())
+    enough = n_directions >= model.fewest_directions and n_bvalues > model.fewest_shells
+    averages = None if protocol.averages is None else protocol.averages[keep]
+    used = replace(protocol, bvals=bvals, bvecs=bvecs, averages=averages)
+    if not enough or not _full_rank(used, model):
+        raise InputError(
+            f"{keep.sum()} measurements up to b = {model.b_max:g} s/mm^2 with {n_directions} different "
+            f"directions and {n_bvalues} different b-values do not determine it",
+            field="bvals",
+            needed=needed,
+            way_out="leave this model out",
+        )
+    return used
+
+
+def _require_unit_vectors(bvecs: FloatArray) -> None:
+    wrong = np.abs(np.linalg.norm(bvecs, axis=1) - 1.0) > 1e-2
+    if np.any(wrong):
+        raise InputError(
+            f"{np.count_nonzero(wrong)} directions above b = 0 are not unit vectors",
+            field="bvecs",
+            needed="vectors of length 1 within 0.01",
+        )
+
+
+def _count_shells(bvals: FloatArray) -> int:
+    """Count groups of b-values that lie apart."""
+    return int(bvals.size > 0) + int(np.count_nonzero(np.diff(np.sort(bvals)) > SHELL_GAP))
+
+
+def _full_rank(protocol: DiffusionProtocol, model: Expansion) -> bool:
+    """Tell whether the measurements determine all coefficients of the expansion."""
+    # b in ms/um^2: all columns of the design are then of order 1 and its numerical rank has a meaning
+    scaled = replace(protocol, bvals=protocol.bvals / 1000.0, b0_threshold=protocol.b0_threshold / 1000.0)
+    design = design_matrix(scaled, model)
+    return bool(np.linalg.matrix_rank(design, tol=1e-3) >= design.shape[1])

@@ -1,0 +1,190 @@
+"""Weighted least squares of the logarithm of the signal, all voxels of a block at once.
+
+Logarithms of signals are linear in the coefficients of a tensor, with variances that are inverse to the squared
+signal. The weighted normal equations of a block are one matrix product and one batched inverse, where dipy
+decomposes the weighted design of every voxel into singular values. Columns are scaled to order 1, and two rounds of
+refinement give the digits back that the squared condition number takes. Voxels run first; called by `tensor`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.units import FloatArray
+
+LEAST_WEIGHT = 1e-14
+"""Smallest weight of a measurement, relative to the largest of its voxel, that is left to normal equations."""
+
+LARGEST_INFLATION = 1e6
+"""Largest inflation of a variance by the other coefficients; above it too few digits are left."""
+
+BLOCK_BYTES = 2**20
+"""Size of the arrays of a block: they stay in cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """Solutions of the voxels of a block.
+
+    Parameters
+    ----------
+    values
+        Coefficients of the design, (V, P).
+    covariance
+        Their covariance, (V, P, P); NaN where it cannot be known.
+    poor
+        Voxels whose weights differ too much for normal equations, (V,): they have no values.
+    """
+
+    values: FloatArray
+    covariance: FloatArray
+    poor: npt.NDArray[np.bool_]
+
+
+class NormalEquations:
+    """The least-squares problems of one design.
+
+    Parameters
+    ----------
+    design
+        Derivatives of the logarithm of the signal by the coefficients, of full rank, (N, P).
+    """
+
+    def __init__(self, design: FloatArray) -> None:
+        self.count, self.size = design.shape
+        self._scale = np.abs(design).max(axis=0)
+        self._columns = design / self._scale
+        self._inverse = np.linalg.pinv(self._columns)
+        # Of the columns as they are, as dipy has it: the same rounding.
+        self._ordinary = np.linalg.pinv(design)
+        rows, columns = np.triu_indices(self.size)
+        self._products = self._columns[:, rows] * self._columns[:, columns]
+        self._place = np.empty((self.size, self.size), dtype=np.intp)
+        self._place[rows, columns] = self._place[columns, rows] = np.arange(rows.size)
+        rest = np.eye(self.count) - self._columns @ self._inverse
+        self._squared_rest = rest**2
+
+    @property
+    def block(self) -> int:
+        """Voxels of a block."""
+        return max(BLOCK_BYTES // (8 * (4 * self.count + 3 * self.size**2)), 16)
+
+    def ordinary(self, logs: FloatArray, sigma: FloatArray | None) -> Coefficients:
+        """Solve without weights.
+
+        Parameters
+        ----------
+        logs
+            Logarithms of the signals, (V, N).
+        sigma
+            Noise of the signals, (V,); None takes it from the residuals, weighted by the fitted signal.
+        """
+        scaled = logs @ self._inverse.T
+        predicted = scaled @ self._columns.T
+        weights, peak, safe = _weights(predicted)
+        inverse_weights = 1.0 / weights
+        rows, columns = np.triu_indices(self.size)
+        spread = inverse_weights @ (self._inverse[rows] * self._inverse[columns]).T
+        # The residuals of ordinary least squares are not those that the weights ask for: their expected sum.
+        freedom = np.einsum("vn,vn->v", weights @ self._squared_rest, inverse_weights)
+        freedom = freedom if self.count > self.size else np.zeros_like(freedom)
+        noise = _noise(weights, logs - predicted, freedom, sigma, peak)
+        covariance = spread[:, self._place] * np.where(safe, noise, np.nan)[:, None, None]
+        none = np.zeros(len(logs), dtype=bool)
+        return Coefficients(logs @ self._ordinary.T, self._unscaled(covariance), none)
+
+    def weighted(self, logs: FloatArray, sigma: FloatArray | None) -> Coefficients:
+        """Solve with the squared signal of the ordinary fit as weights; arguments as of `ordinary`."""
+        scaled = logs @ self._inverse.T
+        rest = logs - scaled @ self._columns.T
+        weights, peak, safe = _weights(logs - rest)
+        inverse, poor = self._invert(weights, safe)
+        for _ in range(2):
+            step = np.matmul(inverse, ((weights * rest) @ self._columns)[:, :, None])[:, :, 0]
+            scaled += step
+            rest -= step @ self._columns.T
+        freedom = np.full(len(logs), float(self.count - self.size))
+        noise = np.where(poor, np.nan, _noise(weights, rest, freedom, sigma, peak))
+        covariance = self._unscaled(inverse * noise[:, None, None])
+        return Coefficients(scaled / self._scale, covariance, poor)
+
+    def covariance(
+        self,
+        signal: FloatArray,
+        coefficients: FloatArray,
+        kept: npt.NDArray[np.bool_],
+        sigma: FloatArray | None,
+    ) -> FloatArray:
+        """Return the asymptotic covariance of nonlinear least squares, (V, P, P).
+
+        Parameters
+        ----------
+        signal
+            Signals, (V, N).
+        coefficients
+            Where they were fitted, (V, P).
+        kept
+            Measurements that took part, (V, N).
+        sigma
+            Noise of the signals, (V,); None takes it from the residuals.
+        """
+        logs = (coefficients * self._scale) @ self._columns.T
+        weights, peak, safe = _weights(logs)
+        # A measurement that was rejected tells nothing.
+        inverse, poor = self._invert(np.where(kept, weights, 0.0), safe)
+        rest = np.where(kept, signal * np.exp(-peak)[:, None] - np.sqrt(weights), 0.0)
+        freedom = kept.sum(axis=1, dtype=np.float64) - self.size
+        noise = np.where(poor, np.nan, _noise(np.ones_like(rest), rest, freedom, sigma, peak))
+        return self._unscaled(inverse * noise[:, None, None])
+
+    def _invert(
+        self, weights: FloatArray, safe: npt.NDArray[np.bool_]
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Return the inverse of the normal matrices, and where it has too few digits."""
+        matrix = (weights @ self._products)[:, self._place]
+        matrix[~safe] = np.eye(self.size)
+        inverse = inverted(matrix)
+        diagonal = np.einsum("vii,vii->vi", matrix, inverse)
+        return inverse, ~safe | ~(diagonal.max(axis=1) < LARGEST_INFLATION)
+
+    def _unscaled(self, covariance: FloatArray) -> FloatArray:
+        covariance /= np.outer(self._scale, self._scale)
+        return covariance
+
+
+def inverted(matrices: FloatArray) -> FloatArray:
+    """Return the inverses, (V, P, P), NaN where there is none."""
+    try:
+        return np.linalg.inv(matrices)
+    except np.linalg.LinAlgError:
+        # One singular matrix stops numpy's whole batch.
+        regular = np.linalg.matrix_rank(matrices, hermitian=True) == matrices.shape[-1]
+        inverse = np.full_like(matrices, np.nan)
+        inverse[regular] = np.linalg.inv(matrices[regular])
+        return inverse
+
+
+def _weights(logs: FloatArray) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Return squared signals relative to the largest, its logarithm, (V,), and where none is next to nothing."""
+    peak = logs.max(axis=1)
+    weights = np.exp(2.0 * (logs - peak[:, None]))
+    safe = weights.min(axis=1) > LEAST_WEIGHT
+    weights[~safe] = 1.0
+    return weights, peak, np.asarray(safe)
+
+
+def _noise(
+    weights: FloatArray,
+    rest: FloatArray,
+    freedom: FloatArray,
+    sigma: FloatArray | None,
+    peak: FloatArray,
+) -> FloatArray:
+    """Return the variance of a measurement of weight 1, (V,); NaN where no residual is left to tell it."""
+    if sigma is not None:
+        return np.asarray((sigma * np.exp(-peak)) ** 2)
+    squares = np.einsum("vn,vn,vn->v", weights, rest, rest)
+    return squares / np.where(freedom > 0, freedom, np.nan)

@@ -1,0 +1,333 @@
+"""Trained networks on disk: an ONNX file and, beside it, its card; checked before anything is computed.
+
+The card says what the network is, which features it reads and what it was trained for; `training.card` writes
+it, into the ONNX file as well. A file that differs in any of this from what the features give is refused by
+name, because a network answers any input with plausible numbers. Called by `estimators.ncde`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.physics.model import Model
+
+Float32Array = npt.NDArray[np.float32]
+
+FORMAT = 1
+"""Version of the fields of a card that is understood here."""
+
+Kind = Literal["any", "protocol", "scheme"]
+"""What a network is for: any protocol of a model, one protocol, one set of b-values and directions."""
+
+LABELS: Mapping[Kind, str] = {"any": "ncde", "protocol": "mlp", "scheme": "onnx"}
+"""Labels of the estimators that use networks of each kind."""
+
+JSON_ALONE = ("weights", "cost")
+"""Fields that the card beside the ONNX file has and the one inside cannot have."""
+
+EXTERNAL_DATA = b"\x0a\x08location"
+"""How the entry begins that every tensor outside the ONNX file has: field 1, 8 bytes, the key."""
+
+TRAIN_AGAIN = "use the file and the card that one run of bids_qmri-train has written"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A loaded network.
+
+    Parameters
+    ----------
+    file
+        The ONNX file.
+    card
+        What the JSON file beside it says.
+    session
+        onnxruntime's; may be called from several threads at a time.
+    """
+
+    file: Path
+    card: Mapping[str, Any]
+    session: Any
+
+    def run(self, path: Float32Array, context: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return shift and spread, each (V, K), of paths (V, N, C) and contexts (V, Q)."""
+        shift, spread = self.session.run(["shift", "spread"], {"path": path, "context": context})
+        return shift, spread
+
+
+def weights_folder() -> Path:
+    """Return the folder of the networks that come with the package."""
+    return Path(str(resources.files("bids_qmri"))) / "weights"
+
+
+def kind_of_card(card: Mapping[str, Any]) -> Kind:
+    """Return what a network is for; cards that do not say so are told by the fields that they have."""
+    stated = card.get("kind")
+    if stated in LABELS:
+        kind: Kind = stated
+        return kind
+    return "scheme" if "scheme" in card else "protocol" if "protocol" in card else "any"
+
+
+@cache
+def _shipped() -> dict[str, Path]:
+    """Return the networks for any protocol that come with the package, by model."""
+    cards = {path.with_suffix(".onnx"): read_card(path) for path in sorted(weights_folder().glob("*.json"))}
+    return {str(card["model"]): file for file, card in cards.items() if kind_of_card(card) == "any"}
+
+
+def shipped_network(model_name: str) -> Path | None:
+    """Return the ONNX file of a model's network for any protocol, None if none is shipped."""
+    file = _shipped().get(model_name)
+    return file if file is not None and file.is_file() else None
+
+
+def require_shipped_network(model_name: str) -> Path:
+    """Return the ONNX file of a model's network for any protocol.
+
+    Raises
+    ------
+    InputError
+        If none is shipped.
+    """
+    file = shipped_network(model_name)
+    if file is None:
+        there = sorted(_shipped())
+        raise InputError(
+            f"no network for {model_name} comes with this package",
+            field="--estimators ncde",
+            needed=f"a model that has one: {', '.join(there) or 'none has'}",
+            way_out="leave ncde out, or use lsq, map or bayes",
+        )
+    return file
+
+
+def read_card(file: Path) -> dict[str, Any]:
+    """Read the card beside an ONNX file.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it is not one of this version.
+    """
+    path = file.with_suffix(".json")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot be read ({error})", file=path, needed="the card of the network", way_out=TRAIN_AGAIN
+        ) from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        version = card.get("format") if isinstance(card, dict) else None
+        raise InputError(
+            f"is {version!r}",
+            file=path,
+            field="format",
+            needed=f"a card of format {FORMAT}",
+            way_out=TRAIN_AGAIN,
+        )
+    return card
+
+
+def card_of(file: Path) -> dict[str, Any]:
+    """Read the card of any network: beside its ONNX file, or inside it where there is none.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, or has no card.
+    """
+    if not file.is_file():
+        raise InputError("is not a file", file=file, needed="an ONNX file with its card", way_out=TRAIN_AGAIN)
+    if file.with_suffix(".json").is_file():
+        return read_card(file)
+    session = start_session(file, {}, read_weights(file, None))
+    try:
+        card = json.loads(session.get_modelmeta().custom_metadata_map["card"])
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"has no readable card ({error}), and there is no {file.with_suffix('.json').name} beside it",
+            file=file,
+            field="card",
+            needed="a card as JSON, beside the file or in its metadata, key 'card'",
+            way_out="docs/models.md says what a card holds",
+        ) from error
+    if not isinstance(card, dict):
+        raise InputError("is no JSON object", file=file, field="card", needed="the card of a network")
+    return card
+
+
+def summary(file: Path) -> dict[str, Any]:
+    """Return what a sidecar says about a network: name, file, hash, seed, and what it was trained for."""
+    has_card = file.with_suffix(".json").is_file()
+    if not has_card:
+        return {"File": file.name}
+    card = read_card(file)
+    fields = {
+        "Name": card.get("name"),
+        "File": file.name,
+        "SHA256": card.get("weights", {}).get("sha256"),
+        "Description": card.get("description"),
+        "Seed": card.get("seed"),
+        "Coverage": card.get("coverage"),
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+@cache
+def load_network(file: Path, model: Model) -> Network:
+    """Load a network, once per process.
+
+    Parameters
+    ----------
+    file
+        The ONNX file; its card lies beside it with the suffix ``.json``.
+    model
+        What it must be for.
+
+    Raises
+    ------
+    InputError
+        If file and card do not belong together, onnxruntime cannot load the file, or they are not for this
+        model and its features; the message names what differs.
+    """
+    card = read_card(file)
+    content = read_weights(file, str(card.get("weights", {}).get("sha256")))
+    _check_card(file.with_suffix(".json"), card, model)
+    network = Network(file, card, start_session(file, card, content))
+    _check_session(network)
+    return network
+
+
+def read_weights(file: Path, needed: str | None) -> bytes:
+    """Return the ONNX file, if it is the one of a hash and holds all of its weights.
+
+    Parameters
+    ----------
+    file
+        The ONNX file.
+    needed
+        Its SHA-256 according to the card beside it; None compares nothing.
+
+    Raises
+    ------
+    InputError
+        Naming what is wrong.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=file, needed="an ONNX file") from error
+    seen = hashlib.sha256(content).hexdigest()
+    if needed is not None and seen != needed:
+        raise InputError(
+            f"hash of the file is {seen}", file=file, field="sha256", needed=needed, way_out=TRAIN_AGAIN
+        )
+    if EXTERNAL_DATA in content:
+        raise InputError(
+            "some of its weights lie in another file",
+            file=file,
+            field="external_data",
+            needed="one file that holds everything",
+            way_out="export it with bids_qmri-train",
+        )
+    return content
+
+
+def _check_card(path: Path, card: Mapping[str, Any], model: Model) -> None:
+    """Compare what a network is for with what it will be given."""
+    # Here, so that listing the shipped networks does without the numerics.
+    from bids_qmri.estimators.networks.features import interface
+
+    quantities, channels, context = interface(model)
+    expected = {
+        "model": model.name,
+        "quantities": list(quantities),
+        "channels": list(channels),
+        "context": list(context),
+    }
+    for field, needed in expected.items():
+        seen = card.get(field)
+        if seen != needed:
+            raise InputError(
+                f"is {_spelled(seen)}", file=path, field=field, needed=_spelled(needed), way_out=TRAIN_AGAIN
+            )
+    if card.get("anchor") not in ("map", "box"):
+        raise InputError(f"is {card.get('anchor')!r}", file=path, field="anchor", needed="map or box")
+    if not isinstance(card.get("coverage"), dict):
+        raise InputError("is missing", file=path, field="coverage", needed="what the network was trained for")
+
+
+def _spelled(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def start_session(file: Path, card: Mapping[str, Any], content: bytes) -> Any:
+    """Start onnxruntime on one thread: blocks of voxels run side by side instead.
+
+    Parameters
+    ----------
+    file, card
+        For the message.
+    content
+        The ONNX file.
+
+    Raises
+    ------
+    InputError
+        If onnxruntime cannot load it.
+    """
+    import onnxruntime  # type: ignore[import-untyped]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    # Its errors have no common base of their own.
+    except Exception as error:
+        opset, version = card.get("opset"), card.get("ir_version")
+        says = f"; its card says opset {opset}, IR version {version}" if opset else ""
+        raise InputError(
+            f"onnxruntime {onnxruntime.__version__} cannot load it ({error}){says}",
+            file=file,
+            field="opset",
+            needed="an ONNX model that this version of onnxruntime can run",
+            way_out="check that it is an ONNX file; if so, update onnxruntime, or train the network again",
+        ) from error
+
+
+def _check_session(network: Network) -> None:
+    """Compare the card inside the ONNX file, and the sizes of inputs and outputs, with the card beside it."""
+    inside = json.loads(network.session.get_modelmeta().custom_metadata_map.get("card", "{}"))
+    beside = {key: value for key, value in network.card.items() if key not in JSON_ALONE}
+    if different := sorted(key for key in inside.keys() | beside if inside.get(key) != beside.get(key)):
+        raise InputError(
+            f"the card inside {network.file.name} differs in {', '.join(different)}",
+            file=network.file.with_suffix(".json"),
+            needed="equal cards",
+            way_out=TRAIN_AGAIN,
+        )
+    sizes = {name: len(network.card[name]) for name in ("channels", "context", "quantities")}
+    expected = {"path": (3, sizes["channels"]), "context": (2, sizes["context"])}
+    expected |= dict.fromkeys(("shift", "spread"), (2, sizes["quantities"]))
+    ends = (*network.session.get_inputs(), *network.session.get_outputs())
+    seen = {end.name: (len(end.shape), end.shape[-1]) for end in ends}
+    if seen != expected:
+        raise InputError(
+            f"inputs and outputs are {seen}",
+            file=network.file,
+            needed=f"{expected}: name, number of axes, size of the last one",
+            way_out=TRAIN_AGAIN,
+        )

@@ -1,0 +1,1 @@
+"""Estimators with a prior: the maximum and the mean of the posterior."""

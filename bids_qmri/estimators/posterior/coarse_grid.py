@@ -1,0 +1,238 @@
+"""Posterior mean and standard deviation on a fixed coarse grid over the limits: cheap, and blind to no mode.
+
+Magnitudes: the amplitude is integrated in closed form over a flat prior, with Gaussian noise about
+sqrt(y^2 - sigma^2), which is nearly unbiased where there is signal. A matrix product gives the likelihood of
+all nodes in single precision; it is flattened where it is much narrower than the grid. Blocks of voxels
+have one size, padded, because a matrix product may round differently for another. Called by `features`,
+which also starts the search for the maximum at the best node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.estimators.posterior.box import box_of, boxed, to_box
+from bids_qmri.physics.model import Model, Parameter
+from bids_qmri.units import FloatArray
+
+Float32Array = npt.NDArray[np.float32]
+
+MOST_NODES, ALL_NODES = 64, 1000
+"""Nodes along one parameter and, about, of the whole grid, for models whose parameters do not state them."""
+
+BLOCK_VALUES = 2**16
+"""Likelihoods per block: they stay in the L2 cache."""
+
+BLOCK_STEP = 64
+"""Blocks are multiples of this many voxels, so that no column is at the ragged edge of a matrix product."""
+
+LARGEST_RATIO = 1e3
+"""The first cell of their axes holds everything below this part of the upper limit."""
+
+SHARPEST = 1e4
+"""Largest logarithm of a likelihood ratio that single precision resolves to a thousandth."""
+
+TINY = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True)
+class GridPosterior:
+    """Moments of V voxels.
+
+    Parameters
+    ----------
+    mean, sd
+        Posterior mean and standard deviation of the K quantities in box units, shape (K, V); the width of
+        the cells is part of the standard deviation.
+    best
+        Parameters to start a search for the maximum from, shape (P, V): the node of greatest posterior mass
+        with its best amplitude; the mean for a model without amplitude.
+    """
+
+    mean: FloatArray
+    sd: FloatArray
+    best: FloatArray
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The A nodes of a grid.
+
+    Parameters
+    ----------
+    theta
+        Parameters, shape (P, A); the amplitude is 1.
+    log_mass
+        Logarithm of the volume of the cells, shape (A,).
+    units, widths
+        The K quantities in box units and how wide the cells are along them, shape (K, A).
+    """
+
+    theta: FloatArray
+    log_mass: FloatArray
+    units: FloatArray
+    widths: FloatArray
+
+
+def cells(
+    lower: float, upper: float, count: int, *, logarithmic: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """Return the centres and widths of cells that fill an interval; one centre where its ends are equal.
+
+    Examples
+    --------
+    >>> [values.tolist() for values in cells(0.0, 1.0, 4)]
+    [[0.125, 0.375, 0.625, 0.875], [0.25, 0.25, 0.25, 0.25]]
+    """
+    if lower == upper:
+        return np.array([lower]), np.zeros(1)
+    edges = np.linspace(lower, upper, count + 1)
+    if logarithmic:
+        edges = np.geomspace(max(lower, upper / LARGEST_RATIO), upper, count + 1)
+        edges[0] = lower
+    return 0.5 * (edges[1:] + edges[:-1]), np.diff(edges)
+
+
+def grid(model: Model, lower: FloatArray, upper: FloatArray) -> Nodes:
+    """Return the product of the axes of all parameters but the amplitude."""
+    inside = boxed(model)
+    axes = [
+        cells(lower[i], upper[i], _nodes(p, len(inside)), logarithmic=p.logarithmic)
+        for i, p in ((i, model.parameters[i]) for i in inside)
+    ]
+    centres, widths = (
+        np.stack([a.ravel() for a in np.meshgrid(*arrays, indexing="ij")])
+        for arrays in zip(*axes, strict=True)
+    )
+    theta = np.ones((lower.size, centres.shape[1]))
+    theta[inside] = centres
+    log_mass = np.log(np.where(widths > 0, widths, 1.0)).sum(axis=0)
+    derived, slope = model.derive(theta)
+    values = np.concatenate([centres, derived])
+    widths = np.concatenate([widths, np.sqrt(np.sum((slope[:, inside] * widths) ** 2, axis=1))])
+    low, high = box_of(model, lower, upper)
+    span = np.where(high > low, high - low, 1.0)[:, None]
+    return Nodes(theta, log_mass, to_box(values, low, high), widths / span)
+
+
+def _nodes(parameter: Parameter, dimensions: int) -> int:
+    if parameter.nodes is not None:
+        return parameter.nodes
+    return min(MOST_NODES, round(ALL_NODES ** (1.0 / dimensions)))
+
+
+def magnitude_posterior(
+    model: Model,
+    signal: FloatArray,
+    protocol: Any,
+    weights: FloatArray,
+    sigma: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> GridPosterior:
+    """Return the grid posterior of a model with an amplitude.
+
+    Parameters
+    ----------
+    model
+        Forward model with an amplitude.
+    signal
+        Magnitudes, shape (N, V).
+    protocol
+        What was played out; shared by all voxels or with a voxel axis.
+    weights
+        Images averaged into each measurement, shape (N,).
+    sigma
+        Noise standard deviation of a single image, shape (V,).
+    lower, upper
+        Limits, shape (P,).
+    """
+    nodes = grid(model, lower, upper)
+    root = np.sqrt(weights)[:, None]
+    unbiased = root * np.sqrt(np.maximum(signal**2 - sigma**2, 0.0))
+    length = np.sqrt(np.einsum("nv,nv->v", unbiased, unbiased))
+    # Its squared projection on an atom of length 1 is the logarithm of the likelihood.
+    scaled = unbiased * (
+        np.minimum(length / (sigma * np.sqrt(2.0)), np.sqrt(SHARPEST)) / np.maximum(length, TINY)
+    )
+    project = _shared_atoms if _all_share(protocol) else _atoms_of_each
+    mean, sd, best = _integrate(nodes, project(model, nodes, protocol, root), scaled)
+    theta = nodes.theta[:, best]
+    curve = root * model.signal(theta, protocol)
+    energy = np.einsum("nv,nv->v", curve, curve)
+    amplitude = np.einsum("nv,nv->v", curve, unbiased) / np.maximum(energy, TINY)
+    theta[[p.name for p in model.parameters].index(str(model.amplitude))] = amplitude
+    return GridPosterior(mean, sd, theta)
+
+
+Projection = Callable[[Float32Array, int], Float32Array]
+"""From the padded signals (N, B) of the block that begins at a voxel to log posterior masses (A, B)."""
+
+
+def _shared_atoms(model: Model, nodes: Nodes, protocol: Any, root: FloatArray) -> Projection:
+    atoms = root * model.signal(nodes.theta, protocol)
+    norm = np.maximum(np.linalg.norm(atoms, axis=0), TINY)
+    table = np.ascontiguousarray((atoms / norm).T, dtype=np.float32)
+    # The integral over the amplitude leaves its standard deviation, sigma / norm.
+    offset = (nodes.log_mass - np.log(norm)).astype(np.float32)[:, None]
+
+    def project(signal: Float32Array, first: int) -> Float32Array:
+        projection = table @ signal
+        projection *= projection
+        projection += offset
+        return projection
+
+    return project
+
+
+def _atoms_of_each(model: Model, nodes: Nodes, protocol: Any, root: FloatArray) -> Projection:
+    n_voxels = protocol.flip_angle.shape[1]
+
+    def project(signal: Float32Array, first: int) -> Float32Array:
+        last = min(first + signal.shape[1], n_voxels)
+        part = protocol.take(slice(first, last))
+        projection = np.zeros((nodes.theta.shape[1], signal.shape[1]), dtype=np.float32)
+        for row, theta, log_mass in zip(projection, nodes.theta.T, nodes.log_mass, strict=True):
+            atom = root * model.signal(np.repeat(theta[:, None], last - first, axis=1), part)
+            energy = np.maximum(np.einsum("nv,nv->v", atom, atom), TINY)
+            product = np.einsum("nv,nv->v", atom, signal[:, : last - first])
+            row[: last - first] = product**2 / energy + (log_mass - 0.5 * np.log(energy))
+        return projection
+
+    return project
+
+
+def _all_share(protocol: Any) -> bool:
+    flip = getattr(protocol, "flip_angle", None)
+    return flip is None or flip.ndim == 1
+
+
+def _integrate(
+    nodes: Nodes, project: Projection, signal: FloatArray
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.intp]]:
+    """Return mean and standard deviation, (K, V), and the best node, (V,)."""
+    n_quantities, n_voxels = len(nodes.units), signal.shape[1]
+    # Moments about the middle of the box, where single precision loses least.
+    centred = nodes.units - 0.5
+    table = np.concatenate([np.ones((1, centred.shape[1])), centred, centred**2 + nodes.widths**2 / 12.0])
+    table32 = np.ascontiguousarray(table, dtype=np.float32)
+    size = BLOCK_STEP * max(BLOCK_VALUES // centred.shape[1] // BLOCK_STEP, 1)
+    moments = np.empty((len(table), n_voxels))
+    best = np.empty(n_voxels, dtype=np.intp)
+    for first in range(0, n_voxels, size):
+        part = signal[:, first : first + size]
+        count = part.shape[1]
+        padded = np.zeros((len(part), size), dtype=np.float32)
+        padded[:, :count] = part
+        mass = project(padded, first)
+        best[first : first + size] = np.argmax(mass, axis=0)[:count]
+        mass -= mass.max(axis=0)
+        np.exp(mass, out=mass)
+        moments[:, first : first + size] = (table32 @ mass)[:, :count]
+    mean, square = np.split(moments[1:] / moments[0], [n_quantities])
+    return mean + 0.5, np.sqrt(np.maximum(square - mean**2, 0.0)), best

@@ -1,0 +1,198 @@
+"""Maximum of the posterior under a broad Gaussian prior: the anchor that the networks correct.
+
+The prior has mean and variance of a uniform one over the limits, so that a voxel the data say nothing about
+gets the middle of the box. Much faster than the posterior mean (`bayes`), nearly as accurate for IVIM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.estimators.classical.asymptotic import at_bound, checked_signal, require_measurements
+from bids_qmri import catalogue
+from bids_qmri.estimators.base import Estimator, FitResult, Status
+from bids_qmri.estimators.posterior.box import boxed
+from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, magnitude_posterior
+from bids_qmri.estimators.classical.lm import Minimum, box_scale, minimise, solve
+from bids_qmri.estimators.classical.noise import voxel_sigma
+from bids_qmri.estimators.classical.objective import LeastSquares, Objective, QuickRicianLikelihood
+from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.units import FloatArray
+
+PRIOR_VARIANCE = 1.0 / 12.0
+"""Variance of the prior in squared box widths: that of a uniform density."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """The posterior of V voxels at its maximum, in units of the box; the amplitude in units of its value.
+
+    Parameters
+    ----------
+    theta
+        Parameters, shape (P, V).
+    converged
+        Shape (V,).
+    step
+        Newton step from there were there no limits, shape (P, V): zero where no limit is active.
+    covariance
+        Inverse curvature of the likelihood times the prior, shape (P, P, V).
+    """
+
+    theta: FloatArray
+    converged: npt.NDArray[np.bool_]
+    step: FloatArray
+    covariance: FloatArray
+
+
+@dataclass(frozen=True)
+class Map(Estimator):
+    """Maximum of the posterior, and standard deviations from its curvature.
+
+    Every parameter but the amplitude has a Gaussian prior with the mean and the variance of a uniform density over
+    its limits; the posterior is cut off at the limits. Magnitudes get the Rician likelihood, concentrations the
+    Gaussian one.
+    """
+
+    label = "map"
+    description = (
+        "Maximum of the posterior under a Gaussian prior with mean and variance of a uniform one within "
+        "bounds, noise level given or estimated from the scan."
+    )
+    reference = "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, chapter 4, doi:10.1201/b16018"
+    needs_noise = True
+    has_prior = True
+
+    def _fit(
+        self,
+        model: Model,
+        signal: npt.ArrayLike,
+        protocol: Any,
+        sigma: float | FloatArray | None,
+        bounds: Bounds | None,
+    ) -> FitResult:
+        data, usable = checked_signal(model, signal, protocol)
+        if model.amplitude is not None:
+            usable &= ~np.any(data < 0, axis=1)
+        limits = model.limits(bounds)
+        require_measurements(model, protocol, *limits)
+        noise = voxel_sigma(model, data, protocol, usable, sigma, bounds)
+        part = protocol.take(usable)
+        signals = (data[usable].T, part, protocol.weights, noise[usable], *limits)
+        mode = maximise(model, *signals, start=grid_posterior(model, *signals).best)
+        return _result(model, mode, data, part, usable, limits)
+
+
+def grid_posterior(
+    model: Model,
+    signal: FloatArray,
+    protocol: Any,
+    weights: FloatArray,
+    sigma: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> GridPosterior:
+    """Return the coarse grid posterior, where the search starts; see `maximise`."""
+    own = catalogue.part(model.name, "posterior", "grid_posterior")
+    posterior: Callable[..., GridPosterior] = own or magnitude_posterior
+    return posterior(model, signal, protocol, weights, sigma, lower, upper)
+
+
+def maximise(
+    model: Model,
+    signal: FloatArray,
+    protocol: Any,
+    weights: FloatArray,
+    sigma: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    start: FloatArray | None = None,
+) -> Mode:
+    """Find the maximum of the posterior of every voxel.
+
+    Parameters
+    ----------
+    model
+        Forward model.
+    signal
+        Measured signals, shape (N, V), all usable.
+    protocol
+        What was played out.
+    weights
+        Images averaged into each measurement, shape (N,).
+    sigma
+        Noise standard deviation of a single image, shape (V,).
+    lower, upper
+        Limits, shape (P,).
+    start
+        First estimate, shape (P, V); None takes the model's.
+    """
+    column = None if np.all(weights == 1.0) else weights[:, None]
+    objective: Objective
+    if model.amplitude is None:
+        objective = LeastSquares(signal, column)
+    else:
+        objective = QuickRicianLikelihood(signal, sigma, column)
+    prior = sigma**2 / PRIOR_VARIANCE
+    minimum = minimise(model, objective, protocol, lower, upper, prior=prior, start=start)
+    step, covariance = _curvature(model, minimum, lower, upper)
+    return Mode(minimum.theta, minimum.converged, step, covariance * sigma**2)
+
+
+def _curvature(
+    model: Model, minimum: Minimum, lower: FloatArray, upper: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the free Newton step and the inverse curvature of the cost; fixed parameters have neither."""
+    scale = box_scale(model, minimum.theta, lower[:, None], upper[:, None])
+    free = np.broadcast_to(np.where(lower < upper, 1.0, 0.0)[:, None], scale.shape)
+    undamped = np.zeros(scale.shape[1])
+    with np.errstate(all="ignore"):
+        curvature = minimum.curvature * scale[:, None] * scale
+        step = solve(curvature, free * minimum.gradient * scale, undamped, free)
+        inverse = np.zeros_like(curvature)
+        for i in np.flatnonzero(lower < upper):
+            unit = np.zeros_like(step)
+            unit[i] = 1.0
+            inverse[i] = solve(curvature, unit, undamped, free)
+    return step, inverse
+
+
+def _result(
+    model: Model,
+    mode: Mode,
+    data: FloatArray,
+    protocol: Any,
+    usable: npt.NDArray[np.bool_],
+    limits: tuple[FloatArray, FloatArray],
+) -> FitResult:
+    """Build the maps of all voxels from the maxima of the usable ones."""
+    lower, upper = limits
+    names = [p.name for p in (*model.parameters, *model.derived)]
+    values, spread = np.full((2, len(names), usable.size), np.nan)
+    residual = np.full(usable.size, np.nan)
+    status = np.full(usable.size, Status.UNUSABLE, dtype=np.uint8)
+    derived, slope = model.derive(mode.theta)
+    scale = box_scale(model, mode.theta, lower[:, None], upper[:, None])
+    covariance = mode.covariance * scale[:, None] * scale[None]
+    variance = np.concatenate(
+        [np.einsum("iiv->iv", covariance), np.einsum("qiv,ijv,qjv->qv", slope, covariance, slope)]
+    )
+    valid = np.all(np.isfinite(variance), axis=0)
+    voxels = np.flatnonzero(usable)[valid]
+    values[:, voxels] = np.concatenate([mode.theta, derived])[:, valid]
+    with np.errstate(invalid="ignore"):
+        spread[:, voxels] = np.sqrt(np.where(variance > 0, variance, np.nan))[:, valid]
+    prediction = model.signal(mode.theta[:, valid], protocol.take(valid))
+    residual[voxels] = np.sqrt(np.mean((data[voxels].T - prediction) ** 2, axis=0))
+    touched = np.any(
+        at_bound(mode.theta, lower, upper)[boxed(model)] & (lower < upper)[boxed(model), None], axis=0
+    )
+    status[voxels] = np.where(touched, Status.AT_BOUND, Status.OK)[valid]
+    status[voxels[~mode.converged[valid]]] = Status.NOT_CONVERGED
+    maps, sd = (dict(zip(names, array, strict=True)) for array in (values, spread))
+    return FitResult(maps, sd, residual, status)

@@ -1,1 +1,0 @@
-"""Forward physics: one file per signal model."""

@@ -1,0 +1,102 @@
+"""Direction averaging of diffusion series for models that only know the b-value."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.units import FloatArray
+
+WITHOUT_DIRECTION = 5.0
+"""s/mm^2: up to this b-value the direction of the gradient leaves no trace in the signal."""
+
+SAME_DIRECTION = float(np.cos(np.deg2rad(1.0)))
+
+B_JITTER = 10.0
+"""Scanners report a shell up to this many s/mm^2 above its nominal b-value."""
+
+
+def within(protocol: DiffusionProtocol, b_max: float) -> npt.NDArray[np.bool_]:
+    """Return which measurements lie within a limit of b, allowing for the scanner's jitter, shape (N,)."""
+    return np.asarray(protocol.bvals <= b_max + B_JITTER)
+
+
+def count_directions(bvecs: FloatArray) -> int:
+    """Count directions that differ by more than 1 degree, opposite ones being the same."""
+    different: list[FloatArray] = []
+    for vector in bvecs:
+        if all(abs(float(vector @ other)) < SAME_DIRECTION for other in different):
+            different.append(vector)
+    return len(different)
+
+
+def without_b0(protocol: DiffusionProtocol) -> str:
+    """Say that a series has no image at b = 0; empty if it has."""
+    if np.any(protocol.b0_mask):
+        return ""
+    return (
+        f"lowest b-value is {protocol.bvals.min():g} s/mm^2; an image at b = 0 is needed "
+        f"(threshold {protocol.b0_threshold:g}, see --b0-threshold)"
+    )
+
+
+def average_directions(
+    signal: FloatArray, protocol: DiffusionProtocol, groups: npt.NDArray[np.intp]
+) -> tuple[FloatArray, DiffusionProtocol]:
+    """Average all images of one b-value, so that the result is the trace-weighted signal.
+
+    Parameters
+    ----------
+    signal
+        Magnitude signals, shape (V, N).
+    protocol
+        Diffusion weightings of the N images.
+    groups
+        Index of the b-value group of every image, 0 ... G-1, shape (N,).
+
+    Returns
+    -------
+    signal
+        Averages in the order of increasing b, shape (V, G); NaN where half of a group is 0.
+    protocol
+        Mean b-value of each group, without directions, with the number of images averaged.
+
+    Notes
+    -----
+    The geometric mean over directions decays with the mean diffusivity exactly where diffusion is Gaussian;
+    an arithmetic mean does not. Images at b = 0 do not differ in direction and are averaged arithmetically.
+    A few zeros among magnitudes are signals rounded down: they count as the voxel's least positive signal,
+    because a logarithm of zero would lose tissue where the signal is low.
+
+    Examples
+    --------
+    >>> p = DiffusionProtocol(bvals=[0, 100, 100])
+    >>> average_directions(np.array([[1.0, 0.9, 0.4]]), p, np.array([0, 1, 1]))[0].round(3)
+    array([[1. , 0.6]])
+    """
+    order = np.argsort([protocol.bvals[groups == g].mean() for g in range(int(groups.max()) + 1)])
+    averages, bvals, counts = [], [], []
+    least = np.min(np.where(signal > 0, signal, np.inf), axis=1, initial=np.inf)
+    for group in order:
+        members = groups == group
+        images, weights = signal[:, members], protocol.weights[members]
+        if protocol.bvals[members].max() <= WITHOUT_DIRECTION:
+            averages.append(np.average(images, axis=1, weights=weights))
+        else:
+            logs = np.log(_without_zeros(images, least))
+            averages.append(np.exp(np.average(logs, axis=1, weights=weights)))
+        bvals.append(np.average(protocol.bvals[members], weights=weights))
+        counts.append(weights.sum())
+    averaged = DiffusionProtocol(
+        bvals=np.array(bvals), averages=np.array(counts), b0_threshold=protocol.b0_threshold
+    )
+    return np.stack(averages, axis=1), averaged
+
+
+def _without_zeros(images: FloatArray, least: FloatArray) -> FloatArray:
+    """Raise non-positive values to the voxel's least positive one; NaN where half of the images are such."""
+    gone = ~(images > 0) & np.isfinite(images)
+    mostly = 2 * np.count_nonzero(gone, axis=1) >= images.shape[1]
+    raised = np.where(gone, least[:, None], images)
+    return np.where(mostly[:, None] | ~np.isfinite(raised), np.nan, raised)

@@ -1,0 +1,104 @@
+"""What a technique declares so that networks can be trained for it; read by `training`, from its recipes.
+
+Subclasses lie in module ``sampling`` (or ``protocol``) of a technique's folder under the names that recipes know:
+`Ranges`, `Varied` and `Fixed`. They are frozen dataclasses whose fields are the keys of a recipe's table
+``[protocol]``. Whatever is random comes from the generator that is given.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.physics.protocol import Protocol, Range
+from bids_qmri.units import FloatArray
+
+
+def log_uniform(limits: Range, count: int, rng: np.random.Generator) -> FloatArray:
+    """Draw numbers evenly on a logarithmic scale, shape (V,)."""
+    return np.asarray(np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]), count)))
+
+
+class Ranges(ABC):
+    """Broad protocols, that networks for any protocol are trained with."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, paper_share: float) -> Protocol:
+        """Draw a protocol, with probability `paper_share` one that a publication prescribes."""
+
+    def per_voxel(self, protocol: Any, count: int, rng: np.random.Generator) -> Any:
+        """Return the protocol of `count` voxels, some of it different in each of them."""
+        return protocol
+
+    @abstractmethod
+    def coverage(self) -> dict[str, list[float]]:
+        """Return smallest and largest value of what `Protocol.extremes` states, and of ``measurements``."""
+
+
+class Study(ABC):
+    """What both kinds of networks of Kuppens et al. (doi:10.48550/arXiv.2412.20844) know of a technique.
+
+    Attributes
+    ----------
+    unit
+        Entries of the context whose sum is the logarithm of what signals are divided by in the features; empty
+        where the amplitude is divided out anyway.
+    products
+        Names of the two parameters that every derived quantity of the model is the product of.
+    """
+
+    unit: ClassVar[tuple[str, ...]] = ()
+    products: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def first(self, measured: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the first signal over the amplitude that it stands for, of the first of the measurements."""
+        return np.ones_like(measured)
+
+    def curve(self, xp: Any, theta: Any, measured: Any) -> Any:
+        """Return noise-free signals, (V, N), of parameters, (V, P), at measurements, (V, N) or (1, N).
+
+        Parameters
+        ----------
+        xp
+            Functions by the names of numpy: numpy itself, or a library that differentiates.
+        theta, measured
+            Double precision; measurements as the first of `Protocol.values`.
+        """
+        raise NotImplementedError(f"{type(self).__module__} has no curves for the physics term of a loss")
+
+
+class Varied(Study):
+    """Protocols of Table 2.
+
+    Attributes
+    ----------
+    lengths
+        Smallest and largest number of measurements.
+    """
+
+    lengths: ClassVar[tuple[int, int]]
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, length: int) -> FloatArray:
+        """Draw measurements, (N,), in increasing order."""
+
+    def scales(self, protocol: Any) -> dict[str, float]:
+        """Return what estimates are multiplied by, by parameter, for a protocol that a network can know.
+
+        Raises
+        ------
+        InputError
+            If it cannot.
+        """
+        return {}
+
+
+class Fixed(Study):
+    """One protocol, the only one of a network."""
+
+    @abstractmethod
+    def protocol(self) -> Any:
+        """Return the protocol."""

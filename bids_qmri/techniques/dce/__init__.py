@@ -1,0 +1,1 @@
+"""Dynamic contrast-enhanced series: the Tofts models."""

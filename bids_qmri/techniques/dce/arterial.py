@@ -1,0 +1,174 @@
+"""The arterial input of a dynamic series: a measured table, or the name of a population function."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bids_qmri.bids.layout import BidsFile, ParticipantFiles, read_json
+from bids_qmri.errors import InputError
+from bids_qmri.physics.arterial_input import POPULATION_INPUTS, plasma_from_blood
+from bids_qmri.techniques.dce.settings import Aif
+from bids_qmri.units import FloatArray
+
+DEFAULT_INPUT = "parker"
+PLAUSIBLE_PEAK = (0.05, 100.0)
+"""mmol/L; peaks of arterial inputs outside it are in another unit."""
+
+WRITE_TABLE = "write the table anew, tab-separated, with a header line"
+
+SECONDS = {"s", "sec", "second", "seconds"}
+MILLIMOLAR = {"mmol/l", "mm", "mmol/liter", "mmol/litre", "mol/m^3"}
+
+
+def find_table(image: BidsFile, datasets: Iterable[ParticipantFiles]) -> Path | None:
+    """Find ``*_aif.tsv`` or ``*_desc-aif_timeseries.tsv`` of a scan; the first dataset that has one wins.
+
+    Raises
+    ------
+    InputError
+        If two tables belong to the scan equally well.
+    """
+    for files in datasets:
+        tables = [
+            file for file in files.files if _is_aif(file) and file.entities.get("sub") == files.participant
+        ]
+        own = [t for t in tables if t.without("desc", "label").items() <= image.entities.items()]
+        best = max((len(table.without("desc", "label")) for table in own), default=0)
+        closest = [table for table in own if len(table.without("desc", "label")) == best]
+        if len(closest) > 1:
+            raise InputError(
+                f"{len(closest)} arterial inputs: {', '.join(table.path.name for table in closest)}",
+                file=closest[0].path.parent,
+                needed="one table for this series",
+                way_out="remove the others or pass --aif TABLE",
+            )
+        if closest:
+            return closest[0].path
+    return None
+
+
+def _is_aif(file: BidsFile) -> bool:
+    suffix, desc = file.suffix.lower(), file.entities.get("desc", "").lower()
+    return file.extension == ".tsv" and (suffix == "aif" or (suffix == "timeseries" and desc == "aif"))
+
+
+def read_input(
+    choice: str | None, table: Path | None, hematocrit: float, notes: list[str]
+) -> tuple[Aif, str]:
+    """Return the arterial input and where it came from.
+
+    Parameters
+    ----------
+    choice
+        Name or path from the command line; wins.
+    table
+        Table found beside the images.
+    hematocrit
+        Applied to tables of whole blood.
+    notes
+        Decisions are added here.
+    """
+    if choice in POPULATION_INPUTS:
+        return Aif(choice), "command line"
+    if choice is not None:
+        return _read_table(Path(choice), hematocrit), "command line"
+    if table is not None:
+        return _read_table(table, hematocrit), "table beside the images"
+    notes.append(f"no measured arterial input: the population function {DEFAULT_INPUT!r} is used (--aif)")
+    return Aif(DEFAULT_INPUT), "default"
+
+
+def needs_hematocrit(aif: Aif) -> bool:
+    """Whether whole blood was or will be converted to plasma."""
+    population = POPULATION_INPUTS.get(aif.name)
+    if population is not None:
+        return population.compartment == "blood"
+    return aif.file is not None and _compartment(_described(aif.file)) == "blood"
+
+
+def _read_table(path: Path, hematocrit: float) -> Aif:
+    """Read columns time (s) and concentration (mmol/L); its JSON must say whether that is blood or plasma.
+
+    Blood and plasma differ by a factor of 1.7, which goes straight into Ktrans; so there is no default.
+    """
+    time, measured = _columns(path)
+    described = _described(path)
+    _require_units(path, described)
+    kind = _compartment(described)
+    if kind not in ("blood", "plasma"):
+        raise InputError(
+            f"is {kind!r}" if kind else "is missing",
+            file=path.with_suffix(".json"),
+            field="ConcentrationType",
+            needed='"blood" (whole blood) or "plasma"',
+            way_out="add the key to the JSON file beside the table",
+        )
+    if np.any(np.diff(time) <= 0):
+        raise InputError(
+            "times do not increase", file=path, field="time", needed="increasing seconds", way_out=WRITE_TABLE
+        )
+    if not PLAUSIBLE_PEAK[0] <= measured.max() <= PLAUSIBLE_PEAK[1]:
+        raise InputError(
+            f"the highest value is {measured.max():g}",
+            file=path,
+            field="concentration",
+            needed=f"mmol/L with a peak of {PLAUSIBLE_PEAK[0]:g} to {PLAUSIBLE_PEAK[1]:g}",
+            way_out="convert the unit",
+        )
+    plasma = plasma_from_blood(measured, hematocrit) if kind == "blood" else measured
+    return Aif("measured", time, plasma, path)
+
+
+def _described(path: Path) -> dict[str, object]:
+    sidecar = path.with_suffix(".json")
+    return read_json(sidecar) if sidecar.exists() else {}
+
+
+def _compartment(described: Mapping[str, object]) -> str:
+    return str(described.get("ConcentrationType", "")).lower()
+
+
+def _columns(path: Path) -> tuple[FloatArray, FloatArray]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            header = [name.strip().lower() for name in stream.readline().split("\t")]
+            rows = list(csv.DictReader(stream, header, delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"cannot be read ({error})", file=path, needed="a tab-separated table", way_out=WRITE_TABLE
+        ) from error
+    needed = "columns time (s) and concentration (mmol/L), two rows or more"
+    if len(rows) < 2 or not {"time", "concentration"} <= set(header):
+        raise InputError(
+            f"has {len(rows)} rows and the columns {', '.join(header)}",
+            file=path,
+            needed=needed,
+            way_out=WRITE_TABLE,
+        )
+    try:
+        table = np.array([[float(row[name]) for name in ("time", "concentration")] for row in rows])
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"holds something that is no number ({error})", file=path, needed=needed, way_out=WRITE_TABLE
+        ) from error
+    if not np.all(np.isfinite(table)):
+        raise InputError("holds a value that is not finite", file=path, needed=needed, way_out=WRITE_TABLE)
+    return table[:, 0], table[:, 1]
+
+
+def _require_units(path: Path, described: Mapping[str, object]) -> None:
+    for column, accepted in (("time", SECONDS), ("concentration", MILLIMOLAR)):
+        about = described.get(column)
+        unit = about.get("Units") if isinstance(about, Mapping) else None
+        if unit is not None and str(unit).lower() not in accepted:
+            raise InputError(
+                f"is {unit!r}",
+                file=path.with_suffix(".json"),
+                field=f"{column}: Units",
+                needed="s" if column == "time" else "mmol/L",
+                way_out="convert the table",
+            )

@@ -1,0 +1,131 @@
+"""Posterior mean and standard deviation of tracer kinetics on a coarse grid over rate and delay.
+
+The volume fractions ve and vp are integrated at every node of the grid (`amounts`). The curves of the grid
+belong to the scan, so that a voxel costs a matrix product and little more. Called by `map` and `features`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, Pairs, gram, integrate, sharpness
+from bids_qmri.estimators.posterior.box import box_of, to_box
+from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, cells
+from bids_qmri.physics.model import Model
+from bids_qmri.units import FloatArray
+
+RATES, DELAYS = 16, 6
+"""Nodes over kep and t0."""
+
+BLOCK = 256
+"""Voxels per block; the arrays of one stay in the L2 cache. The last one is padded: sums may be rounded
+differently for another number of voxels."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A nodes over kep and t0, each (A,): values, squared widths of cells over 12, logarithm of volumes."""
+
+    kep: FloatArray
+    delay: FloatArray
+    kep_spread: FloatArray
+    delay_spread: FloatArray
+    mass: FloatArray
+
+
+def concentration_posterior(
+    model: Model,
+    signal: FloatArray,
+    protocol: Any,
+    weights: FloatArray,
+    sigma: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> GridPosterior:
+    """Return the grid posterior of concentrations with Gaussian noise under a uniform prior.
+
+    Parameters
+    ----------
+    model
+        The extended Tofts model, or that of Tofts.
+    signal
+        Concentrations in mmol/L, shape (N, V).
+    protocol
+        What was played out.
+    weights
+        Images averaged into each measurement, shape (N,).
+    sigma
+        Noise standard deviation of a single image, shape (V,).
+    lower, upper
+        Limits, shape (P,).
+    """
+    axes, curves, products = _grid(model, protocol, tuple(weights), tuple(lower), tuple(upper))
+    sharp = sharpness(np.sqrt(weights)[:, None] * signal, sigma)
+    limits = (float(lower[1]), float(upper[1])), (float(lower[2]), float(upper[2]))
+    low, high = box_of(model, lower, upper)
+    moments = np.empty((2, low.size, signal.shape[1]))
+    for first in range(0, signal.shape[1], BLOCK):
+        block = slice(first, first + BLOCK)
+        count = signal[:, block].shape[1]
+        padded = np.zeros((BLOCK, len(signal)), dtype=np.float32)
+        padded[:count] = signal[:, block].T
+        # Not a matrix product, whose rounding depends on the place of a voxel in it.
+        with_tissue, with_plasma = (np.einsum("bn,na->ba", padded, curve)[:count] for curve in curves)
+        pairs = integrate(with_tissue, with_plasma, products, sharp[block], limits)
+        moments[:, :, block] = expectations(axes, pairs, pairs.place % axes.kep.size)
+    # The mean is nearer to the maximum than the best node is, and rarely in the basin of another one.
+    best = moments[0, : lower.size].copy()
+    return GridPosterior(to_box(moments[0], low, high), standard_deviation(moments, low, high), best)
+
+
+def expectations(axes: Axes, pairs: Pairs, node: IntArray) -> FloatArray:
+    """Return mean and mean square of the K quantities, (2, K, B), where pair l is about node `node[l]`."""
+    mass = pairs.mass * axes.mass.take(node)
+    kep, delay = axes.kep.take(node), axes.delay.take(node)
+    kep_square = kep * kep + axes.kep_spread.take(node)
+    delay_square = delay * delay + axes.delay_spread.take(node)
+    means: list[Any] = [kep, pairs.ve, pairs.vp, delay, kep * pairs.ve]
+    squares = [kep_square, pairs.ve_square, pairs.vp_square, delay_square, kep_square * pairs.ve_square]
+    sums = np.stack([mass, *(mass * value for value in means + squares)])
+    total = np.add.reduceat(sums, pairs.first, axis=1)
+    return np.asarray((total[1:] / total[0]).reshape(2, len(means), -1))
+
+
+def standard_deviation(moments: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return standard deviations in box units, (K, V), from means and mean squares, (2, K, V)."""
+    span = np.where(high > low, high - low, np.inf)[:, None]
+    return np.asarray(np.sqrt(np.maximum(moments[1] - moments[0] ** 2, 0.0)) / span)
+
+
+@lru_cache(maxsize=4)
+def _grid(
+    model: Model,
+    protocol: Any,
+    weights: tuple[float, ...],
+    lower: tuple[float, ...],
+    upper: tuple[float, ...],
+) -> tuple[Axes, tuple[Float32Array, Float32Array], Gram]:
+    """Return the nodes, and the curves of ve = 1 and of vp = 1 there, weighted, (N, A)."""
+    rates, rate_widths = cells(lower[0], upper[0], RATES, logarithmic=True)
+    delays, delay_widths = cells(lower[3], upper[3], DELAYS)
+    kep, delay = (x.ravel() for x in np.meshgrid(rates, delays, indexing="ij"))
+    kep_width, delay_width = (x.ravel() for x in np.meshgrid(rate_widths, delay_widths, indexing="ij"))
+    tissue, plasma = unit_curves(model, protocol, kep, delay)
+    mass = np.where(kep_width > 0, kep_width, 1.0)
+    axes = Axes(kep, delay, kep_width**2 / 12.0, delay_width**2 / 12.0, mass)
+    column = np.array(weights)[:, None]
+    curves = tuple(np.ascontiguousarray(x * column, dtype=np.float32) for x in (tissue, plasma))
+    return axes, (curves[0], curves[1]), gram(tissue.T, plasma.T, np.array(weights))
+
+
+def unit_curves(
+    model: Model, protocol: Any, kep: FloatArray, delay: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the curves of ve = 1 and of vp = 1 at A rates and delays, each (N, A)."""
+    one, zero = np.ones_like(kep), np.zeros_like(kep)
+    tissue = model.signal(np.stack([kep, one, zero, delay]), protocol)
+    return tissue, model.signal(np.stack([kep, zero, one, delay]), protocol)

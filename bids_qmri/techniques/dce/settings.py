@@ -1,0 +1,83 @@
+"""What a dynamic series needs beside its images; plain frozen data between reader and preparation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bids_qmri.physics.protocol import short
+from bids_qmri.units import FloatArray, degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Aif:
+    """Arterial input of a dynamic series.
+
+    Parameters
+    ----------
+    name
+        ``"measured"`` or the name of a population function.
+    time, plasma
+        Times in s and PLASMA concentrations in mmol/L of a measured input; None for a population function.
+    file
+        The table it was read from.
+    """
+
+    name: str
+    time: FloatArray | None = None
+    plasma: FloatArray | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DceSettings:
+    """What a dynamic series needs beside its images, SI units.
+
+    Parameters
+    ----------
+    time
+        Frame times in s, (N,).
+    flip_angle, repetition_time
+        Nominal flip angle in rad and excitation repetition time in s.
+    relaxivity
+        r1 in L/mmol/s.
+    hematocrit
+        Fraction 0-1, applied to whole-blood inputs only.
+    baseline_volumes
+        Number of frames before the bolus, the first ones; None: found from the mean curve.
+    aif
+        Arterial input.
+    t10
+        One native T1 in s for all voxels; None: a map of it belongs to the acquisition.
+    origin
+        Where each value came from, by field name: ``{"relaxivity": "sidecar"}``; goes to logs and sidecars.
+    """
+
+    time: FloatArray
+    flip_angle: float
+    repetition_time: float
+    relaxivity: float
+    hematocrit: float
+    baseline_volumes: int | None
+    aif: Aif
+    t10: float | None
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reference_volumes(self) -> int | None:
+        """Frames before the bolus, if stated."""
+        return self.baseline_volumes
+
+    def sidecar_fields(self) -> dict[str, Any]:
+        """Return what was played out, by BIDS key in BIDS units."""
+        return {
+            "FlipAngle": float(f"{float(degrees(self.flip_angle)):.6g}"),
+            "RepetitionTimeExcitation": self.repetition_time,
+            "FrameTimes": short(self.time),
+            "ContrastAgentRelaxivity": self.relaxivity,
+            "Hematocrit": self.hematocrit,
+            "ArterialInput": self.aif.name,
+            "ValueOrigins": dict(self.origin),
+        }

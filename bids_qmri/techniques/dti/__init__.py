@@ -1,0 +1,1 @@
+"""Diffusion tensor and diffusion kurtosis."""

@@ -1,0 +1,1 @@
+"""Intravoxel incoherent motion."""

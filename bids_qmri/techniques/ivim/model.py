@@ -1,0 +1,216 @@
+"""Intravoxel incoherent motion (IVIM): diffusion and perfusion as two exponentials. b in s/mm^2, D in mm^2/s.
+
+The bi-exponential signal of Le Bihan et al., doi:10.1148/radiology.168.2.3393671.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+
+from bids_qmri.physics.diffusion import SAME_LOW_B, DiffusionProtocol
+from bids_qmri.physics.model import Model, Parameter
+from bids_qmri.physics.protocol import Protocol
+from bids_qmri.physics.shells import GRID, cluster_shells
+from bids_qmri.units import FloatArray
+
+PERFUSION_B = 200.0
+"""s/mm^2; blood in capillaries has lost its signal above it."""
+
+LARGEST_B = 1500.0
+"""s/mm^2; series that go on beyond it are shells for tensors and kurtosis, unless IVIM is asked for."""
+
+D_POINTS, DSTAR_POINTS = 32, 8
+"""Grid of the first estimate: at most one voxel in 200 ends in a local minimum (7 b-values, SNR 5-40)."""
+
+
+class Ivim(Model):
+    """S = S0 [(1 - f) exp(-b D) + f exp(-b D*)].
+
+    The physical bounds of D and D* do not overlap, so that the two exponentials cannot change places.
+    """
+
+    name: ClassVar[str] = "ivim"
+    parameters: ClassVar[tuple[Parameter, ...]] = (
+        Parameter(
+            "d",
+            "D",
+            "mm^2/s",
+            (0.0, 0.005),
+            (0.35e-3, 3e-3),
+            "Diffusion coefficient of tissue.",
+            # Free water of 37 degrees diffuses at 3e-3 mm^2/s; pulsation of fluid adds to it.
+            prior=(0.0, 4e-3),
+            typical=1e-3,
+            nodes=12,
+        ),
+        Parameter(
+            "dstar",
+            "D*",
+            "mm^2/s",
+            (0.005, 0.2),
+            (0.05, 0.1),
+            "Pseudo-diffusion coefficient.",
+            # From the slowest flow that can be told from diffusion; faster than 0.2 all signal is gone at b = 20.
+            prior=(5e-3, 0.2),
+            typical=0.05,
+            logarithmic=True,
+            nodes=8,
+        ),
+        Parameter(
+            "f",
+            "f",
+            "1",
+            (0.0, 1.0),
+            (0.03, 0.25),
+            "Perfusion fraction.",
+            # Liver and kidney reach 0.4; above 0.7 it is a vessel.
+            prior=(0.0, 0.7),
+            typical=0.1,
+            nodes=10,
+        ),
+        Parameter("s0", "S0", "1", (0.0, np.inf), (0.5, 2.0), "Signal without diffusion weighting."),
+    )
+    amplitude: ClassVar[str | None] = "s0"
+    protocol = DiffusionProtocol
+    main = ("d", "dstar", "f")
+
+    def obstacle(self, protocol: Protocol) -> str:
+        if not isinstance(protocol, DiffusionProtocol):
+            return "no b-values"
+        centres = cluster_shells(protocol.bvals)[0]
+        if not centres.size:
+            return GRID
+        # Series with b0s at 0, 2 and 5 hold one b-value there, not three.
+        distinct = 1 + int(np.sum(centres > protocol.bvals.min() + SAME_LOW_B))
+        low = 1 + int(np.sum((centres > protocol.bvals.min() + SAME_LOW_B) & (centres < PERFUSION_B)))
+        if distinct >= 4 and low >= 2:
+            return ""
+        return (
+            f"{distinct} distinct b-values, {low} of them below {PERFUSION_B:g} s/mm^2; "
+            "IVIM needs 4, with 2 below"
+        )
+
+    def claims(self, protocol: Protocol) -> bool:
+        return protocol.extremes()["bvals"][1] <= LARGEST_B and not self.obstacle(protocol)
+
+    def not_meant(self, protocol: Protocol) -> str:
+        largest = protocol.extremes()["bvals"][1]
+        if largest <= LARGEST_B:
+            return ""
+        return f"b-values go up to {largest:g} s/mm^2; ask for it with --models {self.name}"
+
+    def signal(self, theta: FloatArray, protocol: DiffusionProtocol) -> FloatArray:
+        d, dstar, f, s0 = theta
+        b = protocol.bvals[:, None]
+        return np.asarray(s0 * ((1.0 - f) * np.exp(-b * d) + f * np.exp(-b * dstar)))
+
+    def signal_and_jacobian(
+        self, theta: FloatArray, protocol: DiffusionProtocol
+    ) -> tuple[FloatArray, FloatArray]:
+        d, dstar, f, s0 = theta
+        b = protocol.bvals[:, None]
+        jacobian = np.empty((4, protocol.n_measurements, d.size))
+        by_d, by_dstar, by_f, by_s0 = jacobian
+        slow, fast = np.exp(-b * d), np.exp(-b * dstar)
+        np.multiply(s0, fast - slow, out=by_f)
+        slow *= 1.0 - f
+        fast *= f
+        np.add(slow, fast, out=by_s0)
+        np.multiply(-b * s0, slow, out=by_d)
+        np.multiply(-b * s0, fast, out=by_dstar)
+        return s0 * by_s0, jacobian
+
+    def start(
+        self, signal: FloatArray, protocol: DiffusionProtocol, lower: FloatArray, upper: FloatArray
+    ) -> FloatArray:
+        """Search D and D* on a grid; f and S0 are in closed form at every grid point.
+
+        For each D* the best D is read from a parabola through the grid, because a wrong minimum over D*
+        is otherwise chosen as soon as the step in D matters more than the noise.
+        """
+        d = _grid(lower[0], upper[0], D_POINTS, np.linspace)
+        dstar = _grid(lower[1], upper[1], DSTAR_POINTS, np.geomspace)
+        b, weights = protocol.bvals[:, None], protocol.weights[:, None]
+        slow, fast, weighted = np.exp(-b * d), np.exp(-b * dstar), weights * signal
+        by_slow, by_fast = slow.T @ weighted, fast.T @ weighted
+        slow_slow = np.sum(weights * slow**2, axis=0)[:, None]
+        slow_fast = (weights * slow).T @ fast
+        fast_fast = np.sum(weights * fast**2, axis=0)
+        best = np.full(signal.shape[1], -np.inf)
+        theta = np.empty((4, signal.shape[1]))
+        for k in range(dstar.size):
+            products = (slow_slow, slow_fast[:, k, None], fast_fast[k])
+            gain = _best_fraction(by_slow, by_fast[k], products, lower[2], upper[2])[2]
+            nearest, peak = _parabolic_peak(gain)
+            theta[0] = np.where(peak > best, nearest, theta[0])
+            theta[1] = np.where(peak > best, dstar[k], theta[1])
+            best = np.maximum(best, peak)
+        theta[0] = np.interp(theta[0], np.arange(d.size), d)
+        slow, fast = np.exp(-b * theta[0]), np.exp(-b * theta[1])
+        products = (_dot(weights * slow, slow), _dot(weights * slow, fast), _dot(weights * fast, fast))
+        theta[2], theta[3], _ = _best_fraction(
+            _dot(slow, weighted), _dot(fast, weighted), products, lower[2], upper[2]
+        )
+        return theta
+
+
+IVIM = Ivim()
+
+
+def _grid(lower: float, upper: float, points: int, spaced: Callable[..., FloatArray]) -> FloatArray:
+    """Return points between two limits, both included; one point where they are equal."""
+    return spaced(lower, upper, points) if lower < upper else np.array([lower])
+
+
+def _dot(first: FloatArray, second: FloatArray) -> FloatArray:
+    return np.asarray(np.einsum("nv,nv->v", first, second))
+
+
+def _best_fraction(
+    by_slow: FloatArray,
+    by_fast: FloatArray,
+    products: tuple[FloatArray, FloatArray, FloatArray],
+    lower: float,
+    upper: float,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the best f within its limits, the S0 that goes with it, and the squares both explain.
+
+    Parameters
+    ----------
+    by_slow, by_fast
+        Inner products of the signal with either exponential.
+    products
+        Inner products of the exponentials: slow with slow, slow with fast, fast with fast.
+    lower, upper
+        Limits of f.
+    """
+    slow_slow, slow_fast, fast_fast = products
+    slow = fast_fast * by_slow - slow_fast * by_fast
+    fast = slow_slow * by_fast - slow_fast * by_slow
+    total = slow + fast
+    f = np.clip(fast / np.where(total > 0, total, np.inf), lower, upper)
+    rest = 1.0 - f
+    explained = np.maximum(rest * by_slow + f * by_fast, 0.0)
+    energy = rest * rest * slow_slow + 2.0 * f * rest * slow_fast + f * f * fast_fast
+    s0 = explained / energy
+    return f, s0, explained * s0
+
+
+def _parabolic_peak(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return position, in grid steps, and height of the maximum along the first axis."""
+    columns = np.arange(values.shape[1])
+    top = np.argmax(values, axis=0)
+    if len(values) < 3:
+        return top.astype(np.float64), values[top, columns]
+    middle = np.clip(top, 1, len(values) - 2)
+    left, centre, right = (values[middle + shift, columns] for shift in (-1, 0, 1))
+    bend, slope = left - 2.0 * centre + right, 0.5 * (right - left)
+    offset = np.where(bend < 0, -slope / np.where(bend < 0, bend, 1.0), 0.0)
+    near = top - middle
+    offset = np.clip(offset, near - 0.5, near + 0.5)
+    height = centre + slope * offset + 0.5 * bend * offset**2
+    # The half step beyond the ends of the grid lies outside the limits.
+    return np.clip(middle + offset, 0.0, len(values) - 1.0), np.maximum(height, values[top, columns])

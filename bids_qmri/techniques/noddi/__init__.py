@@ -1,0 +1,1 @@
+"""Neurite orientation dispersion and density imaging."""

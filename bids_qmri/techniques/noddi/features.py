@@ -1,0 +1,7 @@
+"""What the network for any shells estimates and reads, found by `estimators.networks` through the catalogue."""
+
+from __future__ import annotations
+
+from bids_qmri.techniques.noddi.zonal import CHANNELS, CONTEXT, QUANTITIES
+
+INTERFACE = QUANTITIES, CHANNELS, CONTEXT

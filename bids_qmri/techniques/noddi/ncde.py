@@ -1,0 +1,222 @@
+"""NODDI by a network for any multi-shell protocol: a controlled differential equation over the shells.
+
+No fit takes part. The path begins without diffusion weighting and visits the shells in the order of b; what
+each says about the voxel is linear in its signals (`zonal`). Controlled differential equations: Kidger et al.
+2020, arXiv:2005.08926; for quantitative MRI: Kuppens et al., doi:10.48550/arXiv.2412.20844.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import Estimator, FitResult, Selection, Status
+from bids_qmri.estimators.networks.coverage import outside_ranges
+from bids_qmri.physics.protocol import Protocol, Range
+from bids_qmri.estimators.networks.network_file import Network, load_network, require_shipped_network
+from bids_qmri.techniques.noddi.multishell import FEWEST_DIRECTIONS, LOWEST_B, on_full_shells
+from bids_qmri.techniques.noddi.shell_noise import shell_sigma
+from bids_qmri.techniques.noddi.zonal import (
+    QUANTITIES,
+    ShellGroups,
+    fit_zonal,
+    network_inputs,
+    sort_shells,
+)
+from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.techniques.noddi.encoding import Encoding, encode
+from bids_qmri.techniques.noddi.model import Noddi, evaluate
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.units import FloatArray
+
+BLOCK_VOXELS = 4096
+"""Voxels per block: their features stay in the cache, and the threads share out the blocks."""
+
+NOISE_SAMPLE = 20_000
+"""Voxels that the noise is estimated from, evenly spread over those given."""
+
+WORDS = {
+    **DiffusionProtocol.words,
+    "shells": ("shells", ""),
+    "directions": ("directions of a shell", ""),
+    "b0": ("images at b = 0", ""),
+    "d_par": ("diffusivity along neurites", " mm^2/s"),
+    "d_iso": ("diffusivity of free water", " mm^2/s"),
+}
+"""How messages name the properties of `extremes`, and their units."""
+
+CENTER, WIDTH = 0.5, 0.29
+"""What shift and spread of the network refer to: mean and standard deviation of a uniform density."""
+
+
+@dataclass(frozen=True)
+class NoddiNcde(Estimator):
+    """A network for any multi-shell protocol.
+
+    Maps of NDI, ODI, FWF; s0, the mean at b = 0; the unit direction in the frame of the gradients, with a z
+    component that is not negative; and ``misfit``, the variance around functions of the angle to one axis over that
+    of the noise: near 1 for a single bundle, more where bundles cross. Status OUT_OF_RANGE where the network was not
+    trained for the protocol or the diffusivities (`notes` then say so), or so much noise. A noise level of NaN is
+    one that is not known: the network then leans on the residual of the voxel. Estimates are cut to the limits,
+    which the network does not know.
+
+    Parameters
+    ----------
+    network
+        File of a network; None takes the one that comes with the package.
+    threads
+        Blocks of voxels that are computed at a time.
+    """
+
+    label = "ncde"
+    description = (
+        "Neural controlled differential equation along the b-value, trained on simulated signals of many "
+        "multi-shell protocols; inputs invariant to rotation, direction and noise by linear fits of every shell, "
+        "standard deviations by the same network."
+    )
+    reference = "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844"
+    needs_noise = True
+
+    network: Path | None = None
+    threads: int = 1
+
+    def network_file(self, model: Model) -> Path:
+        return self.network or require_shipped_network(model.name)
+
+    def prepare(self, model: Model, protocol: Protocol) -> Selection | None:
+        """Take the images at b = 0 and on full shells."""
+        assert isinstance(protocol, DiffusionProtocol)
+        kept, part = on_full_shells(protocol)
+        left_out = protocol.n_measurements - kept.size
+        note = (
+            f"{left_out} of {protocol.n_measurements} images left out of {model.name} {self.label}, on no shell of "
+            f"{FEWEST_DIRECTIONS} directions from b = {LOWEST_B:g} s/mm^2 up"
+        )
+        return Selection(kept, part, note if left_out else "")
+
+    def _fit(
+        self,
+        model: Model,
+        signal: npt.ArrayLike,
+        protocol: Any,
+        sigma: float | FloatArray | None,
+        bounds: Bounds | None,
+    ) -> FitResult:
+        loaded = load_network(self.network_file(model), model)
+        shells = sort_shells(protocol)
+        data = np.asarray(signal)
+        noise = _noise(data, protocol, sigma, model.d_par)
+        problems = outside_ranges(loaded.card["coverage"], extremes(shells, model), WORDS)
+        encoding = encode(protocol, model.d_par, model.d_iso)
+        work = partial(_estimate, loaded, model, data, shells, encoding, noise, dict(bounds or {}))
+        blocks = [slice(first, first + BLOCK_VOXELS) for first in range(0, max(len(data), 1), BLOCK_VOXELS)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            parts = list(pool.map(work, blocks))
+        name = loaded.card["name"]
+        return _joined(parts, [f"outside what the network {name} was trained for: {p}" for p in problems])
+
+
+def extremes(shells: ShellGroups, model: Noddi) -> dict[str, Range]:
+    """Return smallest and largest value of what a card states the coverage of."""
+    bvals, counts = shells.bvals, shells.counts
+    return {
+        "shells": (len(bvals),) * 2,
+        "bvals": (float(bvals[0]), float(bvals[-1])),
+        "largest_b": (float(bvals[-1]),) * 2,
+        "directions": (int(counts.min()), int(counts.max())),
+        "b0": (len(shells.b0),) * 2,
+        "d_par": (model.d_par,) * 2,
+        "d_iso": (model.d_iso,) * 2,
+    }
+
+
+def _noise(
+    data: npt.NDArray[Any], protocol: DiffusionProtocol, sigma: float | FloatArray | None, d_par: float
+) -> FloatArray:
+    """Return the noise of a single image, (V,), NaN where it is not known."""
+    if sigma is None:
+        sample = data[:: max(len(data) // NOISE_SAMPLE, 1)]
+        usable = _usable(sample, protocol.b0_mask)
+        sigma = shell_sigma(sample[usable], protocol, d_par) if usable.any() else np.nan
+    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), (len(data),))
+    if np.any(noise <= 0):
+        raise InputError(
+            f"the smallest noise standard deviation is {np.nanmin(noise):g}",
+            field="sigma",
+            needed="numbers above 0",
+        )
+    return noise
+
+
+def _usable(signal: npt.NDArray[Any], b0: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which voxels are finite and have a positive mean at b = 0, (V,)."""
+    return np.asarray(np.all(np.isfinite(signal), axis=1) & (signal[:, b0].mean(axis=1) > 0))
+
+
+def _estimate(
+    network: Network,
+    model: Noddi,
+    data: npt.NDArray[Any],
+    shells: ShellGroups,
+    encoding: Encoding,
+    noise: FloatArray,
+    bounds: Mapping[str, Range],
+    voxels: slice,
+) -> FitResult:
+    """Return the estimates of a block of voxels."""
+    signal = np.array(data[voxels], dtype=np.float64)
+    usable = _usable(signal, shells.b0)
+    signal[~usable] = 1.0
+    zonal = fit_zonal(signal, shells, model.d_par)
+    least, largest = network.card["coverage"]["snr"]
+    relative = noise[voxels] / zonal.s0
+    # With less noise than ever seen, the most certain answer that was learnt is the right one to give.
+    told = np.maximum(relative, 1.0 / largest)
+    shift, spread = network.run(*network_inputs(zonal, shells, told, model.d_par, model.d_iso))
+    status = np.full(usable.size, Status.OK, dtype=np.uint8)
+    maps, sd = {}, {}
+    for k, name in enumerate(QUANTITIES):
+        low, high = bounds.get(name, (0.0, 1.0))
+        value = CENTER + WIDTH * shift[:, k].astype(np.float64)
+        status[(value <= low) | (value >= high)] = Status.AT_BOUND
+        maps[name] = np.clip(value, low, high)
+        sd[name] = WIDTH * spread[:, k].astype(np.float64)
+    maps["s0"] = zonal.s0
+    upwards = np.where(zonal.direction[2] < 0, -zonal.direction, zonal.direction)
+    maps |= {f"direction_{axis}": row.copy() for axis, row in zip("xyz", upwards, strict=True)}
+    maps["misfit"] = np.square(zonal.noise / relative)
+    curve = evaluate(encoding, np.stack([maps[name] for name in QUANTITIES]), zonal.direction)
+    residual = _root_mean_square(np.ascontiguousarray(signal.T)[encoding.order], zonal.s0 * curve)
+    status[relative * least > 1.0] = Status.OUT_OF_RANGE
+    status[~usable] = Status.UNUSABLE
+    for values in (*maps.values(), *sd.values(), residual):
+        values[~usable] = np.nan
+    return FitResult(maps, sd, residual, status)
+
+
+def _root_mean_square(signal: FloatArray, curve: FloatArray) -> FloatArray:
+    """Return the root mean square difference of signals, (N, V), over the first axis."""
+    difference = signal - curve
+    return np.asarray(np.sqrt(np.einsum("nv,nv->v", difference, difference) / len(difference)))
+
+
+def _joined(parts: list[FitResult], notes: list[str]) -> FitResult:
+    """Join the blocks; where the whole protocol is outside, so is every voxel."""
+    status = np.concatenate([part.status for part in parts])
+    if notes:
+        status[status != Status.UNUSABLE] = Status.OUT_OF_RANGE
+    return FitResult(
+        {name: np.concatenate([part.maps[name] for part in parts]) for name in parts[0].maps},
+        {name: np.concatenate([part.sd[name] for part in parts]) for name in parts[0].sd},
+        np.concatenate([part.residual for part in parts]),
+        status,
+        tuple(notes),
+    )

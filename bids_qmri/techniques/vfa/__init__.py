@@ -1,0 +1,1 @@
+"""T1 from spoiled gradient echoes at several flip angles."""

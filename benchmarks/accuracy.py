@@ -22,12 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from bids_qmri.estimators.classical import lsq, mle
-from bids_qmri.estimators.posterior import bayes
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.classical.mle import Mle
+from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.physics.arterial_input import rata
 from bids_qmri.physics.model import Bounds
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.models.registry import get_model
+from bids_qmri.catalogue import get_model
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
@@ -148,7 +149,7 @@ def estimates(
 ) -> dict[str, tuple[dict[str, FloatArray], float]]:
     """Return the maps of every method and its voxels per CPU second."""
     model = get_model(case.model)
-    methods = {"lsq": lsq.fit, "mle": mle.fit, "bayes": bayes.fit, GRID: bayes.fit_exact}
+    methods = {"lsq": Lsq().fit, "mle": Mle().fit, "bayes": Bayes().fit, GRID: Bayes(exact=True).fit}
     if case.model == "vfa":
         del methods[GRID]  # `bayes` itself
     if model.amplitude is None:

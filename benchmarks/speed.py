@@ -24,11 +24,11 @@ import numpy as np
 import scipy
 from scipy.optimize import curve_fit
 
-from bids_qmri.estimators.classical import lsq
+from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.physics.arterial_input import population_aif
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.models.registry import get_model
+from bids_qmri.catalogue import get_model
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
@@ -160,7 +160,7 @@ def time_lsq(case: Case, signal: FloatArray, bounds: Bounds) -> tuple[float, Flo
     seconds = []
     for _ in range(REPEATS):
         begin = time.process_time()
-        result = lsq.fit(case.model, signal, case.protocol, bounds=bounds)
+        result = Lsq().fit(case.model, signal, case.protocol, bounds=bounds)
         seconds.append(time.process_time() - begin)
     return len(signal) / min(seconds), np.array([result.maps[p.name] for p in case.model.parameters])
 

@@ -108,7 +108,7 @@ TECHNIQUES: tuple[Technique, ...] = (
         "dwi",
         (
             ModelEntry("noddi", 7, "model:NODDI", ("lsq", "mle", "ncde", "nnmle", "nngt", "onnx")),
-            ModelEntry("noddiexvivo", 8, "model:EX_VIVO_NODDI", ("lsq", "mle")),
+            ModelEntry("noddiexvivo", 8, "exvivo:EX_VIVO_NODDI", ("lsq", "mle")),
         ),
         {
             "lsq": "fit:NoddiLsq",
@@ -146,6 +146,9 @@ ESTIMATORS: Mapping[str, str] = {
     "restore": "bids_qmri.estimators.dipy.tensor:Restore",
 }
 """``module:class`` of the estimators that serve more than one technique, by label."""
+
+INLINE_DEFAULT = "noddi-nnmle"
+"""Configuration of the inline server for hosts that name none."""
 
 FORMER_NAMES: Mapping[str, str] = {"tensor": "dti"}
 """Models by the names that earlier versions gave them."""

@@ -42,7 +42,7 @@ class QmriError(Exception):
         where = [str(part) for part in (file, field) if part is not None]
         sentences = [seen.rstrip(".")]
         sentences += [f"needed: {needed.rstrip('.')}"] if needed else []
-        sentences += [f"way out: {way_out.rstrip('.')}"] if way_out else []
+        sentences += [f"fix: {way_out.rstrip('.')}"] if way_out else []
         text = ": ".join([*where, "; ".join(sentences)]) + "."
         super().__init__(" ".join(text.split()))
 

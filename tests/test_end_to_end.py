@@ -164,7 +164,7 @@ def test_the_first_failure_stops_the_run_on_request(bids, tmp_path, run):
 def test_the_graph_is_written_on_request(bids, tmp_path, run):
     synth.add_vfa(bids)
     assert run("--write-graph")[0] == 0
-    assert "sub_01_vfa_lsq" in next((tmp_path / "out" / "logs").glob("graph*.dot")).read_text()
+    assert "sub_01_vfa" in next((tmp_path / "out" / "logs").glob("graph*.dot")).read_text()
 
 
 def test_a_bit_flip_inside_a_stream_is_found(bids, run):
@@ -210,7 +210,7 @@ def test_an_error_of_our_own_ends_with_its_participant_and_leaves_a_crash_file(
         raise error
 
     synth.add_vfa(bids)
-    monkeypatch.setattr("bids_qmri.interfaces.fit.prepare", broken)
+    monkeypatch.setattr("bids_qmri.interfaces.scan.prepare", broken)
     code, text = run()
     assert code == 1
     assert type(error).__name__ in text

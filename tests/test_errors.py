@@ -24,7 +24,7 @@ TEXTS = st.text(max_size=40)
 
 def test_the_parts_come_in_the_order_in_which_they_are_read() -> None:
     assert str(InputError("is -3", **ALL)) == (
-        "/data/a.json: FlipAngle: is -3; needed: degrees above 0; way out: correct the file."
+        "/data/a.json: FlipAngle: is -3; needed: degrees above 0; fix: correct the file."
     )
 
 
@@ -34,7 +34,7 @@ def test_the_parts_come_in_the_order_in_which_they_are_read() -> None:
         ({}, "is odd."),
         ({"field": "--t10"}, "--t10: is odd."),
         ({"file": "a.nii"}, "a.nii: is odd."),
-        ({"way_out": "mend it."}, "is odd; way out: mend it."),
+        ({"way_out": "mend it."}, "is odd; fix: mend it."),
     ],
 )
 def test_parts_that_are_not_known_leave_no_gap(parts: dict[str, str], text: str) -> None:

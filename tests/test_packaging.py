@@ -15,7 +15,8 @@ import pytest
 
 from bids_qmri import __version__
 from bids_qmri.cli.exit import MEANING
-from bids_qmri.outputs.tables import MODELS, output_table
+from bids_qmri.catalogue import model_names
+from bids_qmri.outputs.tables import output_table
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -51,9 +52,10 @@ def test_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
         f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r})\n"
         "import bids_qmri; from pathlib import Path\n"
         f"assert Path(bids_qmri.__file__).is_relative_to({str(tmp_path)!r})\n"
-        "from bids_qmri.outputs.tables import MODELS, output_table\n"
+        "from bids_qmri.catalogue import model_names\n"
+        "from bids_qmri.outputs.tables import output_table\n"
         "from bids_qmri.cli.run import main\n"
-        "assert all(output_table(model).maps for model in MODELS)\n"
+        "assert all(output_table(model).maps for model in model_names())\n"
         "sys.exit(main(['/nowhere', '/nowhere-else', 'participant']))"
     )
     result = subprocess.run(
@@ -99,13 +101,13 @@ def test_documentation_links_to_files_that_exist() -> None:
 
 def test_documentation_cites_the_publication_of_every_model() -> None:
     text = unquote((ROOT / "docs" / "models.md").read_text())
-    for model in MODELS:
+    for model in model_names():
         assert f"https://doi.org/{output_table(model).reference.doi})" in text, model
 
 
 def test_documentation_of_outputs_names_every_map() -> None:
     text = (ROOT / "docs" / "outputs.md").read_text()
-    for model in MODELS:
+    for model in model_names():
         names = {row.param or row.suffix for row in output_table(model).maps}
         [line] = [line for line in text.splitlines() if re.match(rf"\| ([a-z]+, )*{model}[ ,]", line)]
         assert names <= set(re.findall(r"[A-Za-z0-9]+", line)), model

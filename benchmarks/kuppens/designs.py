@@ -12,8 +12,10 @@ from bids_qmri.physics.arterial_input import parker as parker_blood
 from bids_qmri.physics.arterial_input import plasma_from_blood, rata
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.dce.sampling import paper_times
+from bids_qmri.techniques.ivim.sampling import paper_ivim
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
-from bids_qmri.training.sampler import paper_ivim, paper_times, paper_vfa
+from bids_qmri.techniques.vfa.sampling import paper_vfa
 from bids_qmri.units import FloatArray
 from kuppens.cells import SEED, TABLE1, Cell
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical import lsq
+from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.noise import pooled_sigma
 from bids_qmri.physics.model import Bounds
 from bids_qmri.physics.directions import average_directions
-from bids_qmri.models.registry import get_model
+from bids_qmri.catalogue import get_model
 from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
@@ -102,7 +102,7 @@ def compare(scan: Scan, networks: Path | None) -> list[Comparison]:
 
 def _least_squares(scan: Scan, kept: list[int], box: Bounds) -> dict[str, FloatArray]:
     signal, protocol = np.ascontiguousarray(scan.signal[:, kept]), _part(scan.protocol, kept)
-    return lsq.fit(get_model(scan.model), signal, protocol, bounds=box).maps
+    return Lsq().fit(get_model(scan.model), signal, protocol, bounds=box).maps
 
 
 def _vfa(data: Path) -> Scan:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical import lsq
-from bids_qmri.estimators.networks import coverage, ncde
-from bids_qmri.estimators.posterior import bayes
-from bids_qmri.estimators.posterior import map as mode
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.networks.ncde import Ncde
+from bids_qmri.estimators.networks import coverage
+from bids_qmri.estimators.posterior.bayes import Bayes
+from bids_qmri.estimators.posterior.map import Map
 from bids_qmri.estimators.base import FitResult
 from bids_qmri.estimators.posterior.box import box, quantities
 from bids_qmri.estimators.networks.features import make_features
@@ -82,11 +83,11 @@ def rows_of(model: str, networks: Path | None, *, seeds: bool = False) -> list[R
     seeds
         With the shipped recipe trained from other seeds.
     """
-    rows = [Row("lsq", lsq.fit), Row("constant", middle), Row("map", mode.fit), Row("bayes", bayes.fit)]
+    rows = [Row("lsq", Lsq().fit), Row("constant", middle), Row("map", Map().fit), Row("bayes", Bayes().fit)]
     if model != "vfa":
-        rows.append(Row("bayes-exact", bayes.fit_exact, slow=True))
+        rows.append(Row("bayes-exact", Bayes(exact=True).fit, slow=True))
     if _candidate(model, networks) is None and shipped_network(model) is not None:
-        rows.append(Row("ncde", ncde.fit))
+        rows.append(Row("ncde", Ncde().fit))
     return rows + [_row(path, model) for path in _files(model, networks, seeds)]
 
 
@@ -198,6 +199,6 @@ def _of_study(
 @cache
 def _study(path: Path) -> Any:
     # Here, because it imports torch, which the other networks do without.
-    from bids_qmri.training.kuppens.inference import load
+    from kuppens.study_network import load
 
     return load(path.parent, path.stem)

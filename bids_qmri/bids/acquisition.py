@@ -5,7 +5,7 @@ Made by the readers, read by `workflows/plan.py` and `interfaces/`. Plain frozen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -104,6 +104,24 @@ class Acquisition:
     def label(self) -> str:
         """The entities as one string: ``sub-01_run-1``."""
         return "_".join(f"{key}-{value}" for key, value in self.entities.items())
+
+
+def files_acquisition(
+    kind: str, datatype: str, images: Sequence[Path], protocol: Protocol | None, **more: Any
+) -> Acquisition:
+    """Return the acquisition of images that do not lie in a dataset, with anything else it has.
+
+    Raises
+    ------
+    InputError
+        If there is no image, or one is not there.
+    """
+    if not images:
+        raise InputError("no image is given", field="in_files", needed="NIfTI files")
+    for image in images:
+        if not image.is_file():
+            raise InputError("is not a file", file=image, field="in_files", needed="a NIfTI image")
+    return Acquisition(kind, {}, datatype, tuple(images), tuple(images), {}, protocol, **more)
 
 
 @dataclass(frozen=True)

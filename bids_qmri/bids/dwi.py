@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files_acquisition
 from bids_qmri.bids.gradients import read_bvals, read_bvecs
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.sidecar import read_sidecar
 from bids_qmri.errors import InputError
-from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.diffusion import B0_THRESHOLD, DiffusionProtocol
 
 PREPROCESSED = "preproc"
 NOT_OF_THE_SCAN = ("desc", "space", "res", "part")
@@ -53,6 +54,37 @@ def find(
             found.append(_acquisition_or_reason(image, dataset, options, [r.path.name for r in origin]))
     found += [_acquisition_or_reason(image, files, options) for image in raw if image not in replaced]
     return found
+
+
+def from_files(
+    in_files: Sequence[Path],
+    *,
+    in_bval: Path,
+    in_bvec: Path | None = None,
+    b0_threshold: float = B0_THRESHOLD,
+) -> Acquisition:
+    """Return the acquisition of a diffusion series that does not lie in a dataset.
+
+    Parameters
+    ----------
+    in_files
+        The 4-D image, alone.
+    in_bval, in_bvec
+        Its table of b-values in s/mm^2, and of directions as FSL writes them.
+    b0_threshold
+        b-values up to this many s/mm^2 count as b = 0.
+
+    Raises
+    ------
+    InputError
+        Naming what does not fit together.
+    """
+    if len(in_files) != 1:
+        raise InputError(f"{len(in_files)} images", field="in_files", needed="one 4-D image")
+    bvals = read_bvals(in_bval, read_header(in_files[0]).n_volumes)
+    bvecs = None if in_bvec is None else read_bvecs(in_bvec, bvals, b0_threshold)
+    protocol = DiffusionProtocol(bvals, bvecs, b0_threshold=b0_threshold)
+    return files_acquisition("dwi", "dwi", in_files, protocol)
 
 
 def _made_from(preprocessed: BidsFile, raw: BidsFile) -> bool:

@@ -145,13 +145,30 @@ def preferred(images: Sequence[BidsFile], acquisition: Acquisition) -> list[Bids
     return [image for image in images if rank(image) == best]
 
 
+def mask_of_file(path: Path, series: Series) -> MaskChoice:
+    """Return the mask in a file.
+
+    Raises
+    ------
+    InputError
+        If it is not on the grid of the series, or empty.
+    """
+    return MaskChoice(_union((path,), series), f"given: {path.name}", (path,))
+
+
 def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice:
     paths = tuple(image.path for image in images)
+    mask = _union(paths, series)
+    names = ", ".join(path.name for path in paths)
+    origin = f"{source}: {'union of ' if len(paths) > 1 else ''}{names}"
+    return MaskChoice(mask, origin, paths, all(image.entities.get("desc") == "brain" for image in images))
+
+
+def _union(paths: Sequence[Path], series: Series) -> Mask:
     mask = np.zeros(series.n_voxels, dtype=bool)
     for path in paths:
         values = load_map(path, series)
         mask |= np.isfinite(values) & (values > 0.5)
-    names = ", ".join(path.name for path in paths)
     if not mask.any():
         raise InputError(
             "holds no voxel",
@@ -159,8 +176,7 @@ def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice
             needed="a mask with voxels above 0",
             way_out="mend or remove the mask",
         )
-    origin = f"{source}: {'union of ' if len(paths) > 1 else ''}{names}"
-    return MaskChoice(mask, origin, paths, all(image.entities.get("desc") == "brain" for image in images))
+    return mask
 
 
 def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:

@@ -165,6 +165,23 @@ def spoiled_repetition_time(sidecar: Sidecar, notes: list[str], longest: float =
     return value
 
 
+def require_seconds(repetition_time: float, longest: float = LONGEST_SPOILED_TR) -> None:
+    """Refuse a time between excitations that no spoiled gradient echo has in seconds.
+
+    Raises
+    ------
+    InputError
+        Naming what was given.
+    """
+    if not 0 < repetition_time <= longest:
+        raise InputError(
+            f"is {repetition_time:g}",
+            field="repetition_time",
+            needed=f"seconds between excitations, above 0 and at most {longest:g}",
+            way_out="divide milliseconds by 1000",
+        )
+
+
 def common(sidecars: Sequence[Sidecar]) -> dict[str, Any]:
     """Return the keys whose value is the same for all images."""
     first = sidecars[0].values

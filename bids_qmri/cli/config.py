@@ -253,9 +253,14 @@ def _require_use(files: tuple[Path, ...], args: argparse.Namespace) -> None:
     used: set[str] = set()
     if files:
         # Not at the top: --help can do without.
-        from bids_qmri.workflows.estimators import network_use
+        from bids_qmri.estimators.networks.own import network_use
 
-        used = {network_use(file)[1] for file in files}
+        try:
+            used = {network_use(file)[1] for file in files}
+        except InputError as error:
+            raise UsageError(
+                error.seen, file=error.file, field="--network", needed=error.needed, way_out=error.way_out
+            ) from error
     for word in args.estimators:
         if word in OF_A_FILE and word not in used:
             raise UsageError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 
 from bids_qmri import __version__
+from bids_qmri.catalogue import INLINE_DEFAULT
 from bids_qmri.cli.dicom import check_dicom
 from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
@@ -38,9 +39,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=PORT, help="default %(default)s")
     parser.add_argument(
         "--config",
-        default="noddi-nnmle",
+        default=INLINE_DEFAULT,
         metavar="NAME",
-        help="configuration of hosts that name none: MODEL-METHOD, or a name of --configs (%(default)s)",
+        help="configuration of hosts that name none: MODEL-ESTIMATOR, or a name of --configs (%(default)s)",
     )
     parser.add_argument("--configs", type=Path, metavar="DIR", help="configurations of your own, NAME.json")
     parser.add_argument("--networks", type=Path, metavar="DIR", help="networks of your own, NAME.onnx")

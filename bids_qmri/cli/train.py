@@ -12,18 +12,25 @@ from bids_qmri.cli.environment import THREAD_VARIABLES
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.logs import LOGGER, console_log
 from bids_qmri.errors import QmriError, UsageError
-from bids_qmri.physics.diffusion import B0_THRESHOLD, DiffusionProtocol
 
-PROTOCOL = ("flip_angle", "repetition_time", "bvals", "time")
-"""Arguments that give the only protocol of a network."""
+_NUMBERS: dict[str, Any] = {"type": float, "nargs": "+"}
+_NUMBER: dict[str, Any] = {"type": float}
 
-SCHEME = ("scheme", "labels", "weight", "likelihood", "dpar", "diso", "snr", "b0_threshold")
-"""Arguments of the network for one diffusion scheme."""
-
-SHORT = {"noddi": "rot2025-noddi"}
-"""Short names of recipes."""
-
-_NUMBERS: dict[str, Any] = {"type": float, "nargs": "+", "metavar": "NUMBER"}
+FORMER_OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "--flip-angles": (("protocol.flip_angle",), _NUMBERS),
+    "--tr": (("protocol.repetition_time",), _NUMBER),
+    "--bvals": (("protocol.bvals",), _NUMBERS),
+    "--times": (("protocol.time",), _NUMBERS),
+    "--scheme": (("scheme.bval", "scheme.bvec"), {"nargs": 2}),
+    "--b0-threshold": (("scheme.b0_threshold",), _NUMBER),
+    "--labels": (("labels.kind",), {}),
+    "--weight": (("labels.weight",), _NUMBER),
+    "--likelihood": (("labels.likelihood",), {}),
+    "--dpar": (("settings.d_par",), _NUMBER),
+    "--diso": (("settings.d_iso",), _NUMBER),
+    "--snr": (("data.snr",), _NUMBER),
+}
+"""Options of earlier versions with the keys of recipes that they stand for, for one more release."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     with console_log():
         try:
-            code = _run(args)
+            code = _list() if args.list else _train(args)
         except QmriError as error:
             LOGGER.error(error)
             code = error.exit_code
@@ -49,118 +56,105 @@ def main(argv: Sequence[str] | None = None) -> int:
     return finish(code)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _list() -> int:
+    from bids_qmri.training.recipe import shipped_recipes
+    from bids_qmri.training.table import load_toml
+
+    for name, text in shipped_recipes().items():
+        print(f"{name}: {load_toml(text)['description']}")
+    return ExitCode.OK
+
+
+def _train(args: argparse.Namespace) -> int:
+    if args.recipe is None:
+        raise UsageError(
+            "no recipe is given", field="RECIPE", needed="a name that --list shows, or a TOML file"
+        )
+    LOGGER.info("reading recipe %s", args.recipe)
+    from bids_qmri.estimators.networks.network_file import LABELS
+    from bids_qmri.training.recipe import parse_recipe, recipe_text
+    from bids_qmri.training.table import read_setting
+
+    text = recipe_text(args.recipe)
+    changes = _former(args) | dict(read_setting(setting) for setting in args.set)
+    recipe = parse_recipe(text, _with_scheme(text, changes)).with_seed(args.seed)
     try:
-        from bids_qmri.training.kuppens.recipe import is_study
-        from bids_qmri.training.recipe import recipe_text
-        from bids_qmri.training.rot2025.recipe import is_scheme_recipe
+        from bids_qmri.training.run import train
+
+        file, card = train(recipe, args.output, args.processes)
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{error.name} is not installed",
             needed="the packages for training",
             way_out="pip install bids_qmri[train]",
         ) from error
-    text = recipe_text(SHORT.get(args.recipe, args.recipe))
-    protocol = {key: value for key in PROTOCOL if (value := getattr(args, key)) is not None}
-    scheme = {key: value for key in SCHEME if (value := getattr(args, key)) is not None}
-    for_scheme, study = is_scheme_recipe(text), is_study(text)
-    if scheme and not for_scheme:
-        raise UsageError(f"{', '.join(scheme)} given for {args.recipe}", field="RECIPE", needed="noddi")
-    if protocol and not study:
-        raise UsageError(
-            f"{', '.join(protocol)} given for {args.recipe}, which has no such protocol",
-            field="RECIPE",
-            needed="mlp-vfa, mlp-ivim or mlp-dce",
-        )
-    if for_scheme:
-        files = _train_for_scheme(args, text)
-    elif study:
-        files = _train_study(args, text, protocol)
-    else:
-        files = _train_for_any(args, text)
-    for file in files:
-        LOGGER.info("network: %s", file)
+    LOGGER.info("network: %s, card: %s", file, card)
+    if file.suffix == ".onnx":
+        use = f"--models {recipe.model} --estimators {LABELS[recipe.kind]} --network {file}"
+        LOGGER.info("use it: bids_qmri BIDS_DIR OUTPUT_DIR participant %s", use)
     return ExitCode.OK
 
 
-def _train_for_any(args: argparse.Namespace, text: str) -> tuple[Path, Path]:
-    from bids_qmri.training.noddi.recipe import is_shell_recipe, parse_shell_recipe
-    from bids_qmri.training.noddi.run import train_shells
-    from bids_qmri.training.recipe import parse_recipe
-    from bids_qmri.training.run import train_recipe
-
-    if is_shell_recipe(text):
-        shells = parse_shell_recipe(text).with_seed(args.seed)
-        return train_shells(shells, text, args.output, args.processes)
-    return train_recipe(parse_recipe(text).with_seed(args.seed), text, args.output, args.processes)
-
-
-def _train_study(args: argparse.Namespace, text: str, protocol: Mapping[str, Any]) -> tuple[Path, Path]:
-    from bids_qmri.training.kuppens.recipe import parse_study
-    from bids_qmri.training.kuppens.run import train_study
-
-    recipe = parse_study(text).with_seed(args.seed).with_protocol(protocol)
-    return train_study(recipe, text, args.output)
+def _former(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what options of earlier versions change in the recipe, and say how to write it now."""
+    changes: dict[str, Any] = {}
+    for option, (keys, _) in FORMER_OPTIONS.items():
+        given = getattr(args, option.strip("-").replace("-", "_"))
+        if given is None:
+            continue
+        values = dict(zip(keys, given, strict=True)) if len(keys) > 1 else {keys[0]: given}
+        spelled = (f"{k}={','.join(map(str, v)) if isinstance(v, list) else v}" for k, v in values.items())
+        LOGGER.warning("%s will go; write --set %s", option, " ".join(spelled))
+        changes |= values
+    return changes
 
 
-def _train_for_scheme(args: argparse.Namespace, text: str) -> tuple[Path, Path]:
+def _with_scheme(text: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes of a recipe with the content of the files of a scheme in place of their names."""
+    from bids_qmri.training.table import changed, load_toml
+
+    scheme = changed(load_toml(text), changes).get("scheme")
+    names = ("bval", "bvec")
+    if not isinstance(scheme, dict) or not any(name in scheme for name in names):
+        return dict(changes)
     from bids_qmri.bids.gradients import read_bvals, read_bvecs, read_table
-    from bids_qmri.training.rot2025.recipe import parse_scheme_recipe
-    from bids_qmri.training.rot2025.run import train_scheme
+    from bids_qmri.physics.diffusion import B0_THRESHOLD
 
-    if args.scheme is None:
-        raise UsageError("no scheme is given", field="--scheme", needed="a .bval and a .bvec file")
-    recipe = (
-        parse_scheme_recipe(text)
-        .changed(seed=args.seed)
-        .changed("labels", kind=args.labels, weight=args.weight, likelihood=args.likelihood)
-        .changed("diffusivity", d_par=args.dpar, d_iso=args.diso)
-        .changed("signals", snr=args.snr)
-    )
-    threshold = B0_THRESHOLD if args.b0_threshold is None else args.b0_threshold
-    bval, bvec = args.scheme
+    for name in names:
+        if not isinstance(scheme.get(name), str):
+            raise UsageError(
+                f"is {scheme.get(name)!r}", field=f"scheme.{name}", needed=f"the name of a .{name} file"
+            )
+    bval, bvec = (Path(scheme.pop(name)) for name in names)
+    threshold = scheme.get("b0_threshold", B0_THRESHOLD)
     bvals = read_bvals(bval, sum(map(len, read_table(bval))))
-    scheme = DiffusionProtocol(bvals, read_bvecs(bvec, bvals, threshold), b0_threshold=threshold)
-    return train_scheme(recipe, scheme, text, args.output)
+    bvecs = read_bvecs(bvec, bvals, threshold)
+    directions = [] if bvecs is None else bvecs.tolist()
+    kept = {key: value for key, value in changes.items() if key.partition(".")[0] != "scheme"}
+    return kept | {"scheme": scheme | {"bvals": bvals.tolist(), "bvecs": directions}}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="bids_qmri-train", description="Train a network from a recipe; resumes where it was interrupted."
+        prog="bids_qmri-train",
+        description="Train a network from a recipe; resumes where it was interrupted.",
+        epilog="For one diffusion scheme: --set scheme.bval=FILE scheme.bvec=FILE.",
     )
-    parser.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a TOML file")
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a recipe, or a TOML file")
+    parser.add_argument("--list", action="store_true", help="show the recipes there are, one a line, and end")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="replace values of the recipe: numbers, texts, lists with commas",
+    )
     parser.add_argument("--seed", type=int, help="replaces the seed of the recipe")
     parser.add_argument(
         "--output", type=Path, default=Path(), metavar="DIR", help="where the network goes (default: here)"
     )
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="processes that simulate")
-    only = parser.add_argument_group("the only protocol of mlp-vfa, mlp-ivim and mlp-dce")
-    only.add_argument("--flip-angles", dest="flip_angle", **_NUMBERS, help="flip angles in degrees")
-    only.add_argument("--tr", dest="repetition_time", type=float, metavar="TR", help="repetition time in s")
-    only.add_argument("--bvals", **_NUMBERS, help="b-values in s/mm^2")
-    only.add_argument("--times", dest="time", **_NUMBERS, help="frame times in s after arrival of the bolus")
-    _add_scheme(parser.add_argument_group("the network of noddi, for one diffusion scheme"))
+    for option, (_, how) in FORMER_OPTIONS.items():
+        parser.add_argument(option, help=argparse.SUPPRESS, **how)
     return parser
-
-
-def _add_scheme(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--scheme", nargs=2, type=Path, metavar=("BVAL", "BVEC"), help="b-values and directions"
-    )
-    group.add_argument(
-        "--labels",
-        choices=("gt", "mle", "composite"),
-        help="what is learnt: the truth (default), a fit, or both",
-    )
-    group.add_argument("--weight", type=float, metavar="W", help="weight of the fit in composite, 0 to 1")
-    group.add_argument(
-        "--likelihood",
-        choices=("gaussian", "rician"),
-        help="of the fit: gaussian (least squares, as the toolbox) or rician with the true noise level",
-    )
-    group.add_argument("--dpar", type=float, metavar="D", help="diffusivity along neurites in mm^2/s")
-    group.add_argument("--diso", type=float, metavar="D", help="diffusivity of free water in mm^2/s")
-    group.add_argument("--snr", type=float, metavar="SNR", help="signal-to-noise ratio at b = 0")
-    group.add_argument(
-        "--b0-threshold", type=float, metavar="B", help="b-values up to this count as b = 0, s/mm^2"
-    )

@@ -85,6 +85,8 @@ class Estimator(ABC):
         Whether it expects the truth in the range of the parameters' priors, unless told otherwise.
     own_limits
         Whether it keeps limits of its own, whatever it is told.
+    needs_file
+        Whether it is nothing without the file of a network.
     single_images
         Whether it fits single images where directions could be averaged: a Rician likelihood does not hold for
         averages.
@@ -96,6 +98,7 @@ class Estimator(ABC):
     needs_noise: ClassVar[bool] = False
     has_prior: ClassVar[bool] = False
     own_limits: ClassVar[bool] = False
+    needs_file: ClassVar[bool] = False
     single_images: ClassVar[bool] = False
 
     def fit(
@@ -200,6 +203,10 @@ class Estimator(ABC):
         InputError
             If it cannot be used for this protocol, such as a network that was trained for another one.
         """
+        return None
+
+    def expected(self, model: Model) -> Protocol | None:
+        """Return the only protocol that it can be used for, None if there are more."""
         return None
 
     def remarks(self, maps: Mapping[str, FloatArray], sigma: float | None) -> tuple[str, ...]:

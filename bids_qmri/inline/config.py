@@ -1,6 +1,6 @@
 """What a host asks for: a configuration by name, by JSON text, or both.
 
-A name is one of `NAMED` or of a JSON file in a folder of the server; nothing that a client sends is ever
+A name is one of `named` or of a JSON file in a folder of the server; nothing that a client sends is ever
 taken for a path or for code. Hosts write numbers and truth values as text; both spellings are read.
 """
 
@@ -13,40 +13,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_qmri.catalogue import INLINE_DEFAULT, find_entry, get_model, model_names, part
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.registry import LABELS
-from bids_qmri.inline.encoding import SPELLINGS, Family
-from bids_qmri.physics.arterial_input import POPULATION_INPUTS
-from bids_qmri.physics.model import Bounds
-from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
-from bids_qmri.techniques.noddi.model import D_ISO, D_PAR
-from bids_qmri.models.registry import LONGEST_DELAY, get_model
+from bids_qmri.estimators.base import Estimator, get_estimator
+from bids_qmri.estimators.networks.network_file import LABELS
+from bids_qmri.inline.encoding import stream_fields
 from bids_qmri.physics.diffusion import B0_THRESHOLD
+from bids_qmri.physics.model import Bounds, Model
 
-FAMILY: dict[str, Family] = {"noddi": "dwi", "ivim": "dwi", "vfa": "vfa", "tofts": "dce", "etofts": "dce"}
-"""Models that are offered, and what they are scanned with."""
+Read = Callable[[Any], Any]
 
-OF_ONE_PROTOCOL = ("mlp", "onnx")
-"""Labels that need the file of a network."""
+SLOW = ("dipyTrr", "dipyVarpro")
+"""Labels that take minutes for a slice: not offered."""
 
-NAMED = {
-    f"{model}-{label}": {"model": model, "method": label}
-    for model in FAMILY
-    for label in LABELS[model]
-    if label not in OF_ONE_PROTOCOL and not label.startswith("dipy")
-}
-"""Configurations by name."""
 
-FALLBACK = "noddi-nnmle"
+def offered(model_name: str) -> tuple[str, ...]:
+    """Return the labels of the estimators of a model that are offered."""
+    return tuple(label for label in find_entry(model_name)[1].estimators if label not in SLOW)
 
-PLAUSIBLE = {
-    "t10": (*PLAUSIBLE_T1, "s"),
-    "relaxivity": (*PLAUSIBLE_RELAXIVITY, "L/mmol/s"),
-    "hematocrit": (0.0, 0.9, "as a fraction"),
-    "d_par": (1e-4, 1e-2, "mm^2/s"),
-    "d_iso": (1e-4, 1e-2, "mm^2/s"),
-}
-"""Limits and unit of numbers which in another unit give maps that look right."""
+
+def named() -> dict[str, dict[str, Any]]:
+    """Return the configurations that need no file, by name: ``MODEL-ESTIMATOR``."""
+    return {
+        f"{model}-{label}": {"model": model, "estimator": label}
+        for model in model_names()
+        for label in offered(model)
+        if label not in OF_A_FILE
+    }
+
+
+OF_A_FILE = (LABELS["protocol"], LABELS["scheme"])
+"""Labels of estimators that are nothing without the file of a network."""
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -57,10 +54,10 @@ class Config:
 
     Parameters
     ----------
-    model, method
+    model, estimator
         Word of ``--models`` and label of an estimator.
     network
-        File of a network for one protocol.
+        File of a network of one's own.
     maps
         Names of maps to send, ``NAMEStd`` for a standard deviation, ``status``; empty sends the usual ones.
     send_original
@@ -68,22 +65,21 @@ class Config:
     mask
         Leave out voxels of air; otherwise all are estimated.
     attributes
-        Names of image attributes by quantity (keys of `SPELLINGS`), looked at before the usual ones.
+        Names of image attributes by quantity, looked at before the usual ones.
     b0_threshold
         b-values up to this many s/mm^2 count as b = 0.
     sigma
         Noise standard deviation of a single image; None estimates it.
     bounds
         Limits of parameters.
-    d_par, d_iso
-        Diffusivities of NODDI in mm^2/s.
-    t10, relaxivity, hematocrit, aif, baseline_volumes
-        Dynamic series: native T1 in s, r1 in L/mmol/s, fraction, name of a population input, frames before
-        the bolus.
+    settings
+        What the model is told beside the protocol.
+    values
+        What the technique needs beside the images, as its module ``stream`` reads it.
     """
 
     model: str
-    method: str
+    estimator: str
     network: Path | None = None
     maps: tuple[str, ...] = ()
     send_original: bool = False
@@ -92,18 +88,17 @@ class Config:
     b0_threshold: float = B0_THRESHOLD
     sigma: float | None = None
     bounds: Bounds = field(default_factory=dict)
-    d_par: float = D_PAR
-    d_iso: float = D_ISO
-    t10: float | None = None
-    relaxivity: float | None = None
-    hematocrit: float | None = None
-    aif: str = "parker"
-    baseline_volumes: int | None = None
+    settings: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def family(self) -> Family:
-        """What kind of series the model explains."""
-        return FAMILY[self.model]
+    def forward(self) -> Model:
+        """The signal model."""
+        return get_model(self.model, **self.settings)
+
+    def estimate_by(self, threads: int = 1) -> Estimator:
+        """Return the estimator."""
+        return get_estimator(self.model, self.estimator, network=self.network, threads=threads)
 
 
 @dataclass(frozen=True)
@@ -120,12 +115,12 @@ class Shelf:
 
     configs: Path | None = None
     networks: Path | None = None
-    fallback: str = FALLBACK
+    fallback: str = INLINE_DEFAULT
 
     def names(self) -> list[str]:
         """Return the names of all configurations."""
         own = sorted(path.stem for path in self.configs.glob("*.json")) if self.configs else []
-        return [*own, *NAMED]
+        return [*own, *named()]
 
     def values(self, name: str) -> dict[str, Any]:
         """Return the values of a named configuration.
@@ -138,8 +133,8 @@ class Shelf:
         stem = name.removesuffix(".json")
         if SAFE_NAME.fullmatch(stem) and self.configs and (file := self.configs / f"{stem}.json").is_file():
             return parse_values(file.read_text(encoding="utf-8"))
-        if stem in NAMED:
-            return dict(NAMED[stem])
+        if stem in named():
+            return named()[stem]
         raise InputError(
             f"no configuration is called {name[:64]!r}",
             field="config",
@@ -179,21 +174,27 @@ class Shelf:
         merged = self.values(wanted) | dict(values)
         for key in ("config", "customconfig", "options"):
             merged.pop(key, None)
-        fields = {}
+        merged = {SYNONYMS.get(key, key): value for key, value in merged.items()}
+        model = _known_model(merged.get("model"))
+        own: Mapping[str, Read] = part(model.name, "stream", "READ") or {}
+        told: dict[str, Read] = {setting.name: _number for setting in model.settings}
+        readers = READ | told | dict(own)
+        fields: dict[str, Any] = {"settings": {}, "values": {}}
         for key, value in merged.items():
-            target = SYNONYMS.get(key, key)
-            if target not in READ:
+            if key not in readers:
                 raise InputError(
                     f"is not known (it is {str(value)[:64]!r})",
                     field=key[:64],
-                    needed=f"one of {', '.join(READ)}",
+                    needed=f"one of {', '.join(readers)}",
                 )
-            fields[target] = self._value(target, value)
+            group = fields["settings"] if key in told else fields["values"] if key in own else fields
+            if key in READ or value not in (None, ""):
+                group[key] = self._value(readers[key], key, value)
         return _checked(Config(**fields))
 
-    def _value(self, key: str, value: Any) -> Any:
+    def _value(self, read: Read, key: str, value: Any) -> Any:
         try:
-            return self.network(str(value)) if key == "network" else READ[key](value)
+            return self.network(str(value)) if key == "network" else read(value)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(
                 f"is {str(value)[:64]!r}", field=key, needed=NEEDED.get(key, "a number")
@@ -243,7 +244,7 @@ def _names(value: Any) -> tuple[str, ...]:
 
 def _attributes(value: Any) -> dict[str, tuple[str, ...]]:
     found = {str(key): (v,) if isinstance(v, str) else _names(v) for key, v in value.items()}
-    if not found.keys() <= SPELLINGS.keys():
+    if not found.keys() <= {item.quantity for item in stream_fields()}:
         raise ValueError("not a quantity")
     return found
 
@@ -252,9 +253,9 @@ def _bounds(value: Any) -> dict[str, tuple[float, float]]:
     return {str(name): (float(low), float(high)) for name, (low, high) in value.items()}
 
 
-READ: dict[str, Callable[[Any], Any]] = {
+READ: dict[str, Read] = {
     "model": str,
-    "method": str,
+    "estimator": str,
     "network": str,
     "maps": _names,
     "send_original": _truth,
@@ -263,63 +264,51 @@ READ: dict[str, Callable[[Any], Any]] = {
     "b0_threshold": _number,
     "sigma": _optional_number,
     "bounds": _bounds,
-    "d_par": _number,
-    "d_iso": _number,
-    "t10": _optional_number,
-    "relaxivity": _optional_number,
-    "hematocrit": _optional_number,
-    "aif": str,
-    "baseline_volumes": lambda value: int(_number(value)),
 }
-"""Keys of a configuration, and what turns their values into ours."""
+"""Keys of every configuration, and what turns their values into ours; models and techniques add their own."""
 
-SYNONYMS = {"sendOriginal": "send_original", "sendoriginal": "send_original"}
+SYNONYMS = {"sendOriginal": "send_original", "sendoriginal": "send_original", "method": "estimator"}
 
 NEEDED = {
     "maps": "names of maps",
     "send_original": "true or false",
     "mask": "true or false",
-    "attributes": f"names of attributes by quantity: {', '.join(SPELLINGS)}",
+    "attributes": "names of attributes by quantity: bvalue, direction, flip_angle, repetition_time, time, …",
     "bounds": "[low, high] by parameter",
 }
 
 
+def _known_model(name: Any) -> Model:
+    if name not in model_names():
+        raise InputError(f"is {str(name)[:64]!r}", field="model", needed=f"one of {', '.join(model_names())}")
+    return get_model(name)
+
+
 def _checked(config: Config) -> Config:
-    """Refuse what does not go together."""
-    if config.model not in FAMILY:
-        raise InputError(f"is {config.model!r}", field="model", needed=f"one of {', '.join(FAMILY)}")
-    labels = [label for label in LABELS[config.model] if not label.startswith("dipy")]
-    if config.method not in labels:
+    """Refuse what does not go together, numbers in another unit, and limits of what is no parameter."""
+    labels = offered(config.model)
+    if config.estimator not in labels:
         raise InputError(
-            f"is {config.method!r}", field="method", needed=f"one of {', '.join(labels)} for {config.model}"
+            f"is {config.estimator[:64]!r}",
+            field="estimator",
+            needed=f"one of {', '.join(labels)} for {config.model}",
         )
-    if (config.method in OF_ONE_PROTOCOL) != (config.network is not None):
+    takes = hasattr(config.estimate_by(), "network")
+    if (config.network is None) == (config.estimator in OF_A_FILE) or (config.network and not takes):
         raise InputError(
-            f"method {config.method} with network {config.network and config.network.stem}",
+            f"estimator {config.estimator} with network {config.network and config.network.stem}",
             field="network",
-            needed=f"the name of a network with {' or '.join(OF_ONE_PROTOCOL)}, none otherwise",
+            needed=f"the name of a network with {' or '.join(OF_A_FILE)}, none with estimators that use none",
         )
-    if config.family == "dce":
-        for name in ("t10", "relaxivity", "hematocrit"):
-            if getattr(config, name) is None:
-                raise InputError("is missing", field=name, needed="a number, for dynamic series")
-        if config.aif not in POPULATION_INPUTS:
-            raise InputError(
-                f"is {config.aif!r}", field="aif", needed=f"one of {', '.join(POPULATION_INPUTS)}"
-            )
-    _check_numbers(config)
+    if check := part(config.model, "stream", "check"):
+        check(config.values)
+    _check_bounds(config)
     return config
 
 
-def _check_numbers(config: Config) -> None:
-    """Refuse numbers in another unit, and limits of what is no parameter or wider than physical ones."""
-    for name, (low, high, unit) in PLAUSIBLE.items():
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            raise InputError(f"is {value:g}", field=name, needed=f"{low:g} to {high:g}, {unit}")
-    widest = {p.name: p.bounds for p in get_model(config.model).parameters}
-    if "t0" in widest:
-        widest["t0"] = (0.0, LONGEST_DELAY)
+def _check_bounds(config: Config) -> None:
+    """Refuse limits of what is no parameter, or wider than physical ones; settings check themselves."""
+    widest = config.forward.settable()
     for name, (low, high) in config.bounds.items():
         if name not in widest:
             raise InputError(

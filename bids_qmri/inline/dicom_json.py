@@ -16,9 +16,11 @@ TAGS = {
     "direction": ("00189089", "0019100E"),
     "flip_angle": ("00181314",),
     "repetition_time": ("00180080",),
+    "echo_time": ("00180081",),
+    "inversion_time": ("00180082",),
     "time": ("00080032",),
 }
-"""Tags by quantity: s/mm^2, unit vector in patient axes, degrees, ms, time of day."""
+"""Tags by quantity: s/mm^2, unit vector in patient axes, degrees, ms, ms, ms, time of day."""
 
 GE_OFFSET = 1e9
 """Added by GE to b-values of some series."""
@@ -43,7 +45,7 @@ def read_dicom_json(text: str) -> dict[str, Any]:
 
 def numbers_of(header: Mapping[str, Any], quantity: str) -> list[float]:
     """Return the values of a quantity of `TAGS`, wherever they are nested; empty if there are none."""
-    for tag in TAGS[quantity]:
+    for tag in TAGS.get(quantity, ()):
         for element in _find(header, tag, depth=4):
             values = _values(element)
             if quantity == "time" and values:

@@ -19,7 +19,6 @@ from bids_qmri.inline.estimation import SeriesMaps
 from bids_qmri.inline.meta import parse_meta
 from bids_qmri.inline.output import chosen_maps, quantity
 from bids_qmri.inline.session import Sink
-from bids_qmri.models.registry import get_model
 
 log = logging.getLogger("bids_qmri.inline")
 
@@ -82,7 +81,7 @@ def stack_of(found: SeriesMaps, key: str, template: Path | None) -> Stack:
         identity=whose,
         key=key,
         model=found.config.model,
-        method=found.config.method,
+        estimator=found.config.estimator,
         planes=[plane for slab in planes for plane in slab],
         sources=[source for source, slab in zip(sources, planes, strict=True) for _ in slab],
         first_number=1 + NUMBERS_OF_A_SERIES * number,
@@ -91,7 +90,7 @@ def stack_of(found: SeriesMaps, key: str, template: Path | None) -> Stack:
 
 def map_volumes(found: SeriesMaps) -> list[MapVolume]:
     """Return the maps that are sent back, as they are written."""
-    model = get_model(found.config.model)
+    model = found.config.forward
     parameters = {parameter.name: parameter for parameter in (*model.parameters, *model.derived)}
     volumes = []
     for label in chosen_maps(found):

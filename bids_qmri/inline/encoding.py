@@ -9,41 +9,26 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
+from bids_qmri import catalogue
+from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
 from bids_qmri.inline.dicom_json import numbers_of, read_dicom_json
 from bids_qmri.inline.header import StreamHeader
 from bids_qmri.inline.meta import Meta, plain
 from bids_qmri.inline.wire import Header
+from bids_qmri.physics.protocol import Protocol, StreamField
 
 Vector = tuple[float, ...]
 
-Family = Literal["dwi", "vfa", "dce"]
-
 Encoding = tuple[float, ...]
-"""dwi: b in s/mm^2 and three components of the direction along the image axes (NaN if not known); vfa: flip
-angle in degrees and TR in s; dce: time in s."""
-
-SPELLINGS = {
-    "bvalue": ("DiffusionBValue", "BValue", "b_value", "bval", "DiffusionBVal", "b"),
-    "direction": (
-        "DiffusionGradientDirection",
-        "DiffusionGradientOrientation",
-        "DiffusionDirection",
-        "GradientDirection",
-        "bvec",
-    ),
-    "flip_angle": ("FlipAngle", "FlipAngle_deg", "fa"),
-    "repetition_time": ("RepetitionTime", "TR"),
-    "time": ("FrameTime",),
-}
-"""Usual names by quantity; capitals, underscores, dots and a leading ``DICOM`` do not matter."""
+"""What an image says, in the order of `Protocol.stream`; directions along the image axes, NaN if not known."""
 
 EXCITATION_COUNTERS = ("set", "contrast", "repetition")
 """Counters by which hosts tell flip angles apart."""
@@ -64,15 +49,15 @@ class Reader:
 
     Parameters
     ----------
-    family
-        What kind of series.
+    protocol
+        Class of the protocol that the encodings make.
     header
         The XML header.
     names
-        Names of attributes, by the keys of `SPELLINGS`, that come before the usual ones.
+        Names of attributes by quantity, that come before the usual ones.
     """
 
-    family: Family
+    protocol: type[Protocol]
     header: StreamHeader
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -84,24 +69,41 @@ class Reader:
         InputError
             If it is nowhere, or what is there cannot be right.
         """
-        known = _Known(meta, self.names)
-        if self.family == "dwi":
-            return self._diffusion(head, meta, known)
-        if self.family == "vfa":
-            return self.excitation(head, meta)
-        return (self._time(head, known),)
+        return self._read(self.protocol.stream, head, meta)
 
-    def _diffusion(self, head: Header, meta: Meta, known: _Known) -> Encoding:
-        b, direction = known.numbers("bvalue"), known.numbers("direction")
+    def read_once(self, head: Header, meta: Meta) -> Encoding:
+        """Return what holds for all images of a series, from one of them; raises as `read` does."""
+        return self._read(self.protocol.stream_once, head, meta)
+
+    def _read(self, fields: tuple[StreamField, ...], head: Header, meta: Meta) -> Encoding:
+        known = _Known(meta, self.names)
+        found: list[float] = []
+        for item in fields:
+            found += self._readers[item.kind](self, item, head, meta, known)
+        return tuple(found)
+
+    def _number(self, item: StreamField, head: Header, meta: Meta, known: _Known) -> list[float]:
+        numbers = known.numbers(item) or self._listed(head, self.header.lists.get(item.header, ()))
+        if not numbers:
+            raise _missing(item)
+        return [numbers[0] * item.scale]
+
+    def _bvalue(self, item: StreamField, head: Header, meta: Meta, known: _Known) -> list[float]:
+        b = known.numbers(item)
         if not b and self.header.diffusion:
-            listed = self._listed_diffusion(head)
-            b, direction = [listed[0]], direction or list(listed[1] or ())
+            b = [self._listed_diffusion(head)[0]]
         if not b:
-            raise _missing("b-value", "bvalue", "a diffusion list in the XML header")
+            raise _missing(item)
         if not 0 <= b[0] < LARGEST_B:
             raise InputError(f"b-value of an image is {b[0]:g}", needed="s/mm^2, 0 or above, below 1e5")
+        return b[:1]
+
+    def _direction(self, item: StreamField, head: Header, meta: Meta, known: _Known) -> list[float]:
+        direction = known.numbers(item)
+        if not direction and self.header.diffusion and self._is_listed(known):
+            direction = list(self._listed_diffusion(head)[1] or ())
         if len(direction) != 3 or not any(direction):
-            return (b[0], np.nan, np.nan, np.nan)
+            return [np.nan] * 3
         along = [sum(a * g for a, g in zip(axis, direction, strict=True)) for axis in _axes_of(head, meta)]
         length = math.hypot(*along)
         if not abs(length - 1) <= UNIT_TOLERANCE:
@@ -109,7 +111,27 @@ class Reader:
                 f"gradient direction of an image is {direction}, of length {length:.3g}",
                 needed="unit vectors in patient axes",
             )
-        return (b[0], *(x / length for x in along))
+        return [x / length for x in along]
+
+    def _is_listed(self, known: _Known) -> bool:
+        """Tell whether the header's list, not the image, says what the b-value is."""
+        return not any(known.numbers(item) for item in self.protocol.stream if item.kind == "bvalue")
+
+    def _time(self, item: StreamField, head: Header, meta: Meta, known: _Known) -> list[float]:
+        seconds = known.attribute(item)
+        if not seconds and head["acquisition_time_stamp"]:
+            seconds = [float(head["acquisition_time_stamp"]) * TICK]
+        seconds = seconds or known.dicom(item)
+        if not seconds:
+            raise _missing(item)
+        return seconds[:1]
+
+    _readers: ClassVar[Mapping[str, Callable[..., list[float]]]] = {
+        "number": _number,
+        "bvalue": _bvalue,
+        "direction": _direction,
+        "time": _time,
+    }
 
     def _listed_diffusion(self, head: Header) -> tuple[float, tuple[float, float, float] | None]:
         """Look the encoding up in the XML header's list, by its counter."""
@@ -131,23 +153,6 @@ class Reader:
             )
         return listed[index]
 
-    def excitation(self, head: Header, meta: Meta) -> tuple[float, float]:
-        """Return flip angle in degrees and repetition time in s of an image.
-
-        Raises
-        ------
-        InputError
-            If they are nowhere, or the XML header lists several and nothing says which.
-        """
-        known = _Known(meta, self.names)
-        angle = known.numbers("flip_angle") or self._listed(head, self.header.flip_angles)
-        tr = known.numbers("repetition_time") or self._listed(head, self.header.repetition_times)
-        if not angle:
-            raise _missing("flip angle", "flip_angle", "flipAngle_deg in the XML header")
-        if not tr:
-            raise _missing("repetition time", "repetition_time", "TR in the XML header")
-        return (angle[0], tr[0] / 1000.0)
-
     def _listed(self, head: Header, values: tuple[float, ...]) -> list[float]:
         """Look a value up in a list of the XML header, by the one counter that takes as many values."""
         count = len(values)
@@ -165,22 +170,17 @@ class Reader:
         index = int(head[used[0]]) if used else 0
         return [values[index]] if index < count else []
 
-    def _time(self, head: Header, known: _Known) -> float:
-        seconds = known.attribute("time")
-        if seconds:
-            return seconds[0]
-        if head["acquisition_time_stamp"]:
-            return float(head["acquisition_time_stamp"]) * TICK
-        seconds = known.dicom("time")
-        if not seconds:
-            raise _missing("time", "time", "acquisition_time_stamp in the image header")
-        return seconds[0]
-
 
 def without_encoding(meta: Meta) -> Meta:
     """Return attributes without those that say how one image was encoded, which a map is not."""
-    spelled = {_plain(name) for names in SPELLINGS.values() for name in names}
+    spelled = {_plain(name) for item in stream_fields() for name in item.spellings}
     return {name: values for name, values in meta.items() if _plain(name) not in spelled}
+
+
+def stream_fields() -> tuple[StreamField, ...]:
+    """Return what images of any technique may say."""
+    protocols = dict.fromkeys(get_model(name).protocol for name in catalogue.model_names())
+    return tuple(dict.fromkeys(item for p in protocols for item in (*p.stream, *p.stream_once)))
 
 
 @dataclass
@@ -190,17 +190,17 @@ class _Known:
     meta: Meta
     names: Mapping[str, tuple[str, ...]]
 
-    def numbers(self, quantity: str) -> list[float]:
-        return self.attribute(quantity) or self.mini_head(quantity) or self.dicom(quantity)
+    def numbers(self, item: StreamField) -> list[float]:
+        return self.attribute(item) or self.mini_head(item) or self.dicom(item)
 
-    def attribute(self, quantity: str) -> list[float]:
-        return _first(self._wanted(quantity), {_plain(name): " ".join(v) for name, v in self.meta.items()})
+    def attribute(self, item: StreamField) -> list[float]:
+        return _first(self._wanted(item), {_plain(name): " ".join(v) for name, v in self.meta.items()})
 
-    def mini_head(self, quantity: str) -> list[float]:
-        return _first(self._wanted(quantity), self._mini_head)
+    def mini_head(self, item: StreamField) -> list[float]:
+        return _first(self._wanted(item), self._mini_head)
 
-    def dicom(self, quantity: str) -> list[float]:
-        return numbers_of(self._dicom, quantity)
+    def dicom(self, item: StreamField) -> list[float]:
+        return numbers_of(self._dicom, item.quantity)
 
     @cached_property
     def _mini_head(self) -> dict[str, str]:
@@ -216,8 +216,8 @@ class _Known:
     def _dicom(self) -> dict[str, Any]:
         return read_dicom_json(self.meta["DicomJson"][0]) if self.meta.get("DicomJson") else {}
 
-    def _wanted(self, quantity: str) -> list[str]:
-        return [_plain(name) for name in (*self.names.get(quantity, ()), *SPELLINGS[quantity])]
+    def _wanted(self, item: StreamField) -> list[str]:
+        return [_plain(name) for name in (*self.names.get(item.quantity, ()), *item.spellings)]
 
 
 def _plain(name: str) -> str:
@@ -256,10 +256,11 @@ def image_axes(row: Vector, column: Vector) -> tuple[Vector, Vector, Vector]:
     return row, tuple(-x for x in column), tuple(normal.tolist())
 
 
-def _missing(what: str, quantity: str, otherwise: str) -> InputError:
-    names = ", ".join(SPELLINGS[quantity])
+def _missing(item: StreamField) -> InputError:
+    names = ", ".join(item.spellings)
+    otherwise = f", or {item.otherwise}" if item.otherwise else ""
     return InputError(
-        f"an image has no {what}",
-        needed=f"an image attribute {names}, DicomJson, or {otherwise}",
-        way_out=f'name the attribute in the configuration: "attributes": {{"{quantity}": "NAME"}}',
+        f"an image has no {item.what}",
+        needed=f"an image attribute {names}, DicomJson{otherwise}",
+        way_out=f'name the attribute in the configuration: "attributes": {{"{item.quantity}": "NAME"}}',
     )

@@ -10,27 +10,20 @@ from importlib import import_module
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.catalogue import part
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.base import FitResult, Status
-from bids_qmri.estimators.registry import ModelEstimator, get_estimator
+from bids_qmri.estimation.blocks import Measured, fit_block, spread
+from bids_qmri.estimation.preparation import Scan
 from bids_qmri.estimation.tissue import Mask, reference_images, tissue_mask
+from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.encoding import Reader
 from bids_qmri.inline.header import StreamHeader
-from bids_qmri.inline.plan import (
-    Plan,
-    Signal,
-    dynamic_plan,
-    expected_images,
-    mean_curve,
-    needs_whole_series,
-    noise_sample,
-    plan_of,
-    scheme_of,
-)
-from bids_qmri.inline.series import Series, Slot, protocol_of
+from bids_qmri.inline.plan import Plan, Signal, expected_images, mean_curve, needs_whole_series, plan_of
+from bids_qmri.inline.series import Series, Slot
 from bids_qmri.inline.wire import Image, Pixels
-from bids_qmri.units import radians
+from bids_qmri.physics.protocol import Protocol
+from bids_qmri.units import FloatArray
 
 BLOCK_VOXELS = 16384
 """Voxels of one task: a slice of usual size, and little beside the images in memory."""
@@ -107,9 +100,9 @@ class Estimation:
 
     def __post_init__(self) -> None:
         config = self.config
-        joined = config.family == "vfa"
-        self.series = Series(Reader(config.family, self.header, config.attributes), joined)
-        self._estimator = estimator_of(config)
+        self._model, self._estimator = config.forward, config.estimate_by()
+        protocol = self._model.protocol
+        self.series = Series(Reader(protocol, self.header, config.attributes), protocol.stream_joined)
         self._expected = None if needs_whole_series(config) else expected_images(config, self.header)
 
     def add(self, image: Image) -> None:
@@ -129,8 +122,8 @@ class Estimation:
             self._expected = self._plan = None
             return
         if self._plan is None:
-            protocol = protocol_of(slot.table(), self.config.b0_threshold)
-            self._plan = plan_of(self.config, protocol, None)
+            protocol = self._protocol(slot.table())
+            self._plan = plan_of(self.config, Scan(protocol), None)
             self._reference = reference_images(protocol, len(slot.keys))
         number = int(image.header["slice"])
         self._early[number] = self._submit(number, slot, self._plan)
@@ -194,9 +187,9 @@ class Estimation:
         signal = np.stack([image[rows] for image in images], axis=1)
         mask = self._masks.get(number)
         inside = self._possible(signal) if mask is None else mask[rows]
-        converted, protocol = plan.convert(signal[inside])
-        noise = plan.sigma if plan.voxel_noise is None else plan.voxel_noise(converted, protocol)
-        return _Block(number, rows, inside, self._estimator(converted, protocol, noise, plan.bounds))
+        measured = signal[inside], np.zeros(int(inside.sum()), dtype=np.intp)
+        block = fit_block(self._model, self._estimator, plan.how, measured, plan.sigma)
+        return _Block(number, rows, inside, block.fit)
 
     def _possible(self, signal: Signal) -> Mask:
         """Tell which voxels of a slice a mask could hold, (V,)."""
@@ -211,8 +204,9 @@ class Estimation:
         if not config.mask:
             return np.ones((len(series.slots), int(np.prod(series.shape))), dtype=bool)
         table = series.ordered[0].table()
-        protocol = None if config.family == "dce" else protocol_of(table, config.b0_threshold)
-        chosen = reference_images(protocol, len(table), baseline_volumes=config.baseline_volumes)
+        protocol = None if self._model.protocol.stream_timed else self._protocol(table)
+        stated = config.values.get("baseline_volumes")
+        chosen = reference_images(protocol, len(table), baseline_volumes=stated)
         means, usable = [], []
         for slot in series.ordered:
             order = slot.order()
@@ -227,23 +221,26 @@ class Estimation:
             )
         return mask.reshape(len(series.slots), -1)
 
+    def _protocol(self, table: FloatArray) -> Protocol:
+        return self._model.protocol.from_stream(table, b0_threshold=self.config.b0_threshold)
+
     def _whole_plan(self, mask: Mask) -> Plan:
         """Return the plan that needs all slices: a noise level, or the mean curve."""
         series, config = self.series, self.config
-        if config.family == "dce":
+        if self._model.protocol.stream_timed:
             curve = mean_curve([slot.signal(mask[i]) for i, slot in enumerate(series.ordered)])
-            head = series.ordered[0].reference.header
-            angle, tr = series.reader.excitation(head, series.meta)
-            return dynamic_plan(config, series.frame_times(), curve, (float(radians(angle)), tr))
-        protocol = protocol_of(series.ordered[0].table(), config.b0_threshold)
+            once = series.reader.read_once(series.ordered[0].reference.header, series.meta)
+            scan = part(config.model, "stream", "scan_of")(series.frame_times(), once, curve, config.values)
+            return plan_of(config, scan, None)
         sample = self._sample(mask) if needs_whole_series(config) else None
-        return plan_of(config, protocol, sample)
+        return plan_of(config, Scan(self._protocol(series.ordered[0].table())), sample)
 
-    def _sample(self, mask: Mask) -> Signal:
-        """Return the signals of voxels spread over the mask, (v, N)."""
-        voxels = noise_sample(mask.ravel())
+    def _sample(self, mask: Mask) -> Measured:
+        """Return voxels spread over the mask."""
+        voxels = spread(mask.ravel())
         place, within = np.divmod(voxels, mask.shape[1])
-        return np.concatenate([slot.signal(within[place == i]) for i, slot in enumerate(self.series.ordered)])
+        slots = enumerate(self.series.ordered)
+        return np.concatenate([slot.signal(within[place == i]) for i, slot in slots]), voxels
 
     def _assemble(self, blocks: Sequence[_Block], mask: Mask) -> tuple[Maps, npt.NDArray[np.uint8]]:
         """Put the blocks where they belong; what was estimated early outside the mask is 0 again."""
@@ -265,25 +262,13 @@ class Estimation:
         return {name: values.reshape(shape) for name, values in maps.items()}, status.reshape(shape)
 
 
-def estimator_of(config: Config) -> ModelEstimator:
-    """Return the estimator of a configuration.
-
-    Raises
-    ------
-    InputError
-        If its network is not there.
-    """
-    return get_estimator(
-        config.model, config.method, network=config.network, diffusivities=(config.d_par, config.d_iso)
-    )
-
-
 def warm_up(config: Config) -> None:
     """Load what the first series would have to wait for: libraries and the network."""
-    estimator, scheme = estimator_of(config), scheme_of(config)
+    model, estimator = config.forward, config.estimate_by()
+    only = estimator.expected(model)
     import_module("scipy.special")
-    if scheme is not None:
-        estimator(np.ones((1, scheme.n_measurements)), scheme, None, None)
+    if only is not None:
+        estimator.fit(model, np.ones((1, only.n_measurements)), only)
 
 
 def _failures(status: npt.NDArray[np.uint8]) -> list[str]:

@@ -17,6 +17,10 @@ COUNTERS = ("average", "contrast", "phase", "repetition", "set")
 """Counters of the image header that can tell encodings apart, slowest first."""
 
 
+LISTED = ("flipAngle_deg", "TR", "TE", "TI")
+"""Sequence parameters of the MRD header that list a value per encoding; degrees and ms."""
+
+
 @dataclass(frozen=True)
 class StreamHeader:
     """What is used of the header.
@@ -28,8 +32,8 @@ class StreamHeader:
         encoding.
     diffusion_counter
         The counter that indexes `diffusion`: one of `COUNTERS`, or ``user_0`` to ``user_7``.
-    flip_angles, repetition_times
-        In degrees and ms, as listed.
+    lists
+        Values of sequence parameters as listed, by the name of their element (`LISTED`), in its unit.
     counts
         Number of values of a counter, by its name; slices too.
     name
@@ -40,8 +44,7 @@ class StreamHeader:
 
     diffusion: tuple[tuple[float, tuple[float, float, float] | None], ...] = ()
     diffusion_counter: str = ""
-    flip_angles: tuple[float, ...] = ()
-    repetition_times: tuple[float, ...] = ()
+    lists: dict[str, tuple[float, ...]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     name: str = ""
     problem: str = ""
@@ -63,8 +66,7 @@ def parse_header(text: str) -> StreamHeader:
     return StreamHeader(
         diffusion=tuple(_diffusion(root)),
         diffusion_counter=counter,
-        flip_angles=tuple(_numbers(_all(root, "flipAngle_deg"))),
-        repetition_times=tuple(_numbers(_all(root, "TR"))),
+        lists={name: tuple(_numbers(_all(root, name))) for name in LISTED},
         counts=counts,
         name=_text(root, "seriesDescription") or _text(root, "protocolName"),
     )

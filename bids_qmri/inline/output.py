@@ -16,16 +16,6 @@ from bids_qmri.inline.encoding import without_encoding
 from bids_qmri.inline.estimation import SeriesMaps
 from bids_qmri.inline.meta import Meta, format_meta, parse_meta
 from bids_qmri.inline.wire import INT16, MAGNITUDE, Image
-from bids_qmri.models.registry import get_model
-
-USUAL_MAPS = {
-    "noddi": ("ndi", "odi", "fwf"),
-    "ivim": ("d", "dstar", "f"),
-    "vfa": ("t1",),
-    "tofts": ("ktrans", "kep", "ve"),
-    "etofts": ("ktrans", "kep", "ve", "vp"),
-}
-"""Maps that are sent unless others are asked for."""
 
 LEAST_SCALE, LEAST_RANGE = 1000.0, 1000.0
 """Values are multiplied by 1000, and by further tens until their range spans as many whole numbers."""
@@ -63,12 +53,12 @@ def chosen_maps(found: SeriesMaps) -> list[str]:
     InputError
         If the estimator did not make one that is asked for.
     """
-    names = found.config.maps or USUAL_MAPS[found.config.model]
+    names = found.config.maps or found.config.forward.main
     there = [*found.maps, "status"]
     for name in names:
         if name not in there:
             raise InputError(
-                f"{found.config.model} by {found.config.method} gives no {name[:64]!r}",
+                f"{found.config.model} by {found.config.estimator} gives no {name[:64]!r}",
                 field="maps",
                 needed=f"some of {', '.join(there)}",
             )
@@ -89,7 +79,7 @@ def quantity(config: Config, name: str, values: npt.NDArray[np.float32]) -> Quan
     """
     if name == "status":
         return Quantity(name, "status", "1", 1.0, (0.0, float(max(Status))))
-    model = get_model(config.model)
+    model = config.forward
     known = {p.name: p for p in (*model.parameters, *model.derived)}
     parameter = known.get(name.removesuffix("Std"))
     high = parameter.bounds[1] if parameter else np.inf
@@ -139,7 +129,7 @@ def map_images(found: SeriesMaps, first_series: int) -> Iterator[Image]:
 def _attributes(found: SeriesMaps, how: Quantity, meta: Meta, reference: Image) -> Meta:
     """Return what a map says of itself; names that hosts interpret come first."""
     low, high = how.window
-    made_by = f"{found.config.model} {found.config.method}"
+    made_by = f"{found.config.model} {found.config.estimator}"
     series = _first(meta, "SeriesDescription", "SequenceDescription") or found.header.name
     comment = f"{how.symbol} x {how.scale:g}, unit {how.unit}, {made_by}"
     own: Meta = {

@@ -18,9 +18,8 @@ from bids_qmri.inline.encoding import Encoding, Reader
 from bids_qmri.inline.header import COUNTERS
 from bids_qmri.inline.meta import Meta, parse_meta
 from bids_qmri.inline.wire import Image, Pixels
-from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.techniques.vfa.protocol import VfaProtocol
-from bids_qmri.units import FloatArray, radians
+from bids_qmri.physics.protocol import StreamField
+from bids_qmri.units import FloatArray
 
 Key = tuple[int, ...]
 
@@ -168,10 +167,10 @@ class Series:
                 needed="all slices",
                 way_out="send the whole series again",
             )
-        if self.reader.family != "dce":
+        if not self.reader.protocol.stream_timed:
             first = self.ordered[0].table()
             for number, slot in slots.items():
-                if not same_encodings(first, slot.table()):
+                if not same_encodings(self.reader.protocol.stream, first, slot.table()):
                     raise InputError(
                         f"slice {number} has other encodings than slice {min(slots)}, or another order",
                         needed="the same encodings, told apart by the same counters, in all slices",
@@ -183,30 +182,21 @@ class Series:
         return np.asarray(times - times[0])
 
 
-def same_encodings(a: FloatArray, b: FloatArray) -> bool:
+def same_encodings(fields: tuple[StreamField, ...], a: FloatArray, b: FloatArray) -> bool:
     """Tell whether two tables of encodings, each (N, K), mean the same, row by row."""
-    if a.shape != b.shape or not np.allclose(a[:, 0], b[:, 0], rtol=SAME_B, atol=100 * SAME_B):
+    if a.shape != b.shape:
         return False
-    if a.shape[1] == 2:
-        return np.allclose(a[:, 1], b[:, 1], rtol=SAME_B)
-    cosine = np.abs(np.einsum("nk,nk->n", a[:, 1:], b[:, 1:]))
-    return bool(np.all(np.isnan(cosine) | (cosine > SAME_DIRECTION)))
-
-
-def protocol_of(table: FloatArray, b0_threshold: float) -> DiffusionProtocol | VfaProtocol:
-    """Return the protocol of a table of encodings, (N, 4) of diffusion or (N, 2) of flip angles.
-
-    Raises
-    ------
-    InputError
-        If it is none.
-    """
-    if table.shape[1] == 2:
-        return VfaProtocol(radians(table[:, 0]), table[:, 1])
-    weighted = table[:, 0] > b0_threshold
-    bvecs = np.where(weighted[:, None], table[:, 1:], 0.0)
-    known = not np.any(np.isnan(bvecs))
-    return DiffusionProtocol(table[:, 0], bvecs if known else None, b0_threshold=b0_threshold)
+    column = 0
+    for item in fields:
+        one, other = a[:, column : column + item.size], b[:, column : column + item.size]
+        column += item.size
+        if item.kind == "direction":
+            cosine = np.abs(np.einsum("nk,nk->n", one, other))
+            if not np.all(np.isnan(cosine) | (cosine > SAME_DIRECTION)):
+                return False
+        elif not np.allclose(one, other, rtol=SAME_B, atol=100 * SAME_B if item.kind == "bvalue" else 0.0):
+            return False
+    return True
 
 
 def _require_same_grid(first: Image, image: Image) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.registry import forget_networks
+from bids_qmri.estimators.networks.network_file import forget_networks
 from bids_qmri.inline.config import Config, Shelf, parse_values
 from bids_qmri.inline.estimation import Estimation, SeriesMaps, warm_up
 from bids_qmri.inline.header import StreamHeader, parse_header
@@ -130,7 +130,7 @@ class Session:
             self._left_out += 1
             return
         now = time.monotonic()
-        number = JOINED if config.family == "vfa" else int(head["image_series_index"])
+        number = JOINED if config.forward.protocol.stream_joined else int(head["image_series_index"])
         series = self._series.get(number)
         if series is None:
             series = self._series[number] = _Series(Estimation(config, self._header, self.pool), now)
@@ -206,7 +206,7 @@ class Session:
             "estimated in %.2f s more (%d of %d slices were begun and done before), %d images sent in %.2f s",
             "series" if number == JOINED else f"series {number}",
             found.config.model,
-            found.config.method,
+            found.config.estimator,
             found.n_measurements,
             len(found.references),
             z,

@@ -16,12 +16,13 @@ from bids_qmri import catalogue
 from bids_qmri.errors import InputError, InternalError, QmriError
 from bids_qmri.estimation.blocks import ImageMaps, fit_blocks
 from bids_qmri.estimation.preparation import Preparation
-from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.base import Estimator, Status
 from bids_qmri.interfaces.dicom import dicom_identity, write_dicom
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
 from bids_qmri.interfaces.page_data import keep_page_data
 from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
+from bids_qmri.physics.model import Model
 from bids_qmri.interfaces.write import disown_outputs, write_outputs
 
 log = logging.getLogger("bids_qmri.fit")
@@ -88,7 +89,8 @@ def _crash_file(job: FitJob) -> Path:
 
 
 def estimate(
-    job: FitJob,
+    model: Model,
+    estimator: Estimator,
     opened: OpenAcquisition,
     how: Preparation,
     *,
@@ -99,8 +101,8 @@ def estimate(
 
     Parameters
     ----------
-    job
-        Model, estimator and limits.
+    model, estimator
+        What is fitted, and how.
     opened, how
         The images, and what goes into the fit.
     shared
@@ -113,14 +115,13 @@ def estimate(
     InputError
         If no voxel could be fitted, or the scan lacks what the fit needs.
     """
-    model, estimator = job.model, job.estimator
     sigma = opened.noise(model, how)
     how, blocks = opened.blocks(how, keep=shared)
     found = fit_blocks(model, estimator, how, blocks, opened.series.n_voxels, sigma, watch)
     if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
         raise InputError(
             f"none of {int(opened.mask.sum())} masked voxels could be fitted",
-            file=job.acquisition.images[0],
+            file=opened.acquisition.images[0],
             needed="positive, finite signals in every image",
             way_out=f"look at the images and the mask ({opened.choice.origin})",
         )
@@ -139,7 +140,7 @@ def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ..
     identity = dicom_identity(job)
     how = opened.prepare(job.model, job.estimator, job.bounds)
     watch = Watch(job, opened.series, how)
-    how, found, sigma = estimate(job, opened, how, shared=shared, watch=watch)
+    how, found, sigma = estimate(job.model, job.estimator, opened, how, shared=shared, watch=watch)
     quality = assess(job, opened, how, found, watch, sigma)
     keep_page_data(job, opened, how, found, sigma, time.monotonic() - started)
     write_outputs(job, opened, how, found, sigma, quality)

@@ -176,7 +176,8 @@ def output_table(model: str) -> OutputTable:
     try:
         technique, entry = catalogue.find_entry(model)
     except ValueError as error:
-        raise InternalError(f"no output table for model {model}", needed=str(error)) from error
+        names = ", ".join(catalogue.model_names())
+        raise InternalError(f"no output table for model {model}", needed=f"one of {names}") from error
     return _tables(technique.package)[entry.name]
 
 

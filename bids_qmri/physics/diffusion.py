@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.physics.protocol import Axis, IntArray, Protocol, Range, ends, frozen
+from bids_qmri.physics.protocol import Axis, IntArray, Protocol, Range, StreamField, ends, frozen
 from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.units import FloatArray
 
@@ -44,6 +44,27 @@ class DiffusionProtocol(Protocol):
         "largest_b": ("largest b-value", " s/mm^2"),
     }
 
+    stream: ClassVar[tuple[StreamField, ...]] = (
+        StreamField(
+            "bvalue",
+            "b-value",
+            ("DiffusionBValue", "BValue", "b_value", "bval", "DiffusionBVal", "b"),
+            kind="bvalue",
+            otherwise="a diffusion list in the XML header",
+        ),
+        StreamField(
+            "direction",
+            "gradient direction",
+            (
+                "DiffusionGradientDirection",
+                "DiffusionGradientOrientation",
+                "DiffusionDirection",
+                "GradientDirection",
+                "bvec",
+            ),
+            kind="direction",
+        ),
+    )
     dicom_type: ClassVar[str] = "DIFFUSION MAP"
     channels: ClassVar[tuple[str, ...]] = ("b", "log_b")
 
@@ -84,6 +105,12 @@ class DiffusionProtocol(Protocol):
     def b0_mask(self) -> npt.NDArray[np.bool_]:
         """True where a measurement counts as b = 0, shape (N,)."""
         return np.asarray(self.bvals <= self.b0_threshold)
+
+    @classmethod
+    def from_stream(cls, table: FloatArray, *, b0_threshold: float) -> DiffusionProtocol:
+        bvecs = np.where((table[:, 0] > b0_threshold)[:, None], table[:, 1:], 0.0)
+        known = not np.any(np.isnan(bvecs))
+        return cls(table[:, 0], bvecs if known else None, b0_threshold=b0_threshold)
 
     def repeat_keys(self) -> FloatArray:
         return self.bvals[None]

@@ -12,7 +12,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -72,12 +72,55 @@ class Axis:
     order: tuple[IntArray, ...] | None = None
 
 
+@dataclass(frozen=True)
+class StreamField:
+    """What an image of a stream says of how it was measured, and where.
+
+    Parameters
+    ----------
+    quantity
+        Name in configurations: ``flip_angle``.
+    what
+        In words: ``flip angle``.
+    spellings
+        Usual names of image attributes; capitals, underscores, dots and a leading ``DICOM`` do not matter.
+    header
+        Element of the XML header that lists its values; empty if none does.
+    otherwise
+        Where else it is looked for, for messages.
+    kind
+        ``number``; ``bvalue`` (s/mm^2, or the header's list of diffusion encodings); ``direction`` (three
+        components, turned to the axes of the image, not known where there are none); ``time`` (s).
+    scale
+        What numbers are multiplied by.
+    """
+
+    quantity: str
+    what: str
+    spellings: tuple[str, ...]
+    header: str = ""
+    otherwise: str = ""
+    kind: Literal["number", "bvalue", "direction", "time"] = "number"
+    scale: float = 1.0
+
+    @property
+    def size(self) -> int:
+        """How many numbers it is."""
+        return 3 if self.kind == "direction" else 1
+
+
 @dataclass(frozen=True, eq=False)
 class Protocol(ABC):
     """What all protocols share, and what each may say of itself.
 
     Attributes
     ----------
+    stream, stream_once
+        What every image of a stream says, in the order of the columns of `from_stream`; what holds for all.
+    stream_joined
+        Whether images of several series belong together.
+    stream_timed
+        Whether images are told apart by their time alone, which differs between slices.
     dicom_type
         What DICOM calls maps that come from such a series.
     words
@@ -86,6 +129,10 @@ class Protocol(ABC):
         Names of what networks are told of each measurement, and of all of them (`network_inputs`).
     """
 
+    stream: ClassVar[tuple[StreamField, ...]] = ()
+    stream_once: ClassVar[tuple[StreamField, ...]] = ()
+    stream_joined: ClassVar[bool] = False
+    stream_timed: ClassVar[bool] = False
     dicom_type: ClassVar[str] = "OTHER"
     words: ClassVar[Mapping[str, tuple[str, str]]] = {}
     channels: ClassVar[tuple[str, ...]] = ()
@@ -113,6 +160,17 @@ class Protocol(ABC):
             text = "none" if value is None else " ".join(f"{x:.8g}" for x in np.ravel(value))
             sha.update(f"{item.name}:{np.shape(value)}:{text};".encode())
         return sha.hexdigest()
+
+    @classmethod
+    def from_stream(cls, table: FloatArray, *, b0_threshold: float) -> Self:
+        """Return the protocol of what images said, a row each, in the columns of `stream`.
+
+        Raises
+        ------
+        InputError
+            If such a protocol cannot be told from a stream.
+        """
+        raise InputError(f"{cls.__name__} is not known from streams", needed="files")
 
     def repeat_keys(self) -> FloatArray | None:
         """Return what repeats of a measurement have in common, (D, N), the first row sorts; None: no repeats."""

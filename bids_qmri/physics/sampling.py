@@ -1,7 +1,7 @@
 """What a technique declares so that networks can be trained for it; read by `training`, from its recipes.
 
-Subclasses lie in module ``sampling`` (or ``protocol``) of a technique's folder under the names that recipes know:
-`Ranges`, `Varied` and `Fixed`. They are frozen dataclasses whose fields are the keys of a recipe's table
+Subclasses stand in ``sampling.py`` (or ``protocol.py``) of a technique's folder under the names that recipes
+know: `Ranges`, `Varied`, `Fixed`. They are frozen dataclasses whose fields are the keys of a recipe's table
 ``[protocol]``. Whatever is random comes from the generator that is given.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.errors import UsageError
 from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.units import FloatArray
 
@@ -38,16 +39,12 @@ class Ranges(ABC):
         """Return smallest and largest value of what `Protocol.extremes` states, and of ``measurements``."""
 
 
-class Study(ABC):
-    """What both kinds of networks of Kuppens et al. (doi:10.48550/arXiv.2412.20844) know of a technique.
+class Study:
+    """What networks of Kuppens et al. (doi:10.48550/arXiv.2412.20844) are told of a technique.
 
-    Attributes
-    ----------
-    unit
-        Entries of the context whose sum is the logarithm of what signals are divided by in the features; empty
-        where the amplitude is divided out anyway.
-    products
-        Names of the two parameters that every derived quantity of the model is the product of.
+    The entries of the context whose sum is the logarithm of the `unit` that features divide signals by, empty
+    where the amplitude is divided out anyway; two parameters of each derived quantity, of which all are
+    `products`.
     """
 
     unit: ClassVar[tuple[str, ...]] = ()
@@ -58,26 +55,21 @@ class Study(ABC):
         return np.ones_like(measured)
 
     def curve(self, xp: Any, theta: Any, measured: Any) -> Any:
-        """Return noise-free signals, (V, N), of parameters, (V, P), at measurements, (V, N) or (1, N).
+        """Return noise-free signals, (V, N), for the physics term of a loss; all in double precision.
 
         Parameters
         ----------
         xp
             Functions by the names of numpy: numpy itself, or a library that differentiates.
         theta, measured
-            Double precision; measurements as the first of `Protocol.values`.
+            Parameters, (V, P), and measurements, (V, N) or (1, N), the first of `Protocol.values`.
         """
-        raise NotImplementedError(f"{type(self).__module__} has no curves for the physics term of a loss")
+        needed = f"0, or a method curve of {type(self).__name__} in {type(self).__module__}"
+        raise UsageError("there are no curves", field="recipe: loss.physics", needed=needed)
 
 
-class Varied(Study):
-    """Protocols of Table 2.
-
-    Attributes
-    ----------
-    lengths
-        Smallest and largest number of measurements.
-    """
+class Varied(Study, ABC):
+    """Protocols of Table 2; `lengths` are the smallest and largest number of measurements."""
 
     lengths: ClassVar[tuple[int, int]]
 
@@ -85,18 +77,8 @@ class Varied(Study):
     def draw(self, rng: np.random.Generator, length: int) -> FloatArray:
         """Draw measurements, (N,), in increasing order."""
 
-    def scales(self, protocol: Any) -> dict[str, float]:
-        """Return what estimates are multiplied by, by parameter, for a protocol that a network can know.
 
-        Raises
-        ------
-        InputError
-            If it cannot.
-        """
-        return {}
-
-
-class Fixed(Study):
+class Fixed(Study, ABC):
     """One protocol, the only one of a network."""
 
     @abstractmethod

@@ -9,7 +9,26 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.physics.protocol import StreamField
 from bids_qmri.units import FloatArray
+
+FLIP_ANGLE = StreamField(
+    "flip_angle",
+    "flip angle",
+    ("FlipAngle", "FlipAngle_deg", "fa"),
+    header="flipAngle_deg",
+    otherwise="flipAngle_deg in the XML header",
+)
+"""In degrees."""
+REPETITION_TIME = StreamField(
+    "repetition_time",
+    "repetition time",
+    ("RepetitionTime", "TR"),
+    header="TR",
+    otherwise="TR in the XML header",
+    scale=1e-3,
+)
+"""In s, listed in ms."""
 
 PLAUSIBLE_RELAXIVITY = (1.0, 50.0)
 """L/mmol/s; of any contrast agent at any field."""

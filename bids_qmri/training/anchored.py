@@ -8,13 +8,25 @@ context.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from onnx import helper
 from torch import Tensor, nn
 
-from bids_qmri.training.recipe import NetworkOptions
+from bids_qmri.estimators.networks.features import interface
+from bids_qmri.training.export import Graph, assemble, feature_fields, typed
+from bids_qmri.training.loss import Tensors, anchored_loss, precision_loss, to_tensors
+from bids_qmri.training.parts import Anchored, AnchoredLoss
+from bids_qmri.training.pool import FeatureRows, Pool
+from bids_qmri.training.recipe import Recipe
+from bids_qmri.training.validate import validate
+
+FROM_FIT = ("map", "newton", "log_width", "grid", "local", "correlation", "log_chi2", "log_snr", "residual")
+"""How the names of features begin that come from a fit or from the posterior on a grid."""
 
 LIMIT = 8.0
 """Standardised context beyond this many standard deviations is cut: nothing was trained there."""
@@ -28,20 +40,11 @@ class AnchoredNcde(nn.Module):
 
     Parameters
     ----------
-    options
-        Which parts there are, and their sizes.
-    channels
-        Indices of the channels of the path that are read.
-    entries
-        Indices of the entries of the context that are read.
-    quantities
-        Number K of quantities.
+    channels, entries
+        Indices of the channels of the path and of the entries of the context that are read.
     grid
         Places in the context of asinh of the K shifts to the posterior mean on a coarse grid; a learned share
         of these shifts is part of the answer. Empty where they are not read.
-    looks_ahead
-        Whether the vector field reads the point that a step leads to as well: where there are few of them,
-        each must be understood by itself.
     """
 
     path_mean: Tensor
@@ -51,17 +54,15 @@ class AnchoredNcde(nn.Module):
 
     def __init__(
         self,
-        options: NetworkOptions,
+        options: Anchored,
         channels: Sequence[int],
         entries: Sequence[int],
         quantities: int,
         grid: Sequence[int] = (),
-        *,
-        looks_ahead: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.entries, self.quantities = tuple(channels), tuple(entries), quantities
-        self.grid, self.looks_ahead = tuple(grid), looks_ahead
+        self.grid, self.looks_ahead = tuple(grid), options.looks_ahead
         self.state = options.state if options.path else 0
         for name, size in (("path", len(channels)), ("context", len(entries))):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
@@ -69,7 +70,7 @@ class AnchoredNcde(nn.Module):
         seen = self.state + len(entries)
         if options.path:
             self.first = nn.Linear(len(channels) + len(entries), self.state)
-            ahead = len(channels) if looks_ahead else 0
+            ahead = len(channels) if options.looks_ahead else 0
             self.field = mlp(self.state + ahead, options.field, self.state * len(channels))
         self.readout = mlp(seen, options.readout, quantities + len(self.grid))
         nn.init.zeros_(self.readout[-1].weight)  # type: ignore[arg-type]
@@ -126,6 +127,112 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def count_weights(network: nn.Module) -> int:
-    """Return the number of trained values."""
-    return sum(p.numel() for p in network.parameters())
+def build(recipe: Recipe, pool: Pool) -> AnchoredNcde:
+    """Return an untrained network whose inputs are scaled to those of a pool."""
+    names, channels, context = interface(recipe.forward)
+    anchor = recipe.network.anchor
+    chosen = kept(channels, anchor=anchor), kept(context, anchor=anchor)
+    network = AnchoredNcde(recipe.network, *chosen, len(names), grid_shifts(context, anchor=anchor))
+    path = np.concatenate([rows.path[::16].reshape(-1, 1, rows.path.shape[2]) for rows in pool.values()])
+    entries = np.concatenate([rows.context[::16] for rows in pool.values()])
+    network.standardise(torch.from_numpy(path), torch.from_numpy(entries))
+    return network
+
+
+def kept(names: Sequence[str], *, anchor: bool) -> tuple[int, ...]:
+    """Return the positions of the features that are read, those of a fit or a grid with an anchor alone."""
+    return tuple(i for i, name in enumerate(names) if anchor or not name.startswith(FROM_FIT))
+
+
+def grid_shifts(context: Sequence[str], *, anchor: bool) -> tuple[int, ...]:
+    """Return where the context has the shifts to the mean on the finest grid; nowhere without anchor."""
+    shifts = [
+        tuple(i for i, name in enumerate(context) if anchor and name.startswith(kind))
+        for kind in ("local_shift", "grid_shift")
+    ]
+    return shifts[0] or shifts[1]
+
+
+def loss(recipe: Recipe, steps: int) -> Callable[[nn.Module, FeatureRows, int], Tensor]:
+    """Return what a network of a recipe is trained to lower, by network, rows and step."""
+    of_anchor = isinstance(recipe.loss, AnchoredLoss)
+    power = recipe.loss.snr_power if of_anchor else 0.0
+    of_batch: Callable[[nn.Module, Tensors], Tensor] = anchored_loss if of_anchor else precision_loss
+
+    def of_rows(network: nn.Module, rows: FeatureRows, _: int) -> Tensor:
+        return of_batch(network, to_tensors(rows, anchor=recipe.network.anchor, snr_power=power))
+
+    return of_rows
+
+
+def accuracy(recipe: Recipe, network: nn.Module, held_out: Pool) -> dict[str, Any]:
+    """Return figures of merit on rows that were not trained with."""
+    return validate(recipe, network, held_out, anchor=recipe.network.anchor)
+
+
+def fields(recipe: Recipe) -> dict[str, Any]:
+    """Return what the card says of networks of this kind."""
+    return feature_fields(recipe, anchor=recipe.network.anchor)
+
+
+def content(recipe: Recipe, network: AnchoredNcde, card: Mapping[str, Any]) -> bytes:
+    """Return a network as an ONNX file, the same bytes for the same network and card."""
+    _, channels, context = interface(recipe.forward)
+    return to_onnx(network, len(channels), len(context), card)
+
+
+def to_onnx(network: AnchoredNcde, channels: int, entries: int, card: Mapping[str, Any]) -> bytes:
+    """Return the ONNX file of a network, for so many channels and entries of the context of its features."""
+    graph = Graph()
+    told = graph.scaled(
+        graph.chosen("context", network.entries, 1, entries), network.context_mean, network.context_scale
+    )
+    ends = (graph.constant(np.array(end, dtype=np.float32)) for end in (-LIMIT, LIMIT))
+    seen = graph.add("Clip", told, *ends)
+    if network.state:
+        path = graph.chosen("path", network.channels, 2, channels)
+        state = _follow(graph, network, graph.scaled(path, network.path_mean, network.path_scale), seen)
+        seen = graph.add("Concat", state, seen, axis=1)
+    graph.named(_shift(graph, network, graph.mlp(network.readout, seen)), "shift")
+    graph.named(graph.add("Softplus", graph.mlp(network.spread, seen)), "spread")
+    return assemble(graph, channels, entries, network.quantities, card)
+
+
+def _shift(graph: Graph, network: AnchoredNcde, answer: str) -> str:
+    """Add the share of the shift to the posterior mean on the grid, where the network has one."""
+    if not network.grid:
+        return answer
+    count = network.quantities
+    sizes = graph.integers(count, len(network.grid))
+    graph.nodes.append(helper.make_node("Split", [answer, sizes], ["direct", "share"], name="split", axis=1))
+    grid = graph.add("Sinh", graph.add("Gather", "context", graph.integers(*network.grid), axis=1))
+    return graph.add("Add", "direct", graph.add("Mul", graph.add("Sigmoid", "share"), grid))
+
+
+def _follow(graph: Graph, network: AnchoredNcde, path: str, context: str) -> str:
+    """Add the first state and the Scan of steps over increments; return the last state."""
+    one, zero, end = graph.integers(1), graph.integers(0), graph.integers(np.iinfo(np.int64).max)
+    last, axis = graph.integers(-1), graph.integers(1)
+    start = graph.add("Gather", path, graph.constant(np.array(0, dtype=np.int64)), axis=1)
+    first = graph.linear(network.first, graph.add("Concat", context, start, axis=1))
+    later = graph.add("Slice", path, one, end, axis)
+    increments = graph.add("Sub", later, graph.add("Slice", path, zero, last, axis))
+    step = Graph("step_")
+    channels = len(network.channels)
+    seen = step.add("Concat", "z", "x", axis=1) if network.looks_ahead else "z"
+    slope = step.add("Reshape", step.mlp(network.field, seen), step.integers(-1, channels, network.state))
+    product = step.add("MatMul", step.add("Unsqueeze", "dx", step.integers(1)), slope)
+    change = step.add("Squeeze", product, step.integers(1))
+    step.nodes.append(helper.make_node("Add", ["z", change], ["z_next"], name="z_next"))
+    scanned = {"dx": increments, "x": later} if network.looks_ahead else {"dx": increments}
+    body = helper.make_graph(
+        step.nodes,
+        "step",
+        [typed("z", ["V", network.state]), *(typed(name, ["V", channels]) for name in scanned)],
+        [typed("z_next", ["V", network.state])],
+        step.constants,
+    )
+    axes = [1] * len(scanned)
+    return graph.add(
+        "Scan", first, *scanned.values(), body=body, num_scan_inputs=len(axes), scan_input_axes=axes
+    )

@@ -1,7 +1,7 @@
 """Simulated curves of random protocols within random boxes, any model: equations 7 and 8 of Kuppens et al.
 
-Magnitudes get Rician noise of standard deviation amplitude / SNR; the noise level relative to an image therefore
-depends on the protocol. Concentrations get Gaussian noise of standard deviation max(curve) / SNR.
+Magnitudes get Rician noise of standard deviation amplitude / SNR; the noise level relative to an image
+therefore depends on the protocol. Concentrations get Gaussian noise of standard deviation max(curve) / SNR.
 """
 
 from __future__ import annotations
@@ -14,33 +14,38 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.estimators.networks.features import make_features
+from bids_qmri.estimators.posterior.box import box as quantity_box
+from bids_qmri.estimators.posterior.box import boxed, to_box
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.physics.protocol import Range
 from bids_qmri.physics.sampling import Ranges, log_uniform
-from bids_qmri.training.boxes import BoxRange, fix_some, random_box, table1_box, targets, uniform_truth
 from bids_qmri.training.table import require_keys
 from bids_qmri.units import FloatArray
+
+OVERSHOOT = 0.15
+"""Share by which draws of a limit overshoot either end of its range, where they are cut: ends get mass."""
+
+
+@dataclass(frozen=True)
+class BoxRange:
+    """Where the lower and the upper limit of one parameter may lie, in its unit: a prior that networks read.
+
+    Evenly on a scale that may be `logarithmic`. In a share `fixed` of the boxes, those of Table 1 included,
+    both limits equal the lower end of `lower`.
+    """
+
+    lower: Range
+    upper: Range
+    logarithmic: bool = False
+    fixed: float = 0.0
 
 
 @dataclass(frozen=True)
 class Group:
-    """Curves of one protocol.
+    """Curves of one protocol: noisy signals, (V, N), and true parameters, (P, V), drawn from `box`.
 
-    Parameters
-    ----------
-    protocol
-        What was played out, with what differs between voxels.
-    box
-        Limits of all parameters but the amplitude: the prior of the truths.
-    theta
-        True parameters, (P, V).
-    signal
-        Noisy signals, (V, N).
-    sigma
-        Noise standard deviation that estimators are told, (V,).
-    snr
-        True signal-to-noise ratio, (V,).
+    `sigma` is the noise that estimators are told, `snr` the true signal-to-noise ratio, each (V,).
     """
 
     protocol: Any
@@ -57,22 +62,16 @@ class Curves:
 
     Parameters
     ----------
-    groups, validation_groups
-        Protocols drawn for training and for validation.
-    curves
-        Curves per protocol.
-    paper_share
-        Share of the protocols that a publication prescribes; the others are broad.
-    table1_share
-        Share of the boxes that are Table 1 of Kuppens et al.: `Parameter.training`; the others are random.
-    snr
-        Range of the signal-to-noise ratio, log-uniform per curve.
-    amplitude
-        Range of the amplitude, log-uniform per curve; keeps sigma from telling it.
-    sigma_error
-        Standard deviation of the logarithm of the error of the sigma that estimates are given.
-    sigma_exact
-        Share of the protocols in which that sigma is exact.
+    groups, validation_groups, curves
+        Protocols drawn for training and for validation, and curves of each.
+    paper_share, table1_share
+        Shares of the protocols that a publication prescribes, and of the boxes that are Table 1 of Kuppens et
+        al. (`Parameter.training`); the others are broad.
+    snr, amplitude
+        Ranges of both, log-uniform per curve; the amplitude varies so that sigma does not tell it.
+    sigma_error, sigma_exact
+        Standard deviation of the logarithm of the error of the sigma that estimates are given, and share of
+        the protocols in which there is none.
     boxes
         Where limits may lie, by parameter but the amplitude.
     """
@@ -125,20 +124,12 @@ class Curves:
 
 def features_of(model: Model, group: Group) -> dict[str, npt.NDArray[Any]]:
     """Return features and targets of the usable curves of a group, by field of `pool.FeatureRows`."""
-    found = make_features(model, group.signal, group.protocol, sigma=group.sigma, bounds=group.box)
+    read = make_features(model, group.signal, group.protocol, sigma=group.sigma, bounds=group.box)
     truth, free = targets(model, group.theta, group.box)
-    return {
-        name: values[found.usable]
-        for name, values in {
-            "path": found.path,
-            "context": found.context,
-            "center": found.center.T,
-            "width": found.width.T,
-            "truth": truth.T,
-            "free": np.broadcast_to(free, truth.T.shape),
-            "snr": group.snr,
-        }.items()
-    }
+    found: dict[str, npt.NDArray[Any]]
+    found = {"path": read.path, "context": read.context, "center": read.center.T, "width": read.width.T}
+    found |= {"truth": truth.T, "free": np.broadcast_to(free, truth.T.shape), "snr": group.snr}
+    return {name: values[read.usable] for name, values in found.items()}
 
 
 def simulate(
@@ -148,14 +139,10 @@ def simulate(
 
     Parameters
     ----------
-    model
-        Forward model.
-    theta
-        True parameters, shape (P, V).
-    protocol
-        What is played out; its weights are numbers of images averaged.
-    snr
-        Signal-to-noise ratio of every curve, (V,).
+    model, protocol
+        Forward model, and what is played out; its weights are numbers of images averaged.
+    theta, snr
+        True parameters, (P, V), and signal-to-noise ratios, (V,).
     rng
         Source of the noise.
     """
@@ -177,3 +164,51 @@ def _mean_magnitude(
         rows = images > image
         total[rows] += add_rician_noise(clean[rows], sigma, rng)
     return np.asarray(total / images[:, None])
+
+
+def table1_box(model: Model) -> Bounds:
+    """Return the ranges of Table 1 of Kuppens et al., for all parameters but the amplitude."""
+    return {p.name: p.training for p in model.parameters if p.name != model.amplitude}
+
+
+def random_box(ranges: Mapping[str, BoxRange], rng: np.random.Generator) -> Bounds:
+    """Draw limits of every parameter named in `ranges`."""
+    return {
+        name: (_between(span.lower, span.logarithmic, rng), _between(span.upper, span.logarithmic, rng))
+        for name, span in ranges.items()
+    }
+
+
+def fix_some(box: Bounds, ranges: Mapping[str, BoxRange], rng: np.random.Generator) -> Bounds:
+    """Return a box in which parameters are fixed as often as `ranges` say."""
+    return {
+        name: (span.lower[0], span.lower[0]) if rng.random() < span.fixed else box[name]
+        for name, span in ranges.items()
+    }
+
+
+def _between(ends: Range, logarithmic: bool, rng: np.random.Generator) -> float:
+    position = float(np.clip(rng.uniform(-OVERSHOOT, 1.0 + OVERSHOOT), 0.0, 1.0))
+    if logarithmic:
+        return float(ends[0] * (ends[1] / ends[0]) ** position)
+    return ends[0] + (ends[1] - ends[0]) * position
+
+
+def uniform_truth(
+    model: Model, box: Bounds, amplitude: Range, count: int, rng: np.random.Generator
+) -> FloatArray:
+    """Draw parameters evenly in a box, shape (P, V); amplitudes evenly on a logarithmic scale."""
+    theta = np.empty((len(model.parameters), count))
+    for row, parameter in zip(theta, model.parameters, strict=True):
+        if parameter.name == model.amplitude:
+            row[:] = log_uniform(amplitude, count, rng)
+        else:
+            row[:] = rng.uniform(*box[parameter.name], count)
+    return theta
+
+
+def targets(model: Model, theta: FloatArray, box: Bounds) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Return the quantities of true parameters in box units, (K, V), and which of them are free, (K,)."""
+    lower, upper = quantity_box(model, box)
+    values = np.concatenate([theta[boxed(model)], model.derive(theta)[0]])
+    return to_box(values, lower, upper), lower < upper

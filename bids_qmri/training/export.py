@@ -1,4 +1,4 @@
-"""From a trained network to one ONNX file: a Scan over the measurements, any number of them, any batch.
+"""From a trained network to one file with its card, and the nodes that all networks in ONNX are made of.
 
 The graph is written node by node, so that it holds nothing but the network (exporters add source paths and
 versions) and the same weights always give the same bytes.
@@ -18,12 +18,19 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from bids_qmri.training.network import LIMIT, AnchoredNcde
+from bids_qmri.estimators.networks.features import interface
+from bids_qmri.training.recipe import Recipe
 
 OPSET, IR_VERSION = 20, 10
 """Read by every onnxruntime from 1.18 on."""
 
+ONNX_FIELDS = {"opset": OPSET, "ir_version": IR_VERSION}
+"""What the cards of all networks in ONNX say."""
+
 MAX_BYTES = 1_000_000
+
+Ends = Mapping[str, list[str | int]]
+"""Names and shapes of inputs or outputs; a text in a shape stands for any size."""
 
 
 class Graph:
@@ -76,25 +83,16 @@ class Graph:
 
 def assemble(graph: Graph, channels: int, entries: int, quantities: int, card: Mapping[str, Any]) -> bytes:
     """Return the ONNX file of a graph from ``path`` and ``context`` to ``shift`` and ``spread``."""
-    inputs = [typed("path", ["V", "N", channels]), typed("context", ["V", entries])]
-    outputs = [typed(name, ["V", quantities]) for name in ("shift", "spread")]
-    return file_content(graph, inputs, outputs, card)
+    inputs: Ends = {"path": ["V", "N", channels], "context": ["V", entries]}
+    return file_content(graph, inputs, {name: ["V", quantities] for name in ("shift", "spread")}, card)
 
 
-def file_content(
-    graph: Graph,
-    inputs: Sequence[onnx.ValueInfoProto],
-    outputs: Sequence[onnx.ValueInfoProto],
-    card: Mapping[str, Any],
-) -> bytes:
+def file_content(graph: Graph, inputs: Ends, outputs: Ends, card: Mapping[str, Any]) -> bytes:
     """Return the ONNX file of a graph with these ends, and `card` as JSON in its metadata."""
-    body = helper.make_graph(graph.nodes, "network", inputs, outputs, graph.constants)
-    model = helper.make_model(
-        body,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="bids_qmri",
-    )
+    ends = [[typed(*end) for end in side.items()] for side in (inputs, outputs)]
+    body = helper.make_graph(graph.nodes, "network", ends[0], ends[1], graph.constants)
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION, producer_name="bids_qmri")
     helper.set_model_props(model, {"card": json.dumps(card, sort_keys=True)})
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
@@ -106,41 +104,30 @@ def typed(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def write_network(
-    folder: Path,
-    network: AnchoredNcde,
-    sizes: tuple[int, int],
-    card: Mapping[str, Any],
-    cost: Mapping[str, Any],
-) -> tuple[Path, Path]:
-    """Write ``<name>.onnx`` and its card ``<name>.json``, and return both files.
+def feature_fields(recipe: Recipe, *, anchor: bool) -> dict[str, Any]:
+    """Return what cards of networks say that read features."""
+    names = zip(("quantities", "channels", "context"), interface(recipe.forward), strict=True)
+    return {key: list(value) for key, value in names} | {"anchor": "map" if anchor else "box"} | ONNX_FIELDS
 
-    Parameters
-    ----------
-    folder
-        Exists.
-    network
-        What was trained.
-    sizes
-        Numbers of channels and of context entries that the features have.
-    card
-        What the recipe determines; also stored in the ONNX file.
-    cost
-        What it took, which differs from one computer to the next and is in the JSON file alone.
-    """
-    return write_files(folder, to_onnx(network, *sizes, card), card, cost)
+
+def count_weights(network: nn.Module) -> int:
+    """Return the number of trained values."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def write_files(
-    folder: Path, content: bytes, card: Mapping[str, Any], cost: Mapping[str, Any]
+    folder: Path, content: bytes, card: Mapping[str, Any], cost: Mapping[str, Any], ending: str = ".onnx"
 ) -> tuple[Path, Path]:
-    """Write an ONNX file and its card, as `write_network` does, from the bytes of the file."""
+    """Write ``<name>.onnx``, or with another ending, and its card ``<name>.json``; return both files.
+
+    The card is what the recipe determines; the cost differs from one computer to the next, and is in the JSON
+    file alone.
+    """
     if len(content) > MAX_BYTES:
         raise ValueError(f"the network takes {len(content)} bytes, more than {MAX_BYTES}")
-    weights = folder / f"{card['name']}.onnx"
+    weights, described = (folder / f"{card['name']}{end}" for end in (ending, ".json"))
     weights.write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
     full = {**card, "weights": {"file": weights.name, "sha256": sha256, "bytes": len(content)}, "cost": cost}
-    described = weights.with_suffix(".json")
     described.write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return weights, described

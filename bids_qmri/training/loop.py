@@ -6,24 +6,29 @@ same network as an uninterrupted one, to the last bit with the same number of th
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bids_qmri.training.checkpoint import load_checkpoint, save_checkpoint
+from bids_qmri.errors import UsageError
 from bids_qmri.training.progress import progress
 
 LOGGER = logging.getLogger("bids_qmri")
 
 SAVE_SECONDS = 30.0
 """Time between checkpoints."""
+
+HEADER = "header.json"
 
 B = TypeVar("B")
 
@@ -36,48 +41,55 @@ class Checkpointing:
     tag: str
 
 
-def warmup_cosine(peak: float, warmup: int, steps: int) -> Callable[[int], float]:
-    """Return the learning rate by step: linear rise to `peak`, then half a cosine down to zero."""
+class Kept(nn.Module):
+    """A network in training, with the best one so far, its loss and its epoch (from 1)."""
 
-    def rate(step: int) -> float:
-        if step < warmup:
-            return peak * (step + 1) / warmup
-        return 0.5 * peak * (1.0 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+    best_loss: Tensor
+    best_epoch: Tensor
 
-    return rate
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.best = deepcopy(network).requires_grad_(False)
+        self.register_buffer("best_loss", torch.tensor(float("inf")))
+        self.register_buffer("best_epoch", torch.tensor(0))
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Return what the network in training answers."""
+        return self.network(*inputs)
+
+    def consider(self, loss: float, epoch: int) -> None:
+        """Keep the network as it is if its loss is the least so far."""
+        if loss < self.best_loss.item():
+            self.best.load_state_dict(self.network.state_dict())
+            self.best_loss.fill_(loss)
+            self.best_epoch.fill_(epoch)
 
 
 def train(
     network: nn.Module,
     batch: Callable[[int], B],
-    loss: Callable[[nn.Module, B], Tensor],
+    loss: Callable[[nn.Module, B, int], Tensor],
     optimiser: torch.optim.Optimizer,
     rate: Callable[[int], float],
     steps: int,
     *,
     clip: float,
+    after: Callable[[int], None] | None = None,
     checkpointing: Checkpointing | None = None,
 ) -> Sequence[float]:
-    """Train a network, from its checkpoint if there is one, and return the loss of every step done here.
+    """Train a network in place, from its checkpoint if there is one; return the loss of every step done here.
 
     Parameters
     ----------
-    network
-        Trained in place.
-    batch
-        What step number i learns from.
+    batch, rate
+        What a step learns from, and its learning rate, by its number.
     loss
-        Scalar to minimise, of the network and a batch.
-    optimiser
-        Holds the parameters of `network`.
-    rate
-        Learning rate by step.
-    steps
-        Number of steps in all.
-    clip
-        Largest norm of the gradient.
-    checkpointing
-        Where to keep the state; None keeps none.
+        Scalar to minimise, of the network, a batch and the number of the step.
+    steps, clip
+        Number of steps in all, and largest norm of the gradient.
+    after
+        Called after every step with the number of steps done.
 
     Raises
     ------
@@ -91,18 +103,70 @@ def train(
     network.train()
     losses = []
     saved = time.monotonic()
-    for step in progress(range(begun, steps), steps - begun, "training"):
+    for step in progress(range(begun, steps), steps - begun, "training, steps"):
         for group in optimiser.param_groups:
             group["lr"] = rate(step)
-        value = loss(network, batch(step))
+        value = loss(network, batch(step), step)
         optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), clip)
+        if math.isfinite(clip):
+            nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimiser.step()
         losses.append(value.item())
+        if after is not None:
+            after(step + 1)
         due = time.monotonic() - saved > SAVE_SECONDS or step + 1 == steps
         if checkpointing is not None and due:
             save_checkpoint(checkpointing.file, checkpointing.tag, network, optimiser, step + 1)
             saved = time.monotonic()
     network.eval()
     return losses
+
+
+def save_checkpoint(
+    file: Path, tag: str, network: nn.Module, optimiser: torch.optim.Optimizer, step: int
+) -> None:
+    """Write the state of a training after so many steps; the file is complete or not there.
+
+    Arrays and JSON in one .npz file cannot run code when they are read. `load_checkpoint` insists on the tag.
+    """
+    arrays: dict[str, Any] = {
+        f"network/{name}": value.numpy() for name, value in network.state_dict().items()
+    }
+    for index, state in optimiser.state_dict()["state"].items():
+        arrays |= {f"optimiser/{index}/{name}": value.numpy() for name, value in state.items()}
+    arrays[HEADER] = np.frombuffer(json.dumps({"tag": tag, "step": step}).encode(), np.uint8)
+    part = file.with_name(file.stem + ".part.npz")
+    np.savez(part, allow_pickle=False, **arrays)
+    part.replace(file)
+
+
+def load_checkpoint(file: Path, tag: str, network: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    """Restore the state of a training and return the number of steps done.
+
+    Raises
+    ------
+    UsageError
+        If the checkpoint was left by another recipe or seed.
+    """
+    with np.load(file, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    header = json.loads(arrays.pop(HEADER).tobytes())
+    if header["tag"] != tag:
+        raise UsageError(
+            f"holds the training of {header['tag']}, not of {tag}",
+            file=file,
+            way_out="use another --output, or delete the file to start anew",
+        )
+    of_network: dict[str, Tensor] = {}
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in arrays.items():
+        part, _, name = key.partition("/")
+        if part == "network":
+            of_network[name] = torch.from_numpy(value)
+        else:
+            index, _, name = name.partition("/")
+            state.setdefault(int(index), {})[name] = torch.from_numpy(value)
+    network.load_state_dict(of_network)
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return int(header["step"])

@@ -43,19 +43,12 @@ def to_tensors(rows: FeatureRows, *, anchor: bool, snr_power: float = 0.0) -> Te
     a power of 1 the amplitude then has the uniform prior that `estimators.bayes` assumes.
     """
     weight = rows.snr**snr_power
-    center = torch.from_numpy(rows.center)
-    width = torch.from_numpy(rows.width)
+    names = ("path", "context", "center", "width", "truth", "free")
+    found = {name: torch.from_numpy(getattr(rows, name)) for name in names}
     if not anchor:
-        center, width = torch.full_like(center, BOX_CENTER), torch.full_like(width, BOX_WIDTH)
-    return Tensors(
-        torch.from_numpy(rows.path),
-        torch.from_numpy(rows.context),
-        center,
-        width,
-        torch.from_numpy(rows.truth),
-        torch.from_numpy(rows.free),
-        torch.from_numpy(weight / weight.mean())[:, None],
-    )
+        found["center"] = torch.full_like(found["center"], BOX_CENTER)
+        found["width"] = torch.full_like(found["width"], BOX_WIDTH)
+    return Tensors(**found, weight=torch.from_numpy(weight / weight.mean())[:, None])
 
 
 def shift_loss(shift: Tensor, batch: Tensors) -> Tensor:
@@ -112,14 +105,7 @@ def precision_loss(network: nn.Module, batch: Tensors) -> Tensor:
 def study_loss(recipe: Any, coefficients: Tensor, rows: Any) -> Tensor:
     """Return equation 6 of Kuppens et al.: parameters against the truth, and their curve against the signal.
 
-    Parameters
-    ----------
-    recipe
-        Model, ranges and weights.
-    coefficients
-        Outputs of a network, (V, P).
-    rows
-        What it read, and the truth: tensors by the fields of `pool.SignalRows`.
+    `coefficients` are outputs of a network, (V, P); `rows` what it read, as tensors (`pool.SignalRows`).
     """
     inside, weights = torch.sigmoid(coefficients), recipe.loss
     supervised = ((inside - rows.truth) ** 2).mean()
@@ -130,7 +116,7 @@ def study_loss(recipe: Any, coefficients: Tensor, rows: Any) -> Tensor:
 
 
 def predicted(recipe: Any, inside: Tensor, measured: Tensor) -> Tensor:
-    """Return the noise-free curves (V, N), double precision, of parameters (V, P) given within their ranges."""
+    """Return the noise-free curves (V, N), in double precision, of parameters (V, P) within their ranges."""
     limits = torch.tensor(recipe.data.ranges(recipe.forward), dtype=torch.float64)
     theta = limits[:, 0] + inside.double() * (limits[:, 1] - limits[:, 0])
     curves: Tensor = recipe.protocol.curve(torch, theta, measured.double())

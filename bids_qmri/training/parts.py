@@ -1,7 +1,7 @@
 """Options of what is trained, on what labels, by what loss: the tables that a recipe chooses from.
 
-A table's key ``type`` chooses its part. `rows` of data, network and loss must agree: voxels as features, as signals
-and measurements, or as signals with labels. `module` says where the functions of a network are (`run.Trainer`).
+A table's key ``type`` chooses its part. `rows` of data, network and loss must agree (`pool`): features,
+signals with measurements, or signals with labels. `module` is where the functions of a network are (`run`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bids_qmri.physics.diffusion import B0_THRESHOLD, DiffusionProtocol
 
 @dataclass(frozen=True)
 class Anchored:
-    """A controlled differential equation over the features of a voxel.
+    """A controlled differential equation over the features of a voxel, with a state of length H.
 
     Parameters
     ----------
@@ -25,13 +25,11 @@ class Anchored:
         Follow the measurements; otherwise only the context is read.
     anchor
         Correct the fit; otherwise nothing that comes from it is read and the middle of the box is corrected.
-    state
-        Length H of the state.
     field, readout, spread
         Widths of the hidden layers of the vector field and of the heads.
     looks_ahead
-        Whether the vector field reads the point that a step leads to as well: where there are few of them, each
-        must be understood by itself.
+        Whether the vector field reads the point that a step leads to as well: where there are few of them,
+        each must be understood by itself.
     """
 
     rows: ClassVar[str] = "features"
@@ -48,20 +46,10 @@ class Anchored:
 
 @dataclass(frozen=True)
 class Spline:
-    """A controlled differential equation along a spline, with adaptive solver.
+    """A controlled differential equation along a spline, whose solver has tolerances `atol` and `rtol`.
 
-    Parameters
-    ----------
-    state
-        Length of the state.
-    field
-        Widths of the hidden layers of the vector field; Kuppens et al. have five, and the output as the sixth.
-    readout
-        Widths of the hidden layers of every head.
-    atol, rtol
-        Tolerances of the solver at the beginning.
-    halved
-        Epochs at which both are halved.
+    `state` is the length of the state, `field` and `readout` are widths of hidden layers, and `halved` the
+    epochs at which the tolerances are.
     """
 
     rows: ClassVar[str] = "signals"
@@ -95,6 +83,9 @@ class Perceptron:
 
     hidden: tuple[int, ...]
     elu: float
+
+
+NETWORKS: dict[str, type] = {"anchored": Anchored, "spline": Spline, "heads": Heads, "perceptron": Perceptron}
 
 
 @dataclass(frozen=True)
@@ -133,18 +124,16 @@ class SquaredLoss:
     rows: ClassVar[str] = "labels"
 
 
+LOSSES: dict[str, type] = {"anchored": AnchoredLoss, "precision": PrecisionLoss}
+LOSSES |= {"study": StudyLoss, "squares": SquaredLoss}
+
+
 @dataclass(frozen=True)
 class Labels:
     """What a network for one scheme learns to answer.
 
-    Parameters
-    ----------
-    kind
-        ``gt``: the truth; ``mle``: a conventional fit, started at the truth; ``composite``: both.
-    weight
-        Weight of the fit where `kind` is ``composite``; the truth has the rest.
-    likelihood
-        Of the fit: ``gaussian`` (least squares), or ``rician`` with the true noise level.
+    ``gt``: the truth; ``mle``: a conventional fit, started at the truth; ``composite``: both, the fit with so
+    much weight. Its likelihood is ``gaussian`` (least squares), or ``rician`` with the true noise level.
     """
 
     kind: str = "gt"
@@ -152,23 +141,18 @@ class Labels:
     likelihood: str = "gaussian"
 
     def __post_init__(self) -> None:
-        for key, words in (("kind", ("gt", "mle", "composite")), ("likelihood", ("gaussian", "rician"))):
-            if (seen := getattr(self, key)) not in words:
-                raise UsageError(
-                    f"is {seen!r}", field=f"recipe: labels.{key}", needed=f"one of {', '.join(words)}"
-                )
-        if not 0.0 <= self.weight <= 1.0:
-            raise UsageError(f"is {self.weight!r}", field="recipe: labels.weight", needed="0 to 1")
+        words = {"kind": ("gt", "mle", "composite"), "likelihood": ("gaussian", "rician")}
+        needed = {key: f"one of {', '.join(known)}" for key, known in words.items()} | {"weight": "0 to 1"}
+        wrong = [key for key, known in words.items() if getattr(self, key) not in known]
+        wrong += [] if 0.0 <= self.weight <= 1.0 else ["weight"]
+        for key in wrong:
+            seen = getattr(self, key)
+            raise UsageError(f"is {seen!r}", field=f"recipe: labels.{key}", needed=needed[key])
 
     @property
     def share(self) -> float:
         """Weight of the fit, 0 to 1."""
         return {"gt": 0.0, "mle": 1.0, "composite": self.weight}[self.kind]
-
-    @property
-    def word(self) -> str:
-        """What names of networks say of them."""
-        return self.kind if self.kind == "composite" else f"nn{self.kind}"
 
 
 @dataclass(frozen=True)
@@ -184,29 +168,10 @@ class Scheme:
         bvecs = np.array(self.bvecs) if self.bvecs else None
         return DiffusionProtocol(np.array(self.bvals), bvecs, b0_threshold=self.b0_threshold)
 
-    def table(self) -> dict[str, Any]:
-        """Return what cards say of it."""
-        scheme = self.protocol()
+    def table(self, b_digits: int = 12, digits: int = 8) -> dict[str, Any]:
+        """Return its values, rounded: directions of unit length differ by computer in their last digits."""
         return {
-            "bvals": scheme.bvals.tolist(),
-            "bvecs": [] if scheme.bvecs is None else scheme.bvecs.round(8).tolist(),
-            "b0_threshold": scheme.b0_threshold,
-            "digest": scheme.digest(),
-        }
-
-    def rounded(self) -> dict[str, Any]:
-        """Return what identifies it: directions are divided by their length, last digits vary by computer."""
-        return {
-            "bvals": np.round(self.bvals, 1).tolist(),
-            "bvecs": (np.round(self.bvecs, 4) + 0.0).tolist(),
+            "bvals": np.round(self.bvals, b_digits).tolist(),
+            "bvecs": (np.round(self.bvecs, digits) + 0.0).tolist(),
             "b0_threshold": self.b0_threshold,
         }
-
-
-NETWORKS: dict[str, type] = {"anchored": Anchored, "spline": Spline, "heads": Heads, "perceptron": Perceptron}
-LOSSES: dict[str, type] = {
-    "anchored": AnchoredLoss,
-    "precision": PrecisionLoss,
-    "study": StudyLoss,
-    "squares": SquaredLoss,
-}

@@ -1,4 +1,4 @@
-"""A progress bar where tqdm is installed and someone watches, else a line in the log at once and now and then."""
+"""A progress bar where tqdm is installed and someone watches, else lines in the log, the first at once."""
 
 from __future__ import annotations
 
@@ -15,17 +15,7 @@ T = TypeVar("T")
 
 
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Yield the items and show how far it is.
-
-    Parameters
-    ----------
-    items
-        What to go through.
-    total
-        Number of items.
-    what
-        What is being done, for the bar or the log.
-    """
+    """Yield `total` items and show how far it is with `what` is being done."""
     if sys.stderr.isatty():
         try:
             from tqdm import tqdm  # type: ignore[import-untyped]
@@ -40,6 +30,5 @@ def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
         yield item
         now = time.monotonic()
         if now - last > LOG_SECONDS or done == total:
-            last = now
-            left = (now - begun) / done * (total - done)
-            LOGGER.info("%s: %d of %d%s", what, done, total, f", about {left:.0f} s left" if done < total else "")
+            last, left = now, (now - begun) / done * (total - done)
+            LOGGER.info("%s: %d of %d, about %.0f s left", what, done, total, left)

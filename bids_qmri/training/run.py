@@ -1,121 +1,116 @@
-"""From a recipe to a network and its card: simulate, train, validate, export."""
+"""From a recipe to a network and its card: simulate, train, test, write; one way for all of them.
+
+What differs between networks is in the module that the recipe's network part names (`parts`), as functions:
+``build(recipe, pool)`` returns an untrained one, ``loss(recipe, steps)`` what it is trained to lower,
+``accuracy(recipe, network, held_out)`` and ``fields(recipe)`` what its card says, and
+``content(recipe, network, card)`` the bytes of its file (``ENDING`` of its name, if it is not an ONNX file).
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import resource
-from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from bids_qmri.estimators.posterior.box import quantities
-from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT
+from bids_qmri.errors import UsageError
 from bids_qmri.training.card import make_card
-from bids_qmri.training.export import write_network
-from bids_qmri.training.inputs import channels_and_entries, grid_shifts
-from bids_qmri.training.loop import Checkpointing, train, warmup_cosine
-from bids_qmri.training.loss import anchored_loss, to_tensors
-from bids_qmri.training.network import AnchoredNcde, count_weights
-from bids_qmri.training.pool import TRAINING, VALIDATION, Batches, Pool, Rows, make_pool
-from bids_qmri.training.recipe import Recipe, TrainingOptions
-from bids_qmri.training.validate import validate
+from bids_qmri.training.export import count_weights, write_files
+from bids_qmri.training.loop import Checkpointing, Kept
+from bids_qmri.training.loop import train as loop
+from bids_qmri.training.pool import Pool, make_pools
+from bids_qmri.training.recipe import Recipe
+from bids_qmri.training.validate import CHUNK, digits
 
 LOGGER = logging.getLogger("bids_qmri")
 
 
-def train_recipe(recipe: Recipe, text: str, folder: Path, processes: int = 1) -> tuple[Path, Path]:
-    """Train the network of a recipe, and return its ONNX file and its card.
+def train(recipe: Recipe, folder: Path, processes: int = 1) -> tuple[Path, Path]:
+    """Train the network of a recipe, and return its file and its card.
 
-    A checkpoint ``<name>.npz`` is left in `folder`; a training that was interrupted goes on from it.
+    A network that is there already is not trained again. A checkpoint ``<name>.npz`` is left in `folder`: a
+    training that was interrupted goes on from it. So many `processes` simulate.
 
-    Parameters
-    ----------
-    recipe
-        What to train, seed included.
-    text
-        The recipe as it is written, for the card.
-    folder
-        Where files go; made if it is not there.
-    processes
-        Processes that simulate.
+    Raises
+    ------
+    UsageError
+        If no scheme is given, or it cannot determine the parameters.
     """
+    if recipe.protocol is None:
+        needed = "b-values and directions: --set scheme.bval=FILE scheme.bvec=FILE"
+        raise UsageError("no scheme is given", field="scheme", needed=needed)
+    name, parts = recipe.file_name, import_module(recipe.network.module)
+    if (there := finished(recipe, folder)) is not None:
+        LOGGER.info("trained before by this recipe: %s", there[0])
+        return there
+    LOGGER.info("%s: %s", name, recipe.description)
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(recipe.training.threads)
-    held_out = make_pool(recipe, VALIDATION, recipe.data.validation_groups, processes)
-    pool = make_pool(recipe, TRAINING, recipe.data.groups, processes)
+    pool, held_out = make_pools(recipe, processes)
     simulated = cpu_seconds()
     LOGGER.info("simulated %d curves in %.0f CPU-s", sum(map(len, pool.values())), simulated)
-    network = new_network(recipe, pool)
-    checkpointing = Checkpointing(
-        folder / f"{recipe.name}.npz", f"{recipe.name} seed {recipe.seed} {recipe.digest()}"
-    )
-    fit_pool(recipe, network, pool, checkpointing)
-    table = validate(network, held_out, quantities(recipe.forward), anchor=recipe.network.anchor)
-    LOGGER.info("validation: %s", table)
-    card = make_card(recipe, text, count_weights(network), table)
-    cost: Mapping[str, Any] = {
-        "cpu_seconds": round(cpu_seconds()),
-        "simulation_cpu_seconds": round(simulated),
-    }
-    sizes = len(CHANNELS[recipe.model]), len(CONTEXT[recipe.model])
-    return write_network(folder, network, sizes, card, cost)
-
-
-def new_network(recipe: Recipe, pool: Pool) -> AnchoredNcde:
-    """Return an untrained network whose inputs are scaled to those of a pool."""
     torch.manual_seed(recipe.seed)
-    chosen = channels_and_entries(recipe.model, anchor=recipe.network.anchor)
-    grid = grid_shifts(recipe.model, anchor=recipe.network.anchor)
-    network = AnchoredNcde(recipe.network, *chosen, len(quantities(recipe.forward)), grid)
-    scale_inputs(network, pool)
-    return network
+    tag = f"{name} seed {recipe.seed} {recipe.digest()}"
+    kept = fit(recipe, parts.build(recipe, pool), pool, held_out, Checkpointing(folder / f"{name}.npz", tag))
+    network = kept.best if isinstance(kept, Kept) else kept
+    accuracy = parts.accuracy(recipe, network, held_out)
+    if isinstance(kept, Kept):
+        accuracy |= {"loss": digits(kept.best_loss.item()), "epoch": int(kept.best_epoch)}
+    LOGGER.info("validation: %s", accuracy)
+    card = make_card(recipe, parts.fields(recipe), count_weights(network), accuracy)
+    cost = {"cpu_seconds": round(cpu_seconds()), "simulation_cpu_seconds": round(simulated)}
+    content, ending = parts.content(recipe, network, card), getattr(parts, "ENDING", ".onnx")
+    return write_files(folder, content, card, cost, ending)
 
 
-def scale_inputs(network: AnchoredNcde, pool: Pool) -> None:
-    """Scale the inputs of a network to those of a pool."""
-    path = np.concatenate([rows.path[::16].reshape(-1, 1, rows.path.shape[2]) for rows in pool.values()])
-    context = np.concatenate([rows.context[::16] for rows in pool.values()])
-    network.standardise(torch.from_numpy(path), torch.from_numpy(context))
+def fit(
+    recipe: Recipe, network: nn.Module, pool: Pool, held_out: Pool, checkpointing: Checkpointing | None = None
+) -> nn.Module:
+    """Train a network on a pool, and return it, as `Kept` where the schedule keeps the best of its epochs."""
+    schedule = recipe.training
+    steps = schedule.steps_for(pool)
+    loss = import_module(recipe.network.module).loss(recipe, steps)
+    trained, after = network, None
+    if schedule.keeps_best:
+        trained = kept = Kept(network)
+        per_epoch = steps // schedule.epochs
+
+        def after(step: int) -> None:
+            if step % per_epoch == 0:
+                kept.consider(mean_loss(network, held_out, loss, step), step // per_epoch)
+
+    name, options = schedule.optimiser()
+    optimiser = getattr(torch.optim, name)(network.parameters(), **options)
+    how: dict[str, Any] = {"clip": schedule.clip, "after": after, "checkpointing": checkpointing}
+    loop(trained, schedule.source(pool, recipe.seed), loss, optimiser, schedule.rate_at, steps, **how)
+    return trained
 
 
-def fit_pool(
-    recipe: Recipe, network: AnchoredNcde, pool: Pool, checkpointing: Checkpointing | None = None
-) -> None:
-    """Train a network on a pool with the options of a recipe."""
-
-    def loss(trained: nn.Module, rows: Rows) -> Tensor:
-        batch = to_tensors(rows, anchor=recipe.network.anchor, snr_power=recipe.data.snr_power)
-        return anchored_loss(trained, batch)
-
-    fit_rows(recipe.training, recipe.seed, network, pool, loss, checkpointing)
+def mean_loss(network: nn.Module, held_out: Pool, loss: Any, step: int) -> float:
+    """Return the mean loss over all rows."""
+    parts = [part for rows in held_out.values() for part in rows.parts(CHUNK)]
+    with torch.inference_mode():
+        losses = [loss(network, part, step).item() for part in parts]
+    return float(np.average(losses, weights=[len(part) for part in parts]))
 
 
-def fit_rows(
-    options: TrainingOptions,
-    seed: int,
-    network: nn.Module,
-    pool: Pool,
-    loss: Callable[[nn.Module, Rows], Tensor],
-    checkpointing: Checkpointing | None = None,
-) -> None:
-    """Train any network on a pool, to the least of any loss of its rows."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.decay)
-    batches = Batches(pool, options.batch, seed)
-    rate = warmup_cosine(options.rate, options.warmup, options.steps)
-    train(
-        network,
-        batches,
-        loss,
-        optimiser,
-        rate,
-        options.steps,
-        clip=options.clip,
-        checkpointing=checkpointing,
-    )
+def finished(recipe: Recipe, folder: Path) -> tuple[Path, Path] | None:
+    """Return the files of a recipe's network if both are there and belong together."""
+    card = folder / f"{recipe.file_name}.json"
+    try:
+        found = json.loads(card.read_text(encoding="utf-8"))
+        file = folder / found["weights"]["file"]
+        same = hashlib.sha256(file.read_bytes()).hexdigest() == found["weights"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (file, card) if same and found.get("recipe_digest") == recipe.digest() else None
 
 
 def cpu_seconds() -> float:

@@ -1,7 +1,7 @@
 """Simulated curves of Kuppens et al. (doi:10.48550/arXiv.2412.20844): Tables 1 to 3, equations 7 to 9.
 
-For comparison. What the available text of the study leaves open (widths of layers, repetition time, range of the
-delay) is chosen by the recipes.
+For comparison. What the available text of the study leaves open (widths of layers, repetition time, range of
+the delay) is chosen by the recipes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.physics.protocol import Range
 from bids_qmri.physics.sampling import Fixed, Study, Varied
-from bids_qmri.training.boxes import table1_box
-from bids_qmri.training.curves import Group, features_of, simulate
+from bids_qmri.training.curves import Group, features_of, simulate, table1_box
 from bids_qmri.training.pool import TRAINING, VALIDATION, FeatureRows, Pool, SignalRows
 from bids_qmri.training.progress import progress
 from bids_qmri.units import FloatArray
@@ -28,17 +27,9 @@ from bids_qmri.units import FloatArray
 
 @dataclass(frozen=True)
 class _StudyCurves:
-    """What curves are simulated.
+    """So many curves to train with, and for validation, with an `snr` that is uniform within its range.
 
-    Parameters
-    ----------
-    count, validation
-        Number of curves to train with and to test with.
-    snr
-        Range of the signal-to-noise ratio, uniform per curve.
-    amplitude
-        Range of the amplitude relative to the approximate one that signals are divided by; concentrations
-        have none.
+    `amplitude` is the range of that relative to the approximate one that signals are divided by.
     """
 
     rows: ClassVar[str] = "signals"
@@ -49,7 +40,7 @@ class _StudyCurves:
     amplitude: Range = (1.0, 1.0)
 
     def ranges(self, model: Model) -> tuple[Range, ...]:
-        """Return Table 1, in the order of the model's parameters; the amplitude relative to an approximate one."""
+        """Return Table 1 in the order of the parameters; the amplitude relative to an approximate one."""
         table = table1_box(model)
         return tuple(table.get(p.name, self.amplitude) for p in model.parameters)
 
@@ -74,6 +65,11 @@ class _StudyCurves:
         truth = (truth - limits[:, 0]) / (limits[:, 1] - limits[:, 0])
         return SignalRows.of({"measured": measured, "signal": signal / scale, "truth": truth})
 
+    def covered(self, model: Model) -> dict[str, Any]:
+        """Return what training covered of noise and limits."""
+        bounds = {name: list(limits) for name, limits in table1_box(model).items()}
+        return {"snr": list(self.snr), "bounds": bounds}
+
 
 @dataclass(frozen=True)
 class VariedCurves(_StudyCurves):
@@ -85,11 +81,10 @@ class VariedCurves(_StudyCurves):
 
     def pools(self, recipe: Any) -> tuple[Pool, Pool]:
         """Return curves for training and for tests."""
-        found = []
-        for stream, count in ((TRAINING, self.count), (VALIDATION, self.validation)):
-            rng = np.random.default_rng([recipe.seed, stream])
-            found.append(self.simulated(recipe.forward, recipe.protocol, count, rng))
-        return found[0], found[1]
+        training, test = (np.random.default_rng([recipe.seed, stream]) for stream in (TRAINING, VALIDATION))
+        of_recipe = recipe.forward, recipe.protocol
+        held_out = self.simulated(*of_recipe, self.validation, test)
+        return self.simulated(*of_recipe, self.count, training), held_out
 
     def simulated(self, model: Model, study: Varied, count: int, rng: np.random.Generator) -> Pool:
         """Simulate curves, equally many of every number of measurements."""
@@ -107,8 +102,7 @@ class VariedCurves(_StudyCurves):
 
     def coverage(self, model: Model, study: Varied) -> dict[str, Any]:
         """Return what training covered."""
-        bounds = {name: list(limits) for name, limits in table1_box(model).items()}
-        return {"measurements": list(study.lengths), "snr": list(self.snr), "bounds": bounds}
+        return {"measurements": list(study.lengths)} | self.covered(model)
 
 
 @dataclass(frozen=True)
@@ -140,9 +134,8 @@ class FixedCurves(_StudyCurves):
 
     def coverage(self, model: Model, study: Fixed) -> dict[str, Any]:
         """Return what training covered."""
-        found: dict[str, Any] = {name: list(ends) for name, ends in extremes(study.protocol()).items()}
-        bounds = {name: list(limits) for name, limits in table1_box(model).items()}
-        return found | {"snr": list(self.snr), "fixed": [], "bounds": bounds}
+        found = {name: list(ends) for name, ends in extremes(study.protocol()).items()}
+        return found | {"fixed": []} | self.covered(model)
 
 
 def measurements(protocol: Any) -> FloatArray:

@@ -15,13 +15,7 @@ WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 
 def load_toml(text: str) -> dict[str, Any]:
-    """Return the content of a recipe, unchecked.
-
-    Raises
-    ------
-    UsageError
-        If the text is not TOML.
-    """
+    """Return the content of a recipe, unchecked; a `UsageError` says that the text is not TOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -29,13 +23,7 @@ def load_toml(text: str) -> dict[str, Any]:
 
 
 def read_setting(text: str) -> tuple[str, Any]:
-    """Return key and value of ``section.key=value``: a value as TOML has it, a list with commas, or a text.
-
-    Raises
-    ------
-    UsageError
-        If there is no key or no value.
-    """
+    """Return key and value of ``section.key=value``: as TOML has it, a list with commas, or a text."""
     key, equal, value = text.partition("=")
     if not (key.strip() and equal and value.strip()):
         raise UsageError(f"is {text!r}", field="--set", needed="section.key=value")
@@ -52,19 +40,13 @@ def _value(text: str) -> Any:
 
 
 def changed(table: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table in which values are replaced or added, by dotted key.
-
-    Raises
-    ------
-    UsageError
-        If a key leads through something that is not a table.
-    """
+    """Return a table in which values are replaced or added, by dotted key."""
     found = dict(table)
     for key, value in changes.items():
         first, dot, rest = key.partition(".")
         inner = found.get(first, {})
         if dot and not isinstance(inner, dict):
-            raise UsageError(f"{first} is {inner!r}, not a table", field=f"recipe: {key}", needed="a key of the recipe")
+            raise UsageError(f"{first} is {inner!r}, not a table", field=f"recipe: {key}", needed="a key")
         found[first] = changed(inner, {rest: value}) if dot else value
     return found
 

@@ -1,1 +1,16 @@
-"""From acquisitions to jobs (`plan`) and from jobs to a nipype workflow (`participant`)."""
+"""From acquisitions to jobs (`plan`), from jobs to maps (`participant`), and workflows for others (`builders`).
+
+``init_vfa_wf`` and its kind are found here: ``from bids_qmri.workflows import init_noddi_wf``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("init_") and name.endswith("_wf"):
+        from bids_qmri.workflows import builders
+
+        return getattr(builders, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

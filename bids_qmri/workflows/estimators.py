@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from bids_qmri import catalogue
 from bids_qmri.errors import UsageError
 from bids_qmri.estimators.base import Estimator, get_estimator
-from bids_qmri.estimators.networks.network_file import LABELS, card_of, kind_of_card, shipped_network
+from bids_qmri.estimators.networks.network_file import LABELS, shipped_network
+from bids_qmri.estimators.networks.own import network_use
 from bids_qmri.physics.model import Model
 from bids_qmri.workflows.config import RunConfig
 
@@ -22,8 +22,8 @@ class Choice:
     estimator: Estimator
 
 
-def choices_for(config: RunConfig, model_name: str) -> list[Choice]:
-    """Return the estimators that a run asks for of a model, in the order of the catalogue.
+def choices_for(config: RunConfig, model_name: str) -> tuple[list[Choice], dict[str, str]]:
+    """Return the estimators that a run asks for of a model, and why others that it asks for are not used.
 
     Raises
     ------
@@ -37,11 +37,18 @@ def choices_for(config: RunConfig, model_name: str) -> list[Choice]:
     words = config.estimators or default_words(model_name)
     labels = {*catalogue.labels_for(model_name, words, config.prefer), *own}
     options = {"seed": config.random_seed, "threads": config.omp_nthreads}
-    return [
-        Choice(model, get_estimator(model_name, label, network=own.get(label), **options))
-        for label in catalogue.find_entry(model_name)[1].estimators
-        if label in labels
-    ]
+    choices: list[Choice] = []
+    left_out: dict[str, str] = {}
+    for label in catalogue.find_entry(model_name)[1].estimators:
+        if label not in labels:
+            continue
+        estimator = get_estimator(model_name, label, network=own.get(label), **options)
+        if estimator.needs_file and label not in own:
+            given = ", ".join(f"{file.name} is one for {network_use(file)[0]}" for file in config.networks)
+            left_out[f"{model_name} {label}"] = f"no network for it is given{f': {given}' if given else ''}"
+        else:
+            choices.append(Choice(model, estimator))
+    return choices, left_out
 
 
 def default_words(model_name: str) -> tuple[str, ...]:
@@ -70,34 +77,3 @@ def networks_of(files: tuple[Path, ...], model_name: str) -> dict[str, Path]:
                 )
             found[label] = file
     return found
-
-
-@lru_cache(maxsize=64)
-def network_use(file: Path) -> tuple[str, str]:
-    """Return the model that a network is for, and the label of the estimator that uses it.
-
-    Raises
-    ------
-    UsageError
-        If its card names a model or a kind that nothing here knows.
-    InputError
-        If it has no readable card.
-    """
-    card = card_of(file)
-    model_name, label = str(card.get("model")), LABELS[kind_of_card(card)]
-    if model_name not in catalogue.model_names():
-        raise UsageError(
-            f"is a network for {model_name!r}",
-            file=file,
-            field="--network",
-            needed=f"a network for one of {', '.join(catalogue.model_names())}",
-        )
-    if label not in catalogue.find_entry(model_name)[1].estimators:
-        raise UsageError(
-            f"is a network of the kind {kind_of_card(card)!r} for {model_name}",
-            file=file,
-            field="--network",
-            needed=f"one whose estimator {model_name} has: "
-            f"{', '.join(catalogue.find_entry(model_name)[1].estimators)}",
-        )
-    return model_name, label

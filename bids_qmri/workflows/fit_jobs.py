@@ -76,7 +76,7 @@ def _why_early(error: Exception, config: RunConfig) -> str:
     if isinstance(error, BrokenProcessPool) or isinstance(error.__cause__, BrokenProcessPool):
         return (
             "its process was ended from outside, most likely for lack of memory; "
-            "way out: fewer --nprocs, or more memory for the run"
+            "fix: fewer --nprocs, or more memory for the run"
         )
     if config.stop_on_first_crash:
         return AFTER_FAILURE

@@ -112,8 +112,9 @@ def _plan_acquisition(
     jobs: list[FitJob] = []
     faults: list[Unusable] = []
     for name in names:
-        choices = choices_for(config, name)
-        if not choices:
+        choices, without = choices_for(config, name)
+        left_out |= without
+        if not choices and not without:
             left_out[name] = (
                 f"it is not estimated by {', '.join(config.estimators)} but by "
                 f"{', '.join(catalogue.words_for(name))}"

@@ -130,7 +130,7 @@ def test_run_filters_ignore_leading_zeros(dataset: Path) -> None:
 
 def test_an_entity_without_a_place_in_names_of_outputs_is_refused_before_any_fit(dataset: Path) -> None:
     synth.add_dce(dataset, "sub-01_echo-1")
-    (found,) = find(dataset, "01", ReadOptions(t10=1.2))
+    (found,) = find(dataset, "01", ReadOptions(values={"t10": 1.2}))
     assert isinstance(found, Unusable)
     assert found.label == "sub-01_echo-1_dce"
     assert (found.error.field, found.error.exit_code) == ("echo", 1)

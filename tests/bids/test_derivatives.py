@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bids_qmri.bids.acquisition import Acquisition, Aif, DceSettings
+from bids_qmri.bids.acquisition import Acquisition
+from bids_qmri.techniques.dce.settings import Aif, DceSettings
 from bids_qmri.bids.derivatives import map_sidecar, write_atomic, write_map, write_sidecar
 from bids_qmri.bids.description import IGNORED, write_dataset_description
 from bids_qmri.bids.names import derivative_path
@@ -203,7 +204,7 @@ def test_diffusion_weightings_are_counted(tmp_path: Path) -> None:
 
 def test_choices_of_a_dynamic_series_are_written_with_their_origin(tmp_path: Path) -> None:
     dce = DceSettings(np.array([0.0, 5.0]), 0.3, 0.004, 4.5, 0.42, 1, Aif("parker"), 1.4, {"t10": "option"})
-    fields = protocol_fields(vfa(tmp_path, kind="dce", protocol=None, dce=dce))
+    fields = protocol_fields(vfa(tmp_path, kind="dce", protocol=None, settings=dce))
     assert fields["ContrastAgentRelaxivity"] == 4.5
     assert fields["ArterialInput"] == "parker"
     assert fields["FrameTimes"] == [0.0, 5.0]

@@ -188,7 +188,7 @@ def test_a_fault_is_named_once(dataset: Path, spoil: Spoil, file: str, field: st
     assert own.error.field == field
     assert re.search(seen, message), message
     assert "needed: " in message
-    assert "way out: " in message
+    assert "fix: " in message
     assert "\n" not in message
 
 

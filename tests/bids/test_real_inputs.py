@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.acquisition import Acquisition, FittedMap, ReadOptions, Unusable
 from bids_qmri.bids.b1 import load_b1
 from bids_qmri.bids.dataset import find, participants
 from bids_qmri.bids.images import load_map, open_series
@@ -60,14 +60,14 @@ def test_a_factor_map_is_recognised_and_close_to_one(real: Path, tmp_path: Path)
 
 def test_dce_settings_are_those_of_the_data(real: Path) -> None:
     (found,) = _acquisitions(real, "vfadce", "dce")
-    settings = found.dce
+    settings = found.settings
     assert settings is not None
     assert settings.aif.plasma is not None
     assert settings.time[-1] == pytest.approx(394.32)
     assert settings.aif.plasma.max() == pytest.approx(4.084, abs=0.001)
     assert (settings.relaxivity, settings.baseline_volumes) == (4.5, 3)
-    assert isinstance(settings.t10, Acquisition)
-    assert len(settings.t10.images) == 10
+    assert isinstance(found.maps["t10"], FittedMap)
+    assert len(found.maps["t10"].acquisition.images) == 10
 
 
 @pytest.mark.parametrize(("participant", "voxels"), [("dti", 1000), ("dtigrid", 600)])

@@ -56,10 +56,11 @@ def test_resolved_options_repeat_the_run(data: Path) -> None:
     filters.write_text('{"vfa": {"acquisition": "hires"}}')
     plugin.write_text("plugin: MultiProc\nplugin_args: {n_procs: 2}\n")
     more = ["--participant-label", "01", "--exclude-participant-label", "02", "--session-label", "a"]
-    more += ["--models", "vfa", "etofts", "--tensor-fit", "ols", "wls", "--methods", "lsq", "bayes"]
+    more += ["--models", "vfa", "etofts", "--tensor-fit", "ols", "wls", "--estimators", "lsq", "bayes"]
     network = data.parent / "net.onnx"
-    network.touch()
-    more += ["mlp", "--network", str(network), "--bounds", "t1=0.1,5", "f=0,0.3"]
+    network.write_bytes(b"weights")
+    network.with_suffix(".json").write_text('{"format": 1, "model": "vfa", "protocol": {}}')
+    more += ["mlp", "--network", str(network), "--bounds", "t1=0.1,5", "f=0,0.3", "--set", "noddi.d_par=0.0015"]
     more += ["-d", f"masks={masks}", "--bids-filter-file", str(filters), "--use-plugin", str(plugin)]
     more += ["--relaxivity", "4.5", "--hematocrit", "0", "--t10", "1e-1", "--aif", str(aif)]
     more += ["--baseline-volumes", "3", "--mem", "1234", "--nprocs", "3", "--omp-nthreads", "2"]
@@ -163,9 +164,9 @@ def test_faulty_plugin_file_is_named(data: Path, content: str | None) -> None:
         (["--bounds", "t1=0,5"], "t1 from 0 to 5.*within 0.01 and 10"),
         (["--bounds", "t1=100,5000"], "within 0.01 and 10"),
         (["--bounds", "t0=-1,5"], "within 0 and"),
-        (["--methods", "mlp"], "--network: is not given"),
-        (["--network", "x.onnx"], "without --methods mlp"),
-        (["--methods", "mlp", "--network", "/nowhere.onnx"], "is not a file"),
+        (["--estimators", "mlp"], "--estimators mlp: is asked for without a network.*--network FILE"),
+        (["--network", "x.onnx"], "--network: is not a file"),
+        (["--estimators", "mlp", "--network", "/nowhere.onnx"], "is not a file"),
     ],
 )
 def test_impossible_limits_and_networks_are_named(data: Path, tokens: list[str], fragment: str) -> None:

@@ -32,8 +32,10 @@ def test_folders_become_absolute(folders: list[str], tmp_path: Path, installed: 
     (tmp_path / "who").mkdir()
     more = ["--dicom", str(tmp_path / "x/../dicom"), "--dicom-templates", str(tmp_path / "who")]
     config = make_config(parse([*folders, *more, "--dicom-parametric-maps"]))
-    assert (config.dicom, config.dicom_templates) == (tmp_path / "dicom", tmp_path / "who")
-    assert config.dicom_parametric_maps
+    written = config.dicom
+    assert written is not None
+    assert (written.folder, written.templates) == (tmp_path / "dicom", tmp_path / "who")
+    assert written.parametric_maps
 
 
 @pytest.mark.parametrize("place", ["bids", "bids/derivatives/dicom", "out/dicom"])

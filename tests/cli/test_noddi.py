@@ -37,9 +37,9 @@ def bids(tmp_path: Path) -> Path:
 def run(bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs noddi by lsq, or as asked, and returns exit code and messages."""
 
-    def call(*more: str, methods: tuple[str, ...] = ("lsq",), out: str = "out") -> tuple[int, str]:
+    def call(*more: str, estimators: tuple[str, ...] = ("lsq",), out: str = "out") -> tuple[int, str]:
         folders = [str(bids), str(tmp_path / out), "participant", "-w", str(tmp_path / "work")]
-        choices = ["--models", "noddi", "--nprocs", "1", *(("--methods", *methods) if methods else ())]
+        choices = ["--models", "noddi", "--nprocs", "1", *(("--estimators", *estimators) if estimators else ())]
         code = main([*folders, *choices, *more])
         return code, capsys.readouterr().err
 
@@ -66,7 +66,7 @@ def add_noise(bids: Path, sigma: float) -> None:
 @pytest.mark.parametrize("label", ["lsq", "mle"])
 def test_neurites_are_recovered(bids: Path, tmp_path: Path, run: Run, label: str) -> None:
     truth = synth.add_noddi(bids)
-    assert run(methods=(label,))[0] == 0
+    assert run(estimators=(label,))[0] == 0
     for name, param in MAPS.items():
         np.testing.assert_allclose(
             image(tmp_path, param, label), truth[name], rtol=1e-3, atol=1e-4, err_msg=name
@@ -76,7 +76,7 @@ def test_neurites_are_recovered(bids: Path, tmp_path: Path, run: Run, label: str
 def test_the_network_is_a_default_and_near_the_truth(bids: Path, tmp_path: Path, run: Run) -> None:
     truth = synth.add_noddi(bids)
     add_noise(bids, 20)
-    assert run(methods=())[0] == 0
+    assert run(estimators=())[0] == 0
     labels = {path.name.split("_desc-")[1].split("_")[0] for path in tmp_path.rglob("*_dwimap.json")}
     assert labels == {f"{label}{tail}" for label in ("lsq", "ncde") for tail in ("", "Std", "Status")}
     for name in ("ndi", "odi", "fwf"):
@@ -87,7 +87,7 @@ def test_the_network_is_a_default_and_near_the_truth(bids: Path, tmp_path: Path,
 
 def test_images_between_shells_are_left_out_and_noted(bids: Path, tmp_path: Path, run: Run) -> None:
     synth.add_noddi(bids, bvals=(*synth.TWO_SHELL, 100, 150, 1400))
-    run(methods=("ncde",))
+    run(estimators=("ncde",))
     assert "3 of 66 images left out" in " ".join(sidecar(tmp_path, "icvf", "ncde")["Notes"])
 
 
@@ -129,7 +129,7 @@ def test_turning_image_and_gradients_together_changes_no_scalar_map(
     turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
     for out, rotation in (("one", np.eye(3)), ("other", turn)):
         synth.add_noddi(bids, turn=rotation)
-        assert run(out=out, methods=(label,))[0] == 0
+        assert run(out=out, estimators=(label,))[0] == 0
     for param in (*MAPS.values(), "tf", "icvfmodulated", "odimodulated"):
         one, other = (image(tmp_path / out, param, label) for out in ("one", "other"))
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5, err_msg=param)
@@ -155,7 +155,7 @@ def test_diffusivities_survive_the_options_file(tmp_path: Path) -> None:
 def test_a_network_that_cannot_be_used_is_said_of_each_scan(bids: Path, run: Run) -> None:
     for session in ("pre", "post"):
         synth.add_noddi(bids, f"sub-01_ses-{session}")
-    code, messages = run(methods=("nnmle",))
+    code, messages = run(estimators=("nnmle",))
     assert code == 1
     for session in ("pre", "post"):
         assert f"ERROR: sub-01: sub-01_ses-{session} noddi nnmle: bvals: scan has" in messages
@@ -175,9 +175,19 @@ def test_a_single_shell_ends_with_the_reason(bids: Path, run: Run) -> None:
     assert "noddi: shells of 6 or more directions at b = [1000] s/mm^2" in messages
 
 
-def test_a_file_belongs_to_its_method(run: Run, tmp_path: Path) -> None:
-    assert "--onnx: is not given" in run(methods=("onnx",))[1]
-    assert "without --methods onnx" in run("--onnx", str(tmp_path / "net.onnx"))[1]
+def test_an_estimator_that_is_nothing_without_a_file_asks_for_it(run: Run, tmp_path: Path) -> None:
+    assert "--estimators onnx: is asked for without a network" in run(estimators=("onnx",))[1]
+    assert "--onnx: is not a file" in run("--onnx", str(tmp_path / "net.onnx"))[1]
+
+
+def test_a_network_is_used_for_what_its_card_says_without_being_asked_for(
+    bids: Path, tmp_path: Path, run: Run, trained_scheme: dict[str, Any]
+) -> None:
+    synth.add_noddi(bids, **trained_scheme)
+    shutil.copy(str(shipped_scheme_network("nngt")), tmp_path / "mine.onnx")
+    assert run("--network", str(tmp_path / "mine.onnx"))[0] == 0
+    labels = {path.name.split("_desc-")[1].split("_")[0] for path in tmp_path.rglob("*_dwimap.json")}
+    assert {"lsq", "onnx"} <= labels
 
 
 @pytest.fixture
@@ -198,7 +208,7 @@ def test_a_network_of_the_paper_estimates_its_scheme_in_any_order(
 ) -> None:
     truth = synth.add_noddi(bids, **trained_scheme)
     add_noise(bids, 60)
-    assert run(methods=("nngt",))[0] == 0
+    assert run(estimators=("nngt",))[0] == 0
     for name in ("ndi", "odi", "fwf"):
         error = image(tmp_path, MAPS[name], "nngt") - truth[name]
         assert np.sqrt(np.mean(error**2)) < 0.1
@@ -213,7 +223,7 @@ def test_a_given_network_gives_the_maps_of_the_same_network_that_is_shipped(
 ) -> None:
     synth.add_noddi(bids, **trained_scheme)
     shutil.copy(str(shipped_scheme_network("nngt")), tmp_path / "mine.onnx")
-    assert run("--onnx", str(tmp_path / "mine.onnx"), methods=("nngt", "onnx"))[0] == 0
+    assert run("--onnx", str(tmp_path / "mine.onnx"), estimators=("nngt", "onnx"))[0] == 0
     np.testing.assert_array_equal(image(tmp_path, "icvf", "onnx"), image(tmp_path, "icvf", "nngt"))
     assert sidecar(tmp_path, "icvf", "onnx")["Network"] == {"File": "mine.onnx"}
 
@@ -224,13 +234,13 @@ def test_a_given_network_refuses_other_diffusivities(
     synth.add_noddi(bids, **trained_scheme)
     shutil.copy(str(shipped_scheme_network("nngt")), tmp_path / "mine.onnx")
     fixed = ("--noddi-diffusivities", "0.0006", "0.002")
-    code, messages = run("--onnx", str(tmp_path / "mine.onnx"), *fixed, methods=("onnx",))
+    code, messages = run("--onnx", str(tmp_path / "mine.onnx"), *fixed, estimators=("onnx",))
     assert code == 1
     assert "0.0017 mm^2/s, which the network" in messages
 
 
 def test_networks_of_the_paper_refuse_another_scheme_with_what_differs(bids: Path, run: Run) -> None:
     synth.add_noddi(bids)
-    code, messages = run(methods=("nngt", "lsq"))
+    code, messages = run(estimators=("nngt", "lsq"))
     assert code == 1
-    assert "bids_qmri-train noddi --scheme" in messages
+    assert "bids_qmri-train noddi --set scheme" in messages

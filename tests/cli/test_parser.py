@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bids_qmri.cli.argument_types import POPULATION_INPUTS
-from bids_qmri.cli.parser import METHODS, MODELS, TENSOR_FITS, parse
+from bids_qmri.techniques.dce.options import POPULATION_INPUTS
+from bids_qmri import catalogue
+from bids_qmri.cli.parser import parse
 from bids_qmri.errors import UsageError
+
+MODELS, WORDS = catalogue.model_names(), catalogue.estimator_words()
 
 BASE = ["/data", "/out", "participant"]
 
@@ -17,7 +20,7 @@ def test_defaults() -> None:
     args = parse(BASE)
     assert (args.bids_dir, args.output_dir) == (Path("/data"), Path("/out"))
     assert args.analysis_level == ["participant"]
-    assert (args.methods, args.tensor_fit, args.models) == ([], ["wls"], [])
+    assert (args.estimators, args.tensor_fit, args.models) == ([], [], [])
     assert args.work_dir == Path("work")
     assert (args.b0_threshold, args.b1_units, args.random_seed, args.omp_nthreads) == (50.0, "auto", 0, 1)
 
@@ -32,10 +35,12 @@ def test_defaults() -> None:
         (["--session-id", "1"], "session_label", ["1"]),
         (["--bids-filter-file", "f.json"], "bids_filter_file", Path("f.json")),
         (["--models", *MODELS], "models", list(MODELS)),
-        (["--methods", *METHODS], "methods", list(METHODS)),
-        (["--network", "n.onnx"], "network", Path("n.onnx")),
+        (["--estimators", *WORDS], "estimators", list(WORDS)),
+        (["--methods", "lsq"], "estimators", ["lsq"]),
+        (["--set", "noddi.d_par=1e-3"], "set", [("noddi", "d_par", 1e-3)]),
+        (["--network", "n.onnx", "m.onnx"], "network", [Path("n.onnx"), Path("m.onnx")]),
         (["--bounds", "t1=0.1,5", "D=0,3e-3"], "bounds", [("t1", (0.1, 5.0)), ("d", (0.0, 3e-3))]),
-        (["--tensor-fit", *TENSOR_FITS], "tensor_fit", list(TENSOR_FITS)),
+        (["--tensor-fit", "ols", "wls"], "tensor_fit", ["ols", "wls"]),
         (["-d", "masks=/m", "pre=/p"], "derivatives", [("masks", Path("/m")), ("pre", Path("/p"))]),
         (["--derivatives", "masks=/a=b"], "derivatives", [("masks", Path("/a=b"))]),
         (["-w", "/w"], "work_dir", Path("/w")),
@@ -143,22 +148,16 @@ def test_unknown_level() -> None:
 
 
 def test_choices_are_what_the_package_knows() -> None:
-    from bids_qmri.estimators import registry
     from bids_qmri.physics import arterial_input as aif
-    from bids_qmri.outputs import tables
 
     assert set(POPULATION_INPUTS) == set(aif.POPULATION_INPUTS)
-    assert set(MODELS) == set(tables.MODELS) == set(registry.LABELS)
-    assert set(TENSOR_FITS) == set(registry.TENSOR_FITS)
 
 
 def test_every_estimator_can_be_asked_for_and_every_word_asks_for_one() -> None:
-    from bids_qmri.estimators.registry import LABELS, labels_for
-
-    for model, labels in LABELS.items():
-        assert labels_for(model, METHODS, TENSOR_FITS) == list(labels)
-    for word in METHODS:
-        assert any(labels_for(model, [word]) for model in MODELS)
+    for _, entry in catalogue.entries():
+        assert catalogue.labels_for(entry.name, WORDS) == list(entry.estimators)
+    for word in WORDS:
+        assert any(catalogue.labels_for(model, [word]) for model in MODELS)
 
 
 def test_config_file_sets_what_the_command_line_does_not(tmp_path: Path) -> None:
@@ -172,7 +171,7 @@ def test_config_file_sets_what_the_command_line_does_not(tmp_path: Path) -> None
 def test_command_line_wins_even_with_a_default(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('methods = ["bayes"]\n')
-    assert parse([*BASE, "--config-file", str(file), "--methods", "lsq"]).methods == ["lsq"]
+    assert parse([*BASE, "--config-file", str(file), "--methods", "lsq"]).estimators == ["lsq"]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bids_qmri.cli.config import FILTER_KINDS
+from bids_qmri.cli.config import filter_kinds
 from bids_qmri.cli.exit import MEANING, ExitCode
 from bids_qmri.cli.run import main
 from bids_qmri.errors import InputError, InternalError, NoInputError, UsageError
@@ -222,9 +222,10 @@ def test_kinds_of_a_filter_file_that_nothing_reads_are_named(
 
 
 def test_the_kinds_of_filters_are_those_that_are_read() -> None:
-    readers = (Path(participant.__file__).parents[1] / "bids").glob("*.py")
+    package = Path(participant.__file__).parents[1]
+    readers = [*(package / "bids").glob("*.py"), *(package / "techniques").rglob("*.py")]
     read = {kind for file in readers for kind in re.findall(r'filters\.get\("(\w+)"', file.read_text())}
-    assert read == set(FILTER_KINDS)
+    assert read == set(filter_kinds())
 
 
 @pytest.mark.parametrize("tokens", [("--resource-monitor",), ("--bids-database-dir", "db")])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bids_qmri.demo.phantom import SHAPE, Phantom, abdomen, brain
-from bids_qmri.models.registry import get_model
+from bids_qmri.catalogue import get_model
 
 PHANTOMS = [pytest.param(brain(), id="brain"), pytest.param(abdomen(), id="abdomen")]
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from bids_qmri.estimators.posterior.box import quantities
-from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT
-from bids_qmri.estimators.networks.network_file import SHIPPED
+from bids_qmri.estimators.networks.features import channels_of, context_of
 from bids_qmri.physics.model import Model
 
 COVERAGE: dict[str, dict[str, Any]] = {
@@ -50,8 +49,8 @@ def card_of(model: Model, /, **changes: Any) -> dict[str, Any]:
         "description": "Random weights",
         "model": model.name,
         "quantities": list(quantities(model)),
-        "channels": list(CHANNELS[model.name]),
-        "context": list(CONTEXT[model.name]),
+        "channels": list(channels_of(model)),
+        "context": list(context_of(model)),
         "anchor": "map",
         "opset": 20,
         "ir_version": 10,
@@ -105,7 +104,7 @@ def write_network(
 def ship(folder: Path, model: Model, monkeypatch: pytest.MonkeyPatch, /, **changes: Any) -> Path:
     """Make a network the one that comes with the package; return the ONNX file."""
     monkeypatch.setattr("bids_qmri.estimators.networks.network_file.weights_folder", lambda: folder)
-    return write_network(folder, model, name=SHIPPED[model.name], **changes)
+    return write_network(folder, model, name=f"ncde-{model.name}", **changes)
 
 
 def seal(file: Path, card: dict[str, Any]) -> None:

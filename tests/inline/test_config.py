@@ -7,13 +7,13 @@ import json
 import pytest
 
 from bids_qmri.errors import InputError
-from bids_qmri.inline.config import NAMED, Shelf, parse_values
+from bids_qmri.inline.config import Shelf, named, parse_values
 
 
 def test_names_are_models_and_methods():
     config = Shelf().config("ivim-lsq", {})
-    assert (config.model, config.method, config.family, config.send_original) == ("ivim", "lsq", "dwi", False)
-    assert {"noddi-nnmle", "noddi-ncde", "vfa-ncde", "etofts-ncde", "ivim-bayes"} <= NAMED.keys()
+    assert (config.model, config.estimator, config.send_original) == ("ivim", "lsq", False)
+    assert {"noddi-nnmle", "noddi-ncde", "vfa-ncde", "etofts-ncde", "ivim-bayes"} <= named().keys()
 
 
 def test_a_text_overrides_the_name_as_open_hosts_do():
@@ -54,11 +54,11 @@ def test_files_of_the_server_are_named_without_a_path(tmp_path):
         ("vfa-lsq", {"sigma": "loud"}, "sigma: is 'loud'"),
         ("vfa-lsq", {"sigma": -1}, "sigma: is '-1'"),
         ("vfa-lsq", {"mask": "perhaps"}, "true or false"),
-        ("vfa-lsq", {"model": "t2"}, "one of noddi, ivim"),
+        ("vfa-lsq", {"model": "t2"}, "one of vfa, ivim"),
         ("vfa-lsq", {"method": "guess"}, "one of lsq, mle"),
         ("vfa-lsq", {"attributes": {"colour": "x"}}, "names of attributes by quantity"),
         ("vfa-lsq", {"bounds": [1, 2]}, r"\[low, high\]"),
-        ("vfa-lsq", {"bounds": {"ktrans": [0, 1]}}, "no parameter 'ktrans'.*t1, m0"),
+        ("vfa-lsq", {"bounds": {"ktrans": [0, 1]}}, "no parameter 'ktrans'.*some of t1"),
         ("vfa-lsq", {"bounds": {"t1": [100, 5000]}}, r"t1 from 100 to 5000.*within 0\.01 and 10"),
         ("noddi-lsq", {"bounds": {"odi": [0.9, 0.1]}}, "lower one first"),
         ("noddi-lsq", {"bounds": {"ndi": [float("nan"), 1]}}, "two numbers"),

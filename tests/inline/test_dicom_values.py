@@ -14,7 +14,8 @@ from bids_qmri.inline.dicom_values import (
     stored_values,
     unit_code,
 )
-from bids_qmri.outputs.tables import MODELS, output_table
+from bids_qmri.catalogue import model_names
+from bids_qmri.outputs.tables import output_table
 
 
 def volume(values, unit="1", window=(0.0, 1.0), **more) -> MapVolume:
@@ -85,7 +86,7 @@ def test_an_empty_map_has_a_scale() -> None:
 
 
 def test_every_unit_of_every_map_has_a_code() -> None:
-    tables = [output_table(model) for model in MODELS]
+    tables = [output_table(model) for model in model_names()]
     assert {row.unit for table in tables for row in (*table.maps, table.rmse, table.status)} <= set(UCUM)
     with pytest.raises(InputError, match="furlong"):
         unit_code("furlong")

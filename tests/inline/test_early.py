@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scans
 
-from bids_qmri.estimators.registry import get_estimator, noddi_network
+from bids_qmri.estimators.base import get_estimator
+from bids_qmri.techniques.noddi.model import NODDI
 from bids_qmri.techniques.noddi.scheme_network import load_scheme_network
 from bids_qmri.inline.config import Shelf
 from bids_qmri.techniques.noddi.model import noddi_signal
@@ -59,7 +60,7 @@ def test_more_images_than_announced_count_too(port):
 @pytest.fixture(scope="module")
 def brain() -> tuple[np.ndarray, list[bytes]]:
     """Signals (V, N) of two slices for the shipped network, and their messages volume by volume."""
-    scheme = load_scheme_network(noddi_network("nnmle")).scheme
+    scheme = get_estimator("noddi", "nnmle").expected(NODDI)
     rng = np.random.default_rng(2)
     count = 2 * 4 * 5
     direction = rng.normal(size=(count, 3))
@@ -83,8 +84,8 @@ def test_three_maps_of_noddi_come_back_times_1000(port, brain):
     answer = scans.talk(port, "noddi-nnmle", images)
     assert answer.texts == []
     assert [maps[0].meta["QuantityName"] for maps in answer.images.values()] == [["ndi"], ["odi"], ["fwf"]]
-    expected = get_estimator("noddi", "nnmle")(
-        signal, load_scheme_network(noddi_network("nnmle")).scheme, None, None
+    expected = get_estimator("noddi", "nnmle").fit(
+        NODDI, signal, get_estimator("noddi", "nnmle").expected(NODDI)
     )
     for name in ("ndi", "odi", "fwf"):
         assert np.abs(answer.map(name).ravel() - expected.maps[name]).max() <= 0.5e-3 + 1e-6
@@ -110,7 +111,7 @@ def renumbered(images: list[bytes]) -> list[bytes]:
 
 def test_a_network_that_was_replaced_is_loaded_anew(start, brain, tmp_path):
     own = tmp_path / "own.onnx"
-    own.write_bytes(noddi_network("nnmle").read_bytes())
+    own.write_bytes(get_estimator("noddi", "nnmle").network_file(NODDI).read_bytes())
     port = start(threads=2, shelf=Shelf(networks=tmp_path))
     asked = '{"method": "onnx", "network": "own"}'
     assert scans.talk(port, "noddi-nnmle", brain[1], text=asked).texts == []
@@ -126,7 +127,7 @@ def test_another_scheme_is_refused_with_what_differs(port, brain):
 @pytest.mark.parametrize("name", ["noddi-lsq", "noddi-ncde"])
 def test_a_single_shell_is_refused_as_by_the_batch_program(port, brain, name):
     """Fits of it converge all the same, to maps with nothing behind them."""
-    scheme = load_scheme_network(noddi_network("nnmle")).scheme
+    scheme = get_estimator("noddi", "nnmle").expected(NODDI)
     images = [image for i, image in enumerate(brain[1]) if scheme.bvals[i // 2] < 1000]
     answer = scans.talk(port, name, images)
     assert answer.images == {}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bids_qmri.errors import InputError
+from bids_qmri.catalogue import get_model
 from bids_qmri.inline.encoding import Reader
 from bids_qmri.inline.header import parse_header
 from bids_qmri.inline.wire import IMAGE_HEADER
@@ -25,6 +26,8 @@ XML = """<?xml version="1.0"?>
   </sequenceParameters>
 </ismrmrdHeader>"""
 
+PROTOCOLS = {"dwi": get_model("ivim").protocol, "vfa": get_model("vfa").protocol, "dce": get_model("tofts").protocol}
+
 
 def head(row=(1, 0, 0), column=(0, 1, 0), **fields) -> np.void:
     found = np.zeros(1, IMAGE_HEADER)[0]
@@ -39,7 +42,7 @@ def dicom(**tags) -> dict[str, list[str]]:
 
 
 def read(meta, family="dwi", xml="", names=None, **fields):
-    return Reader(family, parse_header(xml), names or {}).read(head(**fields), meta)
+    return Reader(PROTOCOLS[family], parse_header(xml), names or {}).read(head(**fields), meta)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +188,7 @@ def test_the_header_of_the_reference_package_is_read():
     )
     found = parse_header(header.toXML())
     assert found.diffusion == ((0.0, (1.0, 0.0, 0.0)), (1000.0, (1.0, 0.0, 0.0)))
-    assert (found.diffusion_counter, found.flip_angles, found.repetition_times, found.name) == (
+    assert (found.diffusion_counter, found.lists["flipAngle_deg"], found.lists["TR"], found.name) == (
         "contrast",
         (4.0, 18.0),
         (5.5,),

@@ -10,12 +10,15 @@ import pytest
 from test_wire import received
 
 from bids_qmri.errors import InputError
+from bids_qmri.catalogue import get_model
 from bids_qmri.inline.encoding import Reader
 from bids_qmri.inline.header import StreamHeader
-from bids_qmri.inline.series import Series, protocol_of, same_encodings
+from bids_qmri.inline.series import Series, same_encodings
 
 B = (0.0, 700.0, 2000.0)
 AXES = ((np.nan,) * 3, (1, 0, 0), (0, 1, 0))
+
+PROTOCOLS = {"dwi": get_model("ivim").protocol, "vfa": get_model("vfa").protocol, "dce": get_model("tofts").protocol}
 
 
 def images(**fixed):
@@ -29,7 +32,7 @@ def images(**fixed):
 
 
 def collected(order, family="dwi", joined=False, header=None) -> Series:
-    series = Series(Reader(family, header or StreamHeader()), joined)
+    series = Series(Reader(PROTOCOLS[family], header or StreamHeader()), joined)
     for image in order:
         series.add(image)
     return series
@@ -83,19 +86,19 @@ def test_slices_whose_encodings_differ_are_refused():
 )
 def test_encodings_are_the_same_up_to_jitter_and_sign(changed, same):
     table = np.array([(0, np.nan, np.nan, np.nan), (700, 1, 0, 0)])
-    assert same_encodings(table, np.array([table[0], changed])) is same
+    assert same_encodings(PROTOCOLS["dwi"].stream, table, np.array([table[0], changed])) is same
 
 
 def test_a_protocol_knows_directions_only_if_all_weighted_images_have_one():
     table = np.array([(0, np.nan, np.nan, np.nan), (700, 1.0, 0, 0)])
-    protocol = protocol_of(table, 50.0)
+    protocol = PROTOCOLS["dwi"].from_stream(table, b0_threshold=50.0)
     assert protocol.bvecs.tolist() == [[0, 0, 0], [1, 0, 0]]
     table[1, 1:] = np.nan
-    assert protocol_of(table, 50.0).bvecs is None
+    assert PROTOCOLS["dwi"].from_stream(table, b0_threshold=50.0).bvecs is None
 
 
 def test_flip_angles_turn_into_radians_and_seconds():
-    protocol = protocol_of(np.array([(30.0, 0.005), (90.0, 0.005)]), 50.0)
+    protocol = PROTOCOLS["vfa"].from_stream(np.array([(30.0, 0.005), (90.0, 0.005)]), b0_threshold=50.0)
     np.testing.assert_allclose(protocol.flip_angle, [np.pi / 6, np.pi / 2])
     np.testing.assert_allclose(protocol.repetition_time, 0.005)
 

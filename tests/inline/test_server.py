@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scans
 
-from bids_qmri.estimators.registry import get_estimator
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.inline.wire import Limits
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
@@ -28,7 +29,7 @@ def test_maps_are_the_estimators_own_but_for_rounding(port):
     answer = scans.talk(port, "vfa-lsq", scans.flips(volumes))
     protocol = VfaProtocol(np.deg2rad(scans.FLIPS), scans.TR / 1000)
     signal = volumes.reshape(len(scans.FLIPS), -1).T.astype(float)
-    expected = get_estimator("vfa", "lsq")(signal, protocol, None, None).maps["t1"]
+    expected = Lsq().fit(VFA, signal, protocol).maps["t1"]
     assert np.abs(answer.map("t1").ravel() - expected).max() <= 0.5e-3 + 1e-9
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import synth
+from runs import planned_fits, run_config
 
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.workflows.config import RunConfig
-from bids_qmri.workflows.plan import make_plan
 
 PlanJobs = Callable[..., tuple[FitJob, ...]]
 
@@ -25,8 +24,7 @@ def jobs(bids: Path, tmp_path: Path) -> PlanJobs:
     """Return a function that plans sub-01 with choices of a run."""
 
     def plan(output: str = "out", **choices: object) -> tuple[FitJob, ...]:
-        folders = {"bids_dir": bids, "output_dir": tmp_path / output, "work_dir": tmp_path / "work"}
-        every = {"methods": ("lsq",), "run_id": "test", "levels": ("participant",)} | folders | choices
-        return make_plan(RunConfig(**every), "01").jobs  # type: ignore[arg-type]
+        every = {"estimators": ("lsq",)} | choices
+        return planned_fits(run_config(bids, tmp_path / output, tmp_path / "work", **every))
 
     return plan

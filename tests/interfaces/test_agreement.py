@@ -10,7 +10,7 @@ import pytest
 import synth
 
 from bids_qmri.interfaces.agreement import compare_estimators
-from bids_qmri.interfaces.fit import run_fit
+from runs import run_fit
 
 from .conftest import PlanJobs
 
@@ -19,7 +19,7 @@ from .conftest import PlanJobs
 def output(bids: Path, jobs: PlanJobs, tmp_path: Path) -> Path:
     """Return a dataset with two fits of one participant."""
     synth.add_vfa(bids, flips=(3, 7, 12, 20))
-    assert {run_fit(job).error for job in jobs(methods=("lsq", "bayes"))} == {""}
+    assert {run_fit(job).error for job in jobs(estimators=("lsq", "bayes"))} == {""}
     return tmp_path / "out"
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import synth
 
-from bids_qmri.interfaces.fit import run_fit
+from runs import run_fit
 
 from .conftest import PlanJobs
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra dicom")
 
 needs_dcm2niix = pytest.mark.skipif(shutil.which("dcm2niix") is None, reason="dcm2niix is not installed")
-METHODS = ("lsq", "ncde")
+LABELS = ("lsq", "ncde")
 FOLDER = "sub-01/anat/sub-01_model-spgr_desc-lsq_vfamap"
 
 
@@ -76,7 +76,7 @@ def test_dcm2niix_makes_the_nifti_map_again(bids: Path, jobs: PlanJobs, tmp_path
 
 def test_directions_have_no_series(bids: Path, jobs: PlanJobs, tmp_path: Path) -> None:
     synth.add_tensor(bids)
-    [job] = jobs(dicom=tmp_path / "dicom", models=("tensor",))
+    [job] = jobs(dicom=tmp_path / "dicom", models=("dti",))
     assert not run_fit(job).error
     [folder] = (tmp_path / "dicom/sub-01/dwi").iterdir()
     assert {"fa", "md", "status"} <= {each.name for each in folder.iterdir()}
@@ -97,7 +97,7 @@ def test_all_maps_of_a_run_are_of_one_study_and_the_next_run_of_another(
     synth.add_ivim(bids)
     studies = {}
     for run in ("one", "two"):
-        every = jobs(run, dicom=tmp_path / run / "dicom", run_id=run, models=("vfa", "ivim"), methods=METHODS)
+        every = jobs(run, dicom=tmp_path / run / "dicom", run_id=run, models=("vfa", "ivim"), estimators=LABELS)
         assert [run_fit(job).error for job in every] == [""] * 4
         files = (tmp_path / run / "dicom").rglob("0001.dcm")
         images = [pydicom.dcmread(file) for file in files]

@@ -11,7 +11,7 @@ import synth
 
 from bids_qmri.errors import InputError
 from bids_qmri.interfaces import voxels
-from bids_qmri.interfaces.fit import run_fit
+from runs import run_fit
 
 from .conftest import PlanJobs
 

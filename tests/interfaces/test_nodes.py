@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 import synth
 
-from bids_qmri.interfaces import nodes
-from bids_qmri.interfaces.job import FitJob, Outcome
-from bids_qmri.interfaces.nodes import Fit, read_outcome, record_file
+from runs import run_fit
+
+from bids_qmri.interfaces import outcomes
+from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
+from bids_qmri.interfaces.nodes import FitAcquisition
+from bids_qmri.interfaces.outcomes import read_outcome, record_file
 
 from .conftest import PlanJobs
 
@@ -25,7 +28,7 @@ def job(bids: Path, jobs: PlanJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def returning(monkeypatch: pytest.MonkeyPatch, **fields: object) -> Outcome:
     outcome = Outcome("01", "sub-01 vfa lsq", **fields)  # type: ignore[arg-type]
-    monkeypatch.setattr(nodes, "run_fit", lambda job: outcome)
+    monkeypatch.setattr(outcomes, "run_acquisition", lambda job: iter([outcome]))
     return outcome
 
 
@@ -34,7 +37,7 @@ def test_the_record_holds_the_whole_outcome(
     job: FitJob, monkeypatch: pytest.MonkeyPatch, notes: tuple[str, ...]
 ) -> None:
     outcome = returning(monkeypatch, notes=notes)
-    Fit(job=job).run()
+    FitAcquisition(job=AcquisitionJob((job,))).run()
     assert read_outcome(job, without="") == outcome
 
 
@@ -43,7 +46,7 @@ def test_a_failure_that_stops_the_run_is_recorded_before_it_does(
 ) -> None:
     outcome = returning(monkeypatch, error="FlipAngle is missing.")
     with pytest.raises(RuntimeError, match="FlipAngle is missing"):
-        Fit(job=job).run()
+        FitAcquisition(job=AcquisitionJob((job,))).run()
     assert read_outcome(job, without="") == outcome
 
 
@@ -56,7 +59,7 @@ def test_no_two_jobs_share_a_record(bids: Path, jobs: PlanJobs) -> None:
     synth.add_vfa(bids)
     synth.add_ivim(bids)
     synth.add_dce(bids)
-    planned = jobs(methods=("lsq", "mle", "bayes", "dipy"), models=("vfa", "ivim", "tofts", "etofts"))
+    planned = jobs(estimators=("lsq", "mle", "bayes", "dipy"), models=("vfa", "ivim", "tofts", "etofts"))
     assert len(planned) > 8
     assert len({record_file(job) for job in planned}) == len(planned)
 
@@ -64,8 +67,8 @@ def test_no_two_jobs_share_a_record(bids: Path, jobs: PlanJobs) -> None:
 def test_a_node_writes_what_the_plain_function_writes(bids: Path, jobs: PlanJobs, tmp_path: Path) -> None:
     synth.add_vfa(bids)
     [here], [there] = jobs("here"), jobs("there")
-    assert not nodes.run_fit(here).error
-    Fit(job=pickle.loads(pickle.dumps(there))).run(cwd=os.fspath(tmp_path))
+    assert not run_fit(here).error
+    FitAcquisition(job=pickle.loads(pickle.dumps(AcquisitionJob((there,))))).run(cwd=os.fspath(tmp_path))
     maps = [{p.name: p.read_bytes() for p in j.output_dir.rglob("*.nii.gz")} for j in (here, there)]
     assert len(maps[0]) > 3
     assert maps[0] == maps[1]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import synth
 
-from bids_qmri.interfaces.fit import run_fit
+from runs import run_fit
 from bids_qmri.interfaces.page_data import REPRESENTATIVE, WORST
 from bids_qmri.reports.page_data import MASK, PageData, read_page_data
 from bids_qmri.reports.records import find_records
@@ -35,7 +35,7 @@ def kept(folder: Path, model: str) -> PageData:
     [
         ("vfa", "vfa", "flip angle (degrees)"),
         ("ivim", "ivim", "b-value (s/mm²)"),
-        ("tensor", "tensor", "measurement, by b-value and fitted signal"),
+        ("tensor", "dti", "measurement, by b-value and fitted signal"),
         ("noddi", "noddi", "measurement, by b-value and fitted signal"),
         ("dce", "etofts", "time (s)"),
     ],

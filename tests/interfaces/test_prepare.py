@@ -1,35 +1,54 @@
 """What becomes of raw voxels before a fit: where the bolus is put, how noise is known, what is averaged."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import synth
 
-from bids_qmri.bids.acquisition import Aif, DceSettings, ReadOptions
+from bids_qmri.bids.acquisition import ReadOptions
 from bids_qmri.bids.dataset import find
 from bids_qmri.bids.images import open_series
-from bids_qmri.estimators.registry import get_estimator
-from bids_qmri.interfaces.blocks import fit_image, noise_level
+from bids_qmri.bids.masks import MaskChoice
+from bids_qmri.catalogue import get_model
+from bids_qmri.estimators.base import get_estimator
+from bids_qmri.interfaces.fit import estimate
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.interfaces.prepare import _driven, prepare
+from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.physics.arterial_input import population_aif
 from bids_qmri.physics.spoiled_gradient_echo import concentration_to_signal
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.dce.preparation import _driven
+from bids_qmri.techniques.dce.settings import Aif, DceSettings
 from bids_qmri.techniques.dce.protocol import DceProtocol
 
-POPULATION = ReadOptions(t10=1.2, aif="parker")
+POPULATION = ReadOptions(values={"t10": 1.2, "aif": "parker"})
 
 
 def job(root, tmp_path, model, label, kind):
     acquisition = next(a for a in find(root, "01") if getattr(a, "kind", "") == kind)
-    return FitJob("01", acquisition, model, label, POPULATION, root, tmp_path / "out", tmp_path)
+    return fit_job(root, tmp_path, acquisition, model, label)
+
+
+def fit_job(root, tmp_path, acquisition, model, label):
+    fit = get_model(model), get_estimator(model, label)
+    return FitJob("01", acquisition, *fit, POPULATION, root, tmp_path / "out", tmp_path)
+
+
+@contextmanager
+def opened(job):
+    """Open the images of a job, all voxels in the mask."""
+    with open_series(job.acquisition.images, job.work_dir) as series:
+        mask = np.ones(series.n_voxels, dtype=bool)
+        choice = MaskChoice(mask, "all")
+        yield OpenAcquisition(job.acquisition, job.options, series, choice, mask, job.work_dir)
 
 
 def fitted(job):
-    with open_series(job.acquisition.images, job.work_dir) as series:
-        mask = np.ones(series.n_voxels, dtype=bool)
-        how = prepare(job, series, mask)
-        sigma = noise_level(series, mask, how, job.model)
-        return fit_image(series, mask, how, get_estimator(job.model, job.label), sigma), how, sigma
+    with opened(job) as here:
+        how = here.prepare(job.model, job.estimator, job.bounds)
+        how, found, sigma = estimate(job.model, job.estimator, here, how)
+        return found, how, sigma
 
 
 @pytest.mark.parametrize("spacing", [2.0, 5.0, 9.0])
@@ -59,9 +78,7 @@ def test_a_population_input_is_unbiased_wherever_the_bolus_falls_between_frames(
         keys | {"VolumeTiming": time.tolist(), "Hematocrit": 0.42},
     )
     acquisition = next(iter(find(root, "01", POPULATION)))
-    found = fitted(FitJob("01", acquisition, "etofts", "lsq", POPULATION, root, tmp_path / "out", tmp_path))[
-        0
-    ]
+    found = fitted(fit_job(root, tmp_path, acquisition, "etofts", "lsq"))[0]
     assert found.maps["ktrans"][0] == pytest.approx(truth["kep"] * truth["ve"], rel=0.03)
     assert found.maps["ve"][0] == pytest.approx(truth["ve"], rel=0.03)
     assert found.maps["vp"][0] == pytest.approx(truth["vp"], rel=0.10)
@@ -87,9 +104,8 @@ def test_anisotropy_does_not_count_as_noise(tmp_path, label):
     root = synth.new_dataset(tmp_path / "bids")
     synth.add_dwi(root, np.hypot(signal + 2.5 * noise[0], 2.5 * noise[1]), b, g)
     the_job = job(root, tmp_path, "ivim", label, "dwi")
-    with open_series(the_job.acquisition.images, tmp_path) as series:
-        mask = np.ones(series.n_voxels, dtype=bool)
-        sigma = noise_level(series, mask, prepare(the_job, series, mask), "ivim")
+    with opened(the_job) as here:
+        sigma = here.noise(the_job.model, here.prepare(the_job.model, the_job.estimator, {}))
     assert sigma == pytest.approx(2.5, rel=0.2)
 
 
@@ -98,11 +114,10 @@ def test_the_posterior_of_a_concentration_does_not_depend_on_noisier_neighbours(
     synth.add_vfa(root)
     synth.add_dce(root)
     the_job = job(root, tmp_path, "etofts", "bayes", "dce")
-    with open_series(the_job.acquisition.images, tmp_path) as series:
-        mask = np.ones(series.n_voxels, dtype=bool)
-        how = prepare(the_job, series, mask)
+    with opened(the_job) as here:
+        how = here.prepare(the_job.model, the_job.estimator, {})
         rng = np.random.default_rng(0)
-        curves, protocol = how.convert(series.read(0, 8), np.arange(8))
+        curves, protocol = how.convert(here.series.read(0, 8), np.arange(8))
         curves = curves + rng.normal(size=curves.shape) * np.repeat([0.005, 0.1], 4)[:, None]
         together = how.voxel_noise(curves, protocol)
         alone = how.voxel_noise(curves[:4], protocol)

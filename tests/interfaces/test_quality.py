@@ -12,7 +12,7 @@ import pytest
 import synth
 
 from bids_qmri.bids.acquisition import ReadOptions
-from bids_qmri.interfaces.fit import run_fit
+from runs import run_fit
 from bids_qmri.outputs.tables import output_table
 
 from .conftest import PlanJobs
@@ -48,7 +48,7 @@ def test_images_of_diffusion_tell_noise_decay_and_agreement(
     bids: Path, jobs: PlanJobs, tmp_path: Path
 ) -> None:
     synth.add_tensor(bids, bvals=(0, 0, 0, *([1000] * 12)))
-    [row], record = fit(jobs, tmp_path, models=("tensor",))
+    [row], record = fit(jobs, tmp_path, models=("dti",))
     assert int(row["shell_decay_rises"]) == 0
     assert float(row["shell_decay_max_step"]) < 0
     assert 0 < float(row["shell_correlation_min"]) <= float(row["shell_correlation_median"]) <= 1
@@ -59,7 +59,7 @@ def test_images_at_b_0_and_5_are_repetitions_and_no_shells(
     bids: Path, jobs: PlanJobs, tmp_path: Path
 ) -> None:
     synth.add_tensor(bids, bvals=(0, 5, 5, *([1000] * 12)))
-    _, record = fit(jobs, tmp_path, models=("tensor",))
+    _, record = fit(jobs, tmp_path, models=("dti",))
     assert record["Shells"]["BValues"] == [0, 1000]
     assert record["Shells"]["Images"] == [3, 12]
     assert record["Metrics"]["shell_decay_rises"] == 0

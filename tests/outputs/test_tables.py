@@ -10,38 +10,39 @@ import pytest
 import yaml
 
 from bids_qmri.errors import InternalError
-from bids_qmri.models.registry import NAMES, get_model
-from bids_qmri.outputs.tables import MODELS, is_cmixf, output_table, parse_table
+from bids_qmri import catalogue
+from bids_qmri.catalogue import get_model, model_names
+from bids_qmri.outputs.tables import is_cmixf, output_table, parse_table
 
 
 def raw_table(model: str) -> dict[str, Any]:
-    text = resources.files("bids_qmri.outputs").joinpath(f"{model}.yaml").read_text(encoding="utf-8")
-    return copy.deepcopy(yaml.safe_load(text))
+    technique, _ = catalogue.find_entry(model)
+    text = resources.files(technique.package).joinpath("outputs.yaml").read_text(encoding="utf-8")
+    return next(raw for raw in yaml.safe_load_all(text) if raw["model"] == model)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", model_names())
 def test_every_table_loads_and_names_itself(model: str) -> None:
     assert output_table(model).model == model
 
 
-def test_there_is_one_table_per_yaml_file() -> None:
-    files = {
-        path.name for path in resources.files("bids_qmri.outputs").iterdir() if path.name.endswith(".yaml")
-    }
-    assert files == {f"{model}.yaml" for model in MODELS}
+@pytest.mark.parametrize("technique", catalogue.TECHNIQUES, ids=lambda technique: technique.name)
+def test_a_technique_has_one_table_per_model(technique: catalogue.Technique) -> None:
+    text = resources.files(technique.package).joinpath("outputs.yaml").read_text(encoding="utf-8")
+    assert [raw["model"] for raw in yaml.safe_load_all(text)] == [entry.name for entry in technique.models]
 
 
-@pytest.mark.parametrize("model", NAMES)
+@pytest.mark.parametrize("model", model_names())
 def test_every_parameter_of_a_model_has_a_row_with_its_unit(model: str) -> None:
     described = get_model(model)
     rows = {row.name: row.unit for row in output_table(model).maps}
-    for parameter in (*described.parameters, *described.derived):
+    for parameter in (p for p in (*described.parameters, *described.derived) if not p.internal):
         # A model's amplitude is a plain number; BIDS calls the unit of its map arbitrary.
         wanted = "arbitrary" if parameter.name == described.amplitude else parameter.unit
         assert rows[parameter.name] == wanted
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", model_names())
 def test_no_two_images_of_a_model_share_a_name(model: str) -> None:
     table = output_table(model)
     rows = [*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse, table.status]
@@ -49,7 +50,7 @@ def test_no_two_images_of_a_model_share_a_name(model: str) -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", model_names())
 def test_descriptions_are_sentences_and_fractions_say_so(model: str) -> None:
     for row in output_table(model).maps:
         assert row.description[0].isupper()

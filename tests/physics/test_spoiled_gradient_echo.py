@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bids_qmri.errors import InputError
-from bids_qmri.physics.spoiled_gradient_echo import bolus_arrival, concentration_to_signal, signal_to_concentration
+from bids_qmri.physics.spoiled_gradient_echo import concentration_to_signal, signal_to_concentration
+from bids_qmri.techniques.dce.bolus import bolus_arrival
 
 SEQUENCE = {"flip_angle": np.deg2rad(20.0), "repetition_time": 0.005, "relaxivity": 4.5}
 RNG = np.random.default_rng(0)

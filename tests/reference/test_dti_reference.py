@@ -8,9 +8,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.base import Status
-from bids_qmri.estimators.dipy.tensor import fit_tensor
+from bids_qmri.estimators.base import Estimator, Status
+from bids_qmri.estimators.dipy.tensor import Ols, Wls
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dti.model import TENSOR
+
+LINEAR: dict[str, Estimator] = {"ols": Ols(), "wls": Wls()}
 
 
 def load(stem: Path, b0_threshold: float = 50.0) -> tuple[np.ndarray, DiffusionProtocol]:
@@ -29,7 +32,7 @@ def test_every_voxel_of_sub_dti_equals_the_stored_dipy_fit(shared_data, method):
     signal, protocol = load(shared_data / "bids-real/sub-dti/dwi/sub-dti_dwi")
     stored = np.load(shared_data / "reference/dti/sub-dti_dipy_tensor.npz")
     # The table was made with dipy's min_signal = 1: four measurements of zero were raised to one count.
-    maps = fit_tensor(np.maximum(signal, 1.0), protocol, method=method).maps
+    maps = LINEAR[method].fit(TENSOR, np.maximum(signal, 1.0), protocol).maps
     np.testing.assert_allclose(maps["fa"], stored[f"fa_{method}"].ravel(), rtol=1e-7)
     np.testing.assert_allclose(maps["md"], stored[f"md_{method}_mm2_s"].ravel(), rtol=1e-7)
 
@@ -43,7 +46,7 @@ def test_every_voxel_of_sub_dti_equals_the_stored_dipy_fit(shared_data, method):
 )
 def test_quartiles_of_sub_dti(shared_data, method, fa, md):
     signal, protocol = load(shared_data / "bids-real/sub-dti/dwi/sub-dti_dwi")
-    fit = fit_tensor(signal, protocol, method=method)
+    fit = LINEAR[method].fit(TENSOR, signal, protocol)
     np.testing.assert_allclose(quartiles(fit.maps["fa"]), fa, atol=1e-3)
     np.testing.assert_allclose(1e3 * quartiles(fit.maps["md"]), md, atol=2e-3)
     zeros = (signal <= 0).any(axis=1)
@@ -61,7 +64,7 @@ def test_quartiles_of_sub_dtiuih(shared_data, direction, fa, md):
     signal, protocol = load(shared_data / f"bids-real/sub-dtiuih/dwi/sub-dtiuih_dir-{direction}_dwi")
     assert protocol.b0_mask.sum() == 1  # reported as b = 1.25
     b0 = signal[:, protocol.b0_mask].mean(axis=1)
-    maps = fit_tensor(signal[b0 > 0.25 * np.percentile(b0, 99)], protocol, method="wls").maps
+    maps = LINEAR["wls"].fit(TENSOR, signal[b0 > 0.25 * np.percentile(b0, 99)], protocol).maps
     np.testing.assert_allclose(quartiles(maps["fa"]), fa, atol=1e-3)
     np.testing.assert_allclose(1e3 * quartiles(maps["md"]), md, atol=1e-3)
 
@@ -69,7 +72,7 @@ def test_quartiles_of_sub_dtiuih(shared_data, direction, fa, md):
 def test_quartiles_of_sub_dtigrid(shared_data, caplog):
     signal, protocol = load(shared_data / "bids-real/sub-dtigrid/dwi/sub-dtigrid_dwi")
     with caplog.at_level("DEBUG", logger="bids_qmri"):
-        maps = fit_tensor(signal, protocol, method="wls").maps
+        maps = LINEAR["wls"].fit(TENSOR, signal, protocol).maps
     np.testing.assert_allclose(quartiles(maps["fa"]), (0.270, 0.395, 0.505), atol=1e-3)
     np.testing.assert_allclose(1e3 * quartiles(maps["md"]), (0.686, 0.716, 0.755), atol=1e-3)
     assert "83 of 102 measurements left out" in caplog.text
@@ -81,5 +84,5 @@ def test_sub_dtispine_is_the_smallest_scheme(shared_data):
     cord[16:24, 17:25, 2] = True
     mean = signal[cord.ravel()].mean(axis=0, keepdims=True)
     adc = np.log(mean[0, 0] / mean[0, 1:]) / protocol.bvals[1:]
-    fit = fit_tensor(mean, protocol, method="ols")
+    fit = LINEAR["ols"].fit(TENSOR, mean, protocol)
     assert adc.min() < fit.maps["md"][0] < adc.max()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from bids_qmri.estimators.base import FitResult, Status
-from bids_qmri.estimators.classical.lsq import fit
+from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.physics.arterial_input import georgiou, parker
-from bids_qmri.physics.spoiled_gradient_echo import bolus_arrival, signal_to_concentration
+from bids_qmri.physics.spoiled_gradient_echo import signal_to_concentration
+from bids_qmri.techniques.dce.bolus import bolus_arrival
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.dce.protocol import DceProtocol
@@ -43,7 +44,7 @@ def test_extended_tofts_digital_object_15_of_15(shared_data: Path) -> None:
     table = rows(shared_data, "osipi_dce_DRO_data_extended_tofts.csv")
     for row in table:
         protocol = DceProtocol(numbers(row, "t"), numbers(row, "ta"), numbers(row, "ca"))
-        result = fit(EXTENDED_TOFTS, numbers(row, "C")[None], protocol)
+        result = Lsq().fit(EXTENDED_TOFTS, numbers(row, "C")[None], protocol)
         passed += passes(result, row, {"ktrans": "Ktrans", "ve": "ve", "vp": "vp"})
     assert (passed, len(table)) == (15, 15)
 
@@ -54,7 +55,7 @@ def test_tofts_digital_object_25_of_25(shared_data: Path) -> None:
     for row in table:
         # every second frame, as the collection's own tests do
         protocol = DceProtocol(numbers(row, "t")[::2], numbers(row, "ta")[::2], numbers(row, "ca")[::2])
-        result = fit(TOFTS, numbers(row, "C")[None, ::2], protocol)
+        result = Lsq().fit(TOFTS, numbers(row, "C")[None, ::2], protocol)
         passed += passes(result, row, {"ktrans": "Ktrans", "ve": "ve"})
     assert (passed, len(table)) == (25, 25)
 
@@ -95,7 +96,7 @@ def measured_t1(folder: Path, mask: np.ndarray) -> np.ndarray:
     files = sorted((folder / "anat").glob("*_VFA.nii.gz"))
     signal = np.stack([nib.load(file).get_fdata()[mask] for file in files], axis=1)
     protocol = VfaProtocol(np.deg2rad(2.0 * np.arange(1, 11)), 0.007939)
-    return fit(VFA, signal, protocol).maps["t1"]
+    return Lsq().fit(VFA, signal, protocol).maps["t1"]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def patient(shared_data: Path) -> tuple[np.ndarray, DceProtocol]:
 
 
 def test_patient_voxels_without_concentration_are_flagged(patient: tuple[np.ndarray, DceProtocol]) -> None:
-    result = fit(EXTENDED_TOFTS, *patient)
+    result = Lsq().fit(EXTENDED_TOFTS, *patient)
     assert np.count_nonzero(result.status == Status.UNUSABLE) == 2
     assert np.count_nonzero(np.isnan(result.maps["ktrans"])) == 2
 
@@ -129,7 +130,7 @@ def test_patient_voxels_without_concentration_are_flagged(patient: tuple[np.ndar
 def test_patient_quartiles(
     patient: tuple[np.ndarray, DceProtocol], name: str, quartiles: list[float], tolerance: float
 ) -> None:
-    measured = np.nanpercentile(fit(EXTENDED_TOFTS, *patient).maps[name], [25, 50, 75])
+    measured = np.nanpercentile(Lsq().fit(EXTENDED_TOFTS, *patient).maps[name], [25, 50, 75])
     np.testing.assert_allclose(measured, quartiles, rtol=tolerance)
 
 

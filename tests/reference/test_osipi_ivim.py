@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.classical import lsq
+from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.physics.diffusion import DiffusionProtocol
 
@@ -31,7 +31,7 @@ ABSOLUTE = {"f": 0.2, "d": 5e-4, "dstar": 0.1}
 def test_tissues_agree_with_osipi(shared_data: Path, name: str) -> None:
     tissues = json.loads((shared_data / "reference" / "ivim" / name).read_text())
     protocol = DiffusionProtocol(tissues.pop("config")["bvalues"])
-    result = lsq.fit(IVIM, [tissue["data"] for tissue in tissues.values()], protocol)
+    result = Lsq().fit(IVIM, [tissue["data"] for tissue in tissues.values()], protocol)
     truth = {key: np.array([t[spelling] for t in tissues.values()]) for key, spelling in SPELLING.items()}
     tested = {"f": truth["f"] >= 0, "d": truth["f"] < 0.8, "dstar": truth["f"] > 0.03}
     for key, expected in COUNTS[name].items():
@@ -44,7 +44,7 @@ def test_tissues_agree_with_osipi(shared_data: Path, name: str) -> None:
 def test_low_noise_is_fitted_closely(shared_data: Path) -> None:
     tissues = json.loads((shared_data / "reference" / "ivim" / "osipi_generic.json").read_text())
     protocol = DiffusionProtocol(tissues.pop("config")["bvalues"])
-    result = lsq.fit(IVIM, [tissue["data"] for tissue in tissues.values()], protocol)
+    result = Lsq().fit(IVIM, [tissue["data"] for tissue in tissues.values()], protocol)
     truth = {key: np.array([t[spelling] for t in tissues.values()]) for key, spelling in SPELLING.items()}
     mixed = (truth["f"] > 0.03) & (truth["f"] < 0.8)
     assert np.median(np.abs(result.maps["f"] - truth["f"])[mixed]) < 0.001

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.classical import lsq
+from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
@@ -25,7 +25,7 @@ def test_rates_agree_with_osipi(
     assert len(rows) == cases
     for row in rows:
         flips, times, signal = (np.array(row[key].split(), dtype=float) for key in ("FA", "TR", "s"))
-        result = lsq.fit(VFA, signal[None], VfaProtocol(np.deg2rad(flips), times))
+        result = Lsq().fit(VFA, signal[None], VfaProtocol(np.deg2rad(flips), times))
         reference = unit * float(row["R1"])
         deviation = abs(1 / result.maps["t1"][0] - reference)
         assert deviation <= 0.05 + 0.05 * reference, row["label"]
@@ -37,7 +37,7 @@ def test_single_voxel_agrees_with_another_package(shared_data: Path) -> None:
         (row,) = [r for r in csv.DictReader(table) if r["set"] == "sepal_spgr"]
     flips, signal = (np.array(row[key].split(), dtype=float) for key in ("flip_angles_deg", "signal"))
     nominal = VfaProtocol(np.deg2rad(flips), float(row["tr_s"]))
-    result = lsq.fit(VFA, signal[None], nominal)
+    result = Lsq().fit(VFA, signal[None], nominal)
     assert result.maps["t1"][0] == pytest.approx(float(row["t1_nonlinear_s"]), rel=1e-3)
-    corrected = lsq.fit(VFA, signal[None], nominal.with_b1([float(row["b1_factor_hifi"])]))
+    corrected = Lsq().fit(VFA, signal[None], nominal.with_b1([float(row["b1_factor_hifi"])]))
     assert corrected.maps["t1"][0] == pytest.approx(float(row["t1_hifi_s"]), rel=0.01)

@@ -5,18 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bids_qmri.physics.sampling import log_uniform
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
 from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.techniques.vfa.model import VFA
-from bids_qmri.training.boxes import (
-    BoxRange,
-    fix_some,
-    log_uniform,
-    random_box,
-    table1_box,
-    targets,
-    uniform_truth,
-)
+from bids_qmri.training.curves import BoxRange, fix_some, random_box, table1_box, targets, uniform_truth
 
 
 def test_table_1_as_printed() -> None:

@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from bids_qmri.training.export import MAX_BYTES, OPSET, to_onnx, write_network  # noqa: E402
-from bids_qmri.training.network import AnchoredNcde, count_weights  # noqa: E402
+from bids_qmri.training.anchored import AnchoredNcde, to_onnx  # noqa: E402
+from bids_qmri.training.export import MAX_BYTES, OPSET, count_weights, write_files  # noqa: E402
 from bids_qmri.training.recipe import parse_recipe, recipe_text  # noqa: E402
 
 CHANNELS, ENTRIES = 5, 12
@@ -67,7 +67,8 @@ def test_result_of_a_voxel_does_not_depend_on_its_batch() -> None:
 
 def test_file_is_small_complete_and_carries_its_card(tmp_path) -> None:
     network = random_network()
-    weights, card = write_network(tmp_path, network, (CHANNELS, ENTRIES), CARD, {"cpu_seconds": 1})
+    content = to_onnx(network, CHANNELS, ENTRIES, CARD)
+    weights, card = write_files(tmp_path, content, CARD, {"cpu_seconds": 1})
     model = onnx.load(weights, load_external_data=False)
     assert not [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
     assert {p.key: json.loads(p.value) for p in model.metadata_props} == {"card": CARD}

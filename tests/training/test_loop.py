@@ -10,7 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bids_qmri.errors import UsageError  # noqa: E402
-from bids_qmri.training.loop import Checkpointing, train, warmup_cosine  # noqa: E402
+from bids_qmri.training.loop import Checkpointing, train  # noqa: E402
+from bids_qmri.training.schedules import Cosine  # noqa: E402
 
 
 def fit_line(steps: int, total: int, checkpointing: Checkpointing | None = None) -> torch.nn.Module:
@@ -22,11 +23,11 @@ def fit_line(steps: int, total: int, checkpointing: Checkpointing | None = None)
         x = np.random.default_rng(step).standard_normal((32, 2)).astype(np.float32)
         return torch.from_numpy(x), torch.from_numpy(x @ np.array([[1.0], [-2.0]], np.float32) + 0.5)
 
-    def loss(network: torch.nn.Module, data: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def loss(network: torch.nn.Module, data: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
         return ((network(data[0]) - data[1]) ** 2).mean()
 
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=1e-4)
-    rate = warmup_cosine(0.1, 5, total)
+    rate = Cosine(batch=32, rate=0.1, threads=1, steps=total, warmup=5, decay=1e-4, clip=1.0).rate_at
     train(network, batch, loss, optimiser, rate, steps, clip=1.0, checkpointing=checkpointing)
     return network
 
@@ -69,7 +70,7 @@ def test_checkpoint_is_arrays_without_code(tmp_path: Path) -> None:
 
 
 def test_learning_rate_rises_then_falls_to_nothing() -> None:
-    rate = warmup_cosine(2e-3, 10, 110)
+    rate = Cosine(batch=32, rate=2e-3, threads=1, steps=110, warmup=10, decay=1e-4, clip=1.0).rate_at
     values = [rate(step) for step in range(110)]
     assert values[9] == max(values) == pytest.approx(2e-3)
     assert values[0] == pytest.approx(2e-4)

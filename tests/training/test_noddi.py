@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,44 +14,32 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from bids_qmri.cli.train import main  # noqa: E402
 from bids_qmri.errors import UsageError  # noqa: E402
 from bids_qmri.estimators.networks.network_file import load_network  # noqa: E402
-from bids_qmri.techniques.noddi.zonal import CHANNELS, CONTEXT, QUANTITIES  # noqa: E402
 from bids_qmri.techniques.noddi.model import Noddi  # noqa: E402
-from bids_qmri.training.export import to_onnx  # noqa: E402
-from bids_qmri.training.loss import FLOOR, to_tensors  # noqa: E402
-from bids_qmri.training.noddi.loss import weighed_error  # noqa: E402
-from bids_qmri.training.noddi.recipe import ShellRecipe, is_shell_recipe, parse_shell_recipe  # noqa: E402
-from bids_qmri.training.noddi.run import new_network  # noqa: E402
-from bids_qmri.training.noddi.simulate import random_rows  # noqa: E402
-from bids_qmri.training.pool import TRAINING, Pool, simulate_pool  # noqa: E402
-from bids_qmri.training.recipe import recipe_text, shipped_recipes  # noqa: E402
+from bids_qmri.techniques.noddi.zonal import CHANNELS, CONTEXT, QUANTITIES  # noqa: E402
+from bids_qmri.training.anchored import build, content  # noqa: E402
+from bids_qmri.training.loss import FLOOR, to_tensors, weighed_error  # noqa: E402
+from bids_qmri.training.pool import TRAINING, Pool, make_pool  # noqa: E402
+from bids_qmri.training.recipe import Recipe, parse_recipe, recipe_text  # noqa: E402
 
 TEXT = recipe_text("ncde-noddi")
 
+SMALL = {"data.groups": 24, "data.validation_groups": 8, "data.curves": 128}
+SMALL |= {"training.steps": 150, "training.batch": 256}
 
-def small_recipe() -> ShellRecipe:
-    recipe = parse_shell_recipe(TEXT)
-    signals = replace(recipe.signals, schemes=24, validation_schemes=8, voxels=128)
-    return replace(
-        recipe, signals=signals, training=replace(recipe.training, steps=150, batch=256, warmup=10)
-    )
+
+def small_recipe() -> Recipe:
+    return parse_recipe(TEXT, SMALL)
 
 
 def small_pool() -> Pool:
-    return simulate_pool(partial(random_rows, small_recipe()), (1, TRAINING), 8)
-
-
-def small_text() -> str:
-    numbers = {"schemes": 24, "validation_schemes": 8, "voxels": 128, "steps": 150, "batch": 256}
-    lines = TEXT.splitlines()
-    changed = {f"{key} = ": f"{key} = {value}" for key, value in numbers.items()}
-    return "\n".join(next((new for key, new in changed.items() if x.startswith(key)), x) for x in lines)
+    return make_pool(small_recipe(), TRAINING, 8)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shells")
-    (folder / "small.toml").write_text(small_text())
-    assert main([str(folder / "small.toml"), "--output", str(folder)]) == 0
+    settings = [f"{key}={value}" for key, value in SMALL.items()]
+    assert main(["ncde-noddi", "--output", str(folder), "--set", *settings]) == 0
     return folder / "ncde-noddi.onnx"
 
 
@@ -74,8 +60,10 @@ def test_the_card_fits_the_features_and_states_the_coverage(trained: Path) -> No
 
 def test_the_exported_network_is_the_trained_one(trained: Path) -> None:
     pool = small_pool()
-    network = new_network(small_recipe(), pool)
-    session = onnxruntime.InferenceSession(to_onnx(network, len(CHANNELS), len(CONTEXT), {"name": "x"}))
+    torch.manual_seed(1)
+    network = build(small_recipe(), pool)
+    assert (len(network.channels), len(network.entries)) == (len(CHANNELS), len(CONTEXT))
+    session = onnxruntime.InferenceSession(content(small_recipe(), network, {"name": "x"}))
     for rows in pool.values():
         with torch.inference_mode():
             ours = network(torch.from_numpy(rows.path), torch.from_numpy(rows.context))
@@ -106,7 +94,6 @@ def test_errors_of_certain_voxels_weigh_more_and_the_truth_has_none() -> None:
     assert ratio.item() == pytest.approx((0.58**2 + FLOOR**2) / (0.029**2 + FLOOR**2), rel=1e-4)
 
 
-def test_recipes_of_other_kinds_are_told_apart() -> None:
-    assert [name for name in shipped_recipes() if is_shell_recipe(recipe_text(name))] == ["ncde-noddi"]
-    with pytest.raises(UsageError, match=r"unknown: signals\.colour"):
-        parse_shell_recipe(TEXT.replace("fwf_low =", "colour ="))
+def test_unknown_keys_are_named() -> None:
+    with pytest.raises(UsageError, match=r"unknown: data\.colour"):
+        parse_recipe(TEXT.replace("fwf_low =", "colour ="))

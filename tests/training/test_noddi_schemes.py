@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bids_qmri.techniques.noddi.sampling import Ranges, spread_directions
 from bids_qmri.techniques.noddi.zonal import sort_shells
-from bids_qmri.training.noddi.schemes import SchemeRanges, random_scheme, spread_directions
 
-RANGES = SchemeRanges((2, 8), (300.0, 4000.0), (1000.0, 4000.0), (6, 120), (1, 32), 340)
+RANGES = Ranges((2, 8), (300.0, 4000.0), (1000.0, 4000.0), (6, 120), (1, 32), 340)
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_schemes_are_shells_within_their_ranges(seed: int) -> None:
-    protocol = random_scheme(RANGES, np.random.default_rng(seed))
+    protocol = RANGES.draw(np.random.default_rng(seed))
     shells = sort_shells(protocol)
     assert 2 <= len(shells.members) <= 8
     assert shells.bvals.min() > 285
@@ -27,9 +27,9 @@ def test_schemes_are_shells_within_their_ranges(seed: int) -> None:
 
 
 def test_schemes_differ_in_the_number_of_shells_and_repeat_with_the_seed() -> None:
-    counts = [len(sort_shells(random_scheme(RANGES, np.random.default_rng(s))).members) for s in range(200)]
+    counts = [len(sort_shells(RANGES.draw(np.random.default_rng(s))).members) for s in range(200)]
     assert set(counts) >= {2, 3, 4, 5}
-    one, other = (random_scheme(RANGES, np.random.default_rng(9)).digest() for _ in range(2))
+    one, other = (RANGES.draw(np.random.default_rng(9)).digest() for _ in range(2))
     assert one == other
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from bids_qmri.training.pool import TRAINING, VALIDATION, Batches, Pool, Rows, make_pool
+from bids_qmri.training.pool import TRAINING, VALIDATION, FeatureRows, Pool, make_pool
+from bids_qmri.training.schedules import Batches
 
 from .small import small_recipe
 
 
-def numbered(length: int, count: int, first: int) -> Rows:
+def numbered(length: int, count: int, first: int) -> FeatureRows:
     """Return rows whose context is a number of their own."""
     path = np.zeros((count, length, 1), np.float32)
     number = np.arange(first, first + count, dtype=np.float32)
-    return Rows(path, number[:, None], *(number[:, None],) * 4, number)
+    return FeatureRows(path, number[:, None], *(number[:, None],) * 4, number)
 
 
 @pytest.fixture
@@ -69,6 +70,7 @@ def test_processes_share_the_work_and_not_the_result() -> None:
 
 
 def test_truths_scatter_about_the_anchor_by_its_width() -> None:
-    rows = Rows.joined(r.without_path() for r in make_pool(small_recipe("ncde-ivim"), TRAINING, 12).values())
+    parts = make_pool(small_recipe("ncde-ivim"), TRAINING, 12).values()
+    rows = FeatureRows.joined(replace(part, path=part.path[:, :0]) for part in parts)
     within = np.abs(rows.center - rows.truth) < rows.width
     assert 0.55 < within.mean() < 0.85

@@ -13,23 +13,22 @@ import pytest
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from bids_qmri.cli.train import main  # noqa: E402
-from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT  # noqa: E402
-from bids_qmri.training.inputs import channels_and_entries  # noqa: E402
+from bids_qmri.estimators.networks.features import interface  # noqa: E402
+from bids_qmri.techniques.ivim.model import IVIM  # noqa: E402
+from bids_qmri.training.anchored import build, kept  # noqa: E402
 from bids_qmri.training.loss import COVERAGE, shift_loss, spread_loss, to_tensors  # noqa: E402
-from bids_qmri.training.pool import TRAINING, VALIDATION, make_pool  # noqa: E402
-from bids_qmri.training.run import fit_pool, new_network, train_recipe  # noqa: E402
+from bids_qmri.training.pool import TRAINING, make_pool, make_pools  # noqa: E402
+from bids_qmri.training.recipe import recipe_text  # noqa: E402
+from bids_qmri.training.run import fit, train  # noqa: E402
 from bids_qmri.training.validate import validate  # noqa: E402
 
 from .small import small_recipe  # noqa: E402
-
-TEXT = "# recipe as written\n"
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("trained")
-    return train_recipe(small_recipe("ncde-vfa"), TEXT, folder)
+    return train(small_recipe("ncde-vfa"), folder)
 
 
 def test_seconds_of_training_beat_the_anchor_and_cover_the_truth(trained: tuple[Path, Path]) -> None:
@@ -44,7 +43,9 @@ def test_card_says_what_the_network_is(trained: tuple[Path, Path]) -> None:
     weights, card = trained[0], json.loads(trained[1].read_text())
     assert card["quantities"] == ["t1"]
     assert card["units"] == {"t1": "s"}
-    assert card["recipe"] == TEXT
+    assert card["kind"] == "any"
+    assert card["recipe"] == recipe_text("ncde-vfa")
+    assert card["set"]["training.steps"] == 150
     assert card["weights"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert card["coverage"]["bounds"]["t1"] == [0.05, 6.0]
     assert card["coverage"]["measurements"] == [2, 12]
@@ -55,28 +56,25 @@ def test_card_says_what_the_network_is(trained: tuple[Path, Path]) -> None:
 
 
 def test_same_recipe_gives_the_same_file(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    again = train_recipe(small_recipe("ncde-vfa"), TEXT, tmp_path)
+    again = train(small_recipe("ncde-vfa"), tmp_path)
     assert again[0].read_bytes() == trained[0].read_bytes()
 
 
 @pytest.mark.parametrize(("path", "anchor"), [(False, True), (True, False)])
 def test_controls_train_as_well(path: bool, anchor: bool) -> None:
-    recipe = small_recipe("ncde-ivim", steps=200)
-    recipe = replace(recipe, network=replace(recipe.network, path=path, anchor=anchor))
-    pool, held_out = make_pool(recipe, TRAINING, 24), make_pool(recipe, VALIDATION, 8)
-    network = new_network(recipe, pool)
-    before, after = (
-        (fit_pool(recipe, network, pool) if fit else None)
-        or validate(network, held_out, ("d", "dstar", "f"), anchor=anchor)
-        for fit in (False, True)
-    )
+    recipe = small_recipe("ncde-ivim", steps=200, network__path=path, network__anchor=anchor)
+    pool, held_out = make_pools(recipe)
+    torch.manual_seed(recipe.seed)
+    network = build(recipe, pool)
+    before = validate(recipe, network, held_out, anchor=anchor)
+    after = validate(recipe, fit(recipe, network, pool, held_out), held_out, anchor=anchor)
     assert after["loss"] < before["loss"]
     assert after["d"]["mse_over_prior"] < 1.0
 
 
 def test_without_anchor_nothing_from_the_fit_is_read() -> None:
-    channels, entries = channels_and_entries("ivim", anchor=False)
-    read = {CHANNELS["ivim"][i] for i in channels} | {CONTEXT["ivim"][i] for i in entries}
+    _, channels, context = interface(IVIM)
+    read = {names[i] for names in (channels, context) for i in kept(names, anchor=False)}
     assert {"signal", "b", "log_noise", "box_lower_d", "box_upper_f"} <= read
     assert not {
         name for name in read if name.startswith(("map", "grid", "newton", "corr", "residual", "log_w"))
@@ -98,6 +96,22 @@ def test_loss_is_least_at_the_truth_and_at_the_quantile_of_the_error() -> None:
     assert min(losses, key=losses.get) == 1.0
 
 
-def test_command_refuses_an_unknown_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["ncde-knee"]) == 2
-    assert "neither a shipped recipe nor a file" in capsys.readouterr().err
+def test_a_network_of_the_same_recipe_is_not_trained_again(
+    trained: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    changed = trained[0].stat().st_mtime_ns
+    with caplog.at_level("INFO", "bids_qmri"):
+        assert train(small_recipe("ncde-vfa"), trained[0].parent) == trained
+    assert "trained before by this recipe" in caplog.text
+    assert trained[0].stat().st_mtime_ns == changed
+
+
+def test_what_is_being_done_is_said_from_the_first_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "bids_qmri"):
+        train(small_recipe("ncde-vfa", steps=2, groups=2), tmp_path)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].startswith("ncde-vfa: ")
+    assert lines[1] == "simulating, groups of curves: 0 of 8"
+    assert "training, steps: 0 of 2" in lines

@@ -6,29 +6,18 @@ import numpy as np
 import pytest
 
 from bids_qmri.estimators.networks.features import make_features
-from bids_qmri.models.registry import get_model
-from bids_qmri.training.curves import draw_group
+from bids_qmri.physics.sampling import Ranges
+from bids_qmri.techniques.dce import sampling as dce
+from bids_qmri.techniques.dce.sampling import LEAST_WINDOW, broad_times, paper_times
+from bids_qmri.techniques.ivim import sampling as ivim
+from bids_qmri.techniques.ivim.sampling import broad_ivim, paper_ivim
+from bids_qmri.techniques.vfa import sampling as vfa
+from bids_qmri.techniques.vfa.sampling import broad_vfa, paper_vfa
 from bids_qmri.training.recipe import parse_recipe, recipe_text
-from bids_qmri.training.sampler import (
-    LEAST_WINDOW,
-    TABLE3_BVALS,
-    TABLE3_FLIP_ANGLES,
-    TABLE3_TIMES,
-    DceRanges,
-    IvimRanges,
-    VfaRanges,
-    broad_ivim,
-    broad_times,
-    broad_vfa,
-    paper_ivim,
-    paper_times,
-    paper_vfa,
-    sample_protocol,
-)
 
-VFA = VfaRanges((2, 12), (1.0, 40.0), (0.002, 0.05), (0.7, 1.3), 0.3)
-IVIM = IvimRanges((4, 32), (200.0, 1500.0), (2, 6), 0.2)
-DCE = DceRanges((10, 60), (1.0, 20.0), 60.0)
+VFA = vfa.Ranges((2, 12), (1.0, 40.0), (0.002, 0.05), (0.7, 1.3), 0.3)
+IVIM = ivim.Ranges((4, 32), (200.0, 1500.0), (2, 6), 0.2)
+DCE = dce.Ranges((10, 60), (1.0, 20.0), 60.0)
 DRAWS = 300
 
 
@@ -71,10 +60,13 @@ def test_table_2_frame_times(rng: np.random.Generator) -> None:
 
 
 def test_table_3_as_printed() -> None:
-    assert TABLE3_FLIP_ANGLES == (1, 6, 10, 25)
-    assert TABLE3_BVALS == (0, 10, 20, 50, 100, 300, 600)
-    assert len(TABLE3_TIMES) == 17
-    assert (TABLE3_TIMES[0], TABLE3_TIMES[-1]) == (9, 153)
+    flip, bvals, times = (
+        parse_recipe(recipe_text(f"mlp-{which}")).protocol for which in ("vfa", "ivim", "dce")
+    )
+    assert flip.flip_angle == (1, 6, 10, 25)
+    assert bvals.bvals == (0, 10, 20, 50, 100, 300, 600)
+    assert len(times.time) == 17
+    assert (times.time[0], times.time[-1]) == (9, 153)
 
 
 def test_broad_vfa_covers_its_ranges_and_no_more(rng: np.random.Generator) -> None:
@@ -114,19 +106,18 @@ def test_broad_dce_covers_its_ranges_and_no_more(rng: np.random.Generator) -> No
 
 
 @pytest.mark.parametrize("ranges", [VFA, IVIM, DCE], ids=["vfa", "ivim", "dce"])
-def test_protocols_follow_from_the_seed(ranges: VfaRanges | IvimRanges | DceRanges) -> None:
+def test_protocols_follow_from_the_seed(ranges: Ranges) -> None:
     digests = [
-        [sample_protocol(ranges, 0.5, np.random.default_rng([3, i])).digest() for i in range(20)]
-        for _ in range(2)
+        [ranges.draw(np.random.default_rng([3, i]), 0.5).digest() for i in range(20)] for _ in range(2)
     ]
     assert digests[0] == digests[1]
     assert len(set(digests[0])) == 20
 
 
 def test_paper_share_decides_between_both_kinds(rng: np.random.Generator) -> None:
-    lengths = {sample_protocol(DCE, 1.0, rng).n_measurements for _ in range(100)}
+    lengths = {DCE.draw(rng, 1.0).n_measurements for _ in range(100)}
     assert lengths <= set(range(15, 21))
-    shares = np.mean([sample_protocol(VFA, 0.0, rng).repetition_time[0] > 0.012 for _ in range(DRAWS)])
+    shares = np.mean([VFA.draw(rng, 0.0).repetition_time[0] > 0.012 for _ in range(DRAWS)])
     assert 0.3 < shares < 0.6
 
 
@@ -134,8 +125,8 @@ def test_paper_share_decides_between_both_kinds(rng: np.random.Generator) -> Non
 def test_groups_of_shipped_recipes_have_features(name: str) -> None:
     recipe = parse_recipe(recipe_text(name))
     for index in range(15):
-        group = draw_group(recipe, np.random.default_rng([5, index]))
+        group = recipe.data.group(recipe.forward, recipe.protocol, np.random.default_rng([5, index]))
         features = make_features(
-            get_model(recipe.model), group.signal, group.protocol, sigma=group.sigma, bounds=group.box
+            recipe.forward, group.signal, group.protocol, sigma=group.sigma, bounds=group.box
         )
         assert features.usable.mean() > 0.99

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
-from bids_qmri.techniques.ivim.model import IVIM
-from bids_qmri.physics.noise import rician_moments
-from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import rician_moments
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
 from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
-from bids_qmri.training.curves import draw_group
+from bids_qmri.training.curves import simulate
 from bids_qmri.training.recipe import parse_recipe, recipe_text
-from bids_qmri.training.simulate import simulate
 
 COUNT = 20_000
 
@@ -54,7 +53,7 @@ def test_sigma_is_told_with_the_error_of_the_recipe(name: str) -> None:
     recipe = parse_recipe(recipe_text(name))
     exact, errors = 0, []
     for index in range(60):
-        group = draw_group(recipe, np.random.default_rng([1, index]))
+        group = recipe.data.group(recipe.forward, recipe.protocol, np.random.default_rng([1, index]))
         amplitude = group.theta[-1]
         error = np.log(group.sigma * group.snr / amplitude)
         if np.allclose(error, 0.0):
@@ -67,7 +66,8 @@ def test_sigma_is_told_with_the_error_of_the_recipe(name: str) -> None:
 
 def test_b1_varies_from_voxel_to_voxel_in_some_protocols() -> None:
     recipe = parse_recipe(recipe_text("ncde-vfa"))
-    groups = [draw_group(recipe, np.random.default_rng([2, index])) for index in range(60)]
+    seeds = [np.random.default_rng([2, index]) for index in range(60)]
+    groups = [recipe.data.group(recipe.forward, recipe.protocol, rng) for rng in seeds]
     varied = [g.protocol.flip_angle for g in groups if g.protocol.flip_angle.ndim == 2]
     assert len(varied) / 60 == pytest.approx(recipe.protocol.b1_share, abs=0.2)
     for flip in varied:

@@ -12,8 +12,9 @@ import synth
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.errors import InputError
 from bids_qmri.techniques.noddi.multishell import full_shells, on_full_shells
-from bids_qmri.estimation.obstacles import obstacle
-from bids_qmri.estimators.registry import LABELS, default_methods, labels_for, noddi_network
+from bids_qmri.catalogue import find_entry, get_model, labels_for
+from bids_qmri.estimators.base import get_estimator
+from bids_qmri.workflows.estimators import default_words
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.workflows.applicability import choose_models
 
@@ -45,30 +46,30 @@ def acquired(protocol: DiffusionProtocol) -> Acquisition:
 def test_series_that_noddi_cannot_be_estimated_from_say_what_they_lack(
     sizes: Sequence[tuple[float, int]], why: str
 ) -> None:
-    assert why in obstacle("noddi", shells(*sizes))
+    assert why in get_model("noddi").obstacle(shells(*sizes))
 
 
 def test_series_without_directions_are_refused() -> None:
-    assert "no gradient directions" in obstacle(
-        "noddi", shells((0, 1), (1000, 30), (2000, 30), directions=False)
+    assert "no gradient directions" in get_model("noddi").obstacle(
+        shells((0, 1), (1000, 30), (2000, 30), directions=False)
     )
 
 
 def test_a_higher_threshold_makes_the_lowest_images_b0s() -> None:
     series = shells((60, 2), (1000, 30), (2000, 30), b0_threshold=100)
-    assert obstacle("noddi", series) == ""
+    assert get_model("noddi").obstacle(series) == ""
 
 
 def test_b0s_that_scatter_like_a_grid_do_no_harm() -> None:
     protocol = shells((5, 1), (5.4, 1), (5.8, 1), (7, 1), (700, 24), (2000, 48))
-    assert obstacle("noddi", protocol) == ""
-    assert obstacle("dki", protocol) == ""
+    assert get_model("noddi").obstacle(protocol) == ""
+    assert get_model("dki").obstacle(protocol) == ""
     assert [images.size for images in full_shells(protocol)] == [24, 48]
 
 
 @pytest.mark.parametrize("model", ["noddi", "dki"])
 def test_images_at_b_0_alone_are_refused(model: str) -> None:
-    assert "directions at b = []" in obstacle(model, shells((0, 9)))
+    assert "directions at b = []" in get_model(model).obstacle(shells((0, 9)))
 
 
 def test_repeated_directions_count_once() -> None:
@@ -97,7 +98,7 @@ def test_a_grid_of_b_values_is_refused(shared_data: Path) -> None:
     protocol = DiffusionProtocol(
         np.loadtxt(folder / "sub-dtigrid_dwi.bval"), np.loadtxt(folder / "sub-dtigrid_dwi.bvec").T
     )
-    assert "grid" in obstacle("noddi", protocol)
+    assert "grid" in get_model("noddi").obstacle(protocol)
 
 
 def test_the_series_of_ivim_are_not_taken_for_noddi() -> None:
@@ -107,11 +108,11 @@ def test_the_series_of_ivim_are_not_taken_for_noddi() -> None:
 
 def test_methods_mean_the_labels_of_noddi() -> None:
     assert labels_for("noddi", ["lsq", "mle", "ncde", "nnmle", "nngt", "onnx", "bayes", "mlp"]) == list(
-        LABELS["noddi"]
+        find_entry("noddi")[1].estimators
     )
-    assert default_methods("noddi") == ("lsq", "ncde")
+    assert default_words("noddi") == ("lsq", "ncde")
 
 
 def test_a_network_that_is_not_shipped_is_refused_with_the_way_to_train_one() -> None:
-    with pytest.raises(InputError, match="bids_qmri-train noddi --scheme"):
-        noddi_network("onnx")
+    with pytest.raises(InputError, match="bids_qmri-train noddi --set scheme"):
+        get_estimator("noddi", "onnx").network_file(get_model("noddi"))

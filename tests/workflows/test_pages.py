@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import synth
+from runs import run_config
 
 from bids_qmri.workflows import pages
 from bids_qmri.workflows.config import RunConfig
@@ -17,8 +18,7 @@ from bids_qmri.workflows.participant import run_participants
 def config(tmp_path: Path) -> RunConfig:
     root = synth.new_dataset(tmp_path / "bids")
     synth.add_vfa(root)
-    folders = {"bids_dir": root, "output_dir": tmp_path / "out", "work_dir": tmp_path / "work"}
-    return RunConfig(**folders, run_id="test", levels=("participant",), methods=("lsq",))
+    return run_config(root, tmp_path / "out", tmp_path / "work", estimators=("lsq",))
 
 
 def page(config: RunConfig, name: str = "sub-01") -> str:

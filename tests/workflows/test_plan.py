@@ -9,6 +9,7 @@ from typing import Any
 import networks
 import pytest
 import synth
+from runs import fits_of, run_config
 
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import InputError, UsageError
@@ -17,7 +18,7 @@ from bids_qmri.outputs.tables import output_table
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.plan import Plan, describe, make_plan, select_participants
 
-METHODS = ("lsq", "mle", "bayes", "dipy")
+WORDS = ("lsq", "mle", "bayes", "dipy")
 
 
 @pytest.fixture
@@ -26,9 +27,8 @@ def bids(tmp_path: Path) -> Path:
 
 
 def config(bids: Path, **choices: Any) -> RunConfig:
-    folders = {"bids_dir": bids, "output_dir": bids.parent / "out", "work_dir": bids.parent / "work"}
-    least_squares = {"methods": ("lsq",)}
-    return RunConfig(**folders, run_id="test", levels=("participant",), **(least_squares | choices))
+    least_squares = {"estimators": ("lsq",)}
+    return run_config(bids, bids.parent / "out", bids.parent / "work", **(least_squares | choices))
 
 
 def plan(bids: Path, **choices: Any) -> Plan:
@@ -36,7 +36,7 @@ def plan(bids: Path, **choices: Any) -> Plan:
 
 
 def fits(planned: Plan) -> list[tuple[str, str]]:
-    return [(job.model, job.label) for job in planned.jobs]
+    return [(fit.model.name, fit.label) for fit in fits_of(planned)]
 
 
 def break_vfa(bids: Path) -> None:
@@ -54,17 +54,17 @@ def test_every_family_gets_its_model_by_least_squares(bids: Path) -> None:
 
 def test_the_plan_does_not_depend_on_the_order_of_words(bids: Path) -> None:
     synth.add_ivim(bids)
-    expected = fits(plan(bids, methods=METHODS))
+    expected = fits(plan(bids, estimators=WORDS))
     assert len(expected) == 5
-    for order in permutations(METHODS):
-        assert fits(plan(bids, methods=order)) == expected
+    for order in permutations(WORDS):
+        assert fits(plan(bids, estimators=order)) == expected
 
 
 def test_more_words_never_take_a_fit_away(bids: Path) -> None:
     synth.add_vfa(bids)
     synth.add_ivim(bids)
-    for count in range(1, len(METHODS)):
-        fewer, more = (fits(plan(bids, methods=METHODS[:n])) for n in (count, count + 1))
+    for count in range(1, len(WORDS)):
+        fewer, more = (fits(plan(bids, estimators=WORDS[:n])) for n in (count, count + 1))
         assert set(fewer) <= set(more)
 
 
@@ -72,14 +72,14 @@ def test_no_two_jobs_write_the_same_file(bids: Path) -> None:
     synth.add_vfa(bids)
     synth.add_dce(bids)
     synth.add_tensor(bids, bvals=synth.MULTI_SHELL)
-    models = ("vfa", "ivim", "tensor", "dki", "tofts", "etofts")
-    planned = plan(bids, methods=METHODS, tensor_fits=("ols", "wls"), models=models)
+    models = ("vfa", "ivim", "dti", "dki", "tofts", "etofts")
+    planned = plan(bids, estimators=WORDS, prefer=("ols", "wls"), models=models)
     names = [
         derivative_path(job.acquisition.entities, extension=".nii.gz", **row.name_parts(job.label))
-        for job in planned.jobs
-        for row in (*output_table(job.model).maps, output_table(job.model).status)
+        for job in fits_of(planned)
+        for row in (*job.table.maps, job.table.status)
     ]
-    assert {model for model, _ in fits(planned)} >= {"vfa", "tensor", "dki", "tofts", "etofts"}
+    assert {model for model, _ in fits(planned)} >= {"vfa", "dti", "dki", "tofts", "etofts"}
     assert len(set(names)) == len(names)
 
 
@@ -87,14 +87,14 @@ def test_series_whose_maps_would_overwrite_each_other_are_refused_by_name(bids: 
     synth.add_dce(bids)
     synth.add_dce(bids, suffix="perf")
     with pytest.raises(InputError, match="maps of the same names") as caught:
-        plan(bids, t10=1.0)
+        plan(bids, values={"t10": 1.0})
     assert "sub-01_dce.nii.gz" in str(caught.value)
     assert "sub-01_perf.nii.gz" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("models", "faults"),
-    [((), 1), (("vfa",), 1), (("vfa", "ivim"), 1), (("ivim",), 0), (("dki", "tensor"), 0)],
+    [((), 1), (("vfa",), 1), (("vfa", "ivim"), 1), (("ivim",), 0), (("dki", "dti"), 0)],
 )
 def test_faults_of_models_that_nobody_asked_for_are_dropped(
     bids: Path, models: tuple[str, ...], faults: int
@@ -120,14 +120,14 @@ def test_a_series_for_which_no_model_was_made_is_a_remark_and_no_fault(bids: Pat
 
 def test_estimators_that_a_model_lacks_are_said(bids: Path) -> None:
     synth.add_dce(bids)
-    [planned] = plan(bids, methods=("mle",), models=("etofts",), t10=1.0).acquisitions
-    assert planned.jobs == ()
+    [planned] = plan(bids, estimators=("mle",), models=("etofts",), values={"t10": 1.0}).acquisitions
+    assert fits_of(planned) == ()
     assert "mle" in planned.left_out["etofts"]
 
 
 def test_two_flip_angles_allow_no_estimator_that_must_know_the_noise(bids: Path) -> None:
     synth.add_vfa(bids, flips=(3, 15))
-    planned = plan(bids, methods=("lsq", "mle"))
+    planned = plan(bids, estimators=("lsq", "mle"))
     assert fits(planned) == [("vfa", "lsq")]
     assert "noise level" in planned.acquisitions[0].left_out["vfa mle"]
 
@@ -135,23 +135,23 @@ def test_two_flip_angles_allow_no_estimator_that_must_know_the_noise(bids: Path)
 def test_choices_of_the_run_reach_every_job(bids: Path) -> None:
     synth.add_vfa(bids)
     synth.add_dce(bids)
-    jobs = plan(bids, random_seed=7, sloppy=True, debug=True, stop_on_first_crash=True, t10=1.2).jobs
+    jobs = fits_of(plan(bids, random_seed=7, sloppy=True, debug=True, stop_on_first_crash=True, values={"t10": 1.2}))
     assert len(jobs) == 2
     for job in jobs:
         assert (job.seed, job.sloppy, job.debug, job.stop_on_error) == (7, True, True, True)
-        assert job.options.t10 == 1.2
+        assert job.options.values["t10"] == 1.2
         assert job.work_dir == bids.parent / "work" / "sub-01"
 
 
 def test_the_description_names_series_fits_and_reasons(bids: Path) -> None:
     synth.add_vfa(bids)
     synth.add_ivim(bids)
-    lines = describe(plan(bids, methods=("lsq", "mle"))).splitlines()
+    lines = describe(plan(bids, estimators=("lsq", "mle"))).splitlines()
     assert lines[0] == "sub-01"
     assert "  vfa  sub-01  (sub-01_flip-1_VFA.nii.gz)" in lines
     assert "    vfa: lsq, mle" in lines
     assert "    ivim: lsq, mle" in lines
-    assert any(line.startswith("    not tensor: ") and "a tensor needs 6" in line for line in lines)
+    assert any(line.startswith("    not dti: ") and "a tensor needs 6" in line for line in lines)
 
 
 def test_the_description_tells_faults_from_what_has_no_model(bids: Path) -> None:
@@ -196,14 +196,14 @@ def test_a_session_that_nobody_has_is_refused(bids: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "method", "known"), [("tensor", "ncde", "lsq, dipy"), ("ivim", "onnx", "lsq, mle")]
+    ("model", "method", "known"), [("dti", "ncde", "lsq, ols, wls"), ("ivim", "onnx", "lsq, mle")]
 )
 def test_a_method_that_a_model_lacks_is_answered_with_those_it_has(
     bids: Path, model: str, method: str, known: str
 ) -> None:
     synth.add_ivim(bids) if model == "ivim" else synth.add_tensor(bids)
     assert f"not {model}: it is not estimated by {method} but by {known}" in describe(
-        plan(bids, models=(model,), methods=(method,))
+        plan(bids, models=(model,), estimators=(method,))
     )
 
 
@@ -214,22 +214,22 @@ def test_networks_are_planned_where_they_are_shipped(
     synth.add_vfa(bids, flips=(3, 7, 12, 20))
     synth.add_ivim(bids)
     expected = [("ivim", "lsq"), ("vfa", "lsq"), ("vfa", "ncde")]
-    assert sorted(fits(plan(bids, methods=()))) == expected
-    asked = plan(bids, methods=("lsq", "ncde"))
+    assert sorted(fits(plan(bids, estimators=()))) == expected
+    asked = plan(bids, estimators=("lsq", "ncde"))
     assert sorted(fits(asked)) == expected
     assert [item.label for item in asked.unusable] == ["sub-01 ivim ncde"]
     assert asked.unusable[0].fault
 
 
 def test_a_network_for_one_model_is_not_used_for_others(bids: Path, tmp_path: Path) -> None:
-    file = networks.write_network(tmp_path, VFA)
+    file = networks.write_network(tmp_path, VFA, protocol={"flip_angle": [3, 7, 12, 20]})
     synth.add_vfa(bids, flips=(3, 7, 12, 20))
     synth.add_ivim(bids)
-    planned = plan(bids, methods=("mlp",), network=file, bounds={"t1": (0.1, 3.0)}, omp_nthreads=2)
+    planned = plan(bids, estimators=("mlp",), networks=(file,), bounds={"t1": (0.1, 3.0)}, omp_nthreads=2)
     assert fits(planned) == [("vfa", "mlp")]
-    job = planned.jobs[0]
-    assert (job.network, job.bounds, job.threads) == (file, {"t1": (0.1, 3.0)}, 2)
-    assert "random-vfa.onnx is a network for vfa" in describe(planned)
+    job = fits_of(planned)[0]
+    assert (job.estimator.network, job.bounds, job.estimator.threads) == (file, {"t1": (0.1, 3.0)}, 2)
+    assert "not ivim mlp: no network for it is given: random-vfa.onnx is one for vfa" in describe(planned)
 
 
 def test_two_flip_angles_leave_networks_without_a_noise_level(
@@ -237,6 +237,6 @@ def test_two_flip_angles_leave_networks_without_a_noise_level(
 ) -> None:
     networks.ship(tmp_path, VFA, monkeypatch)
     synth.add_vfa(bids, flips=(3, 15))
-    planned = plan(bids, methods=())
+    planned = plan(bids, estimators=())
     assert fits(planned) == [("vfa", "lsq")]
     assert "noise level" in planned.acquisitions[0].left_out["vfa ncde"]

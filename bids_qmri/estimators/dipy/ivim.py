@@ -1,6 +1,6 @@
 """Bi-exponential IVIM fits by dipy, for comparison. Signals (V, N), b in s/mm^2, D in mm^2/s.
 
-Called through `estimators.registry`. Both are loops over voxels in dipy: about 120 (trust region) and 40
+Both are loops over voxels in dipy: about 120 (trust region) and 40
 (VarPro, 8 at low signal) voxels per second on one thread, where `estimators.lsq` fits tens of thousands.
 """
 

@@ -25,7 +25,7 @@ log = logging.getLogger("bids_qmri")
 
 @runtime_checkable
 class Expansion(Protocol):
-    """What a model says of itself whose logarithm is a power series of b (`techniques.dti.model.Cumulants`)."""
+    """What a model says of itself whose logarithm is a power series of b: `Cumulants` of its technique."""
 
     quantity: str
     b_max: float
@@ -33,34 +33,16 @@ class Expansion(Protocol):
     fewest_directions: int
     fewest_shells: int
 
-    def slopes(
-        self, elements: FloatArray, values: FloatArray, vectors: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return derived quantities and their derivatives by the elements."""
+    def deviations(
+        self, elements: FloatArray, values: FloatArray, vectors: FloatArray, covariance: FloatArray
+    ) -> FloatArray:
+        """Return standard deviations of derived quantities, (V, Q)."""
 
 
 def selected(
-    signal: FloatArray, protocol: DiffusionProtocol, model: Expansion
-) -> tuple[FloatArray, DiffusionProtocol, npt.NDArray[np.bool_]]:
-    """Keep the measurements that the expansion holds for, and find the voxels that have a signal.
-
-    Parameters
-    ----------
-    signal
-        Signals, (V, N).
-    protocol
-        b-values and directions of the N measurements.
-    model
-        What is fitted.
-
-    Returns
-    -------
-    signal
-        Signals of the M measurements that are kept, (V, M).
-    protocol
-        Their protocol.
-    usable
-        Voxels that are finite and have a signal at the lowest b-values, (V,).
+    protocol: DiffusionProtocol, model: Expansion
+) -> tuple[npt.NDArray[np.bool_], DiffusionProtocol]:
+    """Return which measurements the expansion holds for, (N,), and their protocol.
 
     Raises
     ------
@@ -77,10 +59,20 @@ def selected(
             keep.size,
             model.b_max,
         )
-    data = signal[:, keep]
-    reference = used.bvals <= max(used.b0_threshold, float(used.bvals.min()))
-    usable = np.asarray(np.isfinite(data).all(axis=1) & (data[:, reference] > 0).all(axis=1))
-    return data, used, usable
+    return keep, used
+
+
+def lowest(protocol: DiffusionProtocol) -> npt.NDArray[np.intp]:
+    """Return the measurements without which a voxel has no signal: b = 0, or the lowest b-value."""
+    return np.flatnonzero(protocol.bvals <= max(protocol.b0_threshold, float(protocol.bvals.min())))
+
+
+def with_signal(signal: FloatArray, reference: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Return which voxels, (V,), are finite and positive in the reference measurements; signals (V, N)."""
+    with np.errstate(invalid="ignore"):
+        # One value that is not finite spoils the sum, which is faster than looking at each.
+        finite = np.isfinite(signal @ np.ones(signal.shape[1]))
+    return np.asarray(finite & np.all(signal[:, reference] > 0, axis=1))
 
 
 def gradient_table(protocol: DiffusionProtocol) -> Any:

@@ -1,9 +1,10 @@
 """Weighted least squares of the logarithm of the signal, all voxels of a block at once.
 
-Logarithms of signals are linear in the coefficients of a tensor, with variances that are inverse to the squared
-signal. The weighted normal equations of a block are one matrix product and one batched inverse, where dipy
-decomposes the weighted design of every voxel into singular values. Columns are scaled to order 1, and two rounds of
-refinement give the digits back that the squared condition number takes. Voxels run first; called by `tensor`.
+Logarithms of signals are linear in the coefficients of a tensor, with variances that are inverse to the
+squared signal. The weighted normal equations of a block are one matrix product and one batched inverse, where
+dipy decomposes the weighted design of every voxel into singular values. Columns are scaled to order 1, and what
+is solved for is the step from the ordinary fit, repeated where the squared condition number takes digits. Voxels
+run first; called by `tensor`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,25 @@ import numpy.typing as npt
 from bids_qmri.units import FloatArray
 
 LEAST_WEIGHT = 1e-14
-"""Smallest weight of a measurement, relative to the largest of its voxel, that is left to normal equations."""
+"""Smallest weight, relative to the largest of its voxel, that is left to normal equations."""
 
 LARGEST_INFLATION = 1e6
 """Largest inflation of a variance by the other coefficients; above it too few digits are left."""
 
-BLOCK_BYTES = 2**20
-"""Size of the arrays of a block: they stay in cache."""
+SMALL_INFLATION = 1e3
+"""Up to this one solution has all the digits."""
+
+LARGEST_EXPONENT = 300.0
+"""Keeps weights finite; voxels near it are not left to normal equations."""
+
+LARGEST_SWEPT = 12
+"""Up to this size numpy is slower than sweeping all matrices at once."""
+
+BLOCK_BYTES = 2**22
+"""Size of the arrays of a block: smaller ones cost more in calls than they save in cache."""
+
+SMALLEST_BLOCK = 128
+"""Voxels; with fewer, calls of functions cost more than what they compute."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +83,8 @@ class NormalEquations:
     @property
     def block(self) -> int:
         """Voxels of a block."""
-        return max(BLOCK_BYTES // (8 * (4 * self.count + 3 * self.size**2)), 16)
+        per_voxel = 8 * (4 * self.count + 2 * self.size**2)
+        return max(BLOCK_BYTES // int(per_voxel), SMALLEST_BLOCK)
 
     def ordinary(self, logs: FloatArray, sigma: FloatArray | None) -> Coefficients:
         """Solve without weights.
@@ -84,7 +98,8 @@ class NormalEquations:
         """
         scaled = logs @ self._inverse.T
         predicted = scaled @ self._columns.T
-        weights, peak, safe = _weights(predicted)
+        peak = self._log_s0(scaled)
+        weights, safe = _weights(predicted, peak)
         inverse_weights = 1.0 / weights
         rows, columns = np.triu_indices(self.size)
         spread = inverse_weights @ (self._inverse[rows] * self._inverse[columns]).T
@@ -100,14 +115,17 @@ class NormalEquations:
         """Solve with the squared signal of the ordinary fit as weights; arguments as of `ordinary`."""
         scaled = logs @ self._inverse.T
         rest = logs - scaled @ self._columns.T
-        weights, peak, safe = _weights(logs - rest)
-        inverse, poor = self._invert(weights, safe)
-        for _ in range(2):
+        peak = self._log_s0(scaled)
+        weights, safe = _weights(logs - rest, peak)
+        inverse, inflation = self._invert(weights, safe)
+        poor = ~(inflation < LARGEST_INFLATION)
+        for _ in range(1 if inflation.max() < SMALL_INFLATION else 3):
             step = np.matmul(inverse, ((weights * rest) @ self._columns)[:, :, None])[:, :, 0]
             scaled += step
             rest -= step @ self._columns.T
         freedom = np.full(len(logs), float(self.count - self.size))
-        noise = np.where(poor, np.nan, _noise(weights, rest, freedom, sigma, peak))
+        noise = _noise(weights, rest, freedom, sigma, peak)
+        noise[poor] = np.nan
         covariance = self._unscaled(inverse * noise[:, None, None])
         return Coefficients(scaled / self._scale, covariance, poor)
 
@@ -131,24 +149,32 @@ class NormalEquations:
         sigma
             Noise of the signals, (V,); None takes it from the residuals.
         """
-        logs = (coefficients * self._scale) @ self._columns.T
-        weights, peak, safe = _weights(logs)
+        scaled = coefficients * self._scale
+        peak = self._log_s0(scaled)
+        weights, safe = _weights(scaled @ self._columns.T, peak)
         # A measurement that was rejected tells nothing.
-        inverse, poor = self._invert(np.where(kept, weights, 0.0), safe)
+        inverse, inflation = self._invert(np.where(kept, weights, 0.0), safe)
         rest = np.where(kept, signal * np.exp(-peak)[:, None] - np.sqrt(weights), 0.0)
         freedom = kept.sum(axis=1, dtype=np.float64) - self.size
-        noise = np.where(poor, np.nan, _noise(np.ones_like(rest), rest, freedom, sigma, peak))
+        noise = _noise(np.ones_like(rest), rest, freedom, sigma, peak)
+        noise[~(inflation < LARGEST_INFLATION)] = np.nan
         return self._unscaled(inverse * noise[:, None, None])
 
-    def _invert(
-        self, weights: FloatArray, safe: npt.NDArray[np.bool_]
-    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-        """Return the inverse of the normal matrices, and where it has too few digits."""
-        matrix = (weights @ self._products)[:, self._place]
-        matrix[~safe] = np.eye(self.size)
-        inverse = inverted(matrix)
-        diagonal = np.einsum("vii,vii->vi", matrix, inverse)
-        return inverse, ~safe | ~(diagonal.max(axis=1) < LARGEST_INFLATION)
+    def _invert(self, weights: FloatArray, safe: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Return inverses of normal matrices, (V, P, P), and the largest inflation of a variance, (V,)."""
+        elements = self._products.T @ weights.T
+        if self.size <= LARGEST_SWEPT:
+            inverse = _swept(elements[self._place])
+        else:
+            inverse = inverted(np.ascontiguousarray(elements.T)[:, self._place])
+        diagonal = elements[self._place.diagonal()]
+        inflation = np.max(diagonal * np.einsum("vii->iv", inverse), axis=0)
+        inflation[~safe] = np.inf
+        return inverse, inflation
+
+    def _log_s0(self, scaled: FloatArray) -> FloatArray:
+        """Return the logarithm of the signal without weighting, the largest of Gaussian diffusion."""
+        return -scaled[:, -1]
 
     def _unscaled(self, covariance: FloatArray) -> FloatArray:
         covariance /= np.outer(self._scale, self._scale)
@@ -156,24 +182,35 @@ class NormalEquations:
 
 
 def inverted(matrices: FloatArray) -> FloatArray:
-    """Return the inverses, (V, P, P), NaN where there is none."""
+    """Return the inverses of symmetric matrices, (V, P, P), without meaning where there is none."""
     try:
-        return np.linalg.inv(matrices)
+        return np.asarray(np.linalg.inv(matrices), dtype=np.float64)
     except np.linalg.LinAlgError:
         # One singular matrix stops numpy's whole batch.
-        regular = np.linalg.matrix_rank(matrices, hermitian=True) == matrices.shape[-1]
-        inverse = np.full_like(matrices, np.nan)
-        inverse[regular] = np.linalg.inv(matrices[regular])
-        return inverse
+        return _swept(np.ascontiguousarray(matrices.transpose(1, 2, 0)))
 
 
-def _weights(logs: FloatArray) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Return squared signals relative to the largest, its logarithm, (V,), and where none is next to nothing."""
-    peak = logs.max(axis=1)
-    weights = np.exp(2.0 * (logs - peak[:, None]))
-    safe = weights.min(axis=1) > LEAST_WEIGHT
-    weights[~safe] = 1.0
-    return weights, peak, np.asarray(safe)
+def _swept(swept: FloatArray) -> FloatArray:
+    """Return the inverses, (V, P, P), of matrices (P, P, V) by sweeping row after row of all, in place."""
+    for k in range(len(swept)):
+        column = swept[:, k].copy()
+        pivot = column[k].copy()
+        row = column / pivot
+        swept -= column[:, None] * row
+        swept[k] = swept[:, k] = row
+        swept[k, k] = -1.0 / pivot
+    return np.ascontiguousarray(-swept.transpose(2, 0, 1))
+
+
+def _weights(logs: FloatArray, peak: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Return squared signals relative to that of a logarithm `peak`, and where they are moderate, (V,)."""
+    weights = np.exp(np.minimum(2.0 * (logs - peak[:, None]), LARGEST_EXPONENT))
+    safe = np.ones(len(weights), dtype=bool)
+    # The extremes of a block are found faster than those of its rows.
+    if not (weights.min() > LEAST_WEIGHT and weights.max() < 1.0 / LEAST_WEIGHT):
+        safe = weights.min(axis=1) > LEAST_WEIGHT * weights.max(axis=1)
+        weights[~safe] = 1.0
+    return weights, safe
 
 
 def _noise(
@@ -186,5 +223,5 @@ def _noise(
     """Return the variance of a measurement of weight 1, (V,); NaN where no residual is left to tell it."""
     if sigma is not None:
         return np.asarray((sigma * np.exp(-peak)) ** 2)
-    squares = np.einsum("vn,vn,vn->v", weights, rest, rest)
-    return squares / np.where(freedom > 0, freedom, np.nan)
+    squares = np.einsum("vn,vn->v", weights * rest, rest)
+    return np.asarray(squares / np.where(freedom > 0, freedom, np.nan))

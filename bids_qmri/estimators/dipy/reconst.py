@@ -16,10 +16,9 @@ import numpy.typing as npt
 from dipy.reconst.base import ReconstFit, ReconstModel
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.base import FitResult, Status
-from bids_qmri.estimators.registry import get_estimator
+from bids_qmri.estimators.base import FitResult, Status, get_estimator
 from bids_qmri.physics.model import Bounds
-from bids_qmri.models.registry import get_model
+from bids_qmri.catalogue import get_model
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
@@ -33,12 +32,12 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
     Parameters
     ----------
     name
-        ``"vfa"``, ``"ivim"``, ``"tofts"`` or ``"etofts"``. (Tensors are dipy's own models: use those.)
+        A word of ``--models``. (Tensors are dipy's own models: use those.)
     protocol
         What was played out. The flip angles of a `VfaProtocol` may be per voxel, in the order of the voxels
         inside the mask.
     estimator
-        A label of `estimators.registry`: ``"lsq"``, ``"mle"``, ``"bayes"``.
+        A label of the catalogue: ``"lsq"``, ``"mle"``, ``"bayes"``.
     sigma
         Noise standard deviation of a single image; None where it is estimated or not needed.
     bounds
@@ -86,7 +85,9 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
                 f"mask has shape {inside.shape} beside data of {signal.shape}",
                 needed=f"shape {signal.shape[:-1]}",
             )
-        result = self._estimator(signal[inside], self.protocol, self.sigma, self.bounds)
+        result = self._estimator.fit(
+            self.forward, signal[inside], self.protocol, sigma=self.sigma, bounds=self.bounds
+        )
         return QmriFit(self, signal, inside, result)
 
     def predict(self, params: dict[str, FloatArray], *, protocol: Any = None) -> FloatArray:

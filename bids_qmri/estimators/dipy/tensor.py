@@ -1,9 +1,9 @@
 """Diffusion tensor and diffusion kurtosis tensor of every voxel: dipy's fits, with standard deviations.
 
-Signals (V, N), b in s/mm^2, diffusivities in mm^2/s. The linear fits solve normal equations of blocks of voxels
-(`normal_equations`) and have dipy's numbers; the nonlinear ones are dipy's own loops. Measurements above the largest b
-of the model are left out. Measured on one thread with 66 measurements, a voxel with all maps and standard deviations:
-`benchmarks/results/tensor.md`.
+Signals (V, N), b in s/mm^2, diffusivities in mm^2/s. The linear fits solve normal equations of blocks of
+voxels (`normal_equations`) and have dipy's numbers; the nonlinear ones are dipy's own loops. Measurements
+above the largest b of the model are left out. Measured on one thread with 66 measurements, a voxel with all
+maps and standard deviations: `benchmarks/results/tensor.md`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
-from bids_qmri.estimators.dipy.measurements import Expansion, design_matrix, gradient_table, selected
+from bids_qmri.estimators.dipy.measurements import (
+    Expansion,
+    design_matrix,
+    gradient_table,
+    lowest,
+    selected,
+    with_signal,
+)
 from bids_qmri.estimators.dipy.normal_equations import Coefficients, NormalEquations
 from bids_qmri.estimators.dipy.tensor_scalars import elements_of, params_of, scalars
 from bids_qmri.physics.diffusion import DiffusionProtocol
@@ -67,7 +74,7 @@ class Scheme:
         return made(gradient_table(self.protocol), return_S0_hat=True, **options)
 
     def weighted_by_dipy(self, signal: FloatArray) -> FloatArray:
-        """Return the weighted solution of single voxels by singular values, (V, P); NaN where there is none."""
+        """Return weighted solutions, (V, P), of single voxels by singular values; NaN without one."""
         from dipy.reconst.dki import ls_fit_dki
         from dipy.reconst.dti import wls_fit_tensor
 
@@ -93,6 +100,8 @@ class Fitted:
     ----------
     params
         dipy's parameters (`tensor_scalars`), (V, 12) or (V, 27).
+    elements
+        What the logarithm of the signal is linear in, of the same tensors, (V, P - 1).
     s0
         Signal without weighting, (V,).
     covariance
@@ -100,6 +109,7 @@ class Fitted:
     """
 
     params: FloatArray
+    elements: FloatArray
     s0: FloatArray
     covariance: FloatArray
 
@@ -112,10 +122,11 @@ Solver = Callable[[FloatArray, "FloatArray | None"], Fitted]
 class TensorFit(Estimator):
     """What the four fits share.
 
-    A measurement of zero counts as the least positive one of its voxel: dipy's own floor of 1e-4 would outweigh all
-    others in the logarithm. Status is UNUSABLE where a measurement is not finite or b = 0 has no signal, AT_BOUND
-    where an eigenvalue was raised to dipy's smallest or a measurement of zero was raised. Standard deviations are
-    those of first order in the noise; `sigma` None takes it from the residuals of each voxel.
+    A measurement of zero counts as the least positive one of its voxel: dipy's own floor of 1e-4 would
+    outweigh all others in the logarithm. Status is UNUSABLE where a measurement is not finite or b = 0 has no
+    signal, AT_BOUND where an eigenvalue was raised to dipy's smallest or a measurement of zero was raised.
+    Standard deviations are those of first order in the noise; `sigma` None takes it from the residuals of
+    each voxel.
     """
 
     own_limits = True
@@ -132,16 +143,23 @@ class TensorFit(Estimator):
             raise InputError(
                 f"{model.name} is not a power series of b", field="model", needed="a tensor or kurtosis model"
             )
-        data, used, usable = selected(np.asarray(signal, dtype=np.float64), protocol, model)
+        data = np.asarray(signal, dtype=np.float64)
+        keep, used = selected(protocol, model)
         scheme = Scheme.of(used, model)
         solve = self.solver(scheme, sigma)
-        noise = None if sigma is None else np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
-        result = _blank(model, usable)
-        index = np.flatnonzero(usable)
-        for first in range(0, index.size, scheme.equations.block):
-            voxels = index[first : first + scheme.equations.block]
-            measured = data[voxels]
-            fitted = solve(_without_zeros(measured), None if noise is None else noise[voxels])
+        noise = None if sigma is None else np.broadcast_to(np.asarray(sigma, dtype=np.float64), len(data))
+        result = _blank(model, len(data))
+        reference, size = lowest(used), scheme.equations.block
+        for first in range(0, len(data), size):
+            measured = data[first : first + size]
+            measured = measured if keep.all() else measured[:, keep]
+            usable = with_signal(measured, reference)
+            if not usable.any():
+                continue
+            measured = measured if usable.all() else measured[usable]
+            voxels = first + np.flatnonzero(usable)
+            with np.errstate(all="ignore"):
+                fitted = solve(_without_zeros(measured), None if noise is None else noise[voxels])
             _describe(result, voxels, model, scheme, measured, fitted)
         return result
 
@@ -208,8 +226,8 @@ class Nlls(TensorFit):
 class Restore(TensorFit):
     """Robust nonlinear least squares, voxel by voxel in dipy.
 
-    The noise that tells outliers is the median of `sigma`; without it, it is estimated in every voxel from the median
-    absolute residual.
+    The noise that tells outliers is the median of `sigma`; without it, it is estimated in every voxel from
+    the median absolute residual.
     """
 
     label = "restore"
@@ -230,7 +248,8 @@ class Restore(TensorFit):
 
 
 def _linear(found: Coefficients, scheme: Scheme) -> Fitted:
-    return Fitted(params_of(found.values, scheme.floor), np.exp(-found.values[:, -1]), found.covariance)
+    params, elements = params_of(found.values, scheme.floor)
+    return Fitted(params, elements, np.exp(-found.values[:, -1]), found.covariance)
 
 
 def _nonlinear(scheme: Scheme, dipy_model: Any) -> Solver:
@@ -240,10 +259,9 @@ def _nonlinear(scheme: Scheme, dipy_model: Any) -> Solver:
         fit = dipy_model.fit(signal)
         params, s0 = np.asarray(fit.model_params), np.reshape(fit.model_S0, -1)
         kept = np.asarray(dipy_model.extra.get("robust", np.ones(signal.shape))) > 0
-        with np.errstate(all="ignore"):
-            coefficients = np.column_stack([elements_of(params), -np.log(s0)])
-            covariance = scheme.equations.covariance(signal, coefficients, kept, noise)
-        return Fitted(params, s0, covariance)
+        elements = elements_of(params)
+        coefficients = np.column_stack([elements, -np.log(s0)])
+        return Fitted(params, elements, s0, scheme.equations.covariance(signal, coefficients, kept, noise))
 
     return solve
 
@@ -252,18 +270,20 @@ def _without_zeros(signal: FloatArray) -> FloatArray:
     """Raise what is not positive to the voxel's least positive signal, and all to dipy's own least."""
     from dipy.reconst.dti import MIN_POSITIVE_SIGNAL
 
+    if signal.min() >= MIN_POSITIVE_SIGNAL:
+        return signal
     least = np.min(signal, axis=1, initial=np.inf, where=signal > 0, keepdims=True)
     return np.asarray(np.maximum(signal, np.maximum(least, MIN_POSITIVE_SIGNAL)))
 
 
-def _blank(model: Model, usable: npt.NDArray[np.bool_]) -> FitResult:
+def _blank(model: Model, voxels: int) -> FitResult:
     """Return maps of NaN."""
     names = [p.name for p in (*model.parameters, *model.derived)]
     return FitResult(
-        {name: np.full(usable.size, np.nan) for name in names},
-        {name: np.full(usable.size, np.nan) for name in names},
-        np.full(usable.size, np.nan),
-        np.full(usable.size, Status.UNUSABLE, dtype=np.uint8),
+        {name: np.full(voxels, np.nan) for name in names},
+        {name: np.full(voxels, np.nan) for name in names},
+        np.full(voxels, np.nan),
+        np.full(voxels, Status.UNUSABLE, dtype=np.uint8),
     )
 
 
@@ -276,42 +296,42 @@ def _describe(
     fitted: Fitted,
 ) -> None:
     """Write maps, standard deviations, residual and status of the voxels of a block into the result."""
-    derived = tuple(p.name for p in model.derived)
     with np.errstate(all="ignore"):
-        elements = elements_of(fitted.params)
-        maps = scalars(fitted.params, derived) | {"s0": fitted.s0}
+        elements = fitted.elements
+        maps = scalars(fitted.params) | {"s0": fitted.s0}
+        good = np.isfinite(np.sum(list(maps.values()), axis=0))
         maps |= {p.name: column for p, column in zip(model.parameters, elements.T, strict=False)}
-        predicted = fitted.s0[:, None] * np.exp(elements @ scheme.design[:, :-1].T)
-        residual = np.sqrt(np.mean((measured - predicted) ** 2, axis=1))
-        raised = ~(fitted.params[:, :3].min(axis=1) > scheme.floor)
-        spread = _deviations(model, elements, maps, fitted, raised)
-    status = np.where(raised | (measured <= 0).any(axis=1), Status.AT_BOUND, Status.OK)
-    good = np.all([np.isfinite(maps[name]) for name in (*derived, "s0")], axis=0)
-    result.status[voxels] = np.where(good, status, Status.UNUSABLE)
-    result.residual[voxels] = np.where(good, residual, np.nan)
+        rest = measured - fitted.s0[:, None] * np.exp(elements @ scheme.design[:, :-1].T)
+        residual = np.sqrt(np.einsum("vn,vn->v", rest, rest) / rest.shape[1])
+        raised = ~(fitted.params[:, 2] > scheme.floor)
+        spread = _deviations(model, maps, fitted, raised)
+    touched = raised | (measured <= 0).any(axis=1) if measured.min() <= 0 else raised
+    result.status[voxels] = np.where(good, np.where(touched, Status.AT_BOUND, Status.OK), Status.UNUSABLE)
+    result.residual[voxels] = residual
     for given, written in ((maps, result.maps), (spread, result.sd)):
         for name, values in given.items():
-            written[name][voxels] = np.where(good, values, np.nan)
+            written[name][voxels] = values
+    for written in (result.maps, result.sd, {"": result.residual}):
+        for values in written.values():
+            values[voxels[~good]] = np.nan
 
 
 def _deviations(
     model: Any,
-    elements: FloatArray,
     maps: dict[str, FloatArray],
     fitted: Fitted,
     raised: npt.NDArray[np.bool_],
 ) -> dict[str, FloatArray]:
     """Return standard deviations by name, NaN where a value was raised or clipped."""
     values, vectors = fitted.params[:, :3], fitted.params[:, 3:12].reshape(-1, 3, 3)
-    slopes = model.slopes(elements, values, vectors)[1]
-    variance = np.einsum("vqi,vqi->vq", slopes @ fitted.covariance[:, :-1, :-1], slopes)
-    own = np.einsum("vii->vi", fitted.covariance)
-    both = np.sqrt(np.concatenate([own[:, :-1], variance], axis=1))
+    derived = model.deviations(fitted.elements, values, vectors, fitted.covariance[:, :-1, :-1])
+    own = np.sqrt(np.einsum("vii->vi", fitted.covariance))
+    both = np.concatenate([own[:, :-1], derived], axis=1)
     both[raised] = np.nan
     sd = dict(zip([p.name for p in (*model.parameters[:-1], *model.derived)], both.T, strict=True))
     for p in model.derived:
         # 0 is what dipy writes where it computes nothing.
         clipped = (maps[p.name] == 0.0) | (maps[p.name] == p.bounds[0]) | (maps[p.name] == p.bounds[1])
         sd[p.name][clipped] = np.nan
-    sd["s0"] = fitted.s0 * np.sqrt(own[:, -1])
+    sd["s0"] = fitted.s0 * own[:, -1]
     return sd

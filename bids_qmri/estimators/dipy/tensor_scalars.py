@@ -1,23 +1,23 @@
 """dipy's numbers of a fitted tensor: its parameters from coefficients, and the scalars that become maps.
 
-dipy keeps eigenvalues (3), eigenvectors by rows of the matrix whose columns they are (9) and, for kurtosis, the 15
-elements of the kurtosis tensor W, one row per voxel. Diffusivities in mm^2/s. Called by `tensor`.
+dipy keeps eigenvalues (3), eigenvectors as columns of a matrix (9) and, for kurtosis, the 15 elements of the
+kurtosis tensor W, one row per voxel. Diffusivities in mm^2/s. What is a line of algebra is written out,
+because dipy's functions check how they are called at 50 us a call; tests hold both equal. Called by `tensor`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 
+from bids_qmri.estimators.dipy.eigen import eigensystem
+from bids_qmri.estimators.dipy.kurtosis_scalars import kurtosis_scalars
 from bids_qmri.units import FloatArray
 
-LIMITS = {"min_kurtosis": -3.0 / 7.0, "max_kurtosis": 10.0}
-"""Where dipy's fits clip kurtosis."""
+_ROWS, _COLUMNS = (0, 1, 1, 2, 2, 2), (0, 0, 1, 0, 1, 2)
 
 
-def params_of(coefficients: FloatArray, floor: float) -> FloatArray:
-    """Return dipy's parameters, (V, 12) or (V, 27).
+def params_of(coefficients: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
+    """Return dipy's parameters, (V, 12) or (V, 27), and the elements of their tensors, (V, 6) or (V, 21).
 
     Parameters
     ----------
@@ -26,44 +26,46 @@ def params_of(coefficients: FloatArray, floor: float) -> FloatArray:
     floor
         Smallest eigenvalue in mm^2/s, to which smaller ones are raised.
     """
-    from dipy.reconst.dti import decompose_tensor, from_lower_triangular
-
-    finite = np.isfinite(coefficients).all(axis=1)
-    solved = np.where(finite[:, None], coefficients, 0.0)
-    values, vectors = decompose_tensor(from_lower_triangular(solved[:, :6]), min_diffusivity=floor)
-    kurtosis = solved[:, 6:-1] / values.mean(axis=1, keepdims=True) ** 2
-    params = np.concatenate([values, vectors.reshape(-1, 9), kurtosis], axis=1)
+    params = np.empty((len(coefficients), coefficients.shape[1] + 5))
+    finite = np.isfinite(coefficients @ np.ones(coefficients.shape[1]))
+    solved = coefficients if finite.all() else np.where(finite[:, None], coefficients, 0.0)
+    values, vectors = eigensystem(solved[:, :6])
+    np.maximum(values, floor, out=params[:, :3])
+    params[:, 3:12] = vectors.reshape(-1, 9)
+    if coefficients.shape[1] > 7:
+        mean = params[:, :3].mean(axis=1, keepdims=True)
+        np.divide(solved[:, 6:-1], mean**2, out=params[:, 12:])
     params[~finite] = np.nan
-    return params
+    elements = coefficients[:, :-1].copy()
+    raised = params[:, 2] <= floor
+    elements[raised] = elements_of(params[raised])
+    return params, elements
 
 
 def elements_of(params: FloatArray) -> FloatArray:
     """Return what the logarithm of the signal is linear in, (V, 6) or (V, 21)."""
-    from dipy.reconst.dti import lower_triangular
-
     values, vectors = params[:, :3], params[:, 3:12].reshape(-1, 3, 3)
     tensor = (vectors * values[:, None, :]) @ vectors.transpose(0, 2, 1)
-    kurtosis = params[:, 12:] * values.mean(axis=1, keepdims=True) ** 2
-    return np.concatenate([lower_triangular(tensor), kurtosis], axis=1)
+    lower = tensor[:, _ROWS, _COLUMNS]
+    if params.shape[1] == 12:
+        return np.asarray(lower)
+    return np.concatenate([lower, params[:, 12:] * values.mean(axis=1, keepdims=True) ** 2], axis=1)
 
 
-def scalars(params: FloatArray, names: tuple[str, ...]) -> dict[str, FloatArray]:
-    """Return the maps of the given names, each (V,), by dipy's array functions."""
-    from dipy.reconst import dki, dti
+def scalars(params: FloatArray) -> dict[str, FloatArray]:
+    """Return all maps that dipy has of the parameters, each (V,), by the names of the models."""
+    first, second, third = params[:, :3].T
+    squares = first**2 + second**2 + third**2
+    spread = (first - second) ** 2 + (second - third) ** 2 + (third - first) ** 2
+    maps = {
+        "fa": np.sqrt(0.5 * spread / (squares + (squares == 0))),
+        "md": (first + second + third) / 3.0,
+        "ad": first,
+        "rd": (second + third) / 2.0,
+    }
+    if params.shape[1] > 12:
+        from dipy.reconst.dki import kurtosis_fractional_anisotropy
 
-    of_tensor: Mapping[str, Callable[[FloatArray], FloatArray]] = {
-        "fa": dti.fractional_anisotropy,
-        "md": dti.mean_diffusivity,
-        "ad": dti.axial_diffusivity,
-        "rd": dti.radial_diffusivity,
-    }
-    of_kurtosis: Mapping[str, Callable[[FloatArray], FloatArray]] = {
-        "mk": lambda both: dki.mean_kurtosis(both, **LIMITS),
-        "ak": lambda both: dki.axial_kurtosis(both, **LIMITS),
-        "rk": lambda both: dki.radial_kurtosis(both, **LIMITS),
-        "kfa": dki.kurtosis_fractional_anisotropy,
-    }
-    return {
-        name: np.asarray(of_tensor[name](params[:, :3]) if name in of_tensor else of_kurtosis[name](params))
-        for name in names
-    }
+        maps["mk"], maps["ak"], maps["rk"] = kurtosis_scalars(params)
+        maps["kfa"] = np.asarray(kurtosis_fractional_anisotropy(params))
+    return maps

@@ -131,6 +131,7 @@ class Mlp(Ncde):
         "same network."
     )
     has_prior = False
+    needs_file = True
 
     def network_file(self, model: Model) -> Path:
         if self.network is None:

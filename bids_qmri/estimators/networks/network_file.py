@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.physics.model import Model
 
 Float32Array = npt.NDArray[np.float32]
+T = TypeVar("T")
 
 FORMAT = 1
 """Version of the fields of a card that is understood here."""
@@ -81,15 +82,15 @@ def kind_of_card(card: Mapping[str, Any]) -> Kind:
 
 
 @cache
-def _shipped() -> dict[str, Path]:
-    """Return the networks for any protocol that come with the package, by model."""
-    cards = {path.with_suffix(".onnx"): read_card(path) for path in sorted(weights_folder().glob("*.json"))}
+def _shipped(folder: Path) -> dict[str, Path]:
+    """Return the networks for any protocol in the folder of the package's own, by model."""
+    cards = {path.with_suffix(".onnx"): read_card(path) for path in sorted(folder.glob("*.json"))}
     return {str(card["model"]): file for file, card in cards.items() if kind_of_card(card) == "any"}
 
 
 def shipped_network(model_name: str) -> Path | None:
     """Return the ONNX file of a model's network for any protocol, None if none is shipped."""
-    file = _shipped().get(model_name)
+    file = _shipped(weights_folder()).get(model_name)
     return file if file is not None and file.is_file() else None
 
 
@@ -103,7 +104,7 @@ def require_shipped_network(model_name: str) -> Path:
     """
     file = shipped_network(model_name)
     if file is None:
-        there = sorted(_shipped())
+        there = sorted(_shipped(weights_folder()))
         raise InputError(
             f"no network for {model_name} comes with this package",
             field="--estimators ncde",
@@ -185,7 +186,18 @@ def summary(file: Path) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-@cache
+LOADERS: list[Any] = []
+"""Functions that keep the networks that they have loaded."""
+
+
+def kept(load: Callable[..., T]) -> Callable[..., T]:
+    """Let a function load each network once per process, until `forget_networks`."""
+    loader = cache(load)
+    LOADERS.append(loader)
+    return loader
+
+
+@kept
 def load_network(file: Path, model: Model) -> Network:
     """Load a network, once per process.
 
@@ -208,6 +220,12 @@ def load_network(file: Path, model: Model) -> Network:
     network = Network(file, card, start_session(file, card, content))
     _check_session(network)
     return network
+
+
+def forget_networks() -> None:
+    """Load networks anew when they are needed next; files of a user may have been replaced."""
+    for cached in LOADERS:
+        cached.cache_clear()
 
 
 def read_weights(file: Path, needed: str | None) -> bytes:

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from bids_qmri.errors import InputError
-from bids_qmri.physics.protocol import Axis, Protocol, Range, ends, frozen
+from bids_qmri.physics.protocol import Axis, Protocol, Range, StreamField, ends, frozen
+from bids_qmri.physics.spoiled_gradient_echo import FLIP_ANGLE, REPETITION_TIME
 from bids_qmri.units import FloatArray
 
 ARRIVAL = 0.05
@@ -34,6 +35,17 @@ class DceProtocol(Protocol):
         first one and held after the last one, shape (M,).
     """
 
+    stream: ClassVar[tuple[StreamField, ...]] = (
+        StreamField(
+            "time",
+            "time",
+            ("FrameTime",),
+            kind="time",
+            otherwise="acquisition_time_stamp in the image header",
+        ),
+    )
+    stream_once: ClassVar[tuple[StreamField, ...]] = (FLIP_ANGLE, REPETITION_TIME)
+    stream_timed: ClassVar[bool] = True
     words: ClassVar[Mapping[str, tuple[str, str]]] = {
         "interval": ("frame spacing", " s"),
         "arrival": ("arrival of the bolus", " s"),

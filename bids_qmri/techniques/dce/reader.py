@@ -8,22 +8,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from bids_qmri.bids.acquisition import Acquisition, B1Source, FittedMap, ReadOptions, Unusable
-from bids_qmri.techniques.dce.arterial import find_table, needs_hematocrit, read_input
+from bids_qmri.bids.acquisition import (
+    Acquisition,
+    B1Source,
+    FittedMap,
+    ReadOptions,
+    Unusable,
+    files_acquisition,
+)
+from bids_qmri.techniques.dce.arterial import DEFAULT_INPUT, find_table, needs_hematocrit, read_input
 from bids_qmri.bids.b1 import find_b1
 from bids_qmri.techniques.dce.frames import frame_times
 from bids_qmri.bids.images import same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
 from bids_qmri.bids.nifti import Header, read_header
-from bids_qmri.bids.sidecar import Sidecar, flip_angle, number, read_sidecar, spoiled_repetition_time
+from bids_qmri.bids.sidecar import Sidecar, flip_angle, number, read_sidecar, require_seconds, spoiled_repetition_time
 from bids_qmri.catalogue import model_of_map
 from bids_qmri.errors import InputError
 from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
-from bids_qmri.techniques.dce.settings import DceSettings
+from bids_qmri.techniques.dce.settings import DceSettings, check
+from bids_qmri.physics.protocol import frozen
 from bids_qmri.units import FloatArray, radians
 
 FILTERS = ("t1map",)
@@ -76,6 +84,81 @@ def find(
         except InputError as error:
             found.append(Unusable(image.stem, error))
     return found
+
+
+def from_files(
+    in_files: Sequence[Path],
+    *,
+    frame_times: Sequence[float],
+    flip_angle: float,
+    repetition_time: float,
+    relaxivity: float,
+    hematocrit: float = DEFAULT_HEMATOCRIT,
+    t10: float | None = None,
+    t1_map: Path | None = None,
+    aif: str = DEFAULT_INPUT,
+    aif_file: Path | None = None,
+    baseline_volumes: int | None = None,
+    b1_map: Path | None = None,
+    b1_units: Literal["auto", "factor", "percent"] = "auto",
+) -> Acquisition:
+    """Return the acquisition of a dynamic series that does not lie in a dataset.
+
+    Parameters
+    ----------
+    in_files
+        The 4-D image of a spoiled gradient echo, alone.
+    frame_times
+        In s, one per volume.
+    flip_angle, repetition_time
+        In degrees; between excitations, in s.
+    relaxivity, hematocrit
+        r1 in L/mmol/s; fraction.
+    t10, t1_map
+        Native T1 in s: one number, or an image on the grid of the series.
+    aif, aif_file
+        Name of a population input; or a table of a measured one, which wins.
+    baseline_volumes
+        Frames before the bolus; not given: found from the mean curve.
+    b1_map, b1_units
+        Relative transmit field, and its unit.
+
+    Raises
+    ------
+    InputError
+        Naming what is missing or cannot be meant.
+    """
+    if (t10 is None) == (t1_map is None):
+        raise InputError(
+            "neither is given" if t10 is None else "both are given",
+            field="t10, t1_map",
+            needed="native T1: one number in s, or a map",
+        )
+    if len(in_files) != 1 or len(frame_times) != read_header(in_files[0]).n_volumes:
+        raise InputError(
+            f"{len(frame_times)} times beside {len(in_files)} image(s) {[str(path) for path in in_files]}",
+            field="frame_times",
+            needed="one 4-D image, and one time in s per volume",
+        )
+    check({"t10": 1.0 if t10 is None else t10, "relaxivity": relaxivity, "hematocrit": hematocrit, "aif": aif})
+    require_seconds(repetition_time, LONGEST_EXCITATION_TR)
+    notes: list[str] = []
+    source = read_input(None if aif_file else aif, aif_file, hematocrit, notes)[0]
+    settings = DceSettings(
+        time=frozen(frame_times, "frame_times"),
+        flip_angle=float(radians(flip_angle)),
+        repetition_time=repetition_time,
+        relaxivity=relaxivity,
+        hematocrit=hematocrit,
+        baseline_volumes=baseline_volumes,
+        aif=source,
+        t10=t10,
+    )
+    b1 = None if b1_map is None else B1Source("TB1map", (b1_map,), units=b1_units)
+    maps = {} if t1_map is None else {"t10": t1_map}
+    return files_acquisition(
+        "dce", "perf", in_files, None, settings=settings, maps=maps, b1=b1, notes=tuple(notes)
+    )
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Frame times and arterial inputs that networks for DCE are trained with. s, mmol/L; rates in 1/min.
 
-Estimates must hold for inputs that training never saw, so those of benchmarks (Parker, measured curves) are left
-out on purpose: none of the random inputs is a published population curve.
+Estimates must hold for inputs that training never saw, so those of benchmarks (Parker, measured curves) are
+left out on purpose: none of the random inputs is a published population curve.
 """
 
 from __future__ import annotations
@@ -12,15 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bids_qmri.errors import InputError
 from bids_qmri.physics import sampling
 from bids_qmri.physics.arterial_input import RATA, rata
 from bids_qmri.physics.protocol import Range
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.units import SECONDS_PER_MINUTE, FloatArray
-
-TABLE3_TIMES = tuple(9.0 * frame for frame in range(1, 18))
-"""s after the arrival of the bolus: the fixed protocol of Kuppens et al., doi:10.48550/arXiv.2412.20844."""
 
 LEAST_WINDOW = 45.0
 """Seconds of a dynamic series after the arrival of the bolus, at least."""
@@ -33,9 +29,6 @@ INPUT_STEP = 0.25
 
 MEASURED_SHARE = 0.3
 """Share of the inputs known only at coarse times and with noise, as one measured in an artery is."""
-
-SAME_INPUT = 0.02
-"""Largest difference of an arterial input from that of the study, relative to its maximum."""
 
 POLE = 1e-4
 """Distance in 1/min that rates keep from those of the input, where the closed form divides zero by zero."""
@@ -84,15 +77,6 @@ class Varied(_Study, sampling.Varied):
 
     def draw(self, rng: np.random.Generator, length: int) -> FloatArray:
         return paper_times(rng, length)
-
-    def scales(self, protocol: DceProtocol) -> dict[str, float]:
-        known = rata(protocol.time)
-        if np.max(np.abs(protocol.values()["aif"] - known)) > SAME_INPUT * known.max():
-            raise InputError(
-                "another arterial input than that of the training",
-                needed="the input of Rata et al., arriving at 0 s",
-            )
-        return {}
 
 
 @dataclass(frozen=True)
@@ -153,19 +137,8 @@ def random_input(
 ) -> tuple[FloatArray, FloatArray]:
     """Draw an input and sample it, smoothly or as a measurement would.
 
-    Parameters
-    ----------
-    arrival
-        Time in s at which the bolus arrives.
-    last
-        Time in s of the last frame.
-    interval
-        Time in s between frames, the sampling of inputs that are measured.
-
-    Returns
-    -------
-    time, plasma
-        Times in s on the scan's clock and plasma concentrations in mmol/L, each (M,); the first is zero.
+    Given are arrival of the bolus, last frame, and time between frames, the step of measured inputs, in s.
+    Returns times on the scan's clock in s and plasma concentrations in mmol/L, each (M,); the first is 0.
     """
     curve = jittered_cosine(rng) if rng.random() < 0.6 else gamma_variate(rng)
     measured = rng.random() < MEASURED_SHARE

@@ -7,8 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_qmri.errors import InputError
 from bids_qmri.physics.protocol import short
+from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
+from bids_qmri.techniques.dce.options import POPULATION_INPUTS
 from bids_qmri.units import FloatArray, degrees
+
+
+PLAUSIBLE = {
+    "t10": (*PLAUSIBLE_T1, "s"),
+    "relaxivity": (*PLAUSIBLE_RELAXIVITY, "L/mmol/s"),
+    "hematocrit": (0.0, 0.9, "as a fraction"),
+}
+"""Limits and unit of numbers which in another unit give maps that look right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,3 +92,23 @@ class DceSettings:
             "ArterialInput": self.aif.name,
             "ValueOrigins": dict(self.origin),
         }
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Refuse what is missing, or in another unit.
+
+    Raises
+    ------
+    InputError
+        Naming it.
+    """
+    for name, (low, high, unit) in PLAUSIBLE.items():
+        value = values.get(name)
+        if value is None:
+            raise InputError("is missing", field=name, needed="a number, for dynamic series")
+        if not low <= value <= high:
+            raise InputError(f"is {value:g}", field=name, needed=f"{low:g} to {high:g}, {unit}")
+    if values.get("aif", POPULATION_INPUTS[0]) not in POPULATION_INPUTS:
+        raise InputError(
+            f"is {str(values['aif'])[:64]!r}", field="aif", needed=f"one of {', '.join(POPULATION_INPUTS)}"
+        )

@@ -1,11 +1,11 @@
 """Mean, axial and radial kurtosis and their derivatives, in the eigenframe of the diffusion tensor.
 
-The apparent kurtosis along n is K(n) = w(n) / D(n)^2 with the quartic form w of the elements that the logarithm of
-the signal is linear in (W MD^2 of Jensen et al. 2005). Its means over the sphere and over the circle perpendicular to
-the first eigenvector need <n_i^2 n_j^2 n_k^2 / D^3> alone. Averages over azimuth are derivatives of
-<log(a cos^2 + b sin^2)> = 2 log((sqrt(a) + sqrt(b)) / 2), which are regular where eigenvalues coincide, unlike the
-elliptic integrals of Tabesh et al. 2011 (doi:10.1002/mrm.22655); the one integral left, over the cosine of the polar
-angle, is a Gauss-Legendre sum. Voxels run first; called by `model`.
+The apparent kurtosis along n is K(n) = w(n) / D(n)^2 with the quartic form w of the elements that the
+logarithm of the signal is linear in (W MD^2 of Jensen et al. 2005). Its means over the sphere and over the
+circle perpendicular to the first eigenvector need <n_i^2 n_j^2 n_k^2 / D^3> alone. Averages over azimuth are
+derivatives of <log(a cos^2 + b sin^2)> = 2 log((sqrt(a) + sqrt(b)) / 2), which are regular where eigenvalues
+coincide, unlike the elliptic integrals of Tabesh et al. 2011 (doi:10.1002/mrm.22655); the one integral left,
+over the cosine of the polar angle, is a Gauss-Legendre sum. Voxels run first; called by `model`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def kurtosis_slopes(
     scalars
         MK, AK, RK without unit, (V, 3).
     by_tensor
-        Derivatives by the elements of the diffusion tensor, (V, 3, 6); not finite where the first eigenvector is
-        not defined.
+        Derivatives by the elements of the diffusion tensor, (V, 3, 6); not finite where the first eigenvector
+        is not defined.
     by_kurtosis
         Derivatives by the elements w, (V, 3, 15).
     """

@@ -1,7 +1,8 @@
 """Diffusion tensor and diffusion kurtosis: the logarithm of the signal as a power series of b. b in s/mm^2.
 
-Basser et al. 1994, doi:10.1006/jmrb.1994.1037; Jensen et al. 2005, doi:10.1002/mrm.20508. Both models are linear in
-their elements once the logarithm is taken; the scalars that are written into files are derived from these.
+Basser et al. 1994, doi:10.1006/jmrb.1994.1037; Jensen et al. 2005, doi:10.1002/mrm.20508. Both models are
+linear in their elements once the logarithm is taken; the scalars that are written into files are derived from
+these.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.shells import GRID, cluster_shells
 from bids_qmri.techniques.dti.kurtosis import kurtosis_slopes
-from bids_qmri.techniques.dti.scalars import kurtosis_anisotropy_slope, tensor_slopes
+from bids_qmri.techniques.dti.scalars import (
+    kurtosis_anisotropy_slope,
+    kurtosis_anisotropy_without_noise,
+    tensor_slopes,
+)
 from bids_qmri.techniques.dti.symmetric import (
     ELEMENT_COUNT,
     ELEMENTS,
@@ -37,6 +42,12 @@ B_MAX_KURTOSIS = 3000.0
 """Above this many s/mm^2 the cumulant expansion of the kurtosis model no longer converges in tissue."""
 DKI_MIN_TOP_B = 1500.0
 """s/mm^2; kurtosis does not show below it."""
+
+EIGENVALUE_NOISE = 1.5
+"""Variances of the tensor added to squared eigenvalues (`Kurtosis.deviations`); chosen by coverage."""
+
+STEEPEST = 3.0
+"""Largest correction of a slope for the noise in it; chosen by coverage."""
 
 UNIT_WITHIN = 0.01
 """How far the length of a direction may be from 1."""
@@ -74,9 +85,7 @@ _SCALARS = (
     Parameter("fa", "FA", "1", (0.0, 1.0), (0.0, 1.0), "Fractional anisotropy of the diffusion tensor."),
     _diffusivity("md", "Mean diffusivity, the mean of the eigenvalues of the diffusion tensor."),
     _diffusivity("ad", "Axial diffusivity, the largest eigenvalue of the diffusion tensor."),
-    _diffusivity(
-        "rd", "Radial diffusivity, the mean of the two smaller eigenvalues of the diffusion tensor."
-    ),
+    _diffusivity("rd", "Radial diffusivity, the mean of the two smaller eigenvalues of the tensor."),
 )
 
 
@@ -134,6 +143,20 @@ class Cumulants(Model):
             Eigenvalues, largest first, (V, 3), and eigenvectors as columns, (V, 3, 3), of the tensor.
         """
 
+    def deviations(
+        self, elements: FloatArray, values: FloatArray, vectors: FloatArray, covariance: FloatArray
+    ) -> FloatArray:
+        """Return standard deviations of derived quantities, (V, Q), NaN where they cannot be known.
+
+        Parameters
+        ----------
+        elements, values, vectors
+            As of `slopes`.
+        covariance
+            Covariance of the elements, (V, P - 1, P - 1).
+        """
+        return _propagated(self.slopes(elements, values, vectors)[1], covariance)
+
     def signal(self, theta: FloatArray, protocol: DiffusionProtocol) -> FloatArray:
         return np.asarray(theta[-1] * np.exp(self.design(protocol) @ theta[:-1]))
 
@@ -150,7 +173,7 @@ class Cumulants(Model):
     def start(
         self, signal: FloatArray, protocol: DiffusionProtocol, lower: FloatArray, upper: FloatArray
     ) -> FloatArray:
-        """Fit the logarithm of the signal without weights; what is not positive counts as the least positive."""
+        """Fit the logarithm of the signal without weights; what is not positive is the least positive."""
         least = np.min(signal, axis=0, initial=np.inf, where=signal > 0)
         logs = np.log(np.where(signal > 0, signal, np.where(np.isfinite(least), least, 1.0)))
         design = np.column_stack([self.design(protocol), np.ones(protocol.n_measurements)])
@@ -158,7 +181,7 @@ class Cumulants(Model):
         scale = np.abs(design).max(axis=0)
         theta = (np.linalg.pinv(design / scale) @ logs) / scale[:, None]
         theta[-1] = np.exp(theta[-1])
-        return np.clip(theta, lower[:, None], upper[:, None])
+        return np.asarray(np.clip(theta, lower[:, None], upper[:, None]))
 
     def derive(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         elements = np.ascontiguousarray(theta[:-1].T)
@@ -169,7 +192,7 @@ class Cumulants(Model):
         return scalars.T, slopes
 
     def predict(self, maps: Mapping[str, FloatArray], protocol: DiffusionProtocol) -> FloatArray | None:
-        """Return the signals, (V, N), that maps explain, NaN above `b_max`; None if the elements are not there."""
+        """Return the signals, (V, N), that maps explain, NaN above `b_max`; None without the elements."""
         if protocol.bvecs is None:
             return None
         signal = super().predict(maps, protocol)
@@ -248,6 +271,30 @@ class Kurtosis(Cumulants):
         scalars[:, 7], by_elements[:, 7, 6:] = kurtosis_anisotropy_slope(kurtosis)
         return scalars, by_elements
 
+    def deviations(
+        self, elements: FloatArray, values: FloatArray, vectors: FloatArray, covariance: FloatArray
+    ) -> FloatArray:
+        """Return standard deviations of derived quantities, (V, Q), NaN where they cannot be known.
+
+        Notes
+        -----
+        Kurtosis grows with inverse powers of the eigenvalues: where noise has brought one near 0, its slopes
+        are far steeper than those at the truth, and standard deviations too large. The noise of the tensor is
+        therefore added to the eigenvalues, in squares. The anisotropy of the kurtosis tensor is raised by
+        noise, by more than it scatters: its deviation is the root mean square of both.
+        """
+        noise = covariance[:, (0, 2, 5), (0, 2, 5)].mean(axis=1, keepdims=True)
+        stiff = np.sqrt(values**2 + EIGENVALUE_NOISE * noise)
+        slopes = self.slopes(elements, stiff, vectors)[1]
+        slopes[:, :4, :6] = tensor_slopes(elements[:, :6], values, vectors)[1]
+        deviations = _propagated(slopes, covariance)
+        found = kurtosis_anisotropy_slope(elements[:, 6:])[0]
+        clean = kurtosis_anisotropy_without_noise(elements[:, 6:], covariance[:, 6:, 6:])
+        # Noise adds to the square of the anisotropy, whose root is steeper where it is lower.
+        steeper = np.minimum(found / clean, STEEPEST)
+        deviations[:, 7] = np.hypot(deviations[:, 7] * steeper, found - clean)
+        return deviations
+
     def obstacle(self, protocol: Protocol) -> str:
         if not isinstance(protocol, DiffusionProtocol):
             return "no b-values"
@@ -265,6 +312,11 @@ class Kurtosis(Cumulants):
         if count < self.fewest_directions:
             return f"{count} directions; kurtosis needs 15"
         return without_b0(protocol)
+
+
+def _propagated(slopes: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return the deviations of first order, (V, Q), of slopes (V, Q, E) and a covariance (V, E, E)."""
+    return np.asarray(np.sqrt(np.einsum("vqe,vqe->vq", slopes @ covariance, slopes)))
 
 
 def _unit_vectors(protocol: DiffusionProtocol) -> FloatArray:

@@ -34,8 +34,8 @@ def tensor_slopes(
     scalars
         FA, MD, AD, RD, (V, 4).
     slopes
-        Derivatives by the elements, (V, 4, 6); NaN for FA where all eigenvalues are equal, and for AD and RD where
-        the largest two are.
+        Derivatives by the elements, (V, 4, 6); NaN for FA where all eigenvalues are equal, and for AD and RD
+        where the largest two are.
     """
     trace = values.sum(axis=1)
     squares = np.einsum("vk,vk->v", values, values)
@@ -55,8 +55,8 @@ def tensor_slopes(
 def kurtosis_anisotropy_slope(kurtosis: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the anisotropy of kurtosis tensors, (V,), and its derivatives, (V, 15).
 
-    It is the share of the norm of the tensor that its isotropic part lacks, 0 where the mean is not positive; there,
-    and where it is 0, the derivatives are NaN.
+    It is the share of the norm of the tensor that its isotropic part lacks, 0 where the mean is not positive;
+    there, and where it is 0, the derivatives are NaN.
 
     Parameters
     ----------
@@ -76,3 +76,26 @@ def kurtosis_anisotropy_slope(kurtosis: FloatArray) -> tuple[FloatArray, FloatAr
     slope = ratio[:, None] * (5.0 * ratio[:, None] * weighted - _TRACES)
     slope = np.where(known[:, None], slope / np.where(known, kfa, 1.0)[:, None], np.nan)
     return np.where(mean > 0, kfa, 0.0), slope
+
+
+def kurtosis_anisotropy_without_noise(kurtosis: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Return the anisotropy of kurtosis tensors without what their noise adds to it, (V,).
+
+    Parameters
+    ----------
+    kurtosis
+        Elements of the tensor in any scale, (V, 15).
+    covariance
+        Their covariance, (V, 15, 15).
+
+    Notes
+    -----
+    Both squares, that of the whole and that of its isotropic part, are expected to exceed their true values by
+    the variances of what is squared.
+    """
+    squares = np.einsum("ve,e,ve->v", kurtosis, ELEMENT_COUNT, kurtosis)
+    squares -= np.einsum("vee,e->v", covariance, ELEMENT_COUNT)
+    isotropic = (kurtosis @ _TRACES) ** 2 - np.einsum("vef,e,f->v", covariance, _TRACES, _TRACES)
+    isotropic = np.maximum(isotropic, 0.0) / 5.0
+    share = np.where(squares > isotropic, 1.0 - isotropic / np.where(squares > 0, squares, np.inf), 0.0)
+    return np.asarray(np.sqrt(share))

@@ -1,8 +1,8 @@
-"""Symmetric tensors of second and fourth order: their distinct elements, and their rotation. Voxels run first.
+"""Symmetric tensors of second and fourth order: their distinct elements, their rotation. Voxels first.
 
-Elements of second order stand as xx, xy, yy, xz, yz, zz; those of fourth order as in `ELEMENTS`. A tensor of fourth
-order is also written as a matrix over pairs of indices, which rotates by two matrix products. Called by `model` and
-`kurtosis`.
+Elements of second order stand as xx, xy, yy, xz, yz, zz; those of fourth order as in `ELEMENTS`. A tensor of
+fourth order is also written as a matrix over pairs of indices, which rotates by two matrix products. Called
+by `model` and `kurtosis`.
 """
 
 from __future__ import annotations
@@ -74,16 +74,15 @@ def elements_of(matrices: FloatArray) -> FloatArray:
 
 
 def eigensystem(elements: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return eigenvalues, largest first, (V, 3), and eigenvectors as columns, (V, 3, 3); NaN where not finite."""
-    finite = np.isfinite(elements).all(axis=1)
-    matrices: FloatArray = full(np.where(finite[:, None], elements, 0.0))
-    values, vectors = np.linalg.eigh(matrices)
+    """Return eigenvalues, largest first, (V, 3), and eigenvectors as columns, (V, 3, 3)."""
+    finite = np.asarray(np.isfinite(elements).all(axis=1))
+    values, vectors = np.linalg.eigh(full(np.where(finite[:, None], elements, 0.0)))
     values[~finite] = np.nan
     return values[:, ::-1], vectors[:, :, ::-1]
 
 
 def pair_rotation(vectors: FloatArray) -> FloatArray:
-    """Return the matrix R, (V, 6, 6), that takes elements into the frame of orthonormal columns: x' = R^T x."""
+    """Return the matrix R, (V, 6, 6), that takes elements into a frame of columns: x' = R^T x."""
     first, second = vectors[:, _ROWS], vectors[:, _COLUMNS]
     products = first[:, :, _ROWS] * second[:, :, _COLUMNS] + second[:, :, _ROWS] * first[:, :, _COLUMNS]
     return np.asarray(0.5 * PAIR_COUNT[:, None] * products)
@@ -95,6 +94,6 @@ def rotate_fourth(elements: FloatArray, rotation: FloatArray) -> FloatArray:
 
 
 def slope_by_elements(slope: FloatArray, rotation: FloatArray) -> FloatArray:
-    """Turn derivatives by the matrix over pairs in the frame, (V, F, 6, 6), into those by elements, (V, F, 15)."""
+    """Turn derivatives by the matrix over pairs, (V, F, 6, 6), into those by elements, (V, F, 15)."""
     turned = rotation[:, None] @ slope @ rotation.transpose(0, 2, 1)[:, None]
     return np.asarray(turned.reshape(*slope.shape[:2], 36) @ _TO_ELEMENTS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bids_qmri.estimation.preparation import Preparation, Scan, Voxels, as_measured
 from bids_qmri.estimators.base import Estimator
 from bids_qmri.physics.diffusion import DiffusionProtocol
@@ -19,7 +21,7 @@ def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
     groups = cluster_shells(protocol.bvals)[1]
 
     def average(signal: FloatArray, _: Voxels) -> tuple[FloatArray, Protocol]:
-        return average_directions(signal, protocol, groups)
+        return average_directions(np.asarray(signal, dtype=np.float64), protocol, groups)
 
     if estimator.single_images:
         # The noise is that of the averages: between directions, anisotropy would count as noise.

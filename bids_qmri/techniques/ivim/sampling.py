@@ -12,9 +12,6 @@ from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.protocol import Range
 from bids_qmri.units import FloatArray
 
-TABLE3_BVALS = (0.0, 10.0, 20.0, 50.0, 100.0, 300.0, 600.0)
-"""s/mm^2: the fixed protocol of Kuppens et al., doi:10.48550/arXiv.2412.20844."""
-
 CLINICAL_BVALS = np.array(
     [
         *(10, 20, 30, 40, 50, 60, 75, 80, 100, 120, 150, 200, 250, 300, 400, 500, 600, 700, 800, 900),

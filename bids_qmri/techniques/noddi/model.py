@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -38,9 +38,6 @@ GRID = (8, 8, 6)
 START_DEGREES = 3
 """Legendre degrees 0, 2, 4 that `start` compares."""
 
-MOST_NEURITES = 0.6
-"""Largest NDI of a first estimate ex vivo: from its limit a third of fits do not find stationary tissue."""
-
 START_NODES = 16
 """Directions from which `start` sees an atom."""
 
@@ -50,7 +47,6 @@ NDI = Parameter(
 # The NODDI toolbox limits the concentration kappa to 64.
 ODI = Parameter("odi", "ODI", "1", (0.01, 1.0), (0.01, 1.0), "Orientation dispersion index.")
 FWF = Parameter("fwf", "FWF", "1", (0.0, 1.0), (0.0, 1.0), "Free water fraction of the signal at b = 0.")
-DOT = Parameter("dot", "DOT", "1", (0.0, 1.0), (0.0, 0.3), "Stationary fraction of the signal at b = 0.")
 TILTS = tuple(
     Parameter(
         f"tilt_{i}",
@@ -139,14 +135,16 @@ class Noddi(Model):
     d_par: float = D_PAR
     d_iso: float = D_ISO
 
-    def __post_init__(self) -> None:
-        if self.d_par >= self.d_iso:
+    def with_settings(self, settings: Mapping[str, float]) -> Self:
+        told = super().with_settings(settings)
+        if told.d_par >= told.d_iso:
             raise InputError(
-                f"{self.d_par:g} along neurites and {self.d_iso:g} in free water",
+                f"{told.d_par:g} along neurites and {told.d_iso:g} in free water",
                 field=f"{self.name}.d_par",
                 needed="free water to be the faster",
                 way_out="write the diffusivity along neurites first",
             )
+        return told
 
     def obstacle(self, protocol: Protocol) -> str:
         if not isinstance(protocol, DiffusionProtocol):
@@ -215,46 +213,7 @@ class Noddi(Model):
         return np.asarray(np.clip(theta, lower[:, None], upper[:, None]))
 
 
-@dataclass(frozen=True)
-class ExVivoNoddi(Noddi):
-    """NODDI of fixed tissue: slower water, and a fraction of it stationary (Alexander et al. 2010).
-
-    The stationary fraction (dot) adds a constant: S / S0 = DOT + (1 - DOT) times the signal of `Noddi`.
-    """
-
-    name: ClassVar[str] = "noddiexvivo"
-    parameters: ClassVar[tuple[Parameter, ...]] = (NDI, ODI, FWF, DOT, *TILTS)
-    main: ClassVar[tuple[str, ...]] = ("ndi", "odi", "fwf", "dot")
-    on_request: ClassVar[str] = "for fixed tissue; ask for it with --models noddiexvivo"
-
-    d_par: float = 0.6e-3
-    d_iso: float = 2.0e-3
-
-    def signal(self, theta: FloatArray, protocol: AlignedEncoding) -> FloatArray:
-        dot, moving = theta[3], np.delete(theta, 3, axis=0)
-        return np.asarray(dot + (1.0 - dot) * super().signal(moving, protocol))
-
-    def _with_rest(self, theta: FloatArray, signal: FloatArray) -> FloatArray:
-        return np.asarray(theta[3] + (1.0 - theta[3]) * signal)
-
-    def signal_and_jacobian(
-        self, theta: FloatArray, protocol: AlignedEncoding
-    ) -> tuple[FloatArray, FloatArray]:
-        dot, moving = theta[3], np.delete(theta, 3, axis=0)
-        signal, jacobian = super().signal_and_jacobian(moving, protocol)
-        return dot + (1.0 - dot) * signal, np.insert((1.0 - dot) * jacobian, 3, 1.0 - signal, axis=0)
-
-    def start(
-        self, signal: FloatArray, protocol: AlignedEncoding, lower: FloatArray, upper: FloatArray
-    ) -> FloatArray:
-        moving = np.arange(lower.size) != 3
-        theta = super().start(signal, protocol, lower[moving], upper[moving])
-        theta[0] = np.clip(np.minimum(theta[0], MOST_NEURITES), lower[0], upper[0])
-        return np.insert(theta, 3, lower[3], axis=0)
-
-
 NODDI = Noddi()
-EX_VIVO_NODDI = ExVivoNoddi()
 
 
 @dataclass(frozen=True, eq=False)

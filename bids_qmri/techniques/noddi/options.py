@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bids_qmri.errors import UsageError
 from bids_qmri.options import Option, number
 
 SLOWEST, FASTEST = 1e-4, 1e-2
@@ -24,6 +25,22 @@ OPTIONS = (
 
 
 def settings(given: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return the settings of models that the option stands for."""
+    """Return the settings of models that the option stands for.
+
+    Raises
+    ------
+    UsageError
+        If water along neurites is faster than free water.
+    """
     pair = given.get(OPTIONS[0].name)
-    return {} if pair is None else {"noddi": {"d_par": pair[0], "d_iso": pair[1]}}
+    if pair is None:
+        return {}
+    along, free = pair
+    if along >= free:
+        raise UsageError(
+            f"{along:g} along neurites and {free:g} in free water",
+            field=OPTIONS[0].flag,
+            needed="free water to be the faster",
+            way_out="write the diffusivity along neurites first",
+        )
+    return {"noddi": {"d_par": along, "d_iso": free}}

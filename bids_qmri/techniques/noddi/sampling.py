@@ -13,6 +13,7 @@ from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.protocol import Range
 from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.units import FloatArray
+
 SHELL_SHARES = {2: 0.32, 3: 0.26, 4: 0.18, 5: 0.1, 6: 0.06, 7: 0.04, 8: 0.04}
 """How often a scheme has so many shells: as in practice, with some more of the rare ones."""
 
@@ -42,22 +43,10 @@ KIND_SHARES = (0.55, 0.15, 0.15, 0.15)
 
 @dataclass(frozen=True)
 class Ranges(sampling.Ranges):
-    """Multi-shell schemes.
+    """Multi-shell schemes: number of shells, b-values of all and of the outermost one in s/mm^2.
 
-    Parameters
-    ----------
-    shells
-        Number of shells.
-    bvals
-        b-values of shells in s/mm^2.
-    largest_b
-        b-value of the outermost shell in s/mm^2.
-    directions
-        Directions per shell, mostly log-uniform.
-    b0
-        Images at b = 0, log-uniform.
-    measurements
-        Images in all, at most: larger schemes are drawn again.
+    Directions per shell are mostly log-uniform, images at b = 0 log-uniform; schemes of more images in all
+    than `measurements` are drawn again.
     """
 
     shells: tuple[int, int]
@@ -68,7 +57,7 @@ class Ranges(sampling.Ranges):
     measurements: int
 
     def draw(self, rng: np.random.Generator, paper_share: float = 0.0) -> DiffusionProtocol:
-        """Draw a scheme in random order of its images; one whose shells can be told apart, jitter included."""
+        """Draw a scheme in random order of its images, whose shells can be told apart, jitter included."""
         while True:
             counts, n_b0 = _counts(self, rng), _log_integer(self.b0, rng)
             if counts.sum() + n_b0 > self.measurements:
@@ -132,13 +121,13 @@ def _directions(count: int, kind: int, rng: np.random.Generator) -> FloatArray:
     if kind == PARTIAL:
         more = spread_directions(int(np.ceil(count * rng.uniform(1.1, 1.6)))) @ turn
         if rng.random() < 0.5:
-            return more[np.argsort(np.abs(more[:, 2]))[:count]]
+            return np.asarray(more[np.argsort(np.abs(more[:, 2]))[:count]])
         return rng.permutation(more)[:count]
     directions = rng.permutation(spread_directions(count)) @ turn
     if kind == DISTURBED:
         distance = rng.uniform(0.0, 1.0) / np.sqrt(count)
         directions = _unit(directions + distance * rng.standard_normal(directions.shape))
-    return directions
+    return np.asarray(directions)
 
 
 @lru_cache(maxsize=256)

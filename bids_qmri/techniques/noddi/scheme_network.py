@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from bids_qmri.estimators.classical.asymptotic import BOUND_TOLERANCE
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.networks.network_file import (
     FORMAT,
+    kept,
     read_card,
     read_weights,
     start_session,
@@ -84,7 +85,7 @@ def shipped_scheme_network(label: str) -> Path | None:
     return next(weights_folder().glob(f"noddi-{label}-*.onnx"), None)
 
 
-@cache
+@kept
 def load_scheme_network(file: Path) -> SchemeNetwork:
     """Load a network, once per process.
 
@@ -189,6 +190,7 @@ class SchemeOnnx(Estimator):
         "Fully connected neural network for one set of diffusion weightings, given by the user."
     )
     reference = "Rot et al. 2025, doi:10.48550/arXiv.2507.12632"
+    needs_file = True
 
     network: Path | None = None
     threads: int = 1
@@ -262,6 +264,7 @@ class NnMle(SchemeOnnx):
         "Fully connected neural network for one set of diffusion weightings, trained on simulated signals "
         "with the parameters that a fit finds in them."
     )
+    needs_file = False
 
 
 @dataclass(frozen=True)
@@ -273,6 +276,7 @@ class NnGt(SchemeOnnx):
         "Fully connected neural network for one set of diffusion weightings, trained on simulated signals "
         "with their true parameters."
     )
+    needs_file = False
 
 
 def noise_notes(network: Path, s0: FloatArray, sigma: float | FloatArray) -> tuple[str, ...]:

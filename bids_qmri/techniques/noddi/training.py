@@ -1,8 +1,7 @@
 """What networks for NODDI are trained on: voxels of any multi-shell scheme, and signals of one scheme.
 
-Table ``[data]`` of recipes, types ``shells`` and ``scheme``; called by `training`. Diffusivities in mm^2/s. One
-scheme: Rot et al., doi:10.48550/arXiv.2507.12632; fits as labels: Epstein et al.,
-doi:10.59275/j.melba.2024-geb5.
+Table ``[data]`` of recipes, types ``shells`` and ``scheme``; called by `training`. Diffusivities in mm^2/s.
+One scheme: Rot et al., doi:10.48550/arXiv.2507.12632; fits as labels: doi:10.59275/j.melba.2024-geb5.
 """
 
 from __future__ import annotations
@@ -41,22 +40,17 @@ class Shells:
 
     Parameters
     ----------
-    groups, validation_groups
-        Schemes drawn for training and for validation.
-    curves
-        Voxels per scheme.
+    groups, validation_groups, curves
+        Schemes drawn for training and for validation, and voxels of each.
     snr
         Range of the signal-to-noise ratio at b = 0, log-uniform per voxel.
     fwf_low, fwf_low_share
         The free-water fraction is uniform from 0 to 1, and in this share of voxels from 0 to `fwf_low`.
-    sigma_error
-        Standard deviation of the logarithm of the error of the sigma that the network is told.
-    sigma_exact, sigma_unknown
-        Shares of the schemes in which that sigma is exact, and in which there is none.
-    d_par, d_iso
-        Ranges of the diffusivities where they are not those of the model.
-    diffusivity_share
-        Share of the schemes with such diffusivities.
+    sigma_error, sigma_exact, sigma_unknown
+        Standard deviation of the logarithm of the error of the sigma that the network is told, and shares of
+        the schemes in which it is exact, and in which it is not known.
+    d_par, d_iso, diffusivity_share
+        Ranges of the diffusivities in a share of the schemes; in others they are those of the model.
     """
 
     rows: ClassVar[str] = "features"
@@ -84,7 +78,8 @@ class Shells:
         truth = rng.uniform(0.0, 1.0, (3, self.curves))
         truth[2] *= np.where(rng.random(self.curves) < self.fwf_low_share, self.fwf_low, 1.0)
         direction = random_directions(self.curves, rng)
-        clean = noddi_signal(*truth, direction, protocol, d_par=d_par, d_iso=d_iso)
+        ndi, odi, fwf = truth
+        clean = noddi_signal(ndi, odi, fwf, direction, protocol, d_par=d_par, d_iso=d_iso)
         signal = add_rician_noise(clean, 1.0 / snr, rng).T
         shells = sort_shells(protocol)
         zonal = fit_zonal(signal, shells, d_par)
@@ -115,16 +110,8 @@ class Shells:
 class Signals:
     """Signals of one scheme, divided by their mean at b = 0, as Rot et al. simulate them.
 
-    Parameters
-    ----------
-    count
-        Number of signals, those for validation included.
-    validation
-        Share of the signals that is held out.
-    snr
-        Signal-to-noise ratio at b = 0.
-    ndi, odi, fwf
-        Ranges of uniform distributions.
+    So many signals, of which a share is held out for validation, of one signal-to-noise ratio at b = 0, with
+    parameters that are uniform within their ranges.
     """
 
     rows: ClassVar[str] = "labels"
@@ -147,13 +134,7 @@ class Signals:
             raise UsageError(f"is {ranges!r}", field="recipe: data", needed="ranges within 0 and 1")
 
     def require(self, scheme: DiffusionProtocol) -> None:
-        """Refuse a scheme that the parameters cannot be learnt from.
-
-        Raises
-        ------
-        UsageError
-            Naming what is missing.
-        """
+        """Refuse a scheme that the parameters cannot be learnt from, by a `UsageError`."""
         weighted = ~scheme.b0_mask
         wrong = ""
         if scheme.bvecs is None or np.count_nonzero(weighted) < LEAST_DIRECTIONS:
@@ -163,26 +144,13 @@ class Signals:
         elif np.ptp(scheme.bvals[weighted]) < 0.2 * scheme.bvals.max():
             wrong = f"one shell, b = {scheme.bvals.max():g}"
         if wrong:
-            raise UsageError(
-                wrong,
-                field="recipe: scheme",
-                needed=f"images at b = 0, and {LEAST_DIRECTIONS} directions or more at two or more b-values above 0",
-            )
+            needed = f"images at b = 0, and {LEAST_DIRECTIONS} directions or more at two b-values or more"
+            raise UsageError(wrong, field="recipe: scheme", needed=needed)
 
     def simulate(
         self, model: Noddi, scheme: DiffusionProtocol, rng: np.random.Generator
     ) -> dict[str, npt.NDArray[Any]]:
-        """Return M signals, (M, N), with their ``truth``, (M, 3), ``direction``, (M, 3), and ``sigma``, (M,).
-
-        Parameters
-        ----------
-        model
-            Holds the diffusivities.
-        scheme
-            N b-values and directions.
-        rng
-            Source of randomness.
-        """
+        """Return M signals, (M, N), with ``truth`` and ``direction``, (M, 3), and ``sigma``, (M,)."""
         low, high = np.array([getattr(self, name) for name in self.quantities]).T
         truth = rng.uniform(low, high, (self.count, len(self.quantities)))
         direction = random_directions(self.count, rng)
@@ -202,16 +170,8 @@ class Signals:
     ) -> FloatArray:
         """Return estimates of the likelihood fit of every signal, started at the truth, (M, 3).
 
-        Signals are divided by their mean at b = 0 already, which the fit takes for S0.
-
-        Parameters
-        ----------
-        model, scheme
-            As of `simulate`.
-        found
-            What `simulate` returned, or some of it.
-        likelihood
-            ``gaussian``, or ``rician`` with the true noise level.
+        `found` is what `simulate` returned, or some of it: signals divided by their mean at b = 0 already,
+        which the fit takes for S0. Likelihoods: ``gaussian``, and ``rician`` with the true noise level.
         """
         weighted = ~scheme.b0_mask
         assert scheme.bvecs is not None

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.physics.protocol import Axis, Protocol, Range, ends, frozen, short
+from bids_qmri.physics.protocol import Axis, Protocol, Range, StreamField, ends, frozen, short
+from bids_qmri.physics.spoiled_gradient_echo import FLIP_ANGLE, REPETITION_TIME
 from bids_qmri.units import FloatArray, degrees, radians
 
 CURVE_POINTS = 64
@@ -33,6 +34,8 @@ class VfaProtocol(Protocol):
         "repetition_time": ("repetition times", " s"),
     }
 
+    stream: ClassVar[tuple[StreamField, ...]] = (FLIP_ANGLE, REPETITION_TIME)
+    stream_joined: ClassVar[bool] = True
     channels: ClassVar[tuple[str, ...]] = ("angle", "log_angle")
     context: ClassVar[tuple[str, ...]] = ("log_tr",)
 
@@ -67,6 +70,10 @@ class VfaProtocol(Protocol):
     @property
     def n_measurements(self) -> int:
         return int(self.flip_angle.shape[0])
+
+    @classmethod
+    def from_stream(cls, table: FloatArray, *, b0_threshold: float) -> VfaProtocol:
+        return cls(radians(table[:, 0]), table[:, 1])
 
     def with_b1(self, b1: npt.ArrayLike) -> VfaProtocol:
         """Scale the flip angles of every voxel by its relative transmit field.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.acquisition import Acquisition, B1Source, ReadOptions, Unusable, files_acquisition
 from bids_qmri.bids.b1 import find_b1
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
 from bids_qmri.bids.nifti import read_header
@@ -19,6 +20,7 @@ from bids_qmri.bids.sidecar import (
     flip_angle,
     number,
     read_sidecar,
+    require_seconds,
     spoiled_repetition_time,
 )
 from bids_qmri.errors import InputError
@@ -63,6 +65,52 @@ def find(
         except InputError as error:
             found.append(Unusable(label, error))
     return found
+
+
+def from_files(
+    in_files: Sequence[Path],
+    *,
+    flip_angles: Sequence[float],
+    repetition_time: float,
+    b1_map: Path | None = None,
+    b1_units: Literal["auto", "factor", "percent"] = "auto",
+) -> Acquisition:
+    """Return the acquisition of images that do not lie in a dataset.
+
+    Parameters
+    ----------
+    in_files
+        One 3-D image per flip angle, magnitudes.
+    flip_angles
+        In degrees, in the order of the images.
+    repetition_time
+        Between excitations, in s.
+    b1_map
+        Relative transmit field; interpolated if it is on another grid.
+    b1_units
+        Unit of it.
+
+    Raises
+    ------
+    InputError
+        Naming what does not fit together.
+    """
+    if len(flip_angles) != len(in_files):
+        raise InputError(
+            f"{len(flip_angles)} flip angles beside {len(in_files)} images",
+            field="flip_angles",
+            needed="one per image, in degrees",
+        )
+    require_seconds(repetition_time)
+    protocol = VfaProtocol(radians(flip_angles), np.full(len(in_files), repetition_time))
+    if max(flip_angles) < SMALLEST_LARGEST_ANGLE or len(set(flip_angles)) < 2:
+        raise InputError(
+            f"are {[f'{angle:g}' for angle in flip_angles]}",
+            field="flip_angles",
+            needed="at least two different angles in degrees",
+        )
+    b1 = None if b1_map is None else B1Source("TB1map", (b1_map,), units=b1_units)
+    return files_acquisition("vfa", "anat", in_files, protocol, b1=b1)
 
 
 class _NoModelError(InputError):

@@ -8,14 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.errors import InputError
 from bids_qmri.physics import sampling
 from bids_qmri.physics.protocol import Range
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray, degrees
-
-TABLE3_FLIP_ANGLES = (1.0, 6.0, 10.0, 25.0)
-"""Degrees: the fixed protocol of Kuppens et al., doi:10.48550/arXiv.2412.20844."""
 
 PAPER_LOG_TR = (np.log(0.003), np.log(0.012))
 """Logarithms of the TR in s that go with the flip angles of Table 2; 5 and 7 ms are the likely ones."""
@@ -75,15 +71,6 @@ class Varied(_Study, sampling.Varied):
     def draw(self, rng: np.random.Generator, length: int) -> FloatArray:
         return degrees(paper_vfa(rng, self.repetition_time, length).flip_angle)
 
-    def scales(self, protocol: VfaProtocol) -> dict[str, float]:
-        if protocol.flip_angle.ndim == 2 or np.ptp(protocol.repetition_time) > 0:
-            raise InputError(
-                "flip angles of every voxel, or several repetition times",
-                needed="one protocol with one repetition time",
-            )
-        # The signal depends on TR / T1 alone.
-        return {"t1": float(protocol.repetition_time[0]) / self.repetition_time}
-
 
 @dataclass(frozen=True)
 class Fixed(_Study, sampling.Fixed):
@@ -100,12 +87,7 @@ def paper_vfa(
 ) -> VfaProtocol:
     """Draw 3-8 flip angles as in Table 2: 1 degree, one in 3-10, one in 15-30, the others equidistant.
 
-    Parameters
-    ----------
-    repetition_time
-        Seconds; the study does not print its value.
-    length
-        Number of flip angles; None draws it.
+    The study does not print its repetition time, in s; a length of None draws the number of flip angles.
     """
     count = int(rng.integers(3, 9)) if length is None else length
     middle, largest = rng.uniform(3.0, 10.0), rng.uniform(15.0, 30.0)

@@ -6,7 +6,8 @@ import pytest
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.dipy.ivim import fit_ivim, splits
-from bids_qmri.estimators.registry import get_estimator
+from bids_qmri.estimators.base import get_estimator
+from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.physics.diffusion import DiffusionProtocol
 
 DENSE = DiffusionProtocol(np.array([0, 5, 10, 20, 30, 50, 80, 120, 200, 300, 400, 600, 800.0]))
@@ -55,7 +56,7 @@ def test_the_seed_of_the_command_line_reaches_varpro_and_nothing_else():
     signal = biexponential(DENSE, d=0.8e-3, dstar=0.009, f=0.2)
 
     def fit(label, seed):
-        return get_estimator("ivim", label, seed)(signal, DENSE, None, None).maps["d"][0]
+        return get_estimator("ivim", label, seed=seed).fit(IVIM, signal, DENSE).maps["d"][0]
 
     assert fit("dipyVarpro", 1) != fit("dipyVarpro", 2)
     assert fit("dipyVarpro", 1) == fit("dipyVarpro", 1)

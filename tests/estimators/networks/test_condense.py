@@ -8,7 +8,7 @@ from dynamic import series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_qmri.estimators.networks.condense import MAX_POINTS, arrival, condense
+from bids_qmri.estimators.networks.condense import MAX_POINTS, condense
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
@@ -60,7 +60,7 @@ def test_long_dynamic_series_fill_the_bins(step: float) -> None:
 def test_bins_are_narrow_at_arrival() -> None:
     time = np.arange(0.0, 300.0)
     protocol = DceProtocol(time, [0.0, 60.0, 61.0, 70.0, 400.0], [0.0, 0.0, 5.0, 2.0, 1.0])
-    assert arrival(protocol) == 61.0
+    assert protocol.arrival == 61.0
     condensed = condense(np.ones((300, 1)), protocol)
     at_arrival = np.argmin(np.abs(condensed.protocol.time - 61.0))
     assert condensed.weights[at_arrival] <= 2

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.networks.coverage import n_different, outside, require_same, values
+from bids_qmri.estimators.networks.coverage import n_different, outside, require_same
 from bids_qmri.estimators.networks.network_file import read_card, require_shipped_network
-from bids_qmri.estimators.posterior.priors import PRIOR, prior_box
-from bids_qmri.models.registry import NAMES, get_model
+from bids_qmri.catalogue import get_model, model_names
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
@@ -76,7 +75,7 @@ def test_repeats_count_once_and_long_series_are_binned():
     ],
 )
 def test_a_protocol_is_the_same_up_to_rounding(protocol):
-    trained = {name: array.tolist() for name, array in values(protocol).items()}
+    trained = {name: array.tolist() for name, array in protocol.values().items()}
     require_same("net", trained, protocol)
     last = list(trained)[-1]
     with pytest.raises(InputError, match=f"{last} of the scan"):
@@ -85,18 +84,18 @@ def test_a_protocol_is_the_same_up_to_rounding(protocol):
         require_same("net", {}, protocol)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", model_names())
 def test_priors_lie_within_physical_limits_and_hold_the_ranges_of_accuracy(name):
     for p in get_model(name).parameters:
-        if p.name in PRIOR and p.bounds[0] < p.bounds[1]:
-            low, high = PRIOR[p.name]
+        if p.prior is not None and p.bounds[0] < p.bounds[1]:
+            low, high = p.prior
             assert p.bounds[0] <= low <= p.training[0]
             assert p.training[1] <= high <= p.bounds[1]
 
 
 def test_a_prior_keeps_what_is_fixed_or_narrower():
     etofts, tofts = get_model("etofts"), get_model("tofts")
-    assert prior_box(tofts)["vp"] == (0.0, 0.0)
-    assert prior_box(etofts, {"t0": (0.0, 15.0)})["t0"] == (0.0, 15.0)
-    assert prior_box(etofts, {"ve": (0.2, 0.3)})["ve"] == (0.2, 0.3)
-    assert set(prior_box(get_model("vfa"))) == {"t1"}
+    assert tofts.prior()["vp"] == (0.0, 0.0)
+    assert etofts.prior({"t0": (0.0, 15.0)})["t0"] == (0.0, 15.0)
+    assert etofts.prior({"ve": (0.2, 0.3)})["ve"] == (0.2, 0.3)
+    assert set(get_model("vfa").prior()) == {"t1"}

@@ -9,11 +9,12 @@ import pytest
 from dynamic import DCE_PROTOCOL, dynamic, series
 from simulated import CASES, IVIM_PROTOCOL, VFA_PROTOCOL, draw, narrow
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical import lsq
-from bids_qmri.estimators.posterior import map as maximum
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.posterior.map import Map
 from bids_qmri.estimators.posterior.box import box, quantities, to_box
-from bids_qmri.estimators.networks.features import CHANNELS, CONTEXT, MAX_WIDTH, Features, make_features
+from bids_qmri.estimators.networks.features import MAX_WIDTH, Features, channels_of, context_of, make_features
 from bids_qmri.physics.model import Model
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.physics.noise import add_rician_noise
@@ -49,19 +50,19 @@ def assert_same(first: Features, second: Features, tolerance: float = 1e-6) -> N
 
 
 def entry(found: Features, model: Model, name: str) -> FloatArray:
-    return found.context[:, CONTEXT[model.name].index(name)]
+    return found.context[:, context_of(model).index(name)]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_arrays_have_the_shapes_of_their_names(name: str) -> None:
     model, _, protocol, _, _ = case(name, 30)
     found, count = features(name, 30), len(quantities(model))
-    assert found.path.shape == (150, protocol.n_measurements, len(CHANNELS[name]))
-    assert found.context.shape == (150, len(CONTEXT[name]))
+    assert found.path.shape == (150, protocol.n_measurements, len(channels_of(model)))
+    assert found.context.shape == (150, len(context_of(model)))
     assert found.center.shape == found.width.shape == (count, 150)
     assert found.path.dtype == found.context.dtype == np.float32
     assert found.usable.all()
-    assert len(set(CONTEXT[name])) == len(CONTEXT[name])
+    assert len(set(context_of(get_model(name)))) == len(context_of(model))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -69,7 +70,7 @@ def test_arrays_have_the_shapes_of_their_names(name: str) -> None:
 def test_the_anchor_is_the_maximum_of_the_posterior(name: str, snr: float) -> None:
     model, signal, protocol, sigma, _ = case(name, snr)
     found = features(name, snr)
-    result = maximum.fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
+    result = Map().fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
     lower, upper = box(model, narrow(model))
     center = to_box(np.array([result.maps[q] for q in quantities(model)]), lower, upper)
     np.testing.assert_allclose((found.center - center) / found.width, 0.0, atol=0.02)
@@ -122,7 +123,7 @@ def test_order_of_measurements_does_not_matter(name: str) -> None:
 def test_path_runs_in_increasing_order() -> None:
     shuffled = DiffusionProtocol([300, 0, 50, 600, 10, 100, 20])
     found = make_features(CASES["ivim"][0], np.ones((2, 7)), shuffled, sigma=0.1)
-    b = found.path[0, :, CHANNELS["ivim"].index("b")]
+    b = found.path[0, :, channels_of(get_model("ivim")).index("b")]
     np.testing.assert_allclose(300.0 * b, [0, 10, 20, 50, 100, 300, 600], rtol=1e-6)
 
 
@@ -148,7 +149,7 @@ def test_transmit_field_enters_the_path() -> None:
     factor = np.random.default_rng(8).uniform(0.7, 1.3, len(signal))
     found = make_features(model, signal, protocol.with_b1(factor), sigma=sigma, bounds=narrow(model))
     nominal = features("vfa", 200)
-    angle = CHANNELS["vfa"].index("angle")
+    angle = channels_of(get_model("vfa")).index("angle")
     np.testing.assert_allclose(
         found.path[:, :, angle], nominal.path[:, :, angle] * factor[:, None], rtol=1e-6
     )
@@ -180,7 +181,7 @@ def test_context_describes_the_fit(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_residual_is_in_units_of_the_noise(name: str) -> None:
     found = features(name, 50)
-    residual = np.sinh(found.path[:, :, CHANNELS[name].index("residual")])
+    residual = np.sinh(found.path[:, :, channels_of(get_model(name)).index("residual")])
     assert 0.3 < residual.std() < 1.1
 
 
@@ -242,7 +243,7 @@ def test_long_series_keep_their_answer() -> None:
     theta, signal, sigma = dynamic(10, 100, protocol)
     bounds = narrow(EXTENDED_TOFTS)
     found = make_features(EXTENDED_TOFTS, signal, protocol, sigma=sigma, bounds=bounds)
-    exact = lsq.fit(EXTENDED_TOFTS, signal, protocol, bounds=bounds)
+    exact = Lsq().fit(EXTENDED_TOFTS, signal, protocol, bounds=bounds)
     lower, upper = box(EXTENDED_TOFTS, bounds)
     kep = (exact.maps["kep"] - lower[0]) / (upper[0] - lower[0])
     assert found.path.shape[1] == 32

@@ -8,9 +8,9 @@ import pytest
 from simulated import CASES, NOISE, draw, narrow
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical import lsq
-from bids_qmri.estimators.networks import ncde
-from bids_qmri.estimators.posterior import map
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.networks.ncde import Mlp, Ncde
+from bids_qmri.estimators.posterior.map import Map
 from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.posterior.box import box, quantities
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
@@ -39,8 +39,8 @@ def shipped(tmp_path, monkeypatch):
 def test_a_network_that_says_nothing_leaves_the_anchor(shipped, name):
     model, protocol, _, signal, sigma = noisy(name, 300)
     shipped(model, scale=0.0)
-    result = ncde.fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
-    anchor = map.fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
+    result = Ncde().fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
+    anchor = Map().fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
     lower, upper = box(model, narrow(model))
     for quantity, width in zip(quantities(model), upper - lower, strict=True):
         difference = np.abs(result.maps[quantity] - anchor.maps[quantity])
@@ -53,10 +53,10 @@ def test_a_network_that_says_nothing_leaves_the_anchor(shipped, name):
 def test_a_voxel_does_not_know_its_batch(shipped, name):
     model, protocol, _, signal, sigma = noisy(name, 10_000)
     shipped(model)
-    together = ncde.fit(model, signal, protocol, sigma=sigma, bounds=narrow(model), threads=2)
+    together = Ncde(threads=2).fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
     for voxel in (0, 4095, 4096, 9999):
         one = slice(voxel, voxel + 1)
-        alone = ncde.fit(model, signal[one], protocol, sigma=sigma[one], bounds=narrow(model))
+        alone = Ncde().fit(model, signal[one], protocol, sigma=sigma[one], bounds=narrow(model))
         for quantity in (*quantities(model), model.amplitude):
             reference = together.maps[quantity]
             assert abs(alone.maps[quantity][0] - reference[voxel]) < 1e-6 * np.ptp(reference)
@@ -67,8 +67,8 @@ def test_a_voxel_does_not_know_its_batch(shipped, name):
 def test_the_unit_of_the_signal_changes_the_amplitude_alone(shipped, name):
     model, protocol, _, signal, sigma = noisy(name, 200)
     shipped(model)
-    one = ncde.fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
-    other = ncde.fit(model, 500 * signal, protocol, sigma=500 * sigma, bounds=narrow(model))
+    one = Ncde().fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
+    other = Ncde().fit(model, 500 * signal, protocol, sigma=500 * sigma, bounds=narrow(model))
     for quantity in quantities(model):
         np.testing.assert_allclose(other.maps[quantity], one.maps[quantity], rtol=1e-4)
     np.testing.assert_allclose(other.maps[model.amplitude], 500 * one.maps[model.amplitude], rtol=1e-4)
@@ -79,7 +79,7 @@ def test_amplitude_and_residual_are_those_of_the_estimated_curve(shipped):
     model, protocol, theta, _, _ = noisy("vfa", 50)
     shipped(model, scale=0.0)
     clean = model.signal(theta, protocol).T
-    result = ncde.fit(model, clean, protocol, sigma=theta[1] * 1e-4, bounds=narrow(model))
+    result = Ncde().fit(model, clean, protocol, sigma=theta[1] * 1e-4, bounds=narrow(model))
     np.testing.assert_allclose(result.maps["t1"], theta[0], rtol=5e-3)
     np.testing.assert_allclose(result.maps["m0"], theta[1], rtol=5e-3)
     curve = model.signal(np.stack([result.maps["t1"], result.maps["m0"]]), protocol).T
@@ -91,7 +91,7 @@ def test_estimates_keep_to_the_limits(shipped, scale):
     model, protocol, _, signal, sigma = noisy("ivim", 300)
     shipped(model, scale=scale)
     bounds = {"d": (5e-4, 2e-3), "dstar": (0.02, 0.08), "f": (0.05, 0.2)}
-    result = ncde.fit(model, signal, protocol, sigma=sigma, bounds=bounds)
+    result = Ncde().fit(model, signal, protocol, sigma=sigma, bounds=bounds)
     for name, (low, high) in bounds.items():
         assert np.all((result.maps[name] >= low) & (result.maps[name] <= high))
         touched = (result.maps[name] == low) | (result.maps[name] == high)
@@ -101,7 +101,7 @@ def test_estimates_keep_to_the_limits(shipped, scale):
 def test_a_fixed_parameter_stays_and_has_no_error(shipped):
     model, protocol, _, signal, sigma = noisy("ivim", 20)
     shipped(model)
-    result = ncde.fit(model, signal, protocol, sigma=sigma, bounds=narrow(model) | {"dstar": (0.07, 0.07)})
+    result = Ncde().fit(model, signal, protocol, sigma=sigma, bounds=narrow(model) | {"dstar": (0.07, 0.07)})
     assert np.all(result.maps["dstar"] == 0.07)
     assert np.all(np.isnan(result.sd["dstar"]))
 
@@ -110,7 +110,7 @@ def test_voxels_without_signal_are_unusable(shipped):
     model, protocol, _, signal, _ = noisy("vfa", 5)
     signal[0, 1], signal[1], signal[2, 0] = np.nan, 0.0, -1.0
     shipped(model)
-    result = ncde.fit(model, signal, protocol, sigma=0.01)
+    result = Ncde().fit(model, signal, protocol, sigma=0.01)
     np.testing.assert_array_equal(result.status[:3], Status.UNUSABLE)
     assert np.all(result.status[3:] != Status.UNUSABLE)
     for values in (*result.maps.values(), *result.sd.values(), result.residual):
@@ -123,8 +123,8 @@ def test_noise_that_is_not_given_is_estimated(shipped):
     theta[1] = 1.0
     signal = add_rician_noise(model.signal(theta, protocol), 1 / 300, np.random.default_rng(2)).T
     shipped(model)
-    given = ncde.fit(model, signal, protocol, sigma=1 / 300, bounds=narrow(model))
-    estimated = ncde.fit(model, signal, protocol, bounds=narrow(model))
+    given = Ncde().fit(model, signal, protocol, sigma=1 / 300, bounds=narrow(model))
+    estimated = Ncde().fit(model, signal, protocol, bounds=narrow(model))
     assert np.median(estimated.sd["t1"] / given.sd["t1"]) == pytest.approx(1.0, abs=0.1)
 
 
@@ -140,7 +140,7 @@ def test_noise_that_is_not_given_is_estimated(shipped):
 def test_protocols_and_limits_that_training_did_not_cover_are_said(shipped, protocol, bounds, words):
     shipped(VFA)
     signal = VFA.signal(np.array([[1.0, 1.5], [1.0, 1.0]]), protocol).T
-    result = ncde.fit(VFA, signal, protocol, sigma=1e-3, bounds=narrow(VFA) | bounds)
+    result = Ncde().fit(VFA, signal, protocol, sigma=1e-3, bounds=narrow(VFA) | bounds)
     assert len(result.notes) == 1
     assert words.replace(".trained", "(trained") in result.notes[0]
     assert np.all(result.status == Status.OUT_OF_RANGE)
@@ -152,7 +152,7 @@ def test_noise_and_transmit_fields_outside_the_training_concern_their_voxels_alo
     protocol = VfaProtocol(np.deg2rad([2, 10, 20]), 0.005).with_b1([1.0, 1.0, 1.0, 3.0, 0.2])
     signal = VFA.signal(np.array([[1.0] * 5, [1.0] * 5]), protocol).T
     sigma = np.array([1e-3, 1e-5, 0.5, 1e-3, 1e-3])
-    result = ncde.fit(VFA, signal, protocol, sigma=sigma, bounds=narrow(VFA))
+    result = Ncde().fit(VFA, signal, protocol, sigma=sigma, bounds=narrow(VFA))
     assert result.notes == ()
     np.testing.assert_array_equal(result.status == Status.OUT_OF_RANGE, [False, True, True, True, True])
 
@@ -161,14 +161,14 @@ def test_a_protocol_that_is_too_short_is_refused_with_what_is_needed(shipped):
     shipped(IVIM)
     protocol = DiffusionProtocol([0, 50, 50, 800, 800])
     with pytest.raises(InputError, match=r"3 different measurements .* needed: at least 4"):
-        ncde.fit(IVIM, np.ones((2, 5)), protocol, sigma=0.1)
+        Ncde().fit(IVIM, np.ones((2, 5)), protocol, sigma=0.1)
 
 
 def test_a_network_for_one_protocol_refuses_others_by_name(tmp_path):
     model, protocol, _, signal, sigma = noisy("vfa", 10)
     trained = {"flip_angle": [1, 6, 10, 25], "repetition_time": [0.005] * 4}
     file = networks.write_network(tmp_path, VFA, anchor="box", protocol=trained)
-    result = ncde.fit(model, signal, protocol, sigma=sigma, bounds=narrow(model), network=file)
+    result = Mlp(network=file).fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
     assert np.all(np.isfinite(result.maps["t1"]))
     for other, words in (
         (VfaProtocol(protocol.flip_angle, 0.006), "repetition_time of the scan is 0.006"),
@@ -177,26 +177,26 @@ def test_a_network_for_one_protocol_refuses_others_by_name(tmp_path):
         (protocol.with_b1(np.ones(10)), "flip_angle of the scan is"),
     ):
         with pytest.raises(InputError, match=words):
-            ncde.fit(model, signal[:, : other.n_measurements], other, sigma=sigma, network=file)
+            Mlp(network=file).fit(model, signal[:, : other.n_measurements], other, sigma=sigma)
 
 
 def test_a_network_without_anchor_starts_from_the_middle_of_the_limits(tmp_path):
     model, protocol, _, signal, sigma = noisy("vfa", 10)
     trained = {"flip_angle": [1, 6, 10, 25], "repetition_time": [0.005] * 4}
     file = networks.write_network(tmp_path, VFA, scale=0.0, anchor="box", protocol=trained)
-    result = ncde.fit(model, signal, protocol, sigma=sigma, bounds={"t1": (1.0, 3.0)}, network=file)
+    result = Ncde(network=file).fit(model, signal, protocol, sigma=sigma, bounds={"t1": (1.0, 3.0)})
     np.testing.assert_allclose(result.maps["t1"], 2.0)
     np.testing.assert_allclose(result.sd["t1"], 0.58)
 
 
 def test_concentrations_get_a_noise_level_of_each_voxel(shipped):
-    from test_registry import small_problem
+    from test_base import small_problem
 
     shipped(EXTENDED_TOFTS, scale=0.0)
     signal, protocol = small_problem("etofts")
     signal = signal + np.random.default_rng(0).normal(0, [[0.002], [0.02]], signal.shape)
-    result = ncde.fit(EXTENDED_TOFTS, signal, protocol)
+    result = Ncde().fit(EXTENDED_TOFTS, signal, protocol)
     assert set(result.maps) == {"kep", "ve", "vp", "t0", "ktrans"}
     assert np.all(result.status != Status.UNUSABLE)
-    rough = lsq.fit(EXTENDED_TOFTS, signal, protocol)
+    rough = Lsq().fit(EXTENDED_TOFTS, signal, protocol)
     np.testing.assert_allclose(result.residual, rough.residual, rtol=0.5)

@@ -7,7 +7,7 @@ import pytest
 from dynamic import DCE_PROTOCOL, dynamic
 from simulated import CASES, VFA_PROTOCOL, draw, narrow
 
-from bids_qmri.estimators.posterior import bayes
+from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.box import box, from_box, quantities, sd_from_box, to_box
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, cells, grid, magnitude_posterior
 from bids_qmri.techniques.dce.grid import concentration_posterior
@@ -67,7 +67,7 @@ def test_magnitudes_agree_with_the_exact_posterior_mean(name: str, snr: float) -
     model, protocol = CASES[name]
     bounds = narrow(model)
     signal, ours = coarse(name, snr, 40, bounds)
-    exact = bayes.fit(model, signal, protocol, sigma=1 / snr, bounds=bounds)
+    exact = Bayes().fit(model, signal, protocol, sigma=1 / snr, bounds=bounds)
     lower, upper = box(model, bounds)
     mean, sd = (np.array([maps[q] for q in quantities(model)]) for maps in (exact.maps, exact.sd))
     sd /= (upper - lower)[:, None]
@@ -79,7 +79,7 @@ def test_magnitudes_agree_with_the_exact_posterior_mean(name: str, snr: float) -
 def test_concentrations_agree_with_the_exact_posterior_mean(snr: float) -> None:
     bounds = narrow(EXTENDED_TOFTS)
     signal, sigma, ours = kinetics(snr, 24, EXTENDED_TOFTS, bounds)
-    exact = bayes.fit(EXTENDED_TOFTS, signal, DCE_PROTOCOL, sigma=sigma, bounds=bounds)
+    exact = Bayes().fit(EXTENDED_TOFTS, signal, DCE_PROTOCOL, sigma=sigma, bounds=bounds)
     lower, upper = box(EXTENDED_TOFTS, bounds)
     names = quantities(EXTENDED_TOFTS)
     mean, sd = (np.array([maps[q] for q in names]) for maps in (exact.maps, exact.sd))

@@ -7,12 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.posterior import bayes, importance, quadrature
+from bids_qmri.estimators.posterior.bayes import Bayes
+from bids_qmri.estimators.posterior.problem import Problem
+from bids_qmri.estimators.posterior import importance, quadrature
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.posterior.importance import Estimate, lattice
 from bids_qmri.physics.model import Bounds
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.models.registry import get_model
+from bids_qmri.catalogue import get_model
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 
@@ -63,8 +65,8 @@ def both(name: str, width: str, snr: float) -> tuple[np.ndarray, FitResult, FitR
     box = box_of(name, width)
     return (
         truth,
-        bayes.fit(*arguments, sigma=sigma, bounds=box),
-        bayes.fit_exact(*arguments, sigma=sigma, bounds=box),
+        Bayes().fit(*arguments, sigma=sigma, bounds=box),
+        Bayes(exact=True).fit(*arguments, sigma=sigma, bounds=box),
     )
 
 
@@ -103,7 +105,7 @@ def test_mean_squared_error_is_that_of_the_exact_mean(case):
 @pytest.mark.parametrize("name", ["ivim", "etofts"])
 def test_truth_lies_within_one_sd_as_often_as_it_should(name):
     truth, signal, sigma = simulate(name, "narrow", 20, 1000)
-    fit = bayes.fit(get_model(name), signal, PROTOCOL[name], sigma=sigma, bounds=NARROW[name])
+    fit = Bayes().fit(get_model(name), signal, PROTOCOL[name], sigma=sigma, bounds=NARROW[name])
     for i, parameter in free(name):
         if parameter != "dstar":  # its posterior is nearly uniform, for which the fraction is .577
             assert 0.63 < np.mean(np.abs(fit.maps[parameter] - truth[i]) < fit.sd[parameter]) < 0.73
@@ -113,8 +115,8 @@ def test_truth_lies_within_one_sd_as_often_as_it_should(name):
 def test_a_voxel_does_not_depend_on_its_neighbours(name):
     _, signal, sigma = simulate(name, "wide", 25, 60)
     model, box = get_model(name), WIDE[name]
-    whole = bayes.fit(model, signal, PROTOCOL[name], sigma=sigma, bounds=box)
-    alone = bayes.fit(model, signal[[41]], PROTOCOL[name], sigma=sigma[[41]], bounds=box)
+    whole = Bayes().fit(model, signal, PROTOCOL[name], sigma=sigma, bounds=box)
+    alone = Bayes().fit(model, signal[[41]], PROTOCOL[name], sigma=sigma[[41]], bounds=box)
     for _, parameter in free(name):
         assert alone.maps[parameter][0] == pytest.approx(whole.maps[parameter][41], rel=1e-6)
         assert alone.sd[parameter][0] == pytest.approx(whole.sd[parameter][41], rel=1e-6)
@@ -123,8 +125,8 @@ def test_a_voxel_does_not_depend_on_its_neighbours(name):
 def test_the_unit_of_the_signal_does_not_matter():
     _, signal, sigma = simulate("ivim", "narrow", 40, 60)
     arguments = {"bounds": NARROW["ivim"]}
-    one = bayes.fit(get_model("ivim"), signal, IVIM, sigma=sigma, **arguments)
-    other = bayes.fit(get_model("ivim"), 500 * signal, IVIM, sigma=500 * sigma, **arguments)
+    one = Bayes().fit(get_model("ivim"), signal, IVIM, sigma=sigma, **arguments)
+    other = Bayes().fit(get_model("ivim"), 500 * signal, IVIM, sigma=500 * sigma, **arguments)
     np.testing.assert_allclose(other.maps["d"], one.maps["d"], rtol=1e-5)
     np.testing.assert_allclose(other.maps["s0"], 500 * one.maps["s0"], rtol=1e-5)
 
@@ -132,8 +134,8 @@ def test_the_unit_of_the_signal_does_not_matter():
 def test_voxels_that_a_table_is_too_coarse_for_are_solved_on_grids():
     _, signal, sigma = simulate("etofts", "narrow", 1e5, 4)
     arguments = get_model("etofts"), signal, DCE
-    fit = bayes.fit(*arguments, sigma=sigma, bounds=NARROW["etofts"])
-    exact = bayes.fit_exact(*arguments, sigma=sigma, bounds=NARROW["etofts"])
+    fit = Bayes().fit(*arguments, sigma=sigma, bounds=NARROW["etofts"])
+    exact = Bayes(exact=True).fit(*arguments, sigma=sigma, bounds=NARROW["etofts"])
     np.testing.assert_array_equal(fit.maps["kep"], exact.maps["kep"])
     assert (fit.status == Status.OK).all()
 
@@ -142,7 +144,7 @@ def test_too_few_effective_nodes_lead_to_the_grid(monkeypatch):
     _, sampled, exact = both("ivim", "narrow", 40)
     _, signal, sigma = simulate("ivim", "narrow", 40, 60)
     monkeypatch.setattr(importance, "LEAST_EFFECTIVE", np.inf)
-    fit = bayes.fit(get_model("ivim"), signal[:2], IVIM, sigma=sigma[:2], bounds=NARROW["ivim"])
+    fit = Bayes().fit(get_model("ivim"), signal[:2], IVIM, sigma=sigma[:2], bounds=NARROW["ivim"])
     np.testing.assert_array_equal(fit.maps["d"], exact.maps["d"][:2])
     assert not np.array_equal(fit.maps["d"], sampled.maps["d"][:2])
 
@@ -177,7 +179,7 @@ def test_more_nodes_converge_to_the_grid():
     _, signal, sigma = simulate("ivim", "narrow", 40, 60)
     model, few = get_model("ivim"), slice(0, 5)
     limits = model.limits(NARROW["ivim"])
-    problem = bayes.Problem(model, signal[few].T, IVIM, IVIM.weights, sigma[few], *limits, [0, 1, 2], 12, 5.0)
+    problem = Problem(model, signal[few].T, IVIM, IVIM.weights, sigma[few], *limits, [0, 1, 2], 12, 5.0)
     estimates = importance.first_estimates(problem)
     sampled, _ = importance._in_blocks(problem, estimates, importance.MORE_NODES)
     exact, _ = quadrature.expectations(problem.evaluate, 3, 5)

@@ -10,8 +10,9 @@ from dynamic import DCE_PROTOCOL, dynamic
 from simulated import CASES, IVIM_PROTOCOL, VFA_PROTOCOL, draw, narrow
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical import lsq, mle
-from bids_qmri.estimators.posterior import map as maximum
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.classical.mle import Mle
+from bids_qmri.estimators.posterior.map import Map, maximise
 from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.classical.objective import QuickRicianLikelihood, RicianLikelihood
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
@@ -40,7 +41,7 @@ def in_box(values: FloatArray, limits: tuple[float, float]) -> FloatArray:
 def test_no_information_gives_the_prior(name: str) -> None:
     model, protocol = CASES[name]
     signal = np.random.default_rng(2).rayleigh(1.0, (50, protocol.n_measurements))
-    result = maximum.fit(model, signal, protocol, sigma=1e4, bounds=narrow(model))
+    result = Map().fit(model, signal, protocol, sigma=1e4, bounds=narrow(model))
     for parameter in model.parameters[:-1]:
         width = np.ptp(parameter.training)
         np.testing.assert_allclose(in_box(result.maps[parameter.name], parameter.training), 0.5, atol=1e-3)
@@ -52,8 +53,8 @@ def test_no_information_gives_the_prior(name: str) -> None:
 def test_equals_least_squares_at_high_signal(name: str) -> None:
     model, protocol = CASES[name]
     _, signal = magnitudes(name, 20_000)
-    ours = maximum.fit(model, signal, protocol, sigma=1 / 20_000, bounds=narrow(model))
-    theirs = lsq.fit(model, signal, protocol, sigma=1 / 20_000, bounds=narrow(model))
+    ours = Map().fit(model, signal, protocol, sigma=1 / 20_000, bounds=narrow(model))
+    theirs = Lsq().fit(model, signal, protocol, sigma=1 / 20_000, bounds=narrow(model))
     inside = (ours.status == Status.OK) & (theirs.status == Status.OK)
     assert inside.mean() > 0.9
     for parameter in model.parameters:
@@ -66,8 +67,8 @@ def test_prior_lowers_the_error_within_its_box(name: str) -> None:
     model, protocol = CASES[name]
     snr = {"vfa": 100, "ivim": 10}[name]
     theta, signal = magnitudes(name, snr, 2000)
-    ours = maximum.fit(model, signal, protocol, sigma=1 / snr, bounds=narrow(model))
-    theirs = mle.fit(model, signal, protocol, sigma=1 / snr, bounds=narrow(model))
+    ours = Map().fit(model, signal, protocol, sigma=1 / snr, bounds=narrow(model))
+    theirs = Mle().fit(model, signal, protocol, sigma=1 / snr, bounds=narrow(model))
     for parameter, truth in zip(model.parameters[:-1], theta, strict=False):
         errors = [np.nanmean((result.maps[parameter.name] - truth) ** 2) for result in (ours, theirs)]
         assert errors[0] < errors[1]
@@ -76,7 +77,7 @@ def test_prior_lowers_the_error_within_its_box(name: str) -> None:
 def test_standard_deviation_is_of_the_posterior_where_the_prior_rules() -> None:
     model, protocol = CASES["ivim"]
     theta, signal = magnitudes("ivim", 20, 4000)
-    result = maximum.fit(model, signal, protocol, sigma=1 / 20, bounds=narrow(model))
+    result = Map().fit(model, signal, protocol, sigma=1 / 20, bounds=narrow(model))
     score = (result.maps["dstar"] - theta[1]) / result.sd["dstar"]
     assert 0.9 < score.std() < 1.1
     assert np.all(result.sd["dstar"] <= 1.001 * PRIOR_SD * 0.05)
@@ -86,7 +87,7 @@ def test_no_sigma_takes_that_of_the_scan() -> None:
     model, protocol = CASES["ivim"]
     _, signal = magnitudes("ivim", 20, 2000)
     known, estimated = (
-        maximum.fit(model, signal, protocol, sigma=s, bounds=narrow(model)) for s in (1 / 20, None)
+        Map().fit(model, signal, protocol, sigma=s, bounds=narrow(model)) for s in (1 / 20, None)
     )
     difference = np.abs(known.maps["d"] - estimated.maps["d"]) / known.sd["d"]
     assert np.median(difference) < 0.1
@@ -96,8 +97,8 @@ def test_no_sigma_takes_that_of_the_scan() -> None:
 def test_unit_of_the_signal_does_not_matter(name: str) -> None:
     model, protocol = CASES[name]
     _, signal = magnitudes(name, 30)
-    first = maximum.fit(model, signal, protocol, sigma=1 / 30, bounds=narrow(model))
-    second = maximum.fit(model, 500 * signal, protocol, sigma=500 / 30, bounds=narrow(model))
+    first = Map().fit(model, signal, protocol, sigma=1 / 30, bounds=narrow(model))
+    second = Map().fit(model, 500 * signal, protocol, sigma=500 / 30, bounds=narrow(model))
     for parameter in model.parameters[:-1]:
         np.testing.assert_allclose(second.maps[parameter.name], first.maps[parameter.name], rtol=1e-6)
     amplitude = str(model.amplitude)
@@ -109,15 +110,15 @@ def test_averages_count_as_so_many_images() -> None:
     _, signal = magnitudes("ivim", 20)
     repeated = DiffusionProtocol(np.repeat(IVIM_PROTOCOL.bvals, 4))
     averaged = DiffusionProtocol(IVIM_PROTOCOL.bvals, averages=np.full(7, 4.0))
-    first = maximum.fit(model, np.repeat(signal, 4, axis=1), repeated, sigma=0.05, bounds=narrow(model))
-    second = maximum.fit(model, signal, averaged, sigma=0.05, bounds=narrow(model))
+    first = Map().fit(model, np.repeat(signal, 4, axis=1), repeated, sigma=0.05, bounds=narrow(model))
+    second = Map().fit(model, signal, averaged, sigma=0.05, bounds=narrow(model))
     np.testing.assert_allclose(second.maps["f"], first.maps["f"], atol=2e-4)
     np.testing.assert_allclose(second.sd["f"], first.sd["f"], rtol=1e-2)
 
 
 def test_concentrations_have_a_sd_of_the_derived_quantity() -> None:
     theta, signal, sigma = dynamic(20, 1000)
-    result = maximum.fit(EXTENDED_TOFTS, signal, DCE_PROTOCOL, sigma=sigma, bounds=narrow(EXTENDED_TOFTS))
+    result = Map().fit(EXTENDED_TOFTS, signal, DCE_PROTOCOL, sigma=sigma, bounds=narrow(EXTENDED_TOFTS))
     score = (result.maps["ktrans"] - theta[0] * theta[1]) / result.sd["ktrans"]
     assert 0.8 < np.sqrt(np.median(score**2) / 0.455) < 1.2
     np.testing.assert_allclose(result.maps["ktrans"], result.maps["kep"] * result.maps["ve"])
@@ -125,7 +126,7 @@ def test_concentrations_have_a_sd_of_the_derived_quantity() -> None:
 
 def test_fixed_parameters_stay() -> None:
     _, signal, sigma = dynamic(20, 50)
-    result = maximum.fit(TOFTS, signal, DCE_PROTOCOL, sigma=sigma)
+    result = Map().fit(TOFTS, signal, DCE_PROTOCOL, sigma=sigma)
     assert np.all(result.maps["vp"] == 0)
     assert np.all(np.isnan(result.sd["vp"]))
 
@@ -135,9 +136,9 @@ def test_a_start_elsewhere_ends_in_the_same_place() -> None:
     _, signal = magnitudes("vfa", 300)
     limits = model.limits(narrow(model))
     arguments = (model, signal.T.copy(), protocol, np.ones(4), np.full(400, 1 / 300), *limits)
-    usual = maximum.maximise(*arguments)
+    usual = maximise(*arguments)
     start = np.stack([np.full(400, 0.5), usual.theta[1]])
-    other = maximum.maximise(*arguments, start=start)
+    other = maximise(*arguments, start=start)
     width = np.sqrt(usual.covariance[0, 0]) * 2.9
     assert np.quantile(np.abs(other.theta[0] - usual.theta[0]) / width, 0.98) < 0.05
 
@@ -147,7 +148,7 @@ def test_newton_step_vanishes_but_at_limits() -> None:
     _, signal = magnitudes("vfa", 1000)
     lower, upper = model.limits({"t1": (0.5, 1.5)})
     noise = np.full(400, 1e-3)
-    mode = maximum.maximise(model, signal.T.copy(), protocol, np.ones(4), noise, lower, upper)
+    mode = maximise(model, signal.T.copy(), protocol, np.ones(4), noise, lower, upper)
     inside = (mode.theta[0] > lower[0]) & (mode.theta[0] < upper[0]) & (mode.theta[1] > 0)
     scaled = mode.step[0] / np.sqrt(mode.covariance[0, 0])
     assert np.max(np.abs(scaled[inside])) < 0.02
@@ -159,7 +160,7 @@ def test_newton_step_vanishes_but_at_limits() -> None:
 def test_unusable_voxels_have_no_estimate() -> None:
     _, signal = magnitudes("vfa", 100, 4)
     signal[0], signal[1, 2], signal[2, 0] = 0.0, np.nan, -0.1
-    result = maximum.fit(CASES["vfa"][0], signal, VFA_PROTOCOL, sigma=0.01)
+    result = Map().fit(CASES["vfa"][0], signal, VFA_PROTOCOL, sigma=0.01)
     assert result.status.tolist()[:3] == [Status.UNUSABLE] * 3
     assert np.isnan(result.maps["t1"]).tolist() == [True, True, True, False]
 
@@ -168,7 +169,7 @@ def test_unusable_voxels_have_no_estimate() -> None:
 def test_noise_must_be_positive(sigma: float) -> None:
     _, signal = magnitudes("vfa", 100, 4)
     with pytest.raises(InputError, match="sigma"):
-        maximum.fit(CASES["vfa"][0], signal, VFA_PROTOCOL, sigma=sigma)
+        Map().fit(CASES["vfa"][0], signal, VFA_PROTOCOL, sigma=sigma)
 
 
 @pytest.mark.parametrize("name", MODELS)

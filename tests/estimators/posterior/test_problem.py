@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import truncnorm
 
-from bids_qmri.estimators.posterior import bayes
+from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.problem import _log_bessel_i0, truncated_normal
 from bids_qmri.physics.noise import log_bessel_i0
-from bids_qmri.models.registry import get_model
+from bids_qmri.catalogue import get_model
 from bids_qmri.techniques.dce.protocol import DceProtocol
 
 AIF_TIME = np.arange(0, 160.0)
@@ -57,7 +57,7 @@ def test_concentrations_equal_a_plain_sum_over_a_dense_grid():
     signal = model.signal(truth, DCE) + np.random.default_rng(1).normal(0, 0.1, (9, 1))
     misfit = np.sum((model.signal(theta, DCE) - signal) ** 2, axis=0) / 0.1**2
     mass = np.exp(-0.5 * (misfit - misfit.min()))
-    fit = bayes.fit_exact(model, signal.T, DCE, sigma=0.1, bounds=box)
+    fit = Bayes(exact=True).fit(model, signal.T, DCE, sigma=0.1, bounds=box)
     values = {"kep": theta[0], "ve": theta[1], "vp": theta[2], "ktrans": theta[0] * theta[1]}
     for name, value in values.items():
         mean = np.average(value, weights=mass)

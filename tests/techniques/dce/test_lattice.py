@@ -7,7 +7,7 @@ import pytest
 from dynamic import DCE_PROTOCOL, dynamic
 from simulated import narrow
 
-from bids_qmri.estimators.posterior import bayes
+from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.box import box, quantities, to_box
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior
 from bids_qmri.estimators.posterior.map import grid_posterior, maximise
@@ -31,7 +31,7 @@ def posteriors(
 
 def exact(signal: FloatArray, sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return exact posterior means and standard deviations in box units, (K, V)."""
-    found = bayes.fit(EXTENDED_TOFTS, signal, DCE_PROTOCOL, sigma=sigma, bounds=BOUNDS)
+    found = Bayes().fit(EXTENDED_TOFTS, signal, DCE_PROTOCOL, sigma=sigma, bounds=BOUNDS)
     lower, upper = box(EXTENDED_TOFTS, BOUNDS)
     mean, sd = (np.array([maps[q] for q in quantities(EXTENDED_TOFTS)]) for maps in (found.maps, found.sd))
     return to_box(mean, lower, upper), sd / (upper - lower)[:, None]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bids_qmri.estimators.base import Status
-from bids_qmri.estimators.classical.lsq import fit
+from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.physics.arterial_input import population_aif
 from bids_qmri.physics.model import Model
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
@@ -124,7 +124,7 @@ def test_the_start_keeps_the_limits_and_depends_on_no_neighbour(bounds: dict | N
 @pytest.mark.parametrize("name", ["parker", "rata", "weinmann"])
 def test_noise_free_curves_give_back_every_parameter(name: str) -> None:
     theta = draw(1000, seed=2, t0=0.0)
-    result = fit(EXTENDED_TOFTS, EXTENDED_TOFTS.signal(theta, scan(name)).T, scan(name))
+    result = Lsq().fit(EXTENDED_TOFTS, EXTENDED_TOFTS.signal(theta, scan(name)).T, scan(name))
     assert relative_error(result.maps, theta, ["kep", "ve", "vp"]) < 1e-4
     np.testing.assert_allclose(result.maps["ktrans"], theta[0] * theta[1], rtol=1e-4)
 
@@ -132,20 +132,20 @@ def test_noise_free_curves_give_back_every_parameter(name: str) -> None:
 @pytest.mark.parametrize("name", ["parker", "rata"])
 def test_noise_free_curves_with_a_delay_give_back_every_parameter(name: str) -> None:
     theta = draw(1000, seed=3)
-    result = fit(EXTENDED_TOFTS, EXTENDED_TOFTS.signal(theta, scan(name)).T, scan(name), bounds=DELAYED)
+    result = Lsq().fit(EXTENDED_TOFTS, EXTENDED_TOFTS.signal(theta, scan(name)).T, scan(name), bounds=DELAYED)
     assert relative_error(result.maps, theta, NAMES) < 1e-4
 
 
 def test_noise_free_tofts_curves_give_back_every_parameter() -> None:
     theta = draw(500, vp=0.0, t0=0.0)
-    result = fit(TOFTS, TOFTS.signal(theta, scan()).T, scan())
+    result = Lsq().fit(TOFTS, TOFTS.signal(theta, scan()).T, scan())
     assert relative_error(result.maps, theta, ["kep", "ve"]) < 1e-4
     np.testing.assert_array_equal(result.maps["vp"], 0.0)
 
 
 def test_an_input_that_arrives_after_the_scan_leaves_no_crash() -> None:
     proto = DceProtocol([1.0, 2.0, 3.0, 4.0, 5.0], [100.0, 200.0], [5.0, 5.0])
-    result = fit(EXTENDED_TOFTS, np.ones((2, 5)), proto)
+    result = Lsq().fit(EXTENDED_TOFTS, np.ones((2, 5)), proto)
     assert set(result.status) <= {Status.OK, Status.AT_BOUND, Status.NOT_CONVERGED}
 
 
@@ -156,14 +156,14 @@ def noisy(theta: np.ndarray, proto: DceProtocol, sigma: float) -> np.ndarray:
 
 def test_scatter_of_the_estimates_is_the_predicted_one() -> None:
     theta = np.repeat([[0.6], [0.3], [0.03], [0.0]], 1500, axis=1)
-    result = fit(EXTENDED_TOFTS, noisy(theta, scan(), 0.005), scan(), sigma=0.005)
+    result = Lsq().fit(EXTENDED_TOFTS, noisy(theta, scan(), 0.005), scan(), sigma=0.005)
     for name in ("kep", "ve", "vp", "ktrans"):
         assert result.maps[name].std() == pytest.approx(np.median(result.sd[name]), rel=0.1)
 
 
 def test_estimates_are_centred_on_the_truth() -> None:
     theta = np.repeat([[0.6], [0.3], [0.03], [0.0]], 1500, axis=1)
-    maps = fit(EXTENDED_TOFTS, noisy(theta, scan(), 0.005), scan()).maps
+    maps = Lsq().fit(EXTENDED_TOFTS, noisy(theta, scan(), 0.005), scan()).maps
     for index, name in enumerate(("kep", "ve", "vp")):
         standard_error = maps[name].std() / np.sqrt(1500)
         assert abs(np.median(maps[name]) - theta[index, 0]) < 4 * standard_error
@@ -172,7 +172,7 @@ def test_estimates_are_centred_on_the_truth() -> None:
 def test_the_order_of_voxels_does_not_matter() -> None:
     signal = noisy(draw(300, t0=0.0), scan(), 0.02)
     order = np.random.default_rng(0).permutation(300)
-    straight, shuffled = fit(EXTENDED_TOFTS, signal, scan()), fit(EXTENDED_TOFTS, signal[order], scan())
+    straight, shuffled = Lsq().fit(EXTENDED_TOFTS, signal, scan()), Lsq().fit(EXTENDED_TOFTS, signal[order], scan())
     np.testing.assert_allclose(shuffled.maps["ktrans"], straight.maps["ktrans"][order], rtol=1e-4, atol=1e-6)
 
 
@@ -180,7 +180,7 @@ def test_the_order_of_voxels_does_not_matter() -> None:
 def test_input_and_tissue_in_another_unit_give_the_same_parameters(factor: float) -> None:
     proto, signal = scan(), noisy(draw(100, t0=0.0), scan(), 0.02)
     scaled = DceProtocol(proto.time, proto.aif_time, factor * proto.aif)
-    here, there = fit(EXTENDED_TOFTS, signal, proto), fit(EXTENDED_TOFTS, factor * signal, scaled)
+    here, there = Lsq().fit(EXTENDED_TOFTS, signal, proto), Lsq().fit(EXTENDED_TOFTS, factor * signal, scaled)
     np.testing.assert_allclose(there.maps["ve"], here.maps["ve"], rtol=1e-4, atol=1e-6)
 
 
@@ -188,18 +188,18 @@ def test_double_haematocrit_correction_lowers_ktrans_by_its_factor() -> None:
     # the trap of dividing a plasma input by 1 - haematocrit once more
     proto, theta = scan("rata"), draw(50, t0=0.0)
     twice = DceProtocol(proto.time, proto.aif_time, proto.aif / 0.6)
-    ktrans = fit(EXTENDED_TOFTS, EXTENDED_TOFTS.signal(theta, proto).T, twice).maps["ktrans"]
+    ktrans = Lsq().fit(EXTENDED_TOFTS, EXTENDED_TOFTS.signal(theta, proto).T, twice).maps["ktrans"]
     np.testing.assert_allclose(ktrans, 0.6 * theta[0] * theta[1], rtol=1e-4)
 
 
 def test_voxels_without_agent_have_neither_exchange_nor_plasma() -> None:
     signal = np.random.default_rng(0).normal(0, 1e-6, (20, 17))
-    maps = fit(EXTENDED_TOFTS, signal, scan()).maps
+    maps = Lsq().fit(EXTENDED_TOFTS, signal, scan()).maps
     assert np.all(maps["ktrans"] < 1e-5)
     assert np.all(maps["vp"] < 1e-5)
 
 
 def test_a_fixed_plasma_fraction_makes_tofts_of_extended_tofts() -> None:
     signal = noisy(draw(50, vp=0.0, t0=0.0), scan(), 0.01)
-    fixed = fit(EXTENDED_TOFTS, signal, scan(), bounds={"vp": (0.0, 0.0)})
-    np.testing.assert_array_equal(fixed.maps["ktrans"], fit(TOFTS, signal, scan()).maps["ktrans"])
+    fixed = Lsq().fit(EXTENDED_TOFTS, signal, scan(), bounds={"vp": (0.0, 0.0)})
+    np.testing.assert_array_equal(fixed.maps["ktrans"], Lsq().fit(TOFTS, signal, scan()).maps["ktrans"])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import synth
 
-from bids_qmri.bids.acquisition import Acquisition, DceSettings, ReadOptions, Unusable
+from bids_qmri.bids.acquisition import Acquisition, FittedMap, ReadOptions, Unusable
+from bids_qmri.techniques.dce.settings import DceSettings
 from bids_qmri.bids.dataset import find
 
 TIME = 6.0 * np.arange(30)
@@ -35,7 +36,7 @@ def _dce(dataset: Path, options: ReadOptions | None = None) -> Acquisition:
 
 
 def _settings(dataset: Path, options: ReadOptions | None = None) -> DceSettings:
-    settings = _dce(dataset, options).dce
+    settings = _dce(dataset, options).settings
     assert settings is not None
     return settings
 
@@ -46,7 +47,7 @@ def _edit(dataset: Path, **changes: Any) -> None:
 
 def test_settings_are_those_of_the_sidecars(dataset: Path) -> None:
     found = _dce(dataset)
-    settings = found.dce
+    settings = found.settings
     assert settings is not None
     np.testing.assert_array_equal(settings.time, TIME)
     assert settings.flip_angle == pytest.approx(np.deg2rad(15))
@@ -63,7 +64,7 @@ def test_settings_are_those_of_the_sidecars(dataset: Path) -> None:
 
 
 def test_the_command_line_wins(dataset: Path) -> None:
-    options = ReadOptions(relaxivity=3.6, hematocrit=0.4, t10=1.4, aif="georgiou", baseline_volumes=3)
+    options = ReadOptions(values={"relaxivity": 3.6, "hematocrit": 0.4, "t10": 1.4, "aif": "georgiou", "baseline_volumes": 3})
     settings = _settings(dataset, options)
     assert (settings.relaxivity, settings.hematocrit, settings.t10) == (3.6, 0.4, 1.4)
     assert (settings.aif.name, settings.baseline_volumes) == ("georgiou", 3)
@@ -78,7 +79,7 @@ def test_the_command_line_wins(dataset: Path) -> None:
 def test_names_in_the_wild_are_accepted(tmp_path: Path, datatype: str, suffix: str) -> None:
     root = synth.new_dataset(tmp_path)
     synth.add_dce(root, suffix=suffix, datatype=datatype)
-    found = _dce(root, ReadOptions(t10=1.0))
+    found = _dce(root, ReadOptions(values={"t10": 1.0}))
     assert (found.datatype, found.label) == ("perf", "sub-01")
 
 
@@ -134,8 +135,8 @@ def test_without_a_statement_the_mean_curve_decides(dataset: Path) -> None:
 def test_an_assumed_relaxivity_is_noted_with_its_consequence(dataset: Path) -> None:
     _edit(dataset, ContrastAgentRelaxivity=None)
     found = _dce(dataset)
-    assert found.dce is not None
-    assert found.dce.origin["relaxivity"] == "default"
+    assert found.settings is not None
+    assert found.settings.origin["relaxivity"] == "default"
     assert any("4.5 L/mmol/s assumed" in note for note in found.notes)
 
 
@@ -148,12 +149,12 @@ def test_plasma_stays_and_blood_is_divided_by_the_plasma_fraction(dataset: Path)
     plasma = _settings(dataset).aif.plasma
     table, described = _aif_files(dataset)
     synth.edit_json(described, ConcentrationType="blood")
-    found = _dce(dataset, ReadOptions(hematocrit=0.4))
-    assert found.dce is not None
+    found = _dce(dataset, ReadOptions(values={"hematocrit": 0.4}))
+    assert found.settings is not None
     assert plasma is not None
-    assert found.dce.aif.plasma is not None
-    np.testing.assert_allclose(found.dce.aif.plasma, plasma / 0.6)
-    assert found.dce.aif.file == table
+    assert found.settings.aif.plasma is not None
+    np.testing.assert_allclose(found.settings.aif.plasma, plasma / 0.6)
+    assert found.settings.aif.file == table
     assert table in found.sources
     assert any("Hematocrit 0.42 assumed" in note for note in _dce(dataset).notes)
 
@@ -176,8 +177,8 @@ def test_without_a_table_the_population_input_is_noted(dataset: Path) -> None:
     for path in _aif_files(dataset):
         path.unlink()
     found = _dce(dataset)
-    assert found.dce is not None
-    assert (found.dce.aif.name, found.dce.aif.time) == ("parker", None)
+    assert found.settings is not None
+    assert (found.settings.aif.name, found.settings.aif.time) == ("parker", None)
     assert any("'parker' is used (--aif)" in note for note in found.notes)
 
 
@@ -186,7 +187,7 @@ def test_a_table_can_be_named_on_the_command_line(dataset: Path, tmp_path: Path)
     other = synth.new_dataset(tmp_path / "aif")
     (other / "sub-01" / "perf").mkdir(parents=True)
     table = synth.add_aif(other, "sub-01", time, 2 * synth.arterial_input(time))
-    aif = _settings(dataset, ReadOptions(aif=str(table))).aif
+    aif = _settings(dataset, ReadOptions(values={"aif": str(table)})).aif
     assert aif.file == table
     assert aif.plasma is not None
     np.testing.assert_allclose(aif.plasma, 2 * synth.arterial_input(time), atol=1e-5)
@@ -196,12 +197,12 @@ def test_a_t1_map_on_the_same_grid_wins_over_vfa(dataset: Path) -> None:
     path = synth.write_image(dataset / "sub-01" / "anat" / "sub-01_T1map.nii.gz", synth.ramp(0.5, 2))
     synth.write_image(dataset / "sub-01" / "anat" / "sub-01_desc-lsqStd_T1map.nii.gz", synth.ramp(0, 1))
     synth.write_image(dataset / "sub-01" / "anat" / "sub-01_acq-big_T1map.nii.gz", np.ones((9, 9, 9)))
-    assert _settings(dataset).t10 == path
+    assert _dce(dataset).maps == {"t10": path}
 
 
 @pytest.mark.parametrize("t10", [1200.0, 0.0012, 10.0])
 def test_a_native_t1_that_no_tissue_has_in_seconds_is_refused(dataset: Path, t10: float) -> None:
-    bad = next(one for one in find(dataset, "01", ReadOptions(t10=t10)) if isinstance(one, Unusable))
+    bad = next(one for one in find(dataset, "01", ReadOptions(values={"t10": t10})) if isinstance(one, Unusable))
     assert bad.error.field == "--t10"
     assert f"is {t10:g}" in str(bad.error)
     assert "divide milliseconds by 1000" in str(bad.error)
@@ -215,7 +216,7 @@ def test_one_of_several_t1_maps_is_left_by_a_filter(dataset: Path) -> None:
     bad = next(one for one in find(dataset, "01") if isinstance(one, Unusable))
     assert "2 sources of native T1" in str(bad.error)
     assert "--bids-filter-file (kinds t1map and vfa)" in str(bad.error)
-    t10 = _settings(dataset, ReadOptions(filters={"t1map": {"acquisition": "b"}})).t10
+    t10 = _dce(dataset, ReadOptions(filters={"t1map": {"acquisition": "b"}})).maps["t10"]
     assert isinstance(t10, Path)
     assert t10.name == "sub-01_acq-b_T1map.nii.gz"
 
@@ -227,8 +228,8 @@ def test_a_t1_map_of_a_named_dataset_serves(tmp_path: Path) -> None:
     path = derived / "sub-01" / "anat" / "sub-01_desc-x_T1map.nii.gz"
     synth.write_image(path, synth.ramp(0.5, 2))
     found = _dce(root, ReadOptions(derivatives={"t1": derived}))
-    assert found.dce is not None
-    assert found.dce.t10 == path
+    assert found.settings is not None
+    assert found.maps == {"t10": path}
     assert path in found.sources
 
 
@@ -241,7 +242,7 @@ def _transmit_field(dataset: Path, name: str, **keys: object) -> Path:
 def test_a_transmit_field_meant_for_the_series_is_found_whatever_gives_native_t1(dataset: Path) -> None:
     _transmit_field(dataset, "sub-01_run-1_TB1map", IntendedFor="anat/sub-01_flip-1_VFA.nii.gz")
     own = _transmit_field(dataset, "sub-01_run-2_TB1map", IntendedFor="bids::sub-01/perf/sub-01_dce.nii.gz")
-    for options in (ReadOptions(), ReadOptions(t10=1.4)):
+    for options in (ReadOptions(), ReadOptions(values={"t10": 1.4})):
         found = _dce(dataset, options)
         assert found.b1 is not None
         assert found.b1.files == (own,)
@@ -255,7 +256,7 @@ def test_the_field_of_the_vfa_series_that_gives_native_t1_serves_too(dataset: Pa
     assert found.b1.files == (field,)
     assert found.sources.count(field) == 1
     assert found.notes == ("the transmit field of the VFA series sub-01 is used",)
-    assert _dce(dataset, ReadOptions(t10=1.4)).b1 is None
+    assert _dce(dataset, ReadOptions(values={"t10": 1.4})).b1 is None
 
 
 def test_vfa_of_the_same_session_gives_native_t1(tmp_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_vfa_of_the_same_session_gives_native_t1(tmp_path: Path) -> None:
         synth.add_vfa(root, f"sub-01_ses-{session}")
     synth.add_dce(root, "sub-01_ses-2")
     dce = next(one for one in find(root, "01") if isinstance(one, Acquisition) and one.kind == "dce")
-    assert dce.dce is not None
-    assert isinstance(dce.dce.t10, Acquisition)
-    assert dce.dce.t10.label == "sub-01_ses-2"
-    assert set(dce.dce.t10.images) < set(dce.sources)
+    assert dce.settings is not None
+    assert isinstance(dce.maps["t10"], FittedMap)
+    assert dce.maps["t10"].acquisition.label == "sub-01_ses-2"
+    assert set(dce.maps["t10"].acquisition.images) < set(dce.sources)

@@ -11,10 +11,9 @@ import synth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_qmri.interfaces.blocks import ImageMaps
-from bids_qmri.interfaces.noddi import COMPONENTS, along_image_axes, complete, network_notes
-
-from .conftest import PlanJobs
+from bids_qmri.estimation.blocks import ImageMaps
+from bids_qmri.techniques.noddi.maps import along_image_axes, complete
+from bids_qmri.techniques.noddi.model import COMPONENTS
 
 AFFINES = [np.diag([2.0, 2, 3, 1]), np.diag([-2.0, 2, 3, 1]), np.diag([2.0, -2, 3, 1])]
 
@@ -57,18 +56,6 @@ def test_weighted_maps_are_the_maps_times_the_tissue_fraction() -> None:
     np.testing.assert_allclose(maps["tf"], [0.75, np.nan, 0])
     np.testing.assert_allclose(maps["ndi_tf"], [0.45, np.nan, 0], rtol=1e-6)
     np.testing.assert_allclose(maps["odi_tf"], [0.15, np.nan, 0], rtol=1e-6)
-
-
-@pytest.mark.parametrize(("sigma", "said"), [(20.0, False), (200.0, True), (None, False)])
-def test_noise_unlike_that_of_training_is_said_of_the_whole_scan(
-    bids: Path, jobs: PlanJobs, sigma: float | None, said: bool
-) -> None:
-    synth.add_vfa(bids)
-    [job] = jobs()
-    s0 = np.repeat([300.0, 3000.0, 0.0], [90, 10, 900]).astype(np.float32)
-    found = ImageMaps({"s0": s0}, {}, s0, (s0 > 0).astype(np.uint8))
-    assert bool(network_notes(replace(job, model="noddi", label="nnmle"), found, sigma)) == said
-    assert network_notes(replace(job, model="noddi", label="lsq"), found, sigma) == ()
 
 
 def test_components_become_one_map_of_three_volumes() -> None:

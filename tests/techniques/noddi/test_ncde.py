@@ -12,7 +12,9 @@ from multishell import noisy, published_scheme, random_axes, scan, spiral, two_s
 pytest.importorskip("onnxruntime")
 
 from bids_qmri.errors import InputError
-from bids_qmri.techniques.noddi import fit as noddi_fit, ncde as noddi_ncde
+from bids_qmri.techniques.noddi import ncde as noddi_ncde
+from bids_qmri.techniques.noddi.fit import NoddiLsq, NoddiMle
+from bids_qmri.techniques.noddi.ncde import NoddiNcde
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.techniques.noddi.model import Noddi, noddi_signal
 from bids_qmri.physics.diffusion import DiffusionProtocol
@@ -41,16 +43,16 @@ def test_errors_on_schemes_never_trained_on_are_below_those_of_both_fits(
 ) -> None:
     protocol = published_scheme(shared_data, name)
     truth, _, signal = scan(protocol, 1200, SNR, fwf=fwf)
-    ours = noddi_ncde.fit(NODDI, signal, protocol, sigma=1 / SNR)
-    for likelihood in ("gaussian", "rician"):
-        theirs = noddi_fit.fit(NODDI, signal, protocol, sigma=1 / SNR, likelihood=likelihood)
+    ours = NoddiNcde().fit(NODDI, signal, protocol, sigma=1 / SNR)
+    for estimator in (NoddiLsq(), NoddiMle()):
+        theirs = estimator.fit(NODDI, signal, protocol, sigma=1 / SNR)
         assert np.all(root_mean_square(ours, truth) <= 1.02 * root_mean_square(theirs, truth))
 
 
 def test_standard_deviations_cover_two_thirds() -> None:
     protocol = two_shells()
     truth, _, signal = scan(protocol, 6000, SNR)
-    found = noddi_ncde.fit(NODDI, signal, protocol, sigma=1 / SNR)
+    found = NoddiNcde().fit(NODDI, signal, protocol, sigma=1 / SNR)
     for i, name in enumerate(QUANTITIES):
         assert 0.63 < np.mean(np.abs(found.maps[name] - truth[i]) < found.sd[name]) < 0.73
 
@@ -59,12 +61,12 @@ def test_noise_that_is_estimated_changes_little() -> None:
     protocol = two_shells()
     truth, _, signal = scan(protocol, 3000, SNR)
     known, estimated, none = (
-        noddi_ncde.fit(NODDI, signal, protocol, sigma=s) for s in (1 / SNR, None, np.nan)
+        NoddiNcde().fit(NODDI, signal, protocol, sigma=s) for s in (1 / SNR, None, np.nan)
     )
     assert np.all(root_mean_square(estimated, truth) < 1.01 * root_mean_square(known, truth))
     # Least squares does not know it either.
     assert np.all(
-        root_mean_square(none, truth) < root_mean_square(noddi_fit.fit(NODDI, signal, protocol), truth)
+        root_mean_square(none, truth) < root_mean_square(NoddiLsq().fit(NODDI, signal, protocol), truth)
     )
 
 
@@ -73,7 +75,7 @@ def test_other_diffusivities_are_told_to_the_network() -> None:
     truth = rng.uniform(0.1, [[0.9], [0.9], [0.5]], (3, 2000))
     infant = {"d_par": 1.4e-3, "d_iso": 2.8e-3}
     signal = noisy(noddi_signal(*truth, random_axes(2000, rng), protocol, **infant), 1 / SNR, rng)
-    right, wrong = (noddi_ncde.fit(m, signal, protocol, sigma=1 / SNR) for m in (Noddi(**infant), NODDI))
+    right, wrong = (NoddiNcde().fit(m, signal, protocol, sigma=1 / SNR) for m in (Noddi(**infant), NODDI))
     assert root_mean_square(right, truth)[0] < 0.8 * root_mean_square(wrong, truth)[0]
 
 
@@ -82,8 +84,8 @@ def test_scalars_turn_with_the_head_and_directions_follow() -> None:
     _, _, signal = scan(protocol, 300, SNR)
     turn = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
     assert protocol.bvecs is not None
-    here = noddi_ncde.fit(NODDI, signal, protocol, sigma=1 / SNR)
-    there = noddi_ncde.fit(NODDI, signal, replace(protocol, bvecs=protocol.bvecs @ turn), sigma=1 / SNR)
+    here = NoddiNcde().fit(NODDI, signal, protocol, sigma=1 / SNR)
+    there = NoddiNcde().fit(NODDI, signal, replace(protocol, bvecs=protocol.bvecs @ turn), sigma=1 / SNR)
     same(here, there)
     first, second = (np.array([f.maps[f"direction_{a}"] for a in "xyz"]) for f in (here, there))
     np.testing.assert_allclose(np.abs(np.sum((turn.T @ first) * second, axis=0)), 1.0, atol=1e-6)
@@ -92,9 +94,9 @@ def test_scalars_turn_with_the_head_and_directions_follow() -> None:
 def test_a_voxel_does_not_depend_on_those_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     protocol = two_shells()
     signal = scan(protocol, 700, SNR)[2]
-    together = noddi_ncde.fit(NODDI, signal, protocol, sigma=1 / SNR)
+    together = NoddiNcde().fit(NODDI, signal, protocol, sigma=1 / SNR)
     monkeypatch.setattr(noddi_ncde, "BLOCK_VOXELS", 60)
-    same(together, noddi_ncde.fit(NODDI, signal, protocol, sigma=1 / SNR, threads=2), atol=1e-6)
+    same(together, NoddiNcde(threads=2).fit(NODDI, signal, protocol, sigma=1 / SNR), atol=1e-6)
 
 
 def test_order_and_unit_of_the_images_do_not_matter() -> None:
@@ -103,8 +105,8 @@ def test_order_and_unit_of_the_images_do_not_matter() -> None:
     order = np.random.default_rng(1).permutation(protocol.n_measurements)
     assert protocol.bvecs is not None
     other = DiffusionProtocol(protocol.bvals[order], protocol.bvecs[order])
-    one = noddi_ncde.fit(NODDI, signal, protocol, sigma=1 / SNR)
-    two = noddi_ncde.fit(NODDI, 500 * signal[:, order].astype(np.float32), other, sigma=500 / SNR)
+    one = NoddiNcde().fit(NODDI, signal, protocol, sigma=1 / SNR)
+    two = NoddiNcde().fit(NODDI, 500 * signal[:, order].astype(np.float32), other, sigma=500 / SNR)
     same(one, two, atol=1e-4)
     np.testing.assert_allclose(two.residual, 500 * one.residual, rtol=1e-3)
 
@@ -113,7 +115,7 @@ def test_direction_is_that_of_the_bundle_and_points_upwards() -> None:
     protocol, rng = two_shells(), np.random.default_rng(6)
     axes = random_axes(500, rng)
     bundle = [np.full(500, x) for x in (0.6, 0.1, 0.1)]
-    found = noddi_ncde.fit(
+    found = NoddiNcde().fit(
         NODDI, noisy(noddi_signal(*bundle, axes, protocol), 0.03, rng), protocol, sigma=0.03
     )
     direction = np.array([found.maps[f"direction_{a}"] for a in "xyz"])
@@ -123,7 +125,7 @@ def test_direction_is_that_of_the_bundle_and_points_upwards() -> None:
 
 def test_residual_is_the_noise_where_the_model_holds() -> None:
     protocol = two_shells()
-    found = noddi_ncde.fit(NODDI, 200 * scan(protocol, 2000, SNR)[2], protocol, sigma=200 / SNR)
+    found = NoddiNcde().fit(NODDI, 200 * scan(protocol, 2000, SNR)[2], protocol, sigma=200 / SNR)
     assert np.median(found.residual) == pytest.approx(200 / SNR, rel=0.06)
     np.testing.assert_allclose(np.median(found.maps["s0"]), 200, rtol=0.01)
 
@@ -134,7 +136,7 @@ def test_crossings_are_seen_in_the_misfit() -> None:
     x, y = (np.tile(axis, (1000, 1)) for axis in np.eye(3)[:2])
     one, other = (noddi_signal(*bundle, axis, protocol) for axis in (x, y))
     single, crossing = (
-        noddi_ncde.fit(NODDI, noisy(clean, 1 / SNR, rng), protocol, sigma=1 / SNR).maps["misfit"]
+        NoddiNcde().fit(NODDI, noisy(clean, 1 / SNR, rng), protocol, sigma=1 / SNR).maps["misfit"]
         for clean in (one, (one + other) / 2)
     )
     limit = np.quantile(single, 0.99)
@@ -145,14 +147,14 @@ def test_crossings_are_seen_in_the_misfit() -> None:
 def test_limits_cut_estimates_and_say_so() -> None:
     protocol = two_shells()
     signal = scan(protocol, 400, SNR)[2]
-    found = noddi_ncde.fit(NODDI, signal, protocol, sigma=1 / SNR, bounds={"fwf": (0.0, 0.2)})
+    found = NoddiNcde().fit(NODDI, signal, protocol, sigma=1 / SNR, bounds={"fwf": (0.0, 0.2)})
     assert found.maps["fwf"].max() == 0.2
     assert np.all(found.status[found.maps["fwf"] == 0.2] == Status.AT_BOUND)
 
 
 def test_no_voxels_give_empty_maps() -> None:
     """As of a slice of air that a scanner sends."""
-    found = noddi_ncde.fit(NODDI, np.empty((0, 78)), two_shells(), sigma=0.02)
+    found = NoddiNcde().fit(NODDI, np.empty((0, 78)), two_shells(), sigma=0.02)
     assert found.maps["ndi"].shape == found.status.shape == (0,)
 
 
@@ -161,7 +163,7 @@ def test_unusable_and_noisy_voxels_are_marked() -> None:
     signal = scan(protocol, 6, 40.0)[2]
     signal[0, 3], signal[1], signal[2] = np.nan, 0.0, -signal[2]
     sigma = np.array([0.025, 0.025, 0.025, 0.025, 0.3, 1e-4])
-    found = noddi_ncde.fit(NODDI, signal, protocol, sigma=sigma)
+    found = NoddiNcde().fit(NODDI, signal, protocol, sigma=sigma)
     assert found.status.tolist()[:3] == [Status.UNUSABLE] * 3
     assert found.status[4] == Status.OUT_OF_RANGE
     assert found.status[5] != Status.OUT_OF_RANGE
@@ -186,14 +188,14 @@ def test_unusable_and_noisy_voxels_are_marked() -> None:
 def test_outside_of_its_training_every_voxel_is_marked(
     protocol: DiffusionProtocol, model: Noddi, words: str
 ) -> None:
-    found = noddi_ncde.fit(model, scan(protocol, 10, SNR)[2], protocol, sigma=1 / SNR)
+    found = NoddiNcde().fit(model, scan(protocol, 10, SNR)[2], protocol, sigma=1 / SNR)
     assert any(words in note for note in found.notes)
     assert np.all(found.status == Status.OUT_OF_RANGE)
 
 
 def test_what_does_not_fit_is_refused() -> None:
     protocol = two_shells()
-    with pytest.raises(InputError, match="one column per image"):
-        noddi_ncde.fit(NODDI, np.ones((3, 5)), protocol)
+    with pytest.raises(InputError, match="one column per measurement"):
+        NoddiNcde().fit(NODDI, np.ones((3, 5)), protocol)
     with pytest.raises(InputError, match="numbers above 0"):
-        noddi_ncde.fit(NODDI, np.ones((3, protocol.n_measurements)), protocol, sigma=0.0)
+        NoddiNcde().fit(NODDI, np.ones((3, protocol.n_measurements)), protocol, sigma=0.0)

@@ -94,7 +94,7 @@ def test_other_b_values_are_refused_with_what_there_is_and_what_is_needed(change
     scheme = two_shells()
     bvals = change(scheme.bvals)
     scan = DiffusionProtocol(bvals, scheme.bvecs[-len(bvals) :])
-    needed = r"needed: b = 0 \(2\), 1000 \(6\), 2000 \(12\).*any order; way out: train one"
+    needed = r"needed: b = 0 \(2\), 1000 \(6\), 2000 \(12\).*any order; fix: train one"
     with pytest.raises(InputError, match=f"bvals: scan has {seen}.*{needed}"):
         volumes_of(scheme, scan, "train one")
 

@@ -12,11 +12,12 @@ import scheme_networks
 from scipy.spatial.transform import Rotation
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import get_estimator
 from bids_qmri.techniques.noddi import scheme_network
 from bids_qmri.estimators.base import Status
 from bids_qmri.techniques.noddi.scheme_network import (
     BLOCK_VOXELS,
-    fit,
+    SchemeOnnx,
     load_scheme_network,
     noise_notes,
     require_fit,
@@ -42,12 +43,12 @@ def signal() -> np.ndarray:
 
 
 def maps(file: Path, signal, protocol=None) -> np.ndarray:
-    found = fit(Noddi(), signal, protocol or scheme_networks.scheme(), network=file)
+    found = SchemeOnnx(network=file).fit(Noddi(), signal, protocol or scheme_networks.scheme())
     return np.stack([found.maps[name] for name in NAMES])
 
 
 def test_inputs_are_divided_by_the_mean_at_b_0(file: Path, signal) -> None:
-    found = fit(Noddi(), signal, scheme_networks.scheme(), network=file)
+    found = SchemeOnnx(network=file).fit(Noddi(), signal, scheme_networks.scheme())
     s0 = signal[:, [0, 10]].mean(axis=1)
     np.testing.assert_allclose(found.maps["s0"], s0, rtol=1e-6)
     given = load_scheme_network(file).run((signal / s0[:, None]).astype(np.float32))
@@ -61,7 +62,7 @@ def test_scale_kind_of_number_threads_and_company_of_voxels_do_not_matter(file: 
     np.testing.assert_allclose(maps(file, 1000.0 * signal), before, atol=1e-6)
     np.testing.assert_allclose(maps(file, signal.astype(np.float32)), before, atol=1e-6)
     np.testing.assert_allclose(maps(file, signal[7:9]), before[:, 7:9], atol=1e-6)
-    parallel = fit(Noddi(), signal, scheme_networks.scheme(), network=file, threads=2)
+    parallel = SchemeOnnx(network=file, threads=2).fit(Noddi(), signal, scheme_networks.scheme())
     np.testing.assert_array_equal(np.stack([parallel.maps[name] for name in NAMES]), before)
     np.testing.assert_allclose(maps(file, signal.astype(np.int16)), before, atol=5e-3)
 
@@ -81,7 +82,7 @@ def test_voxels_that_cannot_be_used_are_marked_and_disturb_nobody(file: Path, si
     spoilt[2, 5] = np.inf
     spoilt[3, [0, 10]] = -5.0
     spoilt[4] *= 1e6
-    found = fit(Noddi(), spoilt, scheme_networks.scheme(), network=file)
+    found = SchemeOnnx(network=file).fit(Noddi(), spoilt, scheme_networks.scheme())
     assert found.status.tolist() == [Status.UNUSABLE] * 4 + [Status.OK] * 2
     assert all(np.isnan(values[:4]).all() and np.isfinite(values[4:]).all() for values in found.maps.values())
     np.testing.assert_allclose(found.maps["ndi"][5], maps(file, signal)[0, 5], atol=1e-6)
@@ -90,13 +91,13 @@ def test_voxels_that_cannot_be_used_are_marked_and_disturb_nobody(file: Path, si
 def test_answers_of_exactly_0_or_1_lie_at_their_bound(file: Path, signal) -> None:
     extreme = signal[:2].copy()
     extreme[1, 1:10] *= 1e4
-    status = fit(Noddi(), extreme, scheme_networks.scheme(), network=file).status
+    status = SchemeOnnx(network=file).fit(Noddi(), extreme, scheme_networks.scheme()).status
     assert status.tolist() == [Status.OK, Status.AT_BOUND]
 
 
 def test_noise_quite_unlike_that_of_training_is_said(tmp_path: Path, signal) -> None:
     file = scheme_networks.write(tmp_path, coverage={"snr": [15.0, 15.0]})
-    s0 = fit(Noddi(), signal, scheme_networks.scheme(), network=file).maps["s0"]
+    s0 = SchemeOnnx(network=file).fit(Noddi(), signal, scheme_networks.scheme()).maps["s0"]
     notes = {snr: noise_notes(file, s0, 400.0 / snr) for snr in (5, 10, 20, 60)}
     assert [bool(notes[snr]) for snr in notes] == [True, False, False, True]
     assert "trained with a signal-to-noise ratio of 15" in notes[60][0]
@@ -128,7 +129,7 @@ def test_no_voxels_give_empty_maps(file: Path) -> None:
 )
 def test_metadata_that_do_not_fit_are_named_with_the_way_out(tmp_path: Path, changes, fragment: str) -> None:
     file = scheme_networks.write(tmp_path, **changes)
-    with pytest.raises(InputError, match=rf"random\.onnx: {fragment}.*bids_qmri-train noddi --scheme"):
+    with pytest.raises(InputError, match=rf"random\.onnx: {fragment}.*bids_qmri-train noddi --set scheme"):
         load_scheme_network(file)
 
 
@@ -150,13 +151,13 @@ def test_a_card_beside_the_file_tells_its_hash(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("field", "model"), [("d_par", Noddi(1.1e-3, 3e-3)), ("d_iso", Noddi(1.7e-3, 2e-3))])
 def test_other_diffusivities_are_refused(file: Path, signal, field: str, model: Noddi) -> None:
-    with pytest.raises(InputError, match=rf"{field}: .* asked for; needed: .*; way out: ask for"):
-        fit(model, signal, scheme_networks.scheme(), network=file)
+    with pytest.raises(InputError, match=rf"{field}: .* asked for; needed: .*; fix: ask for"):
+        SchemeOnnx(network=file).fit(model, signal, scheme_networks.scheme())
 
 
 def test_another_scheme_is_refused_with_the_way_out(file: Path) -> None:
     scheme = scheme_networks.scheme()
-    with pytest.raises(InputError, match=r"bvals: .*way out: use ncde or lsq, or train one"):
+    with pytest.raises(InputError, match=r"bvals: .*fix: use ncde or lsq, or train one"):
         require_fit(load_scheme_network(file), Noddi(), replace(scheme, bvals=1.2 * scheme.bvals))
 
 
@@ -177,7 +178,7 @@ def test_a_file_that_is_no_network_is_refused_without_talk_of_a_card(tmp_path: P
 
 def test_signals_of_another_length_are_refused(file: Path) -> None:
     with pytest.raises(InputError, match=r"shape \(4, 19\); needed: \(voxels, 20\)"):
-        fit(Noddi(), np.ones((4, 19)), scheme_networks.scheme(), network=file)
+        SchemeOnnx(network=file).fit(Noddi(), np.ones((4, 19)), scheme_networks.scheme())
 
 
 def test_unknown_labels_have_no_shipped_network() -> None:
@@ -198,7 +199,7 @@ def test_the_shipped_networks_read_tissue_like_signals(label: str) -> None:
     directions = rng.standard_normal((2000, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     clean = noddi_signal(**drawn, direction=directions, protocol=network.scheme).T
-    found = fit(Noddi(), add_rician_noise(clean, 1 / 40, rng), network.scheme, network=shipped).maps
+    found = SchemeOnnx(network=shipped).fit(Noddi(), add_rician_noise(clean, 1 / 40, rng), network.scheme).maps
     for name, limit in (("ndi", 0.12), ("odi", 0.15), ("fwf", 0.1)):
         assert np.sqrt(np.mean((found[name] - drawn[name]) ** 2)) < limit
 
@@ -206,3 +207,10 @@ def test_the_shipped_networks_read_tissue_like_signals(label: str) -> None:
 def test_a_network_is_loaded_once(file: Path) -> None:
     assert load_scheme_network(file) is load_scheme_network(file)
     assert scheme_network.load_scheme_network.cache_info().hits > 0
+
+
+@pytest.mark.parametrize(("sigma", "said"), [(20.0, False), (200.0, True), (None, False)])
+def test_noise_unlike_that_of_training_is_said_of_the_whole_scan(sigma, said):
+    s0 = np.repeat([300.0, 3000.0], [90, 10])
+    assert bool(get_estimator("noddi", "nnmle").remarks({"s0": s0}, sigma)) == said
+    assert get_estimator("noddi", "lsq").remarks({"s0": s0}, sigma) == ()

@@ -1,0 +1,51 @@
+"""What a trained network is used for: its card says so. One's own networks, wherever they are given."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bids_qmri import catalogue
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import Estimator, get_estimator
+from bids_qmri.estimators.networks.network_file import LABELS, card_of, kind_of_card
+
+
+@lru_cache(maxsize=64)
+def network_use(file: Path) -> tuple[str, str]:
+    """Return the model that a network is for, and the label of the estimator that uses it.
+
+    Parameters
+    ----------
+    file
+        The ONNX file, with its card beside it or in its metadata.
+
+    Raises
+    ------
+    InputError
+        If it has no readable card, or that names a model or a kind that nothing here knows.
+    """
+    card = card_of(file)
+    model_name, label = str(card.get("model")), LABELS[kind_of_card(card)]
+    if model_name not in catalogue.model_names():
+        raise InputError(
+            f"is a network for {model_name!r}",
+            file=file,
+            field="network",
+            needed=f"a network for one of {', '.join(catalogue.model_names())}",
+        )
+    labels = catalogue.find_entry(model_name)[1].estimators
+    if label not in labels:
+        raise InputError(
+            f"is a network of the kind {kind_of_card(card)!r} for {model_name}",
+            file=file,
+            field="network",
+            needed=f"one for an estimator that {model_name} has: {', '.join(labels)}",
+        )
+    return model_name, label
+
+
+def network_estimator(file: Path, **options: Any) -> Estimator:
+    """Return the estimator that uses a network, with options such as ``threads``; raises as `network_use` does."""
+    return get_estimator(*network_use(file), network=file, **options)

@@ -1,0 +1,204 @@
+"""Fit images that do not lie in a dataset: files in, named maps with metadata out; nipype's ports call this."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from bids_qmri import __version__, catalogue
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.bids.derivatives import write_map, write_sidecar
+from bids_qmri.bids.masks import mask_of_file
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import STATUS_MEANING, Estimator
+from bids_qmri.interfaces.fit import Found, estimate
+from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
+from bids_qmri.interfaces.write import images_of
+from bids_qmri.outputs.tables import MapRow, output_table
+from bids_qmri.physics.model import Bounds, Model
+
+Kind = Literal["file", "files", "number", "integer", "numbers", "text"]
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input of a technique.
+
+    Parameters
+    ----------
+    name
+        Of the input.
+    kind
+        What it takes.
+    needed
+        Whether it has no default.
+    """
+
+    name: str
+    kind: Kind
+    needed: bool
+
+
+def ports_of(model_name: str) -> tuple[Port, ...]:
+    """Return the inputs of a technique: the parameters of ``from_files`` of its reader."""
+    function = _from_files(model_name)
+    hints = get_type_hints(function)
+    return tuple(
+        Port(name, _kind(hints[name]), parameter.default is inspect.Parameter.empty)
+        for name, parameter in inspect.signature(function).parameters.items()
+    )
+
+
+def _from_files(model_name: str) -> Any:
+    return catalogue.load(f"{catalogue.readers()[catalogue.kind_of(model_name)]}:from_files")
+
+
+def _kind(hint: Any) -> Kind:
+    """Return what a port takes, by the annotation of its parameter."""
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(one for one in get_args(hint) if one is not type(None))
+    kinds: dict[Any, Kind] = {Path: "file", float: "number", int: "integer", str: "text"}
+    if hint in kinds:
+        return kinds[hint]
+    if get_origin(hint) is Literal:
+        return "text"
+    return "files" if get_args(hint)[0] is Path else "numbers"
+
+
+def port_rows(model_name: str) -> dict[str, MapRow]:
+    """Return the outputs of a model by the names of their ports: maps, ``NAME_sd``, ``residual``, ``status``."""
+    table = output_table(model_name)
+    maps = {row.name: row for row in table.maps}
+    sd = {f"{row.name}_sd": table.sd(row.name) for row in table.maps if row.darkened_by is None}
+    return {**maps, **sd, "residual": table.rmse, "status": table.status}
+
+
+def fit_files(
+    model: Model,
+    estimator: Estimator,
+    folder: Path,
+    *,
+    mask: Path | None = None,
+    bounds: Bounds | None = None,
+    **inputs: Any,
+) -> dict[str, Path]:
+    """Fit images in files, and write maps into a folder.
+
+    Parameters
+    ----------
+    model, estimator
+        What is fitted, and how.
+    folder
+        Where the maps go.
+    mask
+        Image that is above 0.5 where to fit; None finds the object.
+    bounds
+        Limits by parameter name.
+    inputs
+        As `ports_of` the technique says.
+
+    Returns
+    -------
+    dict
+        Images by the names of `port_rows`, as far as the estimator gives them; ``metadata``, a JSON file with
+        units, descriptions, method, noise level and notes.
+
+    Raises
+    ------
+    InputError
+        Naming file, field, what was seen, what is needed, and the fix.
+    """
+    acquisition = acquisition_of(model, inputs)
+    reason = "" if acquisition.protocol is None else model.obstacle(acquisition.protocol)
+    if reason:
+        raise InputError(
+            f"{model.name} cannot be fitted: {reason}", file=acquisition.images[0], needed="a series made for it"
+        )
+    with (
+        TemporaryDirectory(dir=folder) as scratch,
+        open_acquisition(acquisition, ReadOptions(), Path(scratch)) as opened,
+    ):
+        if mask is not None:
+            choice = mask_of_file(mask, opened.series)
+            opened.choice, opened.mask = choice, choice.mask
+        how = opened.prepare(model, estimator, bounds or {})
+        return _write(model, estimator, opened, estimate(model, estimator, opened, how), folder)
+
+
+def acquisition_of(model: Model, inputs: Mapping[str, Any]) -> Acquisition:
+    """Return the acquisition that inputs make; those that are None are left out.
+
+    Raises
+    ------
+    InputError
+        If an input is missing or unknown.
+    """
+    given = {name: _as_path(value) for name, value in inputs.items() if value is not None}
+    known = ports_of(model.name)
+    missing = [port.name for port in known if port.needed and port.name not in given]
+    unknown = sorted(given.keys() - {port.name for port in known})
+    if missing or unknown:
+        raise InputError(
+            f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}",
+            field=f"inputs of {model.name}",
+            needed=", ".join(f"{port.name}{'' if port.needed else ' (optional)'}" for port in known),
+        )
+    if isinstance(given["in_files"], Path):
+        given["in_files"] = [given["in_files"]]
+    found: Acquisition = _from_files(model.name)(given.pop("in_files"), **given)
+    return found
+
+
+def _as_path(value: Any) -> Any:
+    """Return files as paths: nipype hands them over as texts."""
+    if isinstance(value, str) and (Path(value).is_absolute() or Path(value).exists()):
+        return Path(value)
+    if isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(v, str | Path) for v in value):
+        return [Path(one) for one in value]
+    return value
+
+
+def _write(
+    model: Model, estimator: Estimator, opened: OpenAcquisition, result: Found, folder: Path
+) -> dict[str, Path]:
+    how, found, sigma = result
+    table, series = output_table(model.name), opened.series
+    own = {table.rmse.name: "residual"}
+    paths: dict[str, Path] = {}
+    fields: dict[str, Any] = {}
+    for row, values in images_of(table, opened.choice.mask, found):
+        name = f"{row.name}_sd" if row.tail == "Std" else own.get(row.name, row.name)
+        paths[name] = folder / f"{table.entity}_{name}.nii.gz"
+        write_map(paths[name], values, series.shape, series.affine, series.zooms)
+        fields[name] = {"Units": row.unit, "Description": row.description}
+    fields["status"]["Levels"] = {str(int(level)): meaning for level, meaning in STATUS_MEANING.items()}
+    fields["fit"] = _about(model, estimator, opened, sigma, how.bounds) | {
+        key: value if not isinstance(value, Path) else str(value) for key, value in how.used.items()
+    }
+    fields["fit"]["Notes"] = [*opened.acquisition.notes, *how.notes]
+    paths["metadata"] = folder / f"{table.entity}_metadata.json"
+    write_sidecar(paths["metadata"], json.loads(json.dumps(fields, default=str)))
+    return paths
+
+
+def _about(
+    model: Model, estimator: Estimator, opened: OpenAcquisition, sigma: float | None, bounds: Bounds | None
+) -> dict[str, Any]:
+    """Return what a reader needs to repeat a fit."""
+    return {
+        "Model": model.name,
+        "ModelParameters": model.told(),
+        "EstimationAlgorithm": estimator.description,
+        "EstimationReference": estimator.reference,
+        "Bounds": {name: list(limits) for name, limits in (bounds or {}).items()},
+        "NoiseLevel": sigma,
+        "Mask": opened.choice.origin,
+        "SoftwareVersion": __version__,
+    }
+

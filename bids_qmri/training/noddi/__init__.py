@@ -1,1 +1,0 @@
-"""Training of the network for multi-shell diffusion protocols; its features are in `estimators.zonal`."""

@@ -1,0 +1,71 @@
+"""Workflows for other pipelines: one model between an ``inputnode`` and an ``outputnode``.
+
+``init_vfa_wf``, ``init_ivim_wf``, … are made for every technique of the catalogue; `init_model_wf` takes any model.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from bids_qmri import catalogue
+from bids_qmri.interfaces.files import port_rows, ports_of
+
+NODE_MEMORY_GB = 1.2
+"""What one fit may need."""
+
+
+def init_model_wf(model: str, *, name: str | None = None, **inputs: Any) -> Any:
+    """Build a workflow that fits a model to images in files.
+
+    Parameters
+    ----------
+    model
+        A word of ``--models``.
+    name
+        Of the workflow; None: ``fit_<model>_wf``.
+    inputs
+        Values of the input node that are known beforehand, such as ``estimator="ncde"``.
+
+    Returns
+    -------
+    nipype.Workflow
+        ``inputnode``: the ports of the technique (``in_files``, ``flip_angles``, ``in_bval``, ``mask``, …),
+        ``estimator``, ``network``, ``bounds``, ``settings``. ``outputnode``: every map by name, ``NAME_sd``,
+        ``residual``, ``status``, ``metadata``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+    """
+    from nipype import IdentityInterface, Node, Workflow
+
+    from bids_qmri.interfaces.ports import COMMON, fit_interface
+
+    fields = [*(port.name for port in ports_of(model)), *COMMON]
+    maps = [*port_rows(model), "metadata"]
+    workflow = Workflow(name=name or f"fit_{model}_wf")
+    inputnode = Node(IdentityInterface(fields=fields), name="inputnode")
+    outputnode = Node(IdentityInterface(fields=maps), name="outputnode")
+    fit = Node(fit_interface(model)(), name="fit", mem_gb=NODE_MEMORY_GB)
+    inputnode.inputs.trait_set(**inputs)
+    workflow.connect(
+        [
+            (inputnode, fit, [(field, field) for field in fields]),
+            (fit, outputnode, [(field, field) for field in maps]),
+        ]
+    )
+    return workflow
+
+
+def __getattr__(name: str) -> Any:
+    """Return ``init_<technique>_wf``, which fits the first model of a technique unless told ``model=``."""
+    for technique in catalogue.TECHNIQUES:
+        if name == f"init_{technique.name}_wf":
+            return partial(_init_technique_wf, technique.models[0].name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _init_technique_wf(default: str, *, model: str = "", name: str | None = None, **inputs: Any) -> Any:
+    return init_model_wf(model or default, name=name, **inputs)

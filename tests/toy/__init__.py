@@ -1,0 +1,1 @@
+"""A technique that the package does not know: spin echoes at several echo times, for tests alone."""

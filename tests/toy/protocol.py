@@ -1,0 +1,83 @@
+"""Spin echoes at several echo times, in s, and how they are drawn for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bids_qmri.errors import InputError
+from bids_qmri.physics import sampling
+from bids_qmri.physics.protocol import Axis, Protocol, Range, ends, frozen, short
+from bids_qmri.units import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class EchoProtocol(Protocol):
+    """Echo times in s, shape (N,)."""
+
+    words: ClassVar[Mapping[str, tuple[str, str]]] = {"echo_time": ("echo times", " s")}
+    channels: ClassVar[tuple[str, ...]] = ("echo",)
+
+    echo_time: FloatArray
+
+    def __post_init__(self) -> None:
+        times = frozen(self.echo_time, "EchoTime")
+        if np.any(times <= 0):
+            raise InputError("an echo time is not positive", field="EchoTime", needed="seconds above 0")
+        object.__setattr__(self, "echo_time", times)
+
+    @property
+    def n_measurements(self) -> int:
+        return int(self.echo_time.size)
+
+    def repeat_keys(self) -> FloatArray:
+        return self.echo_time[None]
+
+    def averaged(self, average: FloatArray) -> EchoProtocol:
+        return EchoProtocol(average @ self.echo_time)
+
+    def extremes(self) -> dict[str, Range]:
+        return {"echo_time": ends(self.echo_time)}
+
+    def axis(self) -> Axis:
+        fine = np.linspace(self.echo_time.min(), self.echo_time.max(), 64)
+        return Axis("echo time (s)", self.echo_time, (EchoProtocol(fine), fine))
+
+    def network_inputs(self) -> tuple[list[FloatArray], list[float | FloatArray]]:
+        return [self.echo_time[:, None] / 0.05], []
+
+    def sidecar_fields(self) -> dict[str, Any]:
+        return {"EchoTime": short(self.echo_time)}
+
+
+@dataclass(frozen=True)
+class Ranges(sampling.Ranges):
+    """Number of echoes, evenly spaced, and range of the spacing in s."""
+
+    measurements: tuple[int, int]
+    spacing: Range
+
+    def draw(self, rng: np.random.Generator, paper_share: float) -> EchoProtocol:
+        count = int(rng.integers(self.measurements[0], self.measurements[1] + 1))
+        return EchoProtocol(rng.uniform(*self.spacing) * np.arange(1, count + 1))
+
+    def coverage(self) -> dict[str, list[float]]:
+        (_, most), (shortest, longest) = self.measurements, self.spacing
+        return {"measurements": list(self.measurements), "echo_time": [shortest, longest * most]}
+
+
+@dataclass(frozen=True)
+class Fixed(sampling.Fixed):
+    """Echo times in s."""
+
+    echo_time: tuple[float, ...]
+
+    def protocol(self) -> EchoProtocol:
+        return EchoProtocol(np.array(self.echo_time))
+
+    def curve(self, xp: Any, theta: Any, measured: Any) -> Any:
+        r2, s0 = theta.T[..., None]
+        return s0 * xp.exp(-measured * r2)

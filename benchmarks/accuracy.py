@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.mle import Mle
 from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.physics.arterial_input import rata
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.catalogue import get_model
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray

@@ -27,8 +27,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "inline"))
 import mrd
 
-from bids_qmri.techniques.noddi.model import noddi_signal
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.model import noddi_signal
 
 SLICES, ROWS, COLUMNS = 40, 100, 100
 SPACING = 2.0

@@ -22,14 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_qmri.estimators.classical import lm
-from bids_qmri.techniques.noddi import fit as noddi_fit
 from bids_qmri.estimators.base import FitResult
+from bids_qmri.estimators.classical import lm
 from bids_qmri.estimators.classical.objective import LeastSquares, RicianLikelihood
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.techniques.noddi import fit as noddi_fit
 from bids_qmri.techniques.noddi.encoding import align, encode
 from bids_qmri.techniques.noddi.model import NODDI, noddi_signal
-from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 RESULTS = Path(__file__).parent / "results" / "noddi_speed.md"

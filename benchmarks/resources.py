@@ -18,10 +18,10 @@ import nibabel as nib
 import numpy as np
 
 from bids_qmri import __version__
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.techniques.noddi.model import noddi_signal
 from bids_qmri.techniques.vfa.model import VFA
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 LARGE = (140, 140, 80, 102)

@@ -24,12 +24,12 @@ import numpy as np
 import scipy
 from scipy.optimize import curve_fit
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.physics.arterial_input import population_aif
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.catalogue import get_model
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray

@@ -210,7 +210,7 @@ def load(place: str) -> Any:
 
 
 def module(model_name: str, name: str) -> ModuleType | None:
-    """Return an optional module of a model's technique, None if the folder has none, or there is no such model."""
+    """Return an optional module of a model's technique, None if there is none, or no such model."""
     try:
         technique, _ = find_entry(model_name)
     except ValueError:

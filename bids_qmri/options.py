@@ -1,7 +1,7 @@
 """Options of techniques on the command line, as data that imports nothing heavy.
 
-A technique that has any declares them as `OPTIONS` in a module ``options`` of its folder. Their values reach its
-reader as `ReadOptions.values`; those for which the module's `settings` says so become settings of models.
+A technique that has any declares them as `OPTIONS` in a module ``options`` of its folder. Their values reach
+its reader as `ReadOptions.values`; those for which the module's `settings` says so become settings of models.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def options_by_title() -> dict[str, tuple[Option, ...]]:
 
 def read_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what readers are told, of all values of a command line; those not given are left out."""
-    names = [option.name for module in _modules() for option in module.OPTIONS if not hasattr(module, "settings")]
+    names = [
+        option.name for module in _modules() for option in module.OPTIONS if not hasattr(module, "settings")
+    ]
     return {name: given[name] for name in names if given.get(name) is not None}
 
 

@@ -18,8 +18,12 @@ def run_config(bids_dir: Path, output_dir: Path, work_dir: Path, **choices: Any)
     read = {item.name for item in fields(ReadOptions)}
     options = ReadOptions(**{name: choices.pop(name) for name in read & choices.keys()})
     if "dicom" in choices:
-        templates, floating = (choices.pop(f"dicom_{name}", None) for name in ("templates", "parametric_maps"))
-        choices["dicom"] = DicomOutput(choices["dicom"], templates, bool(floating), choices.get("run_id", "test"))
+        templates, floating = (
+            choices.pop(f"dicom_{name}", None) for name in ("templates", "parametric_maps")
+        )
+        choices["dicom"] = DicomOutput(
+            choices["dicom"], templates, bool(floating), choices.get("run_id", "test")
+        )
     every = {"run_id": "test", "levels": ("participant",), "read": options} | choices
     return RunConfig(bids_dir=bids_dir, output_dir=output_dir, work_dir=work_dir, **every)
 

@@ -14,8 +14,8 @@ from urllib.parse import unquote
 import pytest
 
 from bids_qmri import __version__
-from bids_qmri.cli.exit import MEANING
 from bids_qmri.catalogue import model_names
+from bids_qmri.cli.exit import MEANING
 from bids_qmri.outputs.tables import output_table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.posterior.box import box, quantities
+from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.classical.noise import pooled_sigma
+from bids_qmri.estimators.posterior.box import box, quantities
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.catalogue import get_model
 from bids_qmri.units import FloatArray
 from kuppens.rows import rows_of
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.noise import pooled_sigma
-from bids_qmri.physics.model import Bounds
-from bids_qmri.physics.directions import average_directions
-from bids_qmri.catalogue import get_model
-from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.directions import average_directions
+from bids_qmri.physics.model import Bounds
+from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 from kuppens.cells import SCALE, SEED, SHOWN, TABLE1, UNIT

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.lsq import Lsq
-from bids_qmri.estimators.networks.ncde import Ncde
-from bids_qmri.estimators.networks import coverage
-from bids_qmri.estimators.posterior.bayes import Bayes
-from bids_qmri.estimators.posterior.map import Map
 from bids_qmri.estimators.base import FitResult
-from bids_qmri.estimators.posterior.box import box, quantities
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.networks import coverage
 from bids_qmri.estimators.networks.features import make_features
+from bids_qmri.estimators.networks.ncde import Ncde
 from bids_qmri.estimators.networks.network_file import load_network, read_card, shipped_network
+from bids_qmri.estimators.posterior.bayes import Bayes
+from bids_qmri.estimators.posterior.box import box, quantities
+from bids_qmri.estimators.posterior.map import Map
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.units import FloatArray
 

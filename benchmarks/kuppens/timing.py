@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bids_qmri.physics.arterial_input import rata
 from bids_qmri.catalogue import get_model
+from bids_qmri.physics.arterial_input import rata
 from bids_qmri.units import FloatArray
 from kuppens.cells import SHOWN, TABLE1, Cell, box_width, simulate
 from kuppens.designs import STEP, TR, table3

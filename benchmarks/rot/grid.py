@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_qmri.techniques.noddi.model import noddi_signal
-from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.techniques.noddi.model import noddi_signal
 from bids_qmri.units import FloatArray
 from rot.rows import QUANTITIES, SYMBOL, Maps, rows_for
 

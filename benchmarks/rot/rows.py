@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from bids_qmri.errors import InputError
-from bids_qmri.techniques.noddi import fit as noddi_fit, ncde as noddi_ncde, scheme_network
 from bids_qmri.estimators.networks.network_file import shipped_network
-from bids_qmri.techniques.noddi.shell_noise import shell_sigma
-from bids_qmri.techniques.noddi.model import NODDI
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi import fit as noddi_fit
+from bids_qmri.techniques.noddi import ncde as noddi_ncde
+from bids_qmri.techniques.noddi import scheme_network
+from bids_qmri.techniques.noddi.model import NODDI
+from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 from bids_qmri.units import FloatArray
 
 QUANTITIES = ("ndi", "odi", "fwf")

@@ -13,11 +13,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.techniques.noddi import ncde as noddi_ncde, scheme_network
 from bids_qmri.estimators.networks.network_file import shipped_network
-from bids_qmri.techniques.noddi.model import NODDI, noddi_signal
-from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.techniques.noddi import ncde as noddi_ncde
+from bids_qmri.techniques.noddi import scheme_network
+from bids_qmri.techniques.noddi.model import NODDI, noddi_signal
 
 VOXELS, THREADS, REPEATS, BLOCK = 400_000, 2, 3, 4096
 LAYERS = (120, 120, 120, 3)

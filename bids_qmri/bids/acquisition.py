@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bids_qmri.errors import InputError
 from bids_qmri.physics.protocol import Protocol
 
+
 @dataclass(frozen=True)
 class B1Source:
     """Where the relative transmit field of an acquisition comes from.
@@ -83,7 +84,8 @@ class Acquisition:
     settings
         What the technique needs beside, None if nothing.
     maps
-        What differs from voxel to voxel and comes from elsewhere, by name: the image, or the fit that gives it.
+        What differs from voxel to voxel and comes from elsewhere, by name: the image, or the fit that gives
+        it.
     notes
         Decisions and warnings a person should read.
     """

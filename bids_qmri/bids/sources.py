@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-
 from bids_qmri.bids.acquisition import Acquisition
 
 _TEXT_KEYS = (

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bids_qmri import __version__
-from bids_qmri import catalogue
+from bids_qmri import __version__, catalogue
 from bids_qmri.cli.argument_types import gigabytes, label, limits, named_path, setting
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.errors import UsageError
@@ -187,7 +186,8 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
         choices=words,
         default=[],
         metavar="ESTIMATOR",
-        help="what lsq and dipy mean for models with several such fits (tensors): ols, wls (default), nlls, restore",
+        help="what lsq and dipy mean for models with several such fits (tensors): ols, wls (default), "
+        "nlls, restore",
     )
     group.add_argument(
         "--random-seed",

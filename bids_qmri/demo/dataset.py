@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from bids_qmri.demo.phantom import SHAPE, VOXEL_SIZE, Phantom, abdomen, brain
 from bids_qmri.physics.arterial_input import parker, plasma_from_blood
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.physics.spoiled_gradient_echo import concentration_to_signal
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.techniques.noddi.model import noddi_signal
-from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.techniques.vfa.model import VFA
-from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray, radians
 

@@ -97,8 +97,8 @@ def noise_level(model: Model, how: Preparation, sample: Measured) -> float | Non
     Returns
     -------
     float or None
-        Standard deviation in the unit of the signal; None where voxels do not share one, or where there are too
-        few measurements to tell.
+        Standard deviation in the unit of the signal; None where voxels do not share one, or where there are
+        too few measurements to tell.
     """
     if not wants_noise(how):
         return None

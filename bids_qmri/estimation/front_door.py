@@ -32,8 +32,8 @@ def fit(
 ) -> FitResult:
     """Estimate the parameters of every voxel, with the defaults of the command line.
 
-    Images of one b-value are averaged over directions where a model knows the b-value alone; an estimator with a
-    prior expects what tissue can be; the noise level is estimated where it is needed and not given.
+    Images of one b-value are averaged over directions where a model knows the b-value alone; an estimator
+    with a prior expects what tissue can be; the noise level is estimated where it is needed and not given.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ def fit(
     protocol
         What was played out; None builds it from `played_out`.
     estimator
-        A word of ``--estimators`` that means one estimator of the model, or an estimator as of `get_estimator` or
-        `load_network`.
+        A word of ``--estimators`` that means one estimator of the model, or an estimator as of
+        `get_estimator` or `load_network`.
     sigma
-        Noise standard deviation of a single image in the unit of the signal, one number or an array of the shape
-        of the voxels; None estimates it.
+        Noise standard deviation of a single image in the unit of the signal, one number or an array of the
+        shape of the voxels; None estimates it.
     bounds
         Limits by parameter name, in its unit; equal limits fix a parameter.
     played_out
@@ -128,12 +128,16 @@ def _protocol(model: Model, protocol: Protocol | None, played_out: dict[str, Any
     if protocol is not None and not played_out:
         if not isinstance(protocol, kind):
             raise InputError(
-                f"is a {type(protocol).__name__}", field="protocol", needed=f"a {kind.__name__} for {model.name}"
+                f"is a {type(protocol).__name__}",
+                field="protocol",
+                needed=f"a {kind.__name__} for {model.name}",
             )
         return protocol
     unknown = [name for name in played_out if name not in names]
     if protocol is not None or unknown or not played_out:
-        seen = f"{', '.join(unknown)} given" if unknown else "both are given" if protocol else "nothing is given"
+        seen = (
+            f"{', '.join(unknown)} given" if unknown else "both are given" if protocol else "nothing is given"
+        )
         raise InputError(
             seen,
             field="protocol",
@@ -200,7 +204,10 @@ def _check_bounds(model: Model, estimator: Estimator, bounds: Bounds | None) -> 
             )
     if bounds and estimator.own_limits:
         raise InputError(
-            f"{estimator.label} keeps limits of its own", field="bounds", needed="none", way_out="leave them out"
+            f"{estimator.label} keeps limits of its own",
+            field="bounds",
+            needed="none",
+            way_out="leave them out",
         )
 
 

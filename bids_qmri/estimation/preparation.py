@@ -1,7 +1,7 @@
 """How voxels of a scan become what a model explains: the one way for files, streams and arrays.
 
-`prepare` asks the technique of the model for it (``preparation.prepare`` of its folder), then the estimator for
-the measurements it takes and its limits. What comes out is called block by block (`estimation.blocks`).
+`prepare` asks the technique of the model for it (``preparation.prepare`` of its folder), then the estimator
+for the measurements it takes and its limits. What comes out is called block by block (`estimation.blocks`).
 """
 
 from __future__ import annotations

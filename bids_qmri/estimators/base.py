@@ -1,8 +1,8 @@
 """What every estimator is, what it returns, and the meaning of the numbers in its status map.
 
-Estimators are frozen objects; their options are their fields. `Estimator.fit` is the one call that all of them
-answer: it checks its arguments and hands them to `_fit` of the object that serves the model, which may be one of
-the model's own technique (`catalogue`).
+Estimators are frozen objects; their options are their fields. `Estimator.fit` is the one call that all of
+them answer: it checks its arguments and hands them to `_fit` of the object that serves the model, which may
+be one of the model's own technique (`catalogue`).
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Estimator(ABC):
     needs_file
         Whether it is nothing without the file of a network.
     single_images
-        Whether it fits single images where directions could be averaged: a Rician likelihood does not hold for
-        averages.
+        Whether it fits single images where directions could be averaged: a Rician likelihood does not hold
+        for averages.
     """
 
     label: ClassVar[str]
@@ -117,14 +117,14 @@ class Estimator(ABC):
         model
             Forward model.
         signal
-            Measured signals, shape (V, N). Voxels that cannot be fitted (not finite, zero everywhere, negative
-            where magnitudes are meant) get status UNUSABLE and NaN.
+            Measured signals, shape (V, N). Voxels that cannot be fitted (not finite, zero everywhere,
+            negative where magnitudes are meant) get status UNUSABLE and NaN.
         protocol
             What was played out; shared by all voxels or with a voxel axis.
         sigma
-            Noise standard deviation of a single image in the unit of the signal, one number or (V,). None takes
-            it from the residuals where standard deviations alone depend on it; estimators that need one estimate
-            it from all the voxels given: give it where a scan is fitted in parts.
+            Noise standard deviation of a single image in the unit of the signal, one number or (V,). None
+            takes it from the residuals where standard deviations alone depend on it; estimators that need one
+            estimate it from all the voxels given: give it where a scan is fitted in parts.
         bounds
             Limits that replace the model's physical ones; equal limits fix a parameter. For estimators with a
             prior, the range in which the truth is expected.

@@ -28,7 +28,7 @@ from bids_qmri.physics.protocol import Protocol, StreamField
 Vector = tuple[float, ...]
 
 Encoding = tuple[float, ...]
-"""What an image says, in the order of `Protocol.stream`; directions along the image axes, NaN if not known."""
+"""What an image says, as `Protocol.stream` orders it; directions along the image axes, NaN if not known."""
 
 EXCITATION_COUNTERS = ("set", "contrast", "repetition")
 """Counters by which hosts tell flip angles apart."""

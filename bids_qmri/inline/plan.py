@@ -1,7 +1,7 @@
 """How the voxels of one series are fed to its estimator: what they share, as soon as it is known.
 
-The same preparation as that of the batch program (`estimation.preparation`); a series that needs neither a noise
-level nor a mean curve can be estimated slice by slice, while the rest is still coming.
+The same preparation as that of the batch program (`estimation.preparation`); a series that needs neither a
+noise level nor a mean curve can be estimated slice by slice, while the rest is still coming.
 """
 
 from __future__ import annotations

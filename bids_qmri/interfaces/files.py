@@ -1,4 +1,4 @@
-"""Fit images that do not lie in a dataset: files in, named maps with metadata out; nipype's ports call this."""
+"""Fit images that do not lie in a dataset: files in, named maps with metadata out; for nipype's ports."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _kind(hint: Any) -> Kind:
 
 
 def port_rows(model_name: str) -> dict[str, MapRow]:
-    """Return the outputs of a model by the names of their ports: maps, ``NAME_sd``, ``residual``, ``status``."""
+    """Return the outputs of a model by the names of ports: maps, ``NAME_sd``, ``residual``, ``status``."""
     table = output_table(model_name)
     maps = {row.name: row for row in table.maps}
     sd = {f"{row.name}_sd": table.sd(row.name) for row in table.maps if row.darkened_by is None}
@@ -118,7 +118,9 @@ def fit_files(
     reason = "" if acquisition.protocol is None else model.obstacle(acquisition.protocol)
     if reason:
         raise InputError(
-            f"{model.name} cannot be fitted: {reason}", file=acquisition.images[0], needed="a series made for it"
+            f"{model.name} cannot be fitted: {reason}",
+            file=acquisition.images[0],
+            needed="a series made for it",
         )
     with (
         TemporaryDirectory(dir=folder) as scratch,
@@ -159,7 +161,11 @@ def _as_path(value: Any) -> Any:
     """Return files as paths: nipype hands them over as texts."""
     if isinstance(value, str) and (Path(value).is_absolute() or Path(value).exists()):
         return Path(value)
-    if isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(v, str | Path) for v in value):
+    if (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and all(isinstance(v, str | Path) for v in value)
+    ):
         return [Path(one) for one in value]
     return value
 
@@ -201,4 +207,3 @@ def _about(
         "Mask": opened.choice.origin,
         "SoftwareVersion": __version__,
     }
-

@@ -22,8 +22,8 @@ from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
 from bids_qmri.interfaces.page_data import keep_page_data
 from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
-from bids_qmri.physics.model import Model
 from bids_qmri.interfaces.write import disown_outputs, write_outputs
+from bids_qmri.physics.model import Model
 
 log = logging.getLogger("bids_qmri.fit")
 

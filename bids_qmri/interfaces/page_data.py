@@ -31,6 +31,7 @@ WORST = 3
 
 Voxels = npt.NDArray[np.intp]
 
+
 def keep_page_data(
     job: FitJob,
     opened: OpenAcquisition,

@@ -1,7 +1,7 @@
 """nipype interfaces with file and value ports, one per model: ``FitVfa``, ``FitIvim``, ``FitNoddi``, ….
 
-Made from what the technique of the model declares (`interfaces.files`). For workflows of other pipelines; no global
-configuration of nipype is touched.
+Made from what the technique of the model declares (`interfaces.files`). For workflows of other pipelines; no
+global configuration of nipype is touched.
 """
 
 from __future__ import annotations
@@ -64,14 +64,19 @@ def _estimator(model_name: str, common: dict[str, Any]) -> Estimator:
         file = Path(common["network"])
         if network_use(file)[0] != model_name:
             raise InputError(
-                f"is a network for {network_use(file)[0]}", file=file, field="network", needed=f"one for {model_name}"
+                f"is a network for {network_use(file)[0]}",
+                file=file,
+                field="network",
+                needed=f"one for {model_name}",
             )
         return network_estimator(file, **options)
     labels = catalogue.labels_for(model_name, [common["estimator"]])
     if len(labels) != 1:
         known = catalogue.find_entry(model_name)[1].estimators
         raise InputError(
-            f"is {common['estimator']!r}", field="estimator", needed=f"one of {', '.join(known)} for {model_name}"
+            f"is {common['estimator']!r}",
+            field="estimator",
+            needed=f"one of {', '.join(known)} for {model_name}",
         )
     return get_estimator(model_name, labels[0], **options)
 
@@ -82,7 +87,9 @@ def _common() -> dict[str, Any]:
         "estimator": traits.Str("lsq", usedefault=True, desc="a word of --estimators that means one"),
         "network": File(exists=True, desc="a trained network for the model; wins over estimator"),
         "mask": File(exists=True, desc="above 0.5 where to fit; not given: found from the images"),
-        "bounds": traits.Dict(traits.Str, traits.Tuple(traits.Float, traits.Float), desc="limits by parameter"),
+        "bounds": traits.Dict(
+            traits.Str, traits.Tuple(traits.Float, traits.Float), desc="limits by parameter"
+        ),
         "settings": traits.Dict(traits.Str, traits.Float, desc="what the model is told, such as d_par"),
         "threads": traits.Int(1, usedefault=True, desc="threads of networks"),
         "seed": traits.Int(0, usedefault=True, desc="of what draws random numbers"),
@@ -131,7 +138,11 @@ def __getattr__(name: str) -> Any:
         own = f"Fit{model_name.capitalize()}"
         if name.startswith(own):
             interface = fit_interface(model_name)
-            found = {own: interface, f"{own}InputSpec": interface.input_spec, f"{own}OutputSpec": interface.output_spec}
+            found = {
+                own: interface,
+                f"{own}InputSpec": interface.input_spec,
+                f"{own}OutputSpec": interface.output_spec,
+            }
             if name in found:
                 return found[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,9 +22,9 @@ from bids_qmri.estimation.blocks import Block, ImageMaps
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.scan import OpenAcquisition
+from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.protocol import Protocol
-from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.qc.agreement import REFERENCES
 from bids_qmri.qc.definitions import MASK, REGION, Metric, as_text, metric_definitions
 from bids_qmri.qc.metrics import Metrics, map_metrics, usable_voxels
@@ -77,7 +77,9 @@ def _residuals(model: Model, block: Block) -> npt.NDArray[np.float64] | None:
     found = np.full((known.size, block.signal.shape[1]), np.nan)
     if not index.size:
         return found
-    predicted = model.predict({name: values[index] for name, values in maps.items()}, block.protocol.take(index))
+    predicted = model.predict(
+        {name: values[index] for name, values in maps.items()}, block.protocol.take(index)
+    )
     if predicted is None:
         return None
     found[index] = block.signal[index] - predicted

@@ -17,9 +17,9 @@ from bids_qmri.bids.images import Series
 from bids_qmri.bids.masks import MaskChoice
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.sources import resolve_paths
-from bids_qmri.estimators.base import STATUS_MEANING
 from bids_qmri.estimation.blocks import ImageMaps
 from bids_qmri.estimation.preparation import Preparation
+from bids_qmri.estimators.base import STATUS_MEANING
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_quality
 from bids_qmri.interfaces.scan import OpenAcquisition

@@ -1,7 +1,8 @@
 """One table per model: what each map is called in files, its unit, its meaning and how it is shown.
 
-The tables are the files ``outputs.yaml`` of the techniques, one YAML document per model. File names, sidecars,
-figures, group tables and methods texts all read them, so that a new model is described in one place.
+The tables are the files ``outputs.yaml`` of the techniques, one YAML document per model. File names,
+sidecars, figures, group tables and methods texts all read them, so that a new model is described in one
+place.
 """
 
 from __future__ import annotations

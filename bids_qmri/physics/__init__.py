@@ -1,1 +1,1 @@
-"""What techniques share: protocols, models as data, diffusion tables, noise distributions, arterial inputs."""
+"""What techniques share: protocols, models as data, diffusion tables, noise, arterial inputs."""

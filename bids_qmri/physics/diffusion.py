@@ -156,7 +156,7 @@ class DiffusionProtocol(Protocol):
         return bool(steps.size) and bool(np.all(steps <= 1e-6 * np.abs(fitted).max()))
 
     def _by_fit(self, fitted: FloatArray) -> IntArray:
-        """Sort measurements so that the fitted signal falls smoothly; those left out of the fit are not shown."""
+        """Sort measurements so that the fitted signal falls smoothly, without those left out of the fit."""
         used = np.flatnonzero(np.isfinite(fitted))
         return np.asarray(used[np.lexsort((-fitted[used], np.round(self.bvals[used], -2)))])
 

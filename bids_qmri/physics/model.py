@@ -126,7 +126,7 @@ class Model(ABC):
     """
 
     name: ClassVar[str]
-    protocol: ClassVar[type[Protocol]] = Protocol
+    protocol: ClassVar[type[Protocol]]
     parameters: ClassVar[tuple[Parameter, ...]]
     amplitude: ClassVar[str | None] = None
     linear: ClassVar[tuple[str, ...]] = ()

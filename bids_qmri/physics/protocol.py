@@ -63,7 +63,8 @@ class Axis:
     fine
         A protocol of close steps along the axis and its values, (M,), for smooth curves; None: none is drawn.
     order
-        Measurements of every voxel in the order in which they are drawn side by side, where values say nothing.
+        Measurements of every voxel in the order in which they are drawn side by side, where values say
+        nothing.
     """
 
     label: str
@@ -173,11 +174,11 @@ class Protocol(ABC):
         raise InputError(f"{cls.__name__} is not known from streams", needed="files")
 
     def repeat_keys(self) -> FloatArray | None:
-        """Return what repeats of a measurement have in common, (D, N), the first row sorts; None: no repeats."""
+        """Return what repeats of a measurement have in common, (D, N), first row first; None: no repeats."""
         return None
 
     def positions(self) -> FloatArray | None:
-        """Return where measurements lie on an axis that bins of long series divide evenly, (N,); None: in order."""
+        """Return where measurements lie on an axis that bins of long series divide evenly, (N,), or None."""
         return None
 
     def averaged(self, average: FloatArray) -> Self:
@@ -213,7 +214,7 @@ class Protocol(ABC):
         return False
 
     def shells(self) -> tuple[FloatArray, IntArray] | None:
-        """Return the values of groups of like measurements, (S,), and the group of each, (N,); None: no groups."""
+        """Return the values of groups of like measurements, (S,), and the group of each, (N,); None: none."""
         return None
 
     def n_averaged(self) -> int:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.classical.asymptotic import at_bound
 from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.classical.asymptotic import at_bound
 from bids_qmri.physics.model import Bounds
 
 AMPLITUDES = ("m0", "s0")

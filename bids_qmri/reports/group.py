@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bids_qmri import catalogue
 from bids_qmri.bids.derivatives import write_atomic, write_sidecar
 from bids_qmri.bids.participants import read_participants
 from bids_qmri.errors import NoInputError
-from bids_qmri import catalogue
 from bids_qmri.reports.group_page import group_page
 from bids_qmri.reports.group_table import GroupTable, TableBuilder, as_parquet, as_tsv, dictionary
 from bids_qmri.reports.methods import write_citation

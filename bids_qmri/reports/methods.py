@@ -1,7 +1,7 @@
 """Methods text of what was really run, with versions and citations, for papers.
 
-Sentences about models come from the file ``methods.md`` of their technique, the others and the references from
-the folder ``boilerplate``. Called by `subject.py` and once per run.
+Sentences about models come from the file ``methods.md`` of their technique, the others and the references
+from the folder ``boilerplate``. Called by `subject.py` and once per run.
 """
 
 from __future__ import annotations

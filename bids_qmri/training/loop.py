@@ -86,10 +86,8 @@ def train(
         What a step learns from, and its learning rate, by its number.
     loss
         Scalar to minimise, of the network, a batch and the number of the step.
-    steps, clip
-        Number of steps in all, and largest norm of the gradient.
-    after
-        Called after every step with the number of steps done.
+    clip, after
+        Largest norm of the gradient; what is called after every step with the number of steps done.
 
     Raises
     ------
@@ -104,14 +102,8 @@ def train(
     losses = []
     saved = time.monotonic()
     for step in progress(range(begun, steps), steps - begun, "training, steps"):
-        for group in optimiser.param_groups:
-            group["lr"] = rate(step)
         value = loss(network, batch(step), step)
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        if math.isfinite(clip):
-            nn.utils.clip_grad_norm_(network.parameters(), clip)
-        optimiser.step()
+        _update(network, value, optimiser, rate(step), clip)
         losses.append(value.item())
         if after is not None:
             after(step + 1)
@@ -121,6 +113,18 @@ def train(
             saved = time.monotonic()
     network.eval()
     return losses
+
+
+def _update(
+    network: nn.Module, value: Tensor, optimiser: torch.optim.Optimizer, rate: float, clip: float
+) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad()
+    value.backward()  # type: ignore[no-untyped-call]
+    if math.isfinite(clip):
+        nn.utils.clip_grad_norm_(network.parameters(), clip)
+    optimiser.step()
 
 
 def save_checkpoint(

@@ -67,7 +67,7 @@ def _predict(network: nn.Module, pool: Pool, anchor: bool) -> tuple[FeatureRows,
             spreads.append((batch.width * spread).numpy())
             losses.append(anchored_loss(network, batch).item())
     loss = digits(np.average(losses, weights=[len(part) for part in parts]))
-    # rows of any length can be joined without their paths
+    # without their paths, rows of any length can be joined
     joined = FeatureRows.joined(replace(part, path=part.path[:, :0]) for part in parts)
     return joined, np.concatenate(estimates), np.concatenate(spreads), loss
 

@@ -1,4 +1,5 @@
-"""From acquisitions to jobs (`plan`), from jobs to maps (`participant`), and workflows for others (`builders`).
+"""From acquisitions to jobs (`plan`), from jobs to maps (`participant`), and workflows for others
+(`builders`).
 
 ``init_vfa_wf`` and its kind are found here: ``from bids_qmri.workflows import init_noddi_wf``.
 """

@@ -1,6 +1,7 @@
 """Workflows for other pipelines: one model between an ``inputnode`` and an ``outputnode``.
 
-``init_vfa_wf``, ``init_ivim_wf``, … are made for every technique of the catalogue; `init_model_wf` takes any model.
+``init_vfa_wf``, ``init_ivim_wf``, … are made for every technique of the catalogue; `init_model_wf` takes any
+model.
 """
 
 from __future__ import annotations

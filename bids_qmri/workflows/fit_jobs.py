@@ -1,4 +1,4 @@
-"""Run the fits of acquisitions: here where one process does all, else as a nipype workflow of one node each."""
+"""Run the fits of acquisitions: here if one process does all, else as a nipype workflow, a node each."""
 
 from __future__ import annotations
 

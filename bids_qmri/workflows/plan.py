@@ -123,7 +123,9 @@ def _plan_acquisition(
             try:
                 reason = _obstacle(choice, found)
             except InputError as error:
-                faults.append(Unusable(f"{found.label} {name} {choice.estimator.label}", error, kind=found.kind))
+                faults.append(
+                    Unusable(f"{found.label} {name} {choice.estimator.label}", error, kind=found.kind)
+                )
                 continue
             if reason:
                 left_out[f"{name} {choice.estimator.label}"] = reason
@@ -136,7 +138,7 @@ def _plan_acquisition(
 
 
 def _obstacle(choice: Choice, found: Acquisition) -> str:
-    """Return why an estimator is not used for a scan; one that cannot be, such as a missing network, raises."""
+    """Return why an estimator is not used for a scan; one that cannot be, for want of a network, raises."""
     choice.estimator.network_file(choice.model)
     if found.protocol is not None:
         choice.estimator.prepare(choice.model, found.protocol)

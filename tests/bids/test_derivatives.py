@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bids_qmri.bids.acquisition import Acquisition
-from bids_qmri.techniques.dce.settings import Aif, DceSettings
 from bids_qmri.bids.derivatives import map_sidecar, write_atomic, write_map, write_sidecar
 from bids_qmri.bids.description import IGNORED, write_dataset_description
 from bids_qmri.bids.names import derivative_path
@@ -27,6 +26,7 @@ from bids_qmri.bids.sources import bids_uri, protocol_fields, resolve_paths
 from bids_qmri.errors import InputError, InternalError, UsageError
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.dce.settings import Aif, DceSettings
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 SHAPE = (3, 4, 2)

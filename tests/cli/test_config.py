@@ -60,7 +60,16 @@ def test_resolved_options_repeat_the_run(data: Path) -> None:
     network = data.parent / "net.onnx"
     network.write_bytes(b"weights")
     network.with_suffix(".json").write_text('{"format": 1, "model": "vfa", "protocol": {}}')
-    more += ["mlp", "--network", str(network), "--bounds", "t1=0.1,5", "f=0,0.3", "--set", "noddi.d_par=0.0015"]
+    more += [
+        "mlp",
+        "--network",
+        str(network),
+        "--bounds",
+        "t1=0.1,5",
+        "f=0,0.3",
+        "--set",
+        "noddi.d_par=0.0015",
+    ]
     more += ["-d", f"masks={masks}", "--bids-filter-file", str(filters), "--use-plugin", str(plugin)]
     more += ["--relaxivity", "4.5", "--hematocrit", "0", "--t10", "1e-1", "--aif", str(aif)]
     more += ["--baseline-volumes", "3", "--mem", "1234", "--nprocs", "3", "--omp-nthreads", "2"]

@@ -39,7 +39,13 @@ def run(bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
     def call(*more: str, estimators: tuple[str, ...] = ("lsq",), out: str = "out") -> tuple[int, str]:
         folders = [str(bids), str(tmp_path / out), "participant", "-w", str(tmp_path / "work")]
-        choices = ["--models", "noddi", "--nprocs", "1", *(("--estimators", *estimators) if estimators else ())]
+        choices = [
+            "--models",
+            "noddi",
+            "--nprocs",
+            "1",
+            *(("--estimators", *estimators) if estimators else ()),
+        ]
         code = main([*folders, *choices, *more])
         return code, capsys.readouterr().err
 

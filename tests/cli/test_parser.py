@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bids_qmri.techniques.dce.options import POPULATION_INPUTS
 from bids_qmri import catalogue
 from bids_qmri.cli.parser import parse
 from bids_qmri.errors import UsageError
+from bids_qmri.techniques.dce.options import POPULATION_INPUTS
 
 MODELS, WORDS = catalogue.model_names(), catalogue.estimator_words()
 

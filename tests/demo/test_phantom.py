@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.demo.phantom import SHAPE, Phantom, abdomen, brain
 from bids_qmri.catalogue import get_model
+from bids_qmri.demo.phantom import SHAPE, Phantom, abdomen, brain
 
 PHANTOMS = [pytest.param(brain(), id="brain"), pytest.param(abdomen(), id="abdomen")]
 

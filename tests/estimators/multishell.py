@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_qmri.techniques.noddi.model import noddi_signal
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.model import noddi_signal
 
 
 def published_scheme(shared_data: Path, name: str) -> DiffusionProtocol:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.posterior.box import quantities
 from bids_qmri.estimators.networks.features import channels_of, context_of
+from bids_qmri.estimators.posterior.box import quantities
 from bids_qmri.physics.model import Model
 
 COVERAGE: dict[str, dict[str, Any]] = {

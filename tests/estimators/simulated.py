@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.estimators.base import FitResult
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.techniques.vfa.model import VFA
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 

@@ -140,7 +140,10 @@ def test_models_that_are_not_there_are_named():
     ("arguments", "message"),
     [
         ({"signal": np.ones((2, 4))}, r"signal: signals have shape \(2, 4\); needed: \(voxels, 3\)"),
-        ({"protocol": DiffusionProtocol([0, 1, 2])}, "protocol is a DiffusionProtocol; needed: a VfaProtocol"),
+        (
+            {"protocol": DiffusionProtocol([0, 1, 2])},
+            "protocol is a DiffusionProtocol; needed: a VfaProtocol",
+        ),
         ({"sigma": np.ones(3)}, r"sigma: noise levels have shape \(3,\); needed: one number"),
         ({"bounds": {"t2": (0, 1)}}, r"bounds: vfa has no parameter \['t2'\]"),
         ({"bounds": {"t1": (2, 1)}}, "bounds: a lower bound of vfa is above its upper bound"),
@@ -161,7 +164,7 @@ def test_networks_are_a_default_where_they_are_shipped(tmp_path, monkeypatch):
 
 def test_a_network_for_one_protocol_needs_its_file():
     signal, protocol = small_problem("vfa")
-    with pytest.raises(InputError, match="network: no network is given.*bids_qmri-train"):
+    with pytest.raises(InputError, match=r"network: no network is given.*bids_qmri-train"):
         get_estimator("vfa", "mlp").fit(VFA, signal, protocol)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import mrd
 import numpy as np
 
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.techniques.vfa.model import VFA
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 SHAPE = (3, 6, 8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bids_qmri.catalogue import model_names
 from bids_qmri.errors import InputError
 from bids_qmri.inline.dicom_values import (
     DCM_QUANTITIES,
@@ -14,7 +15,6 @@ from bids_qmri.inline.dicom_values import (
     stored_values,
     unit_code,
 )
-from bids_qmri.catalogue import model_names
 from bids_qmri.outputs.tables import output_table
 
 

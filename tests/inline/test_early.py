@@ -11,10 +11,8 @@ import pytest
 import scans
 
 from bids_qmri.estimators.base import get_estimator
-from bids_qmri.techniques.noddi.model import NODDI
-from bids_qmri.techniques.noddi.scheme_network import load_scheme_network
 from bids_qmri.inline.config import Shelf
-from bids_qmri.techniques.noddi.model import noddi_signal
+from bids_qmri.techniques.noddi.model import NODDI, noddi_signal
 
 
 def listed(b_values) -> str:

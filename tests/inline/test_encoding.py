@@ -9,8 +9,8 @@ import struct
 import numpy as np
 import pytest
 
-from bids_qmri.errors import InputError
 from bids_qmri.catalogue import get_model
+from bids_qmri.errors import InputError
 from bids_qmri.inline.encoding import Reader
 from bids_qmri.inline.header import parse_header
 from bids_qmri.inline.wire import IMAGE_HEADER
@@ -26,7 +26,11 @@ XML = """<?xml version="1.0"?>
   </sequenceParameters>
 </ismrmrdHeader>"""
 
-PROTOCOLS = {"dwi": get_model("ivim").protocol, "vfa": get_model("vfa").protocol, "dce": get_model("tofts").protocol}
+PROTOCOLS = {
+    "dwi": get_model("ivim").protocol,
+    "vfa": get_model("vfa").protocol,
+    "dce": get_model("tofts").protocol,
+}
 
 
 def head(row=(1, 0, 0), column=(0, 1, 0), **fields) -> np.void:

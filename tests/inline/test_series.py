@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from test_wire import received
 
-from bids_qmri.errors import InputError
 from bids_qmri.catalogue import get_model
+from bids_qmri.errors import InputError
 from bids_qmri.inline.encoding import Reader
 from bids_qmri.inline.header import StreamHeader
 from bids_qmri.inline.series import Series, same_encodings
@@ -18,7 +18,11 @@ from bids_qmri.inline.series import Series, same_encodings
 B = (0.0, 700.0, 2000.0)
 AXES = ((np.nan,) * 3, (1, 0, 0), (0, 1, 0))
 
-PROTOCOLS = {"dwi": get_model("ivim").protocol, "vfa": get_model("vfa").protocol, "dce": get_model("tofts").protocol}
+PROTOCOLS = {
+    "dwi": get_model("ivim").protocol,
+    "vfa": get_model("vfa").protocol,
+    "dce": get_model("tofts").protocol,
+}
 
 
 def images(**fixed):

@@ -11,8 +11,8 @@ import pytest
 import scans
 
 from bids_qmri.estimators.classical.lsq import Lsq
-from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.inline.wire import Limits
+from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 

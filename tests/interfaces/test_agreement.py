@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import synth
+from runs import run_fit
 
 from bids_qmri.interfaces.agreement import compare_estimators
-from runs import run_fit
 
 from .conftest import PlanJobs
 

@@ -10,7 +10,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import synth
-
 from runs import run_fit
 
 from .conftest import PlanJobs
@@ -97,7 +96,9 @@ def test_all_maps_of_a_run_are_of_one_study_and_the_next_run_of_another(
     synth.add_ivim(bids)
     studies = {}
     for run in ("one", "two"):
-        every = jobs(run, dicom=tmp_path / run / "dicom", run_id=run, models=("vfa", "ivim"), estimators=LABELS)
+        every = jobs(
+            run, dicom=tmp_path / run / "dicom", run_id=run, models=("vfa", "ivim"), estimators=LABELS
+        )
         assert [run_fit(job).error for job in every] == [""] * 4
         files = (tmp_path / run / "dicom").rglob("0001.dcm")
         images = [pydicom.dcmread(file) for file in files]

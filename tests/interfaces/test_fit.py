@@ -8,10 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import synth
+from runs import run_fit
 
 from bids_qmri.errors import InputError
 from bids_qmri.interfaces import voxels
-from runs import run_fit
 
 from .conftest import PlanJobs
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import synth
-
 from runs import run_fit
 
 from bids_qmri.interfaces import outcomes

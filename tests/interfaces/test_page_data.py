@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import synth
-
 from runs import run_fit
+
 from bids_qmri.interfaces.page_data import REPRESENTATIVE, WORST
 from bids_qmri.reports.page_data import MASK, PageData, read_page_data
 from bids_qmri.reports.records import find_records

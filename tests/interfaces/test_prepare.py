@@ -19,8 +19,8 @@ from bids_qmri.physics.arterial_input import population_aif
 from bids_qmri.physics.spoiled_gradient_echo import concentration_to_signal
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
 from bids_qmri.techniques.dce.preparation import _driven
-from bids_qmri.techniques.dce.settings import Aif, DceSettings
 from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.dce.settings import Aif, DceSettings
 
 POPULATION = ReadOptions(values={"t10": 1.2, "aif": "parker"})
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import synth
+from runs import run_fit
 
 from bids_qmri.bids.acquisition import ReadOptions
-from runs import run_fit
 from bids_qmri.outputs.tables import output_table
 
 from .conftest import PlanJobs

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from importlib import resources
 from typing import Any
 
 import pytest
 import yaml
 
-from bids_qmri.errors import InternalError
 from bids_qmri import catalogue
 from bids_qmri.catalogue import get_model, model_names
+from bids_qmri.errors import InternalError
 from bids_qmri.outputs.tables import is_cmixf, output_table, parse_table
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bids_qmri.physics.dictionary import grid, nearest_atom
-from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.ivim.model import IVIM
 
 PROTOCOL = DiffusionProtocol([0, 20, 100, 400, 800])
 GRIDS = {"d": np.array([0.5e-3, 1e-3, 2e-3]), "dstar": np.array([0.02, 0.1]), "f": np.array([0.05, 0.3])}

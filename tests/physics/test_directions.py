@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bids_qmri.physics.directions import average_directions
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.directions import average_directions
 
 
 def test_geometric_mean_of_an_anisotropic_tensor_decays_with_its_mean_diffusivity():

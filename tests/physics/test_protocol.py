@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bids_qmri.errors import InputError
-from bids_qmri.techniques.ivim.model import IVIM
-from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 FLIPS = np.deg2rad([2.0, 10.0, 20.0])

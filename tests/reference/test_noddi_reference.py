@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sphere import stick_signal, unit_vectors
 
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.techniques.noddi.fit import Likelihood, NoddiLsq, NoddiMle
 from bids_qmri.techniques.noddi.model import D_PAR, NODDI, noddi_signal
-from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 SCHEMES = ("noddi_s1", "hcp_like", "ukb_like")

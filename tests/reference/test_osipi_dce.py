@@ -15,8 +15,8 @@ from bids_qmri.physics.arterial_input import georgiou, parker
 from bids_qmri.physics.spoiled_gradient_echo import signal_to_concentration
 from bids_qmri.techniques.dce.bolus import bolus_arrival
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
-from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 Curve = Callable[[np.ndarray], np.ndarray]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from bids_qmri.estimators.classical.lsq import Lsq
-from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.ivim.model import IVIM
 
 COUNTS = {
     "osipi_generic.json": {"f": (14, 14), "d": (14, 14), "dstar": (14, 14)},

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bids_qmri.errors import InternalError
 from bids_qmri import catalogue
 from bids_qmri.catalogue import model_names
+from bids_qmri.errors import InternalError
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.reports.methods import Methods, describe_methods, write_citation
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bids_qmri.bids.acquisition import Acquisition
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.mle import Mle
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.workflows.applicability import choose_models, estimator_obstacle

@@ -10,13 +10,13 @@ import pytest
 import synth
 
 from bids_qmri.bids.acquisition import Acquisition
-from bids_qmri.errors import InputError
-from bids_qmri.techniques.noddi.multishell import full_shells, on_full_shells
 from bids_qmri.catalogue import find_entry, get_model, labels_for
+from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import get_estimator
-from bids_qmri.workflows.estimators import default_words
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.multishell import full_shells, on_full_shells
 from bids_qmri.workflows.applicability import choose_models
+from bids_qmri.workflows.estimators import default_words
 
 
 def shells(*sizes: tuple[float, int], directions: bool = True, b0_threshold: float = 50) -> DiffusionProtocol:

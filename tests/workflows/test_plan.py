@@ -14,7 +14,6 @@ from runs import fits_of, run_config
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import InputError, UsageError
 from bids_qmri.techniques.vfa.model import VFA
-from bids_qmri.outputs.tables import output_table
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.plan import Plan, describe, make_plan, select_participants
 
@@ -135,7 +134,9 @@ def test_two_flip_angles_allow_no_estimator_that_must_know_the_noise(bids: Path)
 def test_choices_of_the_run_reach_every_job(bids: Path) -> None:
     synth.add_vfa(bids)
     synth.add_dce(bids)
-    jobs = fits_of(plan(bids, random_seed=7, sloppy=True, debug=True, stop_on_first_crash=True, values={"t10": 1.2}))
+    jobs = fits_of(
+        plan(bids, random_seed=7, sloppy=True, debug=True, stop_on_first_crash=True, values={"t10": 1.2})
+    )
     assert len(jobs) == 2
     for job in jobs:
         assert (job.seed, job.sloppy, job.debug, job.stop_on_error) == (7, True, True, True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.classical.asymptotic import assemble, checked_signal, require_measurements
 from bids_qmri.estimators.base import Estimator, FitResult
+from bids_qmri.estimators.classical.asymptotic import assemble, checked_signal, require_measurements
 from bids_qmri.estimators.classical.lm import minimise
 from bids_qmri.estimators.classical.objective import LeastSquares
 from bids_qmri.physics.model import Bounds, Model
@@ -20,9 +20,9 @@ from bids_qmri.units import FloatArray
 class Lsq(Estimator):
     """Least squares, weighted by the images averaged into each measurement.
 
-    `sigma` changes the standard deviations alone; None takes it from the residuals of each voxel, which needs more
-    measurements than free parameters. Voxels of a model with an amplitude that are not positive on average are
-    UNUSABLE.
+    `sigma` changes the standard deviations alone; None takes it from the residuals of each voxel, which needs
+    more measurements than free parameters. Voxels of a model with an amplitude that are not positive on
+    average are UNUSABLE.
     """
 
     label = "lsq"

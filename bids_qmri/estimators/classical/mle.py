@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.asymptotic import assemble, checked_signal, require_measurements
 from bids_qmri.estimators.base import Estimator, FitResult
+from bids_qmri.estimators.classical.asymptotic import assemble, checked_signal, require_measurements
 from bids_qmri.estimators.classical.lm import minimise
 from bids_qmri.estimators.classical.noise import voxel_sigma
 from bids_qmri.estimators.classical.objective import RicianLikelihood
@@ -23,7 +23,9 @@ class Mle(Estimator):
     """Maximum of the Rician likelihood; voxels that are negative anywhere are UNUSABLE."""
 
     label = "mle"
-    description = "Maximum of the Rician likelihood within bounds, noise level given or estimated from the scan."
+    description = (
+        "Maximum of the Rician likelihood within bounds, noise level given or estimated from the scan."
+    )
     reference = "Sijbers et al. 1998, doi:10.1109/42.712125"
     needs_noise = True
     single_images = True

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
-from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.units import FloatArray
 
 IvimMethod = Literal["trr", "varpro"]
@@ -183,7 +183,9 @@ class DipyTrr(Estimator):
     """dipy's two log-linear fits, then bounded trust-region least squares."""
 
     label = "dipyTrr"
-    description = "Segmented log-linear fit followed by bounded trust-region least squares (dipy IvimModel, trr)."
+    description = (
+        "Segmented log-linear fit followed by bounded trust-region least squares (dipy IvimModel, trr)."
+    )
     reference = "Federau et al. 2012, doi:10.1148/radiol.12120584"
     own_limits = True
     single_images = True

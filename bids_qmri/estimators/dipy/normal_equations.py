@@ -1,10 +1,10 @@
 """Weighted least squares of the logarithm of the signal, all voxels of a block at once.
 
 Logarithms of signals are linear in the coefficients of a tensor, with variances that are inverse to the
-squared signal. The weighted normal equations of a block are one matrix product and one batched inverse, where
-dipy decomposes the weighted design of every voxel into singular values. Columns are scaled to order 1, and what
-is solved for is the step from the ordinary fit, repeated where the squared condition number takes digits. Voxels
-run first; called by `tensor`.
+squared signal. The weighted normal equations of a block are one matrix product and one batched inverse,
+where dipy decomposes the weighted design of every voxel into singular values. Columns are scaled to order
+1, and what is solved for is the step from the ordinary fit, repeated where the squared condition number
+takes digits. Voxels run first; called by `tensor`.
 """
 
 from __future__ import annotations

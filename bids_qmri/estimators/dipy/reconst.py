@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from dipy.reconst.base import ReconstFit, ReconstModel
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import FitResult, Status, get_estimator
-from bids_qmri.physics.model import Bounds
-from bids_qmri.catalogue import get_model
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.model import Bounds
 from bids_qmri.units import FloatArray
 
 BLOCK = 65_536

@@ -25,7 +25,8 @@ SAME = 5e-3
 """Relative difference of protocols that count as equal: rounding again, of nominal values."""
 
 COUNT = {"measurements": ("different measurements", "")}
-"""How messages name what is counted of every protocol, and its unit; the rest is the protocol's own `words`."""
+"""How messages name what is counted of every protocol, and its unit; protocols have `words` of their own."""
+
 
 def n_different(protocol: Protocol) -> int:
     """Return the number of measurements after repeats are averaged and long series binned."""

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from bids_qmri import catalogue
 from bids_qmri.estimators.classical.asymptotic import checked_signal, require_measurements
-from bids_qmri.estimators.posterior.box import box, boxed, quantities, to_box
 from bids_qmri.estimators.networks.condense import Series, condense
+from bids_qmri.estimators.posterior.box import box, boxed, quantities, to_box
 from bids_qmri.estimators.posterior.map import PRIOR_VARIANCE, Mode, grid_posterior, maximise
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.units import FloatArray

@@ -18,11 +18,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.classical.asymptotic import BOUND_TOLERANCE, checked_signal
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
-from bids_qmri.estimators.posterior.box import box, boxed, quantities
-from bids_qmri.estimators.networks.coverage import box_of, outside, require_length, require_same, voxels_outside
+from bids_qmri.estimators.classical.asymptotic import BOUND_TOLERANCE, checked_signal
+from bids_qmri.estimators.classical.noise import residual_sigma, voxel_sigma
+from bids_qmri.estimators.networks.coverage import (
+    box_of,
+    outside,
+    require_length,
+    require_same,
+    voxels_outside,
+)
 from bids_qmri.estimators.networks.features import Features, make_features
 from bids_qmri.estimators.networks.network_file import (
     Network,
@@ -31,7 +37,7 @@ from bids_qmri.estimators.networks.network_file import (
     read_card,
     require_shipped_network,
 )
-from bids_qmri.estimators.classical.noise import residual_sigma, voxel_sigma
+from bids_qmri.estimators.posterior.box import box, boxed, quantities
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.units import FloatArray
 
@@ -58,9 +64,10 @@ class Ncde(Estimator):
     """A network that corrects the maximum of the posterior, for any protocol.
 
     Derived quantities are estimates of their own. The amplitude is the one that fits best, without standard
-    deviation. Status OUT_OF_RANGE where the network was not trained for the protocol, the limits or the noise,
-    which `notes` says in words where it concerns all voxels. Without a noise level, one is estimated for all the
-    voxels given from magnitudes, and one per voxel from its least-squares residuals for concentrations.
+    deviation. Status OUT_OF_RANGE where the network was not trained for the protocol, the limits or the
+    noise, which `notes` says in words where it concerns all voxels. Without a noise level, one is estimated
+    for all the voxels given from magnitudes, and one per voxel from its least-squares residuals for
+    concentrations.
 
     Parameters
     ----------
@@ -112,7 +119,9 @@ class Ncde(Estimator):
         with ThreadPoolExecutor(self.threads) as pool:
             parts = list(pool.map(work, _blocks(len(data))))
         problems = outside(coverage, protocol, box_of(model, *model.limits(bounds)))
-        return _result(model, parts, [f"outside what the network {name} was trained for: {p}" for p in problems])
+        return _result(
+            model, parts, [f"outside what the network {name} was trained for: {p}" for p in problems]
+        )
 
 
 @dataclass(frozen=True)

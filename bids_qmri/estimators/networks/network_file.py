@@ -74,10 +74,9 @@ def weights_folder() -> Path:
 
 def kind_of_card(card: Mapping[str, Any]) -> Kind:
     """Return what a network is for; cards that do not say so are told by the fields that they have."""
-    stated = card.get("kind")
-    if stated in LABELS:
-        kind: Kind = stated
-        return kind
+    for kind in LABELS:
+        if card.get("kind") == kind:
+            return kind
     return "scheme" if "scheme" in card else "protocol" if "protocol" in card else "any"
 
 

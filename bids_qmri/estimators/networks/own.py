@@ -47,5 +47,5 @@ def network_use(file: Path) -> tuple[str, str]:
 
 
 def network_estimator(file: Path, **options: Any) -> Estimator:
-    """Return the estimator that uses a network, with options such as ``threads``; raises as `network_use` does."""
+    """Return the estimator that uses a network, with options such as ``threads``; raises as `network_use`."""
     return get_estimator(*network_use(file), network=file, **options)

@@ -4,11 +4,11 @@ The oracle that the accuracy of all other estimators is measured against. It is 
 over its prior box, not in every voxel: what the data do not tell, it answers with the middle of the box and
 a standard deviation that says so.
 
-Two routes lead to it. `Bayes(exact=True)` integrates on grids that zoom in (`quadrature`). Otherwise it does the same where
-one parameter spans the grid (VFA, Tofts without delay), which is fast, and otherwise weights a hundred nodes
-around first estimates (`importance`): IVIM and Tofts with a free delay, a hundred times faster. Over the
-published ranges its means differ from those of the grid by a tenth of the standard deviation (rms), which
-adds at most two percent to the mean squared error.
+Two routes lead to it. `Bayes(exact=True)` integrates on grids that zoom in (`quadrature`). Otherwise it does
+the same where one parameter spans the grid (VFA, Tofts without delay), which is fast, and otherwise weights a
+hundred nodes around first estimates (`importance`): IVIM and Tofts with a free delay, a hundred times faster.
+Over the published ranges its means differ from those of the grid by a tenth of the standard deviation (rms),
+which adds at most two percent to the mean squared error.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.posterior import importance, quadrature
-from bids_qmri.estimators.classical.asymptotic import checked_signal, require_measurements
 from bids_qmri.estimators.base import Estimator, FitResult, Status
+from bids_qmri.estimators.classical.asymptotic import checked_signal, require_measurements
 from bids_qmri.estimators.classical.noise import voxel_sigma
+from bids_qmri.estimators.posterior import importance, quadrature
 from bids_qmri.estimators.posterior.problem import Problem
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.units import FloatArray
@@ -48,17 +48,17 @@ Solution = tuple[FloatArray, npt.NDArray[np.bool_]]
 class Bayes(Estimator):
     """Posterior means and standard deviations of parameters and derived quantities.
 
-    The prior is uniform within the bounds, for the amplitude of a magnitude signal too (whose upper bound may be
-    infinite). The amplitude is integrated, not profiled, because only then do the means have the least mean squared
-    error and the standard deviations include what the amplitude leaves open. Derived quantities are posterior means
-    of their own (of the product, not products of means). NOT_CONVERGED where the nodes did not close in on the
-    posterior. Rician noise: Gudbjartsson and Patz 1995, doi:10.1002/mrm.1910340618.
+    The prior is uniform within the bounds, for the amplitude of a magnitude signal too (whose upper bound may
+    be infinite). The amplitude is integrated, not profiled, because only then do the means have the least
+    mean squared error and the standard deviations include what the amplitude leaves open. Derived quantities
+    are posterior means of their own (of the product, not products of means). NOT_CONVERGED where the nodes
+    did not close in on the posterior. Rician noise: Gudbjartsson and Patz 1995, doi:10.1002/mrm.1910340618.
 
     Parameters
     ----------
     exact
-        Integrate on grids for every model. For tests and benchmarks: 100 voxels per second on one thread for IVIM,
-        75 for Tofts with a free delay.
+        Integrate on grids for every model. For tests and benchmarks: 100 voxels per second on one thread for
+        IVIM, 75 for Tofts with a free delay.
     """
 
     label = "bayes"
@@ -67,7 +67,9 @@ class Bayes(Estimator):
         "grid (one nonlinear parameter) or by importance sampling (several), noise level given or estimated "
         "from the scan."
     )
-    reference = "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, sections 10.1 to 10.4, doi:10.1201/b16018"
+    reference = (
+        "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, sections 10.1 to 10.4, doi:10.1201/b16018"
+    )
     needs_noise = True
     has_prior = True
     single_images = True

@@ -123,7 +123,7 @@ def grid(model: Model, lower: FloatArray, upper: FloatArray) -> Nodes:
 def _nodes(parameter: Parameter, dimensions: int) -> int:
     if parameter.nodes is not None:
         return parameter.nodes
-    return min(MOST_NODES, round(ALL_NODES ** (1.0 / dimensions)))
+    return min(MOST_NODES, int(round(ALL_NODES ** (1.0 / dimensions))))
 
 
 def magnitude_posterior(

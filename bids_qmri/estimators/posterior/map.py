@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.classical.asymptotic import at_bound, checked_signal, require_measurements
 from bids_qmri import catalogue
 from bids_qmri.estimators.base import Estimator, FitResult, Status
-from bids_qmri.estimators.posterior.box import boxed
-from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, magnitude_posterior
+from bids_qmri.estimators.classical.asymptotic import at_bound, checked_signal, require_measurements
 from bids_qmri.estimators.classical.lm import Minimum, box_scale, minimise, solve
 from bids_qmri.estimators.classical.noise import voxel_sigma
 from bids_qmri.estimators.classical.objective import LeastSquares, Objective, QuickRicianLikelihood
+from bids_qmri.estimators.posterior.box import boxed
+from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, magnitude_posterior
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.units import FloatArray
 
@@ -54,9 +54,9 @@ class Mode:
 class Map(Estimator):
     """Maximum of the posterior, and standard deviations from its curvature.
 
-    Every parameter but the amplitude has a Gaussian prior with the mean and the variance of a uniform density over
-    its limits; the posterior is cut off at the limits. Magnitudes get the Rician likelihood, concentrations the
-    Gaussian one.
+    Every parameter but the amplitude has a Gaussian prior with the mean and the variance of a uniform density
+    over its limits; the posterior is cut off at the limits. Magnitudes get the Rician likelihood,
+    concentrations the Gaussian one.
     """
 
     label = "map"

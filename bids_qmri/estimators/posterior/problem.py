@@ -1,9 +1,9 @@
 """The posterior density of a signal model under a uniform prior, its linear parameters integrated out.
 
-The amplitude of a magnitude signal, and the amounts (`Model.linear`) of a concentration, are integrated at every
-point of the other free parameters (the nodes), by Gauss-Legendre quadrature. What is left is the log evidence
-of a node and the moments of the linear parameters there: all that `quadrature` and `importance` need. Used by
-`estimators.bayes`.
+The amplitude of a magnitude signal, and the amounts (`Model.linear`) of a concentration, are integrated at
+every point of the other free parameters (the nodes), by Gauss-Legendre quadrature. What is left is the log
+evidence of a node and the moments of the linear parameters there: all that `quadrature` and `importance`
+need. Used by `estimators.bayes`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What networks of dynamic series see beside the anchor: time after arrival, input and uptake.
 
-Called by `estimators.networks.features` through the catalogue. Concentrations are relative to the mean input of
-the time after arrival.
+Called by `estimators.networks.features` through the catalogue. Concentrations are relative to the mean input
+of the time after arrival.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ def describe(
     """
     center, width = anchor
     channels, entries = _dynamic(model, series, rms)
-    local = local_posterior(model, *data, coarse=posterior, mode=mode)
+    signal, protocol, weights, sigma, lower, upper = data
+    local = local_posterior(
+        model, signal, protocol, weights, sigma, lower, upper, coarse=posterior, mode=mode
+    )
     entries += [*np.arcsinh((local.mean - center) / width), *np.log(np.maximum(local.sd / width, LEAST_SD))]
     return channels, entries
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, Pairs, gram, integrate, sharpness
 from bids_qmri.estimators.posterior.box import box_of, to_box
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, cells
 from bids_qmri.physics.model import Model
+from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, Pairs, gram, integrate, sharpness
 from bids_qmri.units import FloatArray
 
 RATES, DELAYS = 16, 6

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from bids_qmri.techniques.dce import grid as tofts_grid
-from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, gram, integrate, sharpness
 from bids_qmri.estimators.posterior.box import box_of, to_box
 from bids_qmri.estimators.posterior.coarse_grid import LARGEST_RATIO, GridPosterior
 from bids_qmri.estimators.posterior.map import Mode
-from bids_qmri.techniques.dce.grid import Axes, expectations, standard_deviation, unit_curves
 from bids_qmri.physics.model import Model
+from bids_qmri.techniques.dce import grid as tofts_grid
+from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, gram, integrate, sharpness
+from bids_qmri.techniques.dce.grid import Axes, expectations, standard_deviation, unit_curves
 from bids_qmri.units import FloatArray
 
 RATES, DELAYS = 181, 41

@@ -8,6 +8,7 @@ the concentration in tissue in mmol/L, rates are 1/min, the delay t0 is in s; Cp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -95,7 +96,7 @@ class ExtendedTofts(Model):
     linear = ("ve", "vp")
     derived = (KTRANS,)
     magnitude = False
-    main = ("ktrans", "kep", "ve", "vp")
+    main: ClassVar[tuple[str, ...]] = ("ktrans", "kep", "ve", "vp")
 
     def signal(self, theta: FloatArray, protocol: DceProtocol) -> FloatArray:
         kep, ve, vp, t0 = theta

@@ -20,18 +20,25 @@ from bids_qmri.bids.acquisition import (
     Unusable,
     files_acquisition,
 )
-from bids_qmri.techniques.dce.arterial import DEFAULT_INPUT, find_table, needs_hematocrit, read_input
 from bids_qmri.bids.b1 import find_b1
-from bids_qmri.techniques.dce.frames import frame_times
 from bids_qmri.bids.images import same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
 from bids_qmri.bids.nifti import Header, read_header
-from bids_qmri.bids.sidecar import Sidecar, flip_angle, number, read_sidecar, require_seconds, spoiled_repetition_time
+from bids_qmri.bids.sidecar import (
+    Sidecar,
+    flip_angle,
+    number,
+    read_sidecar,
+    require_seconds,
+    spoiled_repetition_time,
+)
 from bids_qmri.catalogue import model_of_map
 from bids_qmri.errors import InputError
-from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
-from bids_qmri.techniques.dce.settings import DceSettings, check
 from bids_qmri.physics.protocol import frozen
+from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
+from bids_qmri.techniques.dce.arterial import DEFAULT_INPUT, find_table, needs_hematocrit, read_input
+from bids_qmri.techniques.dce.frames import frame_times
+from bids_qmri.techniques.dce.settings import DceSettings, check
 from bids_qmri.units import FloatArray, radians
 
 FILTERS = ("t1map",)
@@ -140,7 +147,9 @@ def from_files(
             field="frame_times",
             needed="one 4-D image, and one time in s per volume",
         )
-    check({"t10": 1.0 if t10 is None else t10, "relaxivity": relaxivity, "hematocrit": hematocrit, "aif": aif})
+    check(
+        {"t10": 1.0 if t10 is None else t10, "relaxivity": relaxivity, "hematocrit": hematocrit, "aif": aif}
+    )
     require_seconds(repetition_time, LONGEST_EXCITATION_TR)
     notes: list[str] = []
     source = read_input(None if aif_file else aif, aif_file, hematocrit, notes)[0]
@@ -341,7 +350,7 @@ class _Reader:
             self._why_no_t1(series),
             file=self.image.path,
             field="T10",
-            needed="native T1: a T1map, or images that give one, of the same session on the grid of the DCE series",
+            needed="native T1: a T1map, or images that give one, of the session and grid of the DCE series",
             way_out="pass --t10 SECONDS",
         )
 

@@ -13,7 +13,6 @@ from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSI
 from bids_qmri.techniques.dce.options import POPULATION_INPUTS
 from bids_qmri.units import FloatArray, degrees
 
-
 PLAUSIBLE = {
     "t10": (*PLAUSIBLE_T1, "s"),
     "relaxivity": (*PLAUSIBLE_RELAXIVITY, "L/mmol/s"),

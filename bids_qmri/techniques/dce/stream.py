@@ -12,7 +12,6 @@ from bids_qmri.techniques.dce.options import POPULATION_INPUTS
 from bids_qmri.techniques.dce.settings import Aif, DceSettings, check
 from bids_qmri.units import FloatArray, radians
 
-
 __all__ = ["READ", "check", "scan_of"]
 
 
@@ -33,9 +32,7 @@ READ: dict[str, Callable[[Any], Any]] = {
 """Keys of a configuration: native T1 in s, r1 in L/mmol/s, fraction, name of a population input, frames."""
 
 
-def scan_of(
-    time: FloatArray, once: tuple[float, ...], curve: FloatArray, values: Mapping[str, Any]
-) -> Scan:
+def scan_of(time: FloatArray, once: tuple[float, ...], curve: FloatArray, values: Mapping[str, Any]) -> Scan:
     """Return the scan of a dynamic series.
 
     Parameters

@@ -90,8 +90,8 @@ def kurtosis_anisotropy_without_noise(kurtosis: FloatArray, covariance: FloatArr
 
     Notes
     -----
-    Both squares, that of the whole and that of its isotropic part, are expected to exceed their true values by
-    the variances of what is squared.
+    Both squares, that of the whole and that of its isotropic part, are expected to exceed their true values
+    by the variances of what is squared.
     """
     squares = np.einsum("ve,e,ve->v", kurtosis, ELEMENT_COUNT, kurtosis)
     squares -= np.einsum("vee,e->v", covariance, ELEMENT_COUNT)

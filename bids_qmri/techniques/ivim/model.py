@@ -53,7 +53,7 @@ class Ivim(Model):
             (0.005, 0.2),
             (0.05, 0.1),
             "Pseudo-diffusion coefficient.",
-            # From the slowest flow that can be told from diffusion; faster than 0.2 all signal is gone at b = 20.
+            # From the slowest flow that is no diffusion; faster than 0.2 all signal is gone at b = 20.
             prior=(5e-3, 0.2),
             typical=0.05,
             logarithmic=True,

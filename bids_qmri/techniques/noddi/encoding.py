@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.techniques.noddi.watson import DEGREES, stick_moments
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.watson import DEGREES, stick_moments
 from bids_qmri.units import FloatArray
 
 FEWEST, MOST, NEIGHBOUR = 8, 24, 1.05

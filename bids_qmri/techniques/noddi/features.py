@@ -1,4 +1,4 @@
-"""What the network for any shells estimates and reads, found by `estimators.networks` through the catalogue."""
+"""What the network for any shells estimates and reads, found through the catalogue."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from bids_qmri.estimators.base import Status
 from bids_qmri.techniques.noddi.model import COMPONENTS
 
 
-
 def complete(found: ImageMaps, affine: npt.NDArray[np.float64], sigma: float | None) -> ImageMaps:
     """Join components to directions, and add what follows from other maps.
 

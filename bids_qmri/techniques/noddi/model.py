@@ -15,15 +15,15 @@ from typing import ClassVar, Self
 import numpy as np
 
 from bids_qmri.errors import InputError
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.directions import without_b0
 from bids_qmri.physics.model import Model, Parameter, Setting
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.shells import GRID as GRID_OF_B
 from bids_qmri.physics.shells import cluster_shells
-from bids_qmri.techniques.noddi.multishell import FEWEST_DIRECTIONS, LOWEST_B, full_shells
 from bids_qmri.techniques.noddi.encoding import LEGENDRE, AlignedEncoding, Encoding, Rows, encode
+from bids_qmri.techniques.noddi.multishell import FEWEST_DIRECTIONS, LOWEST_B, full_shells
 from bids_qmri.techniques.noddi.watson import DEGREES, watson_moments
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 D_PAR, D_ISO = 1.7e-3, 3.0e-3
@@ -170,7 +170,8 @@ class Noddi(Model):
             return None
         theta = np.stack([np.asarray(maps[name], dtype=np.float64) for name in names])
         direction = np.stack([np.asarray(maps[name], dtype=np.float64) for name in COMPONENTS], axis=1)
-        signal = noddi_signal(*theta[:3], direction, protocol, d_par=self.d_par, d_iso=self.d_iso)
+        ndi, odi, fwf = theta[:3]
+        signal = noddi_signal(ndi, odi, fwf, direction, protocol, d_par=self.d_par, d_iso=self.d_iso)
         return np.asarray(maps["s0"])[:, None] * self._with_rest(theta, signal).T
 
     def _with_rest(self, theta: FloatArray, signal: FloatArray) -> FloatArray:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.directions import count_directions
 from bids_qmri.physics.shells import cluster_shells
-from bids_qmri.physics.diffusion import DiffusionProtocol
 
 LOWEST_B = 300.0
 """s/mm^2; shells below it tell blood from tissue, not neurites from what surrounds them."""

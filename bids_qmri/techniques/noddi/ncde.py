@@ -20,8 +20,12 @@ import numpy.typing as npt
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Selection, Status
 from bids_qmri.estimators.networks.coverage import outside_ranges
-from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.estimators.networks.network_file import Network, load_network, require_shipped_network
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol, Range
+from bids_qmri.techniques.noddi.encoding import Encoding, encode
+from bids_qmri.techniques.noddi.model import Noddi, evaluate
 from bids_qmri.techniques.noddi.multishell import FEWEST_DIRECTIONS, LOWEST_B, on_full_shells
 from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 from bids_qmri.techniques.noddi.zonal import (
@@ -31,10 +35,6 @@ from bids_qmri.techniques.noddi.zonal import (
     network_inputs,
     sort_shells,
 )
-from bids_qmri.physics.model import Bounds, Model
-from bids_qmri.techniques.noddi.encoding import Encoding, encode
-from bids_qmri.techniques.noddi.model import Noddi, evaluate
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 BLOCK_VOXELS = 4096
@@ -62,11 +62,11 @@ class NoddiNcde(Estimator):
     """A network for any multi-shell protocol.
 
     Maps of NDI, ODI, FWF; s0, the mean at b = 0; the unit direction in the frame of the gradients, with a z
-    component that is not negative; and ``misfit``, the variance around functions of the angle to one axis over that
-    of the noise: near 1 for a single bundle, more where bundles cross. Status OUT_OF_RANGE where the network was not
-    trained for the protocol or the diffusivities (`notes` then say so), or so much noise. A noise level of NaN is
-    one that is not known: the network then leans on the residual of the voxel. Estimates are cut to the limits,
-    which the network does not know.
+    component that is not negative; and ``misfit``, the variance around functions of the angle to one axis
+    over that of the noise: near 1 for a single bundle, more where bundles cross. Status OUT_OF_RANGE where
+    the network was not trained for the protocol or the diffusivities (`notes` then say so), or so much noise.
+    A noise level of NaN is one that is not known: the network then leans on the residual of the voxel.
+    Estimates are cut to the limits, which the network does not know.
 
     Parameters
     ----------
@@ -79,8 +79,8 @@ class NoddiNcde(Estimator):
     label = "ncde"
     description = (
         "Neural controlled differential equation along the b-value, trained on simulated signals of many "
-        "multi-shell protocols; inputs invariant to rotation, direction and noise by linear fits of every shell, "
-        "standard deviations by the same network."
+        "multi-shell protocols; inputs invariant to rotation, direction and noise by linear fits of every "
+        "shell, standard deviations by the same network."
     )
     reference = "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844"
     needs_noise = True
@@ -97,8 +97,8 @@ class NoddiNcde(Estimator):
         kept, part = on_full_shells(protocol)
         left_out = protocol.n_measurements - kept.size
         note = (
-            f"{left_out} of {protocol.n_measurements} images left out of {model.name} {self.label}, on no shell of "
-            f"{FEWEST_DIRECTIONS} directions from b = {LOWEST_B:g} s/mm^2 up"
+            f"{left_out} of {protocol.n_measurements} images left out of {model.name} {self.label}, on no shell "
+            f"of {FEWEST_DIRECTIONS} directions from b = {LOWEST_B:g} s/mm^2 up"
         )
         return Selection(kept, part, note if left_out else "")
 
@@ -110,6 +110,7 @@ class NoddiNcde(Estimator):
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
+        assert isinstance(model, Noddi)
         loaded = load_network(self.network_file(model), model)
         shells = sort_shells(protocol)
         data = np.asarray(signal)

@@ -10,7 +10,6 @@ from bids_qmri.physics.model import Model
 from bids_qmri.techniques.noddi.model import Noddi
 from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 
-
 OWN_NOISE = True
 """The noise level does not come from residuals of the model."""
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.units import FloatArray
 
 B_TOLERANCE = 0.03

@@ -2,7 +2,7 @@
 
 Rot et al., doi:10.48550/arXiv.2507.12632. The ONNX file holds its card in its metadata, key ``card``: scheme,
 diffusivities, normalisation and outputs. Whatever a scan or a model has otherwise is refused, because a
-network answers any input with plausible numbers. 
+network answers any input with plausible numbers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.asymptotic import BOUND_TOLERANCE
 from bids_qmri.estimators.base import Estimator, FitResult, Status
+from bids_qmri.estimators.classical.asymptotic import BOUND_TOLERANCE
 from bids_qmri.estimators.networks.network_file import (
     FORMAT,
     kept,
@@ -29,11 +29,11 @@ from bids_qmri.estimators.networks.network_file import (
     start_session,
     weights_folder,
 )
-from bids_qmri.techniques.noddi.scheme import IntArray, volumes_of
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.noddi.model import NODDI
-from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.scheme import IntArray, volumes_of
 from bids_qmri.units import FloatArray
 
 BLOCK_VOXELS = 4096
@@ -42,7 +42,10 @@ BLOCK_VOXELS = 4096
 QUANTITIES = {"ndi", "odi", "fwf"}
 NORMALISATION = "mean b0"
 
-TRAIN = "train one for this scan: bids_qmri-train noddi --set scheme.bval=FILE scheme.bvec=FILE, and give it by --network"
+TRAIN = (
+    "train one for this scan: bids_qmri-train noddi --set scheme.bval=FILE scheme.bvec=FILE, and give it by "
+    "--network"
+)
 
 SNR_FACTOR = 2.0
 """Ratio of signal-to-noise ratios beyond which what a network has learnt is not what a scan needs."""
@@ -172,10 +175,10 @@ def require_fit(network: SchemeNetwork, model: Model, protocol: DiffusionProtoco
 class SchemeOnnx(Estimator):
     """A network for one diffusion scheme: that of the scan, but for order and rotation.
 
-    Maps ``ndi``, ``odi``, ``fwf`` and ``s0`` (mean at b = 0). The networks know neither standard deviation nor
-    direction: `sd` is empty and `residual` NaN. Voxels that are not positive at b = 0 are UNUSABLE. Neither noise
-    level nor limits are used: the network knows the noise of its training alone (`remarks`), and its answers lie
-    between 0 and 1.
+    Maps ``ndi``, ``odi``, ``fwf`` and ``s0`` (mean at b = 0). The networks know neither standard deviation
+    nor direction: `sd` is empty and `residual` NaN. Voxels that are not positive at b = 0 are UNUSABLE.
+    Neither noise level nor limits are used: the network knows the noise of its training alone (`remarks`),
+    and its answers lie between 0 and 1.
 
     Parameters
     ----------
@@ -186,9 +189,7 @@ class SchemeOnnx(Estimator):
     """
 
     label = "onnx"
-    description = (
-        "Fully connected neural network for one set of diffusion weightings, given by the user."
-    )
+    description = "Fully connected neural network for one set of diffusion weightings, given by the user."
     reference = "Rot et al. 2025, doi:10.48550/arXiv.2507.12632"
     needs_file = True
 

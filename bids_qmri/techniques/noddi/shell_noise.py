@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.classical.noise import CORRECTIONS, magnitude_variance, pooled_variance
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.noddi.zonal import (
     COSINE_WEIGHTS,
     LEGENDRE_AT_COSINES,
@@ -21,7 +22,6 @@ from bids_qmri.techniques.noddi.zonal import (
     fit_zonal,
     sort_shells,
 )
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 DIRECTION = 2

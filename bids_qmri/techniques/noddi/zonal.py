@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.noise import rician_moments
 from bids_qmri.physics.shells import cluster_shells
-from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.units import FloatArray
 
 Float32Array = npt.NDArray[np.float32]

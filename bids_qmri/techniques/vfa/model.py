@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.dictionary import grid, nearest_atom
+from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 

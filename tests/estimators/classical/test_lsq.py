@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import CASES, IVIM_PROTOCOL, NOISE, VFA_PROTOCOL, draw, estimates, narrow
 
-from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.lsq import Lsq
-from bids_qmri.estimators.base import Status
-from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.catalogue import get_model
-from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from simulated import CASES, IVIM_PROTOCOL, VFA_PROTOCOL, draw, estimates, narrow
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.mle import Mle
-from bids_qmri.estimators.base import Status
-from bids_qmri.techniques.ivim.model import IVIM
-from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.catalogue import get_model
-from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.techniques.ivim.model import IVIM
+from bids_qmri.techniques.vfa.model import VFA
 
 
 def test_likelihood_removes_the_bias_of_the_noise_floor() -> None:
@@ -22,7 +22,9 @@ def test_likelihood_removes_the_bias_of_the_noise_floor() -> None:
     theta[-1] = 1.0
     signal = add_rician_noise(IVIM.signal(theta, IVIM_PROTOCOL), 0.2, np.random.default_rng(1)).T
     bias = {
-        fit: np.mean(fit.fit(IVIM, signal, IVIM_PROTOCOL, sigma=0.2, bounds=narrow(IVIM)).maps["d"] - theta[0])
+        fit: np.mean(
+            fit.fit(IVIM, signal, IVIM_PROTOCOL, sigma=0.2, bounds=narrow(IVIM)).maps["d"] - theta[0]
+        )
         for fit in (Lsq(), Mle())
     }
     assert abs(bias[Mle()]) < 0.2 * abs(bias[Lsq()])

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.base import Status, get_estimator
 from bids_qmri.estimators.dipy.ivim import fit_ivim, splits
-from bids_qmri.estimators.base import get_estimator
-from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.ivim.model import IVIM
 
 DENSE = DiffusionProtocol(np.array([0, 5, 10, 20, 30, 50, 80, 120, 200, 300, 400, 600, 800.0]))
 SPARSE = DiffusionProtocol(np.array([0, 10, 20, 50, 100, 300, 600.0]))

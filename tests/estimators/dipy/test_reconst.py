@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from dipy.reconst.base import ReconstFit, ReconstModel
 
-from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.lsq import Lsq
-from bids_qmri.estimators.base import Status
-from bids_qmri.estimators.dipy.reconst import QmriModel
 from bids_qmri.catalogue import get_model
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.dipy.reconst import QmriModel
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 

@@ -10,9 +10,6 @@ import pytest
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.dipy import normal_equations
-from bids_qmri.estimators.dipy.eigen import eigensystem
-from bids_qmri.estimators.dipy.kurtosis_scalars import kurtosis_scalars
-from bids_qmri.estimators.dipy.normal_equations import inverted
 from bids_qmri.estimators.dipy.tensor import Nlls, Ols, Restore, TensorFit, Wls
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dti.model import KURTOSIS, TENSOR, Cumulants
@@ -303,26 +300,6 @@ def test_every_awkward_voxel_equals_dipy(model: Cumulants, estimator: TensorFit)
         assert np.abs((ours.maps[name] - theirs) / scale)[good].max() < 1e-9, name
 
 
-def test_kurtosis_of_eigenvalues_that_nearly_coincide_equals_dipy():
-    from dipy.reconst import dki
-
-    rng = np.random.default_rng(0)
-    values = np.sort(rng.uniform(0.2e-3, 2.5e-3, (3000, 3)), axis=1)[:, ::-1]
-    near = 1 - rng.uniform(0, 0.05, 1000)
-    values[:1000, 2] = values[:1000, 1] * near
-    values[1000:2000, 1] = values[1000:2000, 0] * near
-    values[2000:2200] = values[2000:2200, :1] * (1 - np.sort(rng.uniform(0, 0.05, (200, 3)), axis=1))
-    values[2200:2300, 2] = 10 ** rng.uniform(-10, -5, 100)
-    values = -np.sort(-values, axis=1)
-    vectors = np.linalg.qr(rng.normal(size=(3000, 3, 3)))[0]
-    isotropic = np.array([1.0] * 3 + [0.0] * 6 + [1 / 3] * 3 + [0.0] * 3)
-    params = np.hstack([values, vectors.reshape(-1, 9), isotropic + rng.normal(0, 0.3, (3000, 15))])
-    ours = kurtosis_scalars(params)
-    for found, name in zip(ours, ("mean", "axial", "radial"), strict=True):
-        theirs = getattr(dki, f"{name}_kurtosis")(params, min_kurtosis=-3 / 7, max_kurtosis=10)
-        np.testing.assert_allclose(found, theirs, rtol=1e-9, atol=1e-10)
-
-
 @ALL_FITS
 def test_order_and_company_of_voxels_do_not_matter(estimator: TensorFit, monkeypatch: pytest.MonkeyPatch):
     protocol = shells(1000, 2000, n=32)
@@ -347,74 +324,6 @@ def test_elements_predict_what_was_fitted(estimator: TensorFit):
     np.testing.assert_allclose(np.sqrt(np.mean((signal - predicted) ** 2, axis=1)), fit.residual, rtol=1e-9)
 
 
-def tissue(model: Cumulants, n_voxels: int, seed: int) -> np.ndarray:
-    """Return parameters, (P, V), of two Gaussian compartments of white and grey matter, S0 = 1."""
-    rng = np.random.default_rng(seed)
-    vectors = np.linalg.qr(rng.normal(size=(n_voxels, 3, 3)))[0]
-    share = rng.uniform(0.3, 0.6, n_voxels)[:, None, None]
-    parts = []
-    for axial, radial in (((1.1e-3, 1.6e-3), (0.15e-3, 0.5e-3)), ((1.3e-3, 1.9e-3), (0.6e-3, 1.0e-3))):
-        first, second = rng.uniform(*axial, n_voxels), rng.uniform(*radial, n_voxels)
-        values = np.stack([first, second, 0.9 * second], axis=1)
-        parts.append((vectors * values[:, None]) @ vectors.transpose(0, 2, 1))
-    mean = share * parts[0] + (1 - share) * parts[1]
-    maps = {"s0": np.ones(n_voxels)}
-    w = np.zeros((n_voxels, 3, 3, 3, 3))
-    # Variance of the compartments, and that of their sizes, which is isotropic.
-    for weight, part in (
-        (share, parts[0] - mean),
-        (1 - share, parts[1] - mean),
-        (0.1 + 0 * share, np.eye(3) * 1e-3),
-    ):
-        w += (
-            3
-            * weight[..., None, None]
-            * np.einsum(
-                "vij,vkl->vijkl", np.broadcast_to(part, mean.shape), np.broadcast_to(part, mean.shape)
-            )
-        )
-    for p in model.parameters[:-1]:
-        index = tuple("xyz".index(letter) for letter in p.name[1:])
-        if len(index) == 2:
-            maps[p.name] = mean[(slice(None), *index)]
-        else:
-            i, j, k, m = index
-            maps[p.name] = (w[:, i, j, k, m] + w[:, i, k, j, m] + w[:, i, m, j, k]) / 3
-    return np.stack([maps[p.name] for p in model.parameters])
-
-
-@pytest.mark.parametrize("sigma_given", [False, True], ids=["own", "given"])
-@pytest.mark.parametrize(
-    ("model", "estimator", "snr", "voxels"),
-    [
-        (TENSOR, Ols(), 30, 2500),
-        (TENSOR, Wls(), 20, 2500),
-        (TENSOR, Wls(), 50, 2500),
-        (TENSOR, Nlls(), 30, 900),
-        (TENSOR, Restore(), 30, 900),
-        (KURTOSIS, Ols(), 50, 2500),
-        (KURTOSIS, Wls(), 30, 2500),
-        (KURTOSIS, Wls(), 50, 2500),
-        (KURTOSIS, Nlls(), 40, 900),
-    ],
-    ids=lambda value: getattr(value, "label", getattr(value, "name", str(value))),
-)
-def test_standard_deviations_cover_the_truth(model, estimator, snr, voxels, sigma_given):
-    protocol = shells(1000, n=30, n_b0=6) if model is TENSOR else shells(1000, 2000, n=60, n_b0=6)
-    theta = tissue(model, voxels, seed=3)
-    clean = model.signal(theta, protocol).T
-    signal = clean + np.random.default_rng(4).normal(0, 1 / snr, clean.shape)
-    fit = estimator.fit(model, signal, protocol, sigma=1 / snr if sigma_given else None)
-    truth = dict(zip([p.name for p in model.derived], model.derive(theta)[0], strict=True)) | {
-        "s0": theta[-1]
-    }
-    for name, true in truth.items():
-        known = np.isfinite(fit.sd[name]) & ((true >= 0.2) | (name != "fa"))
-        assert known.mean() > 0.85, name
-        covered = np.mean(np.abs(fit.maps[name] - true)[known] <= fit.sd[name][known])
-        assert 0.60 < covered < 0.76, (name, covered)
-
-
 def test_what_cannot_be_known_has_no_standard_deviation():
     protocol = shells(1000)
     raised = tensor_signal(protocol, np.diag([2e-3, 1e-3, -1e-4]))
@@ -437,35 +346,3 @@ def test_noise_levels_of_single_voxels(estimator: TensorFit):
     each = fit_tensor(signal, protocol, estimator, sigma=np.array([1.0, 2.0, 4.0])).sd["md"]
     common = fit_tensor(signal, protocol, estimator, sigma=1.0).sd["md"]
     np.testing.assert_allclose(each, common * [1, 2, 4])
-
-
-def test_eigensystems_are_exact_where_eigenvalues_coincide_or_vanish():
-    rng = np.random.default_rng(0)
-    values = np.sort(rng.uniform(1e-4, 2e-3, (600, 3)), axis=1)[:, ::-1]
-    values[:100, 1] = values[:100, 2] * (1 + 10 ** rng.uniform(-9, -1, 100))
-    values[100:200, 1] = values[100:200, 0]
-    values[200:220] = values[200:220, :1]
-    values[220:300, 2] = 10 ** rng.uniform(-9, -4, 80)
-    values[300:350, 2] *= -0.5
-    values[350:360] = 0.0
-    vectors = np.linalg.qr(rng.normal(size=(600, 3, 3)))[0]
-    tensors = (vectors * values[:, None]) @ vectors.transpose(0, 2, 1)
-    found, axes = eigensystem(tensors[:, (0, 1, 1, 2, 2, 2), (0, 0, 1, 0, 1, 2)])
-    np.testing.assert_allclose(found, np.linalg.eigh(tensors)[0][:, ::-1], rtol=1e-10, atol=1e-18)
-    np.testing.assert_allclose((axes * found[:, None]) @ axes.transpose(0, 2, 1), tensors, atol=1e-15)
-    np.testing.assert_allclose(
-        axes @ axes.transpose(0, 2, 1), np.broadcast_to(np.eye(3), axes.shape), atol=1e-12
-    )
-
-
-@pytest.mark.parametrize("size", [7, 22])
-def test_inverses_of_a_batch(size: int):
-    root = np.random.default_rng(size).normal(size=(9, size, size + 4))
-    matrices = root @ root.transpose(0, 2, 1)
-    np.testing.assert_allclose(inverted(matrices), np.linalg.inv(matrices), rtol=1e-8)
-    matrices[4] = 0.0
-    # One singular matrix must not stop the others.
-    with np.errstate(all="ignore"):
-        others = inverted(matrices)
-    np.testing.assert_allclose(others[0], np.linalg.inv(matrices[0]), rtol=1e-8)
-    assert not np.isfinite(others[4]).all()

@@ -6,10 +6,10 @@ import networks
 import numpy as np
 import pytest
 
+from bids_qmri.catalogue import get_model, model_names
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.networks.coverage import n_different, outside, require_same
 from bids_qmri.estimators.networks.network_file import read_card, require_shipped_network
-from bids_qmri.catalogue import get_model, model_names
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol

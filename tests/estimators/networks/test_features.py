@@ -12,13 +12,13 @@ from simulated import CASES, IVIM_PROTOCOL, VFA_PROTOCOL, draw, narrow
 from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.classical.lsq import Lsq
-from bids_qmri.estimators.posterior.map import Map
-from bids_qmri.estimators.posterior.box import box, quantities, to_box
 from bids_qmri.estimators.networks.features import MAX_WIDTH, Features, channels_of, context_of, make_features
-from bids_qmri.physics.model import Model
-from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
-from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.estimators.posterior.box import box, quantities, to_box
+from bids_qmri.estimators.posterior.map import Map
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.model import Model
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 

@@ -8,16 +8,16 @@ import pytest
 from simulated import CASES, NOISE, draw, narrow
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.networks.ncde import Mlp, Ncde
-from bids_qmri.estimators.posterior.map import Map
-from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.posterior.box import box, quantities
+from bids_qmri.estimators.posterior.map import Map
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
 from bids_qmri.techniques.ivim.model import IVIM
-from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.techniques.vfa.model import VFA
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 

@@ -5,15 +5,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.lsq import Lsq
-from bids_qmri.estimators.posterior import bayes
-from bids_qmri.estimators.posterior.bayes import Bayes
-from bids_qmri.estimators.posterior import quadrature
-from bids_qmri.estimators.base import FitResult, Status
-from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.catalogue import get_model
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.posterior import bayes, quadrature
+from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 

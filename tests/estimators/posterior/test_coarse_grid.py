@@ -10,10 +10,10 @@ from simulated import CASES, VFA_PROTOCOL, draw, narrow
 from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.box import box, from_box, quantities, sd_from_box, to_box
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, cells, grid, magnitude_posterior
-from bids_qmri.techniques.dce.grid import concentration_posterior
 from bids_qmri.physics.model import Bounds, Model
-from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.techniques.dce.grid import concentration_posterior
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 

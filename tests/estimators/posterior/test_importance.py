@@ -7,15 +7,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bids_qmri.estimators.posterior.bayes import Bayes
-from bids_qmri.estimators.posterior.problem import Problem
-from bids_qmri.estimators.posterior import importance, quadrature
+from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.posterior import importance, quadrature
+from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.importance import Estimate, lattice
+from bids_qmri.estimators.posterior.problem import Problem
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.catalogue import get_model
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.protocol import DceProtocol
 
 IVIM = DiffusionProtocol(np.array([0, 10, 20, 50, 100, 300, 600.0]))

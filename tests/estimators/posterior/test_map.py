@@ -10,14 +10,14 @@ from dynamic import DCE_PROTOCOL, dynamic
 from simulated import CASES, IVIM_PROTOCOL, VFA_PROTOCOL, draw, narrow
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.mle import Mle
-from bids_qmri.estimators.posterior.map import Map, maximise
-from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.classical.objective import QuickRicianLikelihood, RicianLikelihood
-from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
-from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.estimators.posterior.map import Map, maximise
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.units import FloatArray
 
 PRIOR_SD = 12.0**-0.5

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import truncnorm
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.problem import _log_bessel_i0, truncated_normal
 from bids_qmri.physics.noise import log_bessel_i0
-from bids_qmri.catalogue import get_model
 from bids_qmri.techniques.dce.protocol import DceProtocol
 
 AIF_TIME = np.arange(0, 160.0)

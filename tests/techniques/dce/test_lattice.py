@@ -11,8 +11,8 @@ from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.box import box, quantities, to_box
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior
 from bids_qmri.estimators.posterior.map import grid_posterior, maximise
-from bids_qmri.techniques.dce.lattice import local_posterior
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.techniques.dce.lattice import local_posterior
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.units import FloatArray
 

@@ -172,7 +172,10 @@ def test_estimates_are_centred_on_the_truth() -> None:
 def test_the_order_of_voxels_does_not_matter() -> None:
     signal = noisy(draw(300, t0=0.0), scan(), 0.02)
     order = np.random.default_rng(0).permutation(300)
-    straight, shuffled = Lsq().fit(EXTENDED_TOFTS, signal, scan()), Lsq().fit(EXTENDED_TOFTS, signal[order], scan())
+    straight, shuffled = (
+        Lsq().fit(EXTENDED_TOFTS, signal, scan()),
+        Lsq().fit(EXTENDED_TOFTS, signal[order], scan()),
+    )
     np.testing.assert_allclose(shuffled.maps["ktrans"], straight.maps["ktrans"][order], rtol=1e-4, atol=1e-6)
 
 

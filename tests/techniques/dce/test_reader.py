@@ -10,8 +10,8 @@ import pytest
 import synth
 
 from bids_qmri.bids.acquisition import Acquisition, FittedMap, ReadOptions, Unusable
-from bids_qmri.techniques.dce.settings import DceSettings
 from bids_qmri.bids.dataset import find
+from bids_qmri.techniques.dce.settings import DceSettings
 
 TIME = 6.0 * np.arange(30)
 
@@ -64,7 +64,9 @@ def test_settings_are_those_of_the_sidecars(dataset: Path) -> None:
 
 
 def test_the_command_line_wins(dataset: Path) -> None:
-    options = ReadOptions(values={"relaxivity": 3.6, "hematocrit": 0.4, "t10": 1.4, "aif": "georgiou", "baseline_volumes": 3})
+    options = ReadOptions(
+        values={"relaxivity": 3.6, "hematocrit": 0.4, "t10": 1.4, "aif": "georgiou", "baseline_volumes": 3}
+    )
     settings = _settings(dataset, options)
     assert (settings.relaxivity, settings.hematocrit, settings.t10) == (3.6, 0.4, 1.4)
     assert (settings.aif.name, settings.baseline_volumes) == ("georgiou", 3)
@@ -202,7 +204,9 @@ def test_a_t1_map_on_the_same_grid_wins_over_vfa(dataset: Path) -> None:
 
 @pytest.mark.parametrize("t10", [1200.0, 0.0012, 10.0])
 def test_a_native_t1_that_no_tissue_has_in_seconds_is_refused(dataset: Path, t10: float) -> None:
-    bad = next(one for one in find(dataset, "01", ReadOptions(values={"t10": t10})) if isinstance(one, Unusable))
+    bad = next(
+        one for one in find(dataset, "01", ReadOptions(values={"t10": t10})) if isinstance(one, Unusable)
+    )
     assert bad.error.field == "--t10"
     assert f"is {t10:g}" in str(bad.error)
     assert "divide milliseconds by 1000" in str(bad.error)

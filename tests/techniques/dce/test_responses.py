@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.techniques.dce.responses import tabulate
 from bids_qmri.techniques.dce.convolution import response_table
 from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.dce.responses import tabulate
 
 AIF_TIME = np.arange(0, 160.0, 0.5)
 DCE = DceProtocol(np.arange(9, 154, 9.0), AIF_TIME, 6 * (AIF_TIME / 8) * np.exp(1 - AIF_TIME / 8))

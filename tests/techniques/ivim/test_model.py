@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.catalogue import get_model
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.ivim.model import IVIM
 
 BVALS = np.array([0, 10, 20, 50, 100, 300, 600.0])
 PROTOCOL = DiffusionProtocol(BVALS)

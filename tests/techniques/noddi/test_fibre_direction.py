@@ -7,8 +7,8 @@ import pytest
 from multishell import random_axes, scan, spiral, two_shells
 
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
-from bids_qmri.techniques.noddi.zonal import fit_zonal, sort_shells
 from bids_qmri.techniques.noddi.model import noddi_signal
+from bids_qmri.techniques.noddi.zonal import fit_zonal, sort_shells
 
 
 def matrices(form: np.ndarray) -> np.ndarray:

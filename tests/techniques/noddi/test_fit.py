@@ -9,15 +9,15 @@ import pytest
 from sphere import unit_vectors
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical import lm
-from bids_qmri.techniques.noddi.fit import Likelihood, NoddiLsq, NoddiMle
 from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.classical import lm
 from bids_qmri.estimators.classical.objective import LeastSquares
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.techniques.noddi.encoding import align, encode
 from bids_qmri.techniques.noddi.exvivo import EX_VIVO_NODDI
+from bids_qmri.techniques.noddi.fit import Likelihood, NoddiLsq, NoddiMle
 from bids_qmri.techniques.noddi.model import NODDI, noddi_signal
-from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 NAMES = ("ndi", "odi", "fwf")

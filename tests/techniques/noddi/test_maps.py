@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
-import synth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sphere import stick_signal, unit_vectors
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.noddi.encoding import align, encode
 from bids_qmri.techniques.noddi.exvivo import EX_VIVO_NODDI
 from bids_qmri.techniques.noddi.model import D_ISO, D_PAR, NODDI, Noddi, noddi_signal
-from bids_qmri.catalogue import get_model
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 RNG = np.random.default_rng(0)

@@ -12,12 +12,12 @@ from multishell import noisy, published_scheme, random_axes, scan, spiral, two_s
 pytest.importorskip("onnxruntime")
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.noddi import ncde as noddi_ncde
 from bids_qmri.techniques.noddi.fit import NoddiLsq, NoddiMle
-from bids_qmri.techniques.noddi.ncde import NoddiNcde
-from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.techniques.noddi.model import Noddi, noddi_signal
-from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.ncde import NoddiNcde
 
 NODDI = Noddi()
 QUANTITIES = ("ndi", "odi", "fwf")

@@ -10,8 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from bids_qmri.errors import InputError
-from bids_qmri.techniques.noddi.scheme import ANGLE_TOLERANCE, volumes_of
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.scheme import ANGLE_TOLERANCE, volumes_of
 
 SCHEMES = ("noddi_s1", "abcd_like", "ukb_like", "hcp_like", "clinical_2shell")
 

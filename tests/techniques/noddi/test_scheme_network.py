@@ -12,9 +12,10 @@ import scheme_networks
 from scipy.spatial.transform import Rotation
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.base import get_estimator
+from bids_qmri.estimators.base import Status, get_estimator
+from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.techniques.noddi import scheme_network
-from bids_qmri.estimators.base import Status
+from bids_qmri.techniques.noddi.model import Noddi, noddi_signal
 from bids_qmri.techniques.noddi.scheme_network import (
     BLOCK_VOXELS,
     SchemeOnnx,
@@ -23,8 +24,6 @@ from bids_qmri.techniques.noddi.scheme_network import (
     require_fit,
     shipped_scheme_network,
 )
-from bids_qmri.techniques.noddi.model import Noddi, noddi_signal
-from bids_qmri.physics.noise import add_rician_noise
 
 NAMES = ("ndi", "odi", "fwf")
 
@@ -199,7 +198,9 @@ def test_the_shipped_networks_read_tissue_like_signals(label: str) -> None:
     directions = rng.standard_normal((2000, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     clean = noddi_signal(**drawn, direction=directions, protocol=network.scheme).T
-    found = SchemeOnnx(network=shipped).fit(Noddi(), add_rician_noise(clean, 1 / 40, rng), network.scheme).maps
+    found = (
+        SchemeOnnx(network=shipped).fit(Noddi(), add_rician_noise(clean, 1 / 40, rng), network.scheme).maps
+    )
     for name, limit in (("ndi", 0.12), ("odi", 0.15), ("fwf", 0.1)):
         assert np.sqrt(np.mean((found[name] - drawn[name]) ** 2)) < limit
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bids_qmri.errors import InputError
-from bids_qmri.techniques.noddi.shell_noise import shell_sigma
-from bids_qmri.techniques.noddi.model import noddi_signal
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.techniques.noddi.model import noddi_signal
+from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 
 VOXELS, S0 = 3000, 600.0
 

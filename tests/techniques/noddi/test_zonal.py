@@ -9,6 +9,9 @@ import pytest
 from multishell import noisy, random_axes, scan, two_shells
 
 from bids_qmri.errors import InputError
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.noise import rician_moments
+from bids_qmri.techniques.noddi.model import noddi_signal
 from bids_qmri.techniques.noddi.zonal import (
     CHANNELS,
     CONTEXT,
@@ -19,9 +22,6 @@ from bids_qmri.techniques.noddi.zonal import (
     sort_shells,
     without_bias,
 )
-from bids_qmri.techniques.noddi.model import noddi_signal
-from bids_qmri.physics.noise import rician_moments
-from bids_qmri.physics.diffusion import DiffusionProtocol
 
 D_PAR, D_ISO = 1.7e-3, 3.0e-3
 SIGMA = 0.04

@@ -1,6 +1,6 @@
 """What can go wrong, as one exception class per exit code.
 
-Every message is one line that names the file, the field, what was seen, what is needed and the way out.
+Every message is one line that names the file, the field, what was seen, what is needed and the fix.
 Raised everywhere, caught in one place (`cli/run.py`), which turns the class into the exit code.
 """
 
@@ -22,7 +22,7 @@ class QmriError(Exception):
         The sidecar key, column or command-line flag at fault, if one is.
     needed
         What would have been right, with its unit: ``"a repetition time in seconds, at most 1"``.
-    way_out
+    fix
         What the user can do next: ``"divide the value by 1000 or pass --t10"``.
     """
 
@@ -35,26 +35,26 @@ class QmriError(Exception):
         file: Path | str | None = None,
         field: str | None = None,
         needed: str = "",
-        way_out: str = "",
+        fix: str = "",
     ) -> None:
         self.seen, self.file, self.field = seen, file, field
-        self.needed, self.way_out = needed, way_out
+        self.needed, self.fix = needed, fix
         where = [str(part) for part in (file, field) if part is not None]
         sentences = [seen.rstrip(".")]
         sentences += [f"needed: {needed.rstrip('.')}"] if needed else []
-        sentences += [f"fix: {way_out.rstrip('.')}"] if way_out else []
+        sentences += [f"fix: {fix.rstrip('.')}"] if fix else []
         text = ": ".join([*where, "; ".join(sentences)]) + "."
         super().__init__(" ".join(text.split()))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the trip between processes with every field."""
-        return _rebuild, (type(self), self.seen, self.file, self.field, self.needed, self.way_out)
+        return _rebuild, (type(self), self.seen, self.file, self.field, self.needed, self.fix)
 
 
 def _rebuild(
-    kind: type[QmriError], seen: str, file: str | None, field: str | None, needed: str, way_out: str
+    kind: type[QmriError], seen: str, file: str | None, field: str | None, needed: str, fix: str
 ) -> QmriError:
-    return kind(seen, file=file, field=field, needed=needed, way_out=way_out)
+    return kind(seen, file=file, field=field, needed=needed, fix=fix)
 
 
 class InputError(QmriError):

@@ -1,4 +1,4 @@
-"""Every message is one line: where, what, what is needed, the way out; nothing of it is lost on the way."""
+"""Every message is one line: where, what, what is needed, the fix; nothing of it is lost on the way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALL = {
     "file": Path("/data/a.json"),
     "field": "FlipAngle",
     "needed": "degrees above 0",
-    "way_out": "correct the file",
+    "fix": "correct the file",
 }
 TEXTS = st.text(max_size=40)
 
@@ -34,14 +34,14 @@ def test_the_parts_come_in_the_order_in_which_they_are_read() -> None:
         ({}, "is odd."),
         ({"field": "--t10"}, "--t10: is odd."),
         ({"file": "a.nii"}, "a.nii: is odd."),
-        ({"way_out": "mend it."}, "is odd; fix: mend it."),
+        ({"fix": "mend it."}, "is odd; fix: mend it."),
     ],
 )
 def test_parts_that_are_not_known_leave_no_gap(parts: dict[str, str], text: str) -> None:
     assert str(InputError("is odd", **parts)) == text
 
 
-@given(seen=TEXTS, field=TEXTS, needed=TEXTS, way_out=TEXTS)
+@given(seen=TEXTS, field=TEXTS, needed=TEXTS, fix=TEXTS)
 def test_whatever_a_file_holds_the_message_is_one_line(**parts: str) -> None:
     text = str(InputError(parts.pop("seen"), **parts))
     assert len(text.splitlines()) == 1
@@ -51,7 +51,7 @@ def test_whatever_a_file_holds_the_message_is_one_line(**parts: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @given(seen=TEXTS, needed=TEXTS)
 def test_a_process_that_raises_loses_nothing(kind: type[QmriError], seen: str, needed: str) -> None:
-    error = kind(seen, needed=needed, file=Path("/data/a.json"), field="FlipAngle", way_out="mend it")
+    error = kind(seen, needed=needed, file=Path("/data/a.json"), field="FlipAngle", fix="mend it")
     arrived = pickle.loads(pickle.dumps(error))
     assert type(arrived) is kind
     assert str(arrived) == str(error)

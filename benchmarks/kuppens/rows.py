@@ -16,7 +16,7 @@ from bids_qmri.estimators.base import FitResult
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.networks import coverage
 from bids_qmri.estimators.networks.features import make_features
-from bids_qmri.estimators.networks.ncde import Ncde
+from bids_qmri.estimators.networks.ncde import BOX_ANCHOR, Ncde
 from bids_qmri.estimators.networks.network_file import load_network, read_card, shipped_network
 from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.box import box, quantities
@@ -176,9 +176,9 @@ def _from_file(
     features = make_features(model, signal, protocol, sigma=sigma, bounds=bounds)
     shift, spread = network.run(features.path, features.context)
     anchored = network.card["anchor"] == "map"
-    center, width = (features.center, features.width) if anchored else ncde.BOX_ANCHOR
+    centre, width = (features.centre, features.width) if anchored else BOX_ANCHOR
     lower, upper = (limit[:, None] for limit in box(model, bounds))
-    values = lower + (upper - lower) * np.clip(center + width * shift.T.astype(np.float64), 0.0, 1.0)
+    values = lower + (upper - lower) * np.clip(centre + width * shift.T.astype(np.float64), 0.0, 1.0)
     sd = (upper - lower) * width * spread.T.astype(np.float64)
     for array in (values, sd):
         array[:, ~features.usable] = np.nan

@@ -101,7 +101,7 @@ def _only(candidates: Sequence[_Candidate], images: Sequence[BidsFile]) -> _Cand
             file=images[0].path,
             field="IntendedFor",
             needed="one transmit field for these images",
-            way_out="name the images in IntendedFor of one of them",
+            fix="name the images in IntendedFor of one of them",
         )
     return candidates[0] if candidates else None
 
@@ -142,7 +142,7 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
             f"{len(paths)} images of {candidate.method}: {', '.join(path.name for path in paths)}",
             file=paths[0],
             needed="exactly two images",
-            way_out="add the missing image or remove the others",
+            fix="add the missing image or remove the others",
         )
     sidecars = [read_sidecar(image, candidate.files) for image in candidate.images]
     angles = [flip_angle(sidecar, notes) for sidecar in sidecars]
@@ -154,7 +154,7 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
                 file=first[1],
                 field="FlipAngle",
                 needed="one angle twice the other",
-                way_out="correct FlipAngle or use a TB1map",
+                fix="correct FlipAngle or use a TB1map",
             )
         return B1Source("TB1DAM", (first[1], second[1]), tuple(radians([first[0], second[0]])))
     times = [spoiled_repetition_time(sidecar, notes) for sidecar in sidecars]
@@ -165,7 +165,7 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
             file=short[2],
             field="RepetitionTimeExcitation",
             needed="two different repetition times",
-            way_out="write each image's own repetition time",
+            fix="write each image's own repetition time",
         )
     return B1Source("TB1AFI", (short[2], long[2]), tuple(radians([short[1], long[1]])), (short[0], long[0]))
 
@@ -179,7 +179,7 @@ def _require_one_volume(paths: Sequence[Path]) -> None:
             file=paths[0],
             field="dim",
             needed="one 3-D image of the relative transmit field",
-            way_out="keep the volume that holds the field, or remove the other file",
+            fix="keep the volume that holds the field, or remove the other file",
         )
 
 
@@ -219,7 +219,7 @@ def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_], notes
             "has no value in any voxel of the mask",
             file=source.files[0],
             needed="a transmit field that covers the images",
-            way_out="check its position, or name another one in IntendedFor",
+            fix="check its position, or name another one in IntendedFor",
         )
     if known.size < inside.size:
         missing = 100 * (1 - known.size / inside.size)
@@ -275,5 +275,5 @@ def _unit(source: B1Source, median: float, notes: list[str]) -> float:
         file=source.files[0],
         field="Units",
         needed="a factor (about 1) or percent (about 100) of the nominal flip angle",
-        way_out="rescale it or pass --b1-units",
+        fix="rescale it or pass --b1-units",
     )

@@ -39,7 +39,7 @@ def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--par
     """
     if not bids_dir.is_dir():
         raise UsageError(
-            "is not a folder", file=bids_dir, needed="the folder of a BIDS dataset", way_out="check the path"
+            "is not a folder", file=bids_dir, needed="the folder of a BIDS dataset", fix="check the path"
         )
     description = bids_dir / "dataset_description.json"
     if not description.is_file():
@@ -47,12 +47,12 @@ def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--par
             "has no dataset_description.json",
             file=bids_dir,
             needed="the folder of a BIDS dataset",
-            way_out="check the path, or write the file (Name, BIDSVersion)",
+            fix="check the path, or write the file (Name, BIDSVersion)",
         )
     try:
         read_json(description)
     except InputError as error:
-        raise UsageError(error.seen, file=description, needed=error.needed, way_out=error.way_out) from error
+        raise UsageError(error.seen, file=description, needed=error.needed, fix=error.fix) from error
     with os.scandir(bids_dir) as entries:
         available = sorted(
             entry.name.removeprefix("sub-")
@@ -67,7 +67,7 @@ def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--par
             file=bids_dir,
             field=field,
             needed=f"one of {', '.join(available) or 'none, the dataset is empty'}",
-            way_out="check the label",
+            fix="check the label",
         )
     return wanted or available
 
@@ -97,7 +97,7 @@ def require_sessions(roots: Sequence[Path], sessions: Sequence[str]) -> None:
             file=roots[0],
             field="--session-label",
             needed=f"one of {', '.join(sorted(available))}" if available else "a dataset with sessions",
-            way_out="check the label" if available else "leave the option out",
+            fix="check the label" if available else "leave the option out",
         )
 
 
@@ -142,9 +142,7 @@ def _if_nameable(found: Acquisition | Unusable) -> Acquisition | Unusable:
         derivative_path(found.entities, datatype=found.datatype, suffix="qc", extension=".json", desc="x")
     except InputError as error:
         image = found.images[0]
-        reason = InputError(
-            error.seen, file=image, field=error.field, needed=error.needed, way_out=error.way_out
-        )
+        reason = InputError(error.seen, file=image, field=error.field, needed=error.needed, fix=error.fix)
         return Unusable(image.name.partition(".")[0], reason, kind=found.kind)
     return found
 
@@ -154,7 +152,7 @@ def _illegal_label(bids_dir: Path, participant: str) -> InputError:
         f"the label {participant!r} is not one of BIDS",
         file=bids_dir / f"sub-{participant}",
         needed="letters and digits",
-        way_out="rename the folder and its files",
+        fix="rename the folder and its files",
     )
 
 
@@ -180,7 +178,7 @@ def _without_model(files: ParticipantFiles) -> list[Acquisition | Unusable]:
                 f"{len(group)} {group[0].suffix} image(s), for which there is no model yet",
                 file=group[0].path,
                 needed="VFA, dwi or dce images",
-                way_out="none yet; the other images are not affected",
+                fix="none yet; the other images are not affected",
             ),
             fault=False,
         )

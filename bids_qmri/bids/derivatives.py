@@ -133,7 +133,7 @@ def _checked_affine(affine: npt.ArrayLike, path: Path) -> npt.NDArray[np.float64
             file=path,
             field="sform",
             needed="an invertible 4 x 4 matrix in mm",
-            way_out="repair the header of the input image",
+            fix="repair the header of the input image",
         )
     return matrix
 

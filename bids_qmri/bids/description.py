@@ -87,7 +87,7 @@ def _read_own(path: Path) -> dict[str, Any]:
             f"the dataset was made by {name or 'an unknown program'}",
             file=path,
             needed=f"an empty folder or one written by {NAME}",
-            way_out="choose another output folder",
+            fix="choose another output folder",
         )
     return existing
 
@@ -96,9 +96,9 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
-        raise UsageError(f"is not JSON: {error}", file=path, way_out="repair or remove the file") from error
+        raise UsageError(f"is not JSON: {error}", file=path, fix="repair or remove the file") from error
     if not isinstance(content, dict):
-        raise UsageError("is not a JSON object", file=path, way_out="repair or remove the file")
+        raise UsageError("is not a JSON object", file=path, fix="repair or remove the file")
     return content
 
 

@@ -115,7 +115,7 @@ def _acquisition(
             file=image.path,
             field="dim",
             needed="a 4-D image, one volume per b-value",
-            way_out="merge the volumes in the order of the gradient table",
+            fix="merge the volumes in the order of the gradient table",
         )
     sidecar = read_sidecar(image, files)
     tables = {extension: files.inherited(image, extension) for extension in (".bval", ".bvec")}
@@ -125,7 +125,7 @@ def _acquisition(
             file=image.path,
             field="bval",
             needed="one b-value in s/mm^2 per volume",
-            way_out=f"add {image.stem}.bval",
+            fix=f"add {image.stem}.bval",
         )
     bvals = read_bvals(tables[".bval"][0].path, header.n_volumes)
     bvecs = None

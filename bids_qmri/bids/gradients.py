@@ -36,7 +36,7 @@ def read_table(path: Path) -> list[list[float]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"cannot be read as text ({error})", file=path, needed=needed, way_out=RESTORE
+            f"cannot be read as text ({error})", file=path, needed=needed, fix=RESTORE
         ) from error
     rows: list[list[float]] = []
     for line_number, line in enumerate(text.splitlines(), start=1):
@@ -46,19 +46,17 @@ def read_table(path: Path) -> list[list[float]]:
         try:
             row = [float(word) for word in words]
         except ValueError as error:
-            raise InputError(
-                f"line {line_number}: {error}", file=path, needed=needed, way_out=RESTORE
-            ) from error
+            raise InputError(f"line {line_number}: {error}", file=path, needed=needed, fix=RESTORE) from error
         if not np.all(np.isfinite(row)):
             raise InputError(
                 f"line {line_number} holds a value that is not finite",
                 file=path,
                 needed=f"{needed} (directions at b = 0 are 0 0 0)",
-                way_out="write 0 for the images at b = 0, or leave the damaged images out",
+                fix="write 0 for the images at b = 0, or leave the damaged images out",
             )
         rows.append(row)
     if not rows:
-        raise InputError("is empty", file=path, needed=needed, way_out=RESTORE)
+        raise InputError("is empty", file=path, needed=needed, fix=RESTORE)
     return rows
 
 
@@ -83,16 +81,16 @@ def read_bvals(path: Path, n_volumes: int) -> FloatArray:
             f"has {len(rows)} rows",
             file=path,
             needed="one row of b-values",
-            way_out="check that it is not the bvec",
+            fix="check that it is not the bvec",
         )
     bvals = np.array([value for row in rows for value in row])
     if bvals.size != n_volumes:
         raise _wrong_count(path, bvals.size, n_volumes, "b-value")
     if bvals.min() < 0 or bvals.max() >= LARGEST_B:
         wrong = bvals.min() if bvals.min() < 0 else bvals.max()
-        way_out = "divide by 1e6 if they are in s/m^2" if wrong > 0 else "correct the value"
+        fix = "divide by 1e6 if they are in s/m^2" if wrong > 0 else "correct the value"
         raise InputError(
-            f"holds the b-value {wrong:g}", file=path, needed="s/mm^2, 0 or above, below 1e5", way_out=way_out
+            f"holds the b-value {wrong:g}", file=path, needed="s/mm^2, 0 or above, below 1e5", fix=fix
         )
     return bvals
 
@@ -130,7 +128,7 @@ def read_bvecs(path: Path, bvals: FloatArray, b0_threshold: float) -> FloatArray
             f"volume {worst} (b = {bvals[worst]:g}) has a direction of length {length[worst]:.3g}",
             file=path,
             needed=f"unit vectors (within {NORM_TOLERANCE:.0%}) where b is above {b0_threshold:g} s/mm^2",
-            way_out="write unit vectors, or raise --b0-threshold if the volume is a b = 0 image",
+            fix="write unit vectors, or raise --b0-threshold if the volume is a b = 0 image",
         )
     return np.where(is_unit[:, None], table / np.where(is_unit, length, 1.0)[:, None], 0.0)
 
@@ -147,7 +145,7 @@ def _three_columns(path: Path, rows: Sequence[Sequence[float]], n_volumes: int) 
         f"has {len(rows)} rows of {' or '.join(map(str, sorted(widths)))} numbers",
         file=path,
         needed=f"3 rows of {n_volumes} numbers",
-        way_out=RESTORE,
+        fix=RESTORE,
     )
 
 
@@ -156,5 +154,5 @@ def _wrong_count(path: Path, count: int, n_volumes: int, what: str) -> InputErro
         f"holds {count} {what}s but the image has {n_volumes} volumes",
         file=path,
         needed=f"one {what} per volume",
-        way_out="use the table of this very image (it may be inherited from a folder above)",
+        fix="use the table of this very image (it may be inherited from a folder above)",
     )

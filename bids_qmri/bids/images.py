@@ -99,7 +99,7 @@ class Series:
                     "became shorter while it was read",
                     file=header.path,
                     needed="a stable file",
-                    way_out="run again",
+                    fix="run again",
                 )
             row[:] = np.frombuffer(raw, dtype=header.dtype)
             row *= header.slope
@@ -150,7 +150,7 @@ def open_series(paths: Sequence[Path], spool_dir: Path) -> Series:
                 file=header.path,
                 field="dim",
                 needed="one 3-D image per measurement",
-                way_out="split it into one file per measurement",
+                fix="split it into one file per measurement",
             )
         require_same_grid(header, headers[0])
     with ExitStack() as stack:
@@ -167,7 +167,7 @@ def require_same_grid(header: Header, other: Header) -> None:
             file=header.path,
             field="dim",
             needed="all images on one grid",
-            way_out="resample them to one grid first",
+            fix="resample them to one grid first",
         )
     difference = np.abs(header.affine - other.affine)
     if difference.max() > GRID_TOLERANCE:
@@ -178,7 +178,7 @@ def require_same_grid(header: Header, other: Header) -> None:
             file=header.path,
             field="sform/qform",
             needed=f"all images on one grid (within {GRID_TOLERANCE:g} mm)",
-            way_out="register and resample them to one grid first",
+            fix="register and resample them to one grid first",
         )
 
 
@@ -198,7 +198,7 @@ def load_map(path: Path, series: Series) -> FloatArray:
                 file=path,
                 field="dim",
                 needed="a 3-D image",
-                way_out="split it",
+                fix="split it",
             )
         return image.read(0, image.n_voxels)[:, 0]
 
@@ -212,7 +212,7 @@ def require_map_grid(header: Header, series: Series) -> None:
             file=header.path,
             field="dim, sform/qform",
             needed="the grid of the images",
-            way_out="resample it to the grid of the images",
+            fix="resample it to the grid of the images",
         )
 
 

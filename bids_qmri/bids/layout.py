@@ -179,7 +179,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     def fail(seen: str) -> InputError:
         return InputError(
-            seen, file=path, needed="one JSON object in UTF-8", way_out="correct the file with a JSON checker"
+            seen, file=path, needed="one JSON object in UTF-8", fix="correct the file with a JSON checker"
         )
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

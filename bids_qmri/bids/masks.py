@@ -174,7 +174,7 @@ def _union(paths: Sequence[Path], series: Series) -> Mask:
             "holds no voxel",
             file=paths[0],
             needed="a mask with voxels above 0",
-            way_out="mend or remove the mask",
+            fix="mend or remove the mask",
         )
     return mask
 
@@ -191,6 +191,6 @@ def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
             "no voxel is finite and above 0 in its reference images",
             file=acquisition.images[0],
             needed="an image with signal",
-            way_out="check the image, or pass a mask by -d masks=PATH",
+            fix="check the image, or pass a mask by -d masks=PATH",
         )
     return MaskChoice(mask, "automatic: brighter than air and than 3 % of the brightest, no brain extraction")

@@ -86,7 +86,7 @@ def build_name(entities: Mapping[str, str], suffix: str, extension: str) -> str:
             f"entity {unknown[0]} has no place in names of derivatives",
             field=unknown[0],
             needed=f"only {', '.join(ORDER)}",
-            way_out="rename the input with acq-, or leave it out with --bids-filter-file",
+            fix="rename the input with acq-, or leave it out with --bids-filter-file",
         )
     for key in ("sub", "desc"):
         if not entities.get(key):

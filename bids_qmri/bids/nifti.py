@@ -100,9 +100,7 @@ def read_header(path: Path) -> Header:
         intercept=float(image.dataobj.inter),
     )
     if not path.name.endswith(".gz") and path.stat().st_size != header.n_bytes:
-        raise InputError(
-            f"has {path.stat().st_size} bytes", file=path, needed=_promise(header), way_out=RESTORE
-        )
+        raise InputError(f"has {path.stat().st_size} bytes", file=path, needed=_promise(header), fix=RESTORE)
     return header
 
 
@@ -121,14 +119,14 @@ def _parse(path: Path) -> nib.Nifti1Image:
         raise _damaged(path, str(error), "a NIfTI image") from error
     except (OSError, ValueError, ImageFileError, HeaderDataError) as error:
         raise InputError(
-            f"its header cannot be read ({error})", file=path, needed="a NIfTI image", way_out=RESTORE
+            f"its header cannot be read ({error})", file=path, needed="a NIfTI image", fix=RESTORE
         ) from error
-    raise InputError("does not begin with a NIfTI header", file=path, needed="a NIfTI image", way_out=RESTORE)
+    raise InputError("does not begin with a NIfTI header", file=path, needed="a NIfTI image", fix=RESTORE)
 
 
 def _damaged(path: Path, how: str, needed: str) -> InputError:
     seen = f"the gzip stream is damaged or cut short ({how})"
-    return InputError(seen, file=path, needed=needed, way_out=RESTORE)
+    return InputError(seen, file=path, needed=needed, fix=RESTORE)
 
 
 def open_voxels(header: Header, spool_dir: Path) -> IO[bytes]:
@@ -171,7 +169,7 @@ def _decompress(header: Header, spool: IO[bytes]) -> None:
             f"holds {more}{min(size, header.n_bytes)} bytes",
             file=header.path,
             needed=_promise(header),
-            way_out=RESTORE,
+            fix=RESTORE,
         )
     spool.flush()
 
@@ -187,27 +185,25 @@ def _refuse_what_is_no_image(path: Path) -> None:
             f"is a link to {path.readlink()}, which does not exist",
             file=path,
             needed="the image itself",
-            way_out="fetch the content (`git annex get`, `datalad get`) or mend the link",
+            fix="fetch the content (`git annex get`, `datalad get`) or mend the link",
         )
     if path.name.endswith(".ome.zarr"):
-        raise InputError("is an OME-Zarr image", file=path, needed="NIfTI", way_out="convert it to .nii.gz")
+        raise InputError("is an OME-Zarr image", file=path, needed="NIfTI", fix="convert it to .nii.gz")
     if not path.is_file():
-        raise InputError(
-            "does not exist or is not a file", file=path, needed="a NIfTI image", way_out=RESTORE
-        )
+        raise InputError("does not exist or is not a file", file=path, needed="a NIfTI image", fix=RESTORE)
     with path.open("rb") as stream:
         start = stream.read(len(LFS_POINTER))
     if not start:
-        raise InputError("is empty (0 bytes)", file=path, needed="a NIfTI image", way_out=RESTORE)
+        raise InputError("is empty (0 bytes)", file=path, needed="a NIfTI image", fix=RESTORE)
     if start == LFS_POINTER:
         raise InputError(
             "is a git-LFS pointer, not an image",
             file=path,
             needed="the image itself",
-            way_out="run `git lfs pull`",
+            fix="run `git lfs pull`",
         )
     if path.name.endswith(".gz") and start[:2] != b"\x1f\x8b":
-        raise InputError("is not a gzip file", file=path, needed="a .nii.gz image", way_out=RESTORE)
+        raise InputError("is not a gzip file", file=path, needed="a .nii.gz image", fix=RESTORE)
 
 
 def _shape(path: Path, header: nib.Nifti1Header) -> tuple[int, ...]:
@@ -215,7 +211,7 @@ def _shape(path: Path, header: nib.Nifti1Header) -> tuple[int, ...]:
     shape = [int(size) for size in header["dim"][1 : ndim + 1]]
     if not 2 <= ndim <= 7 or min(shape) < 1:
         raise InputError(
-            f"has the size {shape}", file=path, field="dim", needed="sizes of 1 or more", way_out=RESTORE
+            f"has the size {shape}", file=path, field="dim", needed="sizes of 1 or more", fix=RESTORE
         )
     shape += [1] * (3 - len(shape))
     while len(shape) > 4 and shape[-1] == 1:
@@ -226,7 +222,7 @@ def _shape(path: Path, header: nib.Nifti1Header) -> tuple[int, ...]:
             file=path,
             field="dim",
             needed="3 or 4 axes",
-            way_out="split it",
+            fix="split it",
         )
     return tuple(shape)
 
@@ -239,7 +235,7 @@ def _affine(path: Path, affine: npt.NDArray[np.floating] | None) -> FloatArray:
             file=path,
             field="sform/qform",
             needed="a finite, invertible matrix",
-            way_out="mend the header from the original export",
+            fix="mend the header from the original export",
         )
     return matrix
 
@@ -251,6 +247,6 @@ def _dtype(path: Path, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
             file=path,
             field="datatype",
             needed="real numbers",
-            way_out="convert complex images to magnitude",
+            fix="convert complex images to magnitude",
         )
     return dtype

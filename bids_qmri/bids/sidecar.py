@@ -84,7 +84,7 @@ def number(sidecar: Sidecar, key: str, notes: list[str]) -> float | None:
             file=sidecar.where(key),
             field=key,
             needed="one finite number",
-            way_out="correct it",
+            fix="correct it",
         )
     if isinstance(value, str):
         notes.append(
@@ -109,7 +109,7 @@ def flip_angle(sidecar: Sidecar, notes: list[str]) -> float:
             file=sidecar.where("FlipAngle"),
             field="FlipAngle",
             needed=needed,
-            way_out="add the key",
+            fix="add the key",
         )
     if not 0 < angle < 180:
         raise InputError(
@@ -117,7 +117,7 @@ def flip_angle(sidecar: Sidecar, notes: list[str]) -> float:
             file=sidecar.where("FlipAngle"),
             field="FlipAngle",
             needed=needed,
-            way_out="correct it",
+            fix="correct it",
         )
     return angle
 
@@ -144,7 +144,7 @@ def spoiled_repetition_time(sidecar: Sidecar, notes: list[str], longest: float =
             file=sidecar.where(key),
             field="RepetitionTimeExcitation",
             needed=needed,
-            way_out="add the key",
+            fix="add the key",
         )
     limit = longest if key == "RepetitionTime" else LONGEST_SPOILED_TR
     if not 0 < value <= limit:
@@ -154,7 +154,7 @@ def spoiled_repetition_time(sidecar: Sidecar, notes: list[str], longest: float =
             file=sidecar.where(key),
             field=key,
             needed=f"{needed}, above 0 and at most {limit:g}",
-            way_out=milliseconds
+            fix=milliseconds
             if key != "RepetitionTime"
             else f"{milliseconds} or add RepetitionTimeExcitation",
         )
@@ -178,7 +178,7 @@ def require_seconds(repetition_time: float, longest: float = LONGEST_SPOILED_TR)
             f"is {repetition_time:g}",
             field="repetition_time",
             needed=f"seconds between excitations, above 0 and at most {longest:g}",
-            way_out="divide milliseconds by 1000",
+            fix="divide milliseconds by 1000",
         )
 
 

@@ -144,28 +144,28 @@ def _check_folders(bids_dir: Path, output_dir: Path, work_dir: Path, needs_data:
         )
     if output_dir == bids_dir:
         raise UsageError(
-            "is the dataset itself", file=output_dir, field="OUTPUT_DIR", way_out="name another folder"
+            "is the dataset itself", file=output_dir, field="OUTPUT_DIR", fix="name another folder"
         )
     if output_dir.is_relative_to(bids_dir) and not output_dir.is_relative_to(bids_dir / "derivatives"):
         raise UsageError(
             "lies inside the dataset, where its files would be read as raw data",
             file=output_dir,
             field="OUTPUT_DIR",
-            way_out="name a folder outside of it or below its derivatives/",
+            fix="name a folder outside of it or below its derivatives/",
         )
     if work_dir.is_relative_to(bids_dir):
         raise UsageError(
             "lies inside the dataset, which is never written to",
             file=work_dir,
             field="--work-dir",
-            way_out="name a folder outside of it",
+            fix="name a folder outside of it",
         )
     if work_dir.is_relative_to(output_dir):
         raise UsageError(
             "lies inside the results, which must hold nothing else",
             file=work_dir,
             field="--work-dir",
-            way_out="name a folder outside of them",
+            fix="name a folder outside of them",
         )
 
 
@@ -201,7 +201,7 @@ def _dicom(args: argparse.Namespace, bids_dir: Path, output_dir: Path, run_id: s
                 f"lies inside {dataset}, which is a BIDS dataset",
                 file=folder,
                 field="--dicom",
-                way_out="name a folder outside of it",
+                fix="name a folder outside of it",
             )
     templates = args.dicom_templates and args.dicom_templates.resolve()
     return DicomOutput(folder, templates, args.dicom_parametric_maps, run_id)
@@ -222,7 +222,7 @@ def _derivatives(pairs: list[tuple[str, Path]]) -> dict[str, Path]:
                 "is the name of BIDS_DIR itself" if name == "raw" else "is given more than once",
                 field=f"--derivatives {name}",
                 needed="one name per dataset, by which sidecars point to its files",
-                way_out="choose another name",
+                fix="choose another name",
             )
         if not path.is_dir():
             raise UsageError(
@@ -259,7 +259,7 @@ def _require_use(files: tuple[Path, ...], args: argparse.Namespace) -> None:
             used = {network_use(file)[1] for file in files}
         except InputError as error:
             raise UsageError(
-                error.seen, file=error.file, field="--network", needed=error.needed, way_out=error.way_out
+                error.seen, file=error.file, field="--network", needed=error.needed, fix=error.fix
             ) from error
     for word in args.estimators:
         if word in OF_A_FILE and word not in used:
@@ -267,7 +267,7 @@ def _require_use(files: tuple[Path, ...], args: argparse.Namespace) -> None:
                 f"is asked for without a network of that kind{' among those given' if files else ''}",
                 field=f"--estimators {word}",
                 needed="--network FILE",
-                way_out=f"give the network; {word} is then used without being asked for",
+                fix=f"give the network; {word} is then used without being asked for",
             )
 
 
@@ -287,7 +287,7 @@ def _settings(args: argparse.Namespace) -> dict[str, dict[str, float]]:
             catalogue.get_model(model, **settings)
         except InputError as error:
             raise UsageError(
-                error.seen, field=f"--set {error.field}", needed=error.needed, way_out=error.way_out
+                error.seen, field=f"--set {error.field}", needed=error.needed, fix=error.fix
             ) from error
     return found
 

@@ -42,5 +42,5 @@ def _require(package: str, extra: str, option: str) -> None:
         raise UsageError(
             f"needs the package {package}, which is not installed",
             field=option,
-            way_out=f"pip install 'bids_qmri[{extra}]'",
+            fix=f"pip install 'bids_qmri[{extra}]'",
         )

@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
     """Parser whose errors are exceptions, so that one place ends every run."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, way_out="see bids_qmri --help")
+        raise UsageError(message, fix="see bids_qmri --help")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -347,7 +347,7 @@ def _read_config_file(path: Path) -> dict[str, Any]:
     try:
         given = options.parse_args(tokens)
     except UsageError as error:
-        raise UsageError(error.seen, file=path, way_out="use the long options of bids_qmri --help") from error
+        raise UsageError(error.seen, file=path, fix="use the long options of bids_qmri --help") from error
     defaults = vars(options.parse_args([]))
     return {key: value for key, value in vars(given).items() if value != defaults[key]}
 

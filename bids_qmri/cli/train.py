@@ -86,7 +86,7 @@ def _train(args: argparse.Namespace) -> int:
         raise UsageError(
             f"{error.name} is not installed",
             needed="the packages for training",
-            way_out="pip install bids_qmri[train]",
+            fix="pip install bids_qmri[train]",
         ) from error
     LOGGER.info("network: %s, card: %s", file, card)
     if file.suffix == ".onnx":

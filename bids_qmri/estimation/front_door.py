@@ -82,7 +82,7 @@ def fit(
             f"{forward.name} cannot be fitted: {reason}",
             field="protocol",
             needed="a series made for it",
-            way_out="choose another model, or give what is missing",
+            fix="choose another model, or give what is missing",
         )
     _check_bounds(forward, by, bounds)
     how = prepare(forward, by, Scan(played, mask=np.ones(data.size // played.n_measurements, bool)), bounds)
@@ -142,7 +142,7 @@ def _protocol(model: Model, protocol: Protocol | None, played_out: dict[str, Any
             seen,
             field="protocol",
             needed=f"a {kind.__name__}, or its fields {', '.join(names)}",
-            way_out=f"pass them by name to fit({model.name!r}, signal, ...)",
+            fix=f"pass them by name to fit({model.name!r}, signal, ...)",
         )
     try:
         return kind(**played_out)
@@ -207,7 +207,7 @@ def _check_bounds(model: Model, estimator: Estimator, bounds: Bounds | None) -> 
             f"{estimator.label} keeps limits of its own",
             field="bounds",
             needed="none",
-            way_out="leave them out",
+            fix="leave them out",
         )
 
 

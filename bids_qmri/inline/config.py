@@ -139,7 +139,7 @@ class Shelf:
             f"no configuration is called {name[:64]!r}",
             field="config",
             needed=f"one of {', '.join(self.names())}",
-            way_out="name one of them, or put a JSON file into the folder of --configs",
+            fix="name one of them, or put a JSON file into the folder of --configs",
         )
 
     def network(self, name: str) -> Path:
@@ -158,7 +158,7 @@ class Shelf:
                 f"no network is called {name[:64]!r}",
                 field="network",
                 needed=f"one of {', '.join(there) or 'none'}",
-                way_out="put the ONNX file into the folder of --networks",
+                fix="put the ONNX file into the folder of --networks",
             )
         return file
 

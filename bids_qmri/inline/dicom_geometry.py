@@ -151,7 +151,7 @@ def _right_angle(row: FloatArray, column: FloatArray) -> tuple[FloatArray, Float
         raise InputError(
             f"rows and columns meet at {np.degrees(np.arccos(cosine)):.2f} degrees",
             needed="a right angle, the only one that DICOM images have",
-            way_out="resample the images to a grid without shear",
+            fix="resample the images to a grid without shear",
         )
     column = column - cosine * row
     return row, column / np.linalg.norm(column)

@@ -121,5 +121,5 @@ def _require_same_patient(template_id: str, sources: list[SourceImage], template
             file=template,
             field="PatientID",
             needed="a template of the same patient",
-            way_out="replace the file; it is read anew for every series",
+            fix="replace the file; it is read anew for every series",
         )

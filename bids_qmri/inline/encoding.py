@@ -165,7 +165,7 @@ class Reader:
                 f"the XML header lists {count} values, and {' and '.join(used)} of an image are not 0",
                 field="encodingLimits",
                 needed=f"one counter of {count} values",
-                way_out="send flip angle and repetition time as attributes of the images",
+                fix="send flip angle and repetition time as attributes of the images",
             )
         index = int(head[used[0]]) if used else 0
         return [values[index]] if index < count else []
@@ -262,5 +262,5 @@ def _missing(item: StreamField) -> InputError:
     return InputError(
         f"an image has no {item.what}",
         needed=f"an image attribute {names}, DicomJson{otherwise}",
-        way_out=f'name the attribute in the configuration: "attributes": {{"{item.quantity}": "NAME"}}',
+        fix=f'name the attribute in the configuration: "attributes": {{"{item.quantity}": "NAME"}}',
     )

@@ -250,9 +250,9 @@ class Estimation:
         for block in blocks:
             where = places[block.number], block.rows
             found = block.fit.maps | {f"{name}Std": sd for name, sd in block.fit.sd.items()}
-            for name, part in found.items():
+            for name, inside in found.items():
                 whole = maps.setdefault(name, np.zeros(mask.shape, dtype=np.float32))
-                whole[where][block.inside] = part
+                whole[where][block.inside] = inside
             status[where][block.inside] = block.fit.status
         outside = ~mask
         status[outside] = Status.OUTSIDE

@@ -157,7 +157,7 @@ class Series:
                 f"incomplete series: {len(short)} of {len(slots)} slices lack images, slice {number} has "
                 f"{count} of {wanted}",
                 needed="all images of all slices",
-                way_out="send the whole series again",
+                fix="send the whole series again",
             )
         announced = self.reader.header.counts.get("slice", 0)
         if announced > 1 and len(slots) < announced:
@@ -165,7 +165,7 @@ class Series:
                 f"incomplete series: {len(slots)} of {announced} slices came",
                 field="encodingLimits",
                 needed="all slices",
-                way_out="send the whole series again",
+                fix="send the whole series again",
             )
         if not self.reader.protocol.stream_timed:
             first = self.ordered[0].table()

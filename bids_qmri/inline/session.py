@@ -158,7 +158,7 @@ class Session:
             raise InputError(
                 f"images of more than {self.connection.limits.memory:,} bytes",
                 needed="a smaller series",
-                way_out="start the server with a larger --max-memory",
+                fix="start the server with a larger --max-memory",
             )
 
     def _fail(self, number: int, series: _Series, error: InputError) -> None:

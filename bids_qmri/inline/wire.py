@@ -175,7 +175,7 @@ class Connection:
             raise InputError(
                 f"message of kind {number}" + (" (raw data)" if number == Kind.ACQUISITION else ""),
                 needed=f"MRD messages of kinds {', '.join(map(str, sorted(_UNDERSTOOD)))}",
-                way_out="send reconstructed images",
+                fix="send reconstructed images",
             )
         kind = Kind(number)
         if kind == Kind.IMAGE:
@@ -241,7 +241,7 @@ class Connection:
             raise InputError(
                 f"{what} of {length:,} bytes",
                 needed=f"at most {self.limits.message:,} bytes",
-                way_out="start the server with a larger --max-message",
+                fix="start the server with a larger --max-message",
             )
         return length
 
@@ -276,7 +276,7 @@ class Connection:
         return InputError(
             f"no whole message came within {self.limits.idle:g} s",
             needed="images, or CLOSE",
-            way_out="start the server with a longer --idle",
+            fix="start the server with a longer --idle",
         )
 
     def _send(self, content: bytes) -> None:

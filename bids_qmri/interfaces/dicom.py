@@ -53,7 +53,7 @@ def _template(dicom: DicomOutput, participant: str, session: str) -> Path | None
             file=file,
             field="--dicom-templates",
             needed="one DICOM file per participant and session",
-            way_out="add it, or leave --dicom-templates out",
+            fix="add it, or leave --dicom-templates out",
         )
     return file
 

@@ -47,18 +47,19 @@ def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
     for fit in job.fits:
         _crash_file(fit).unlink(missing_ok=True)
     first = job.fits[0]
-    done = 0
+    reported = 0
     try:
         for fit in job.fits:
             disown_outputs(fit)
         with open_acquisition(job.acquisition, first.options, first.work_dir, thin=first.sloppy) as opened:
-            for done, fit in enumerate(job.fits):
-                yield _guarded(fit, partial(_fit, fit, opened, shared=len(job.fits) > 1))
-            done = len(job.fits)
+            for fit in job.fits:
+                outcome = _guarded(fit, partial(_fit, fit, opened, shared=len(job.fits) > 1))
+                reported += 1
+                yield outcome
     except Exception as error:
         if first.debug:
             raise
-        for fit in job.fits[done:]:
+        for fit in job.fits[reported:]:
             yield _failure(fit, error)
 
 
@@ -123,7 +124,7 @@ def estimate(
             f"none of {int(opened.mask.sum())} masked voxels could be fitted",
             file=opened.acquisition.images[0],
             needed="positive, finite signals in every image",
-            way_out=f"look at the images and the mask ({opened.choice.origin})",
+            fix=f"look at the images and the mask ({opened.choice.origin})",
         )
     if complete := catalogue.part(model.name, "maps", "complete"):
         found = complete(found, opened.series.affine, sigma)

@@ -187,7 +187,7 @@ def plasma_from_blood(blood: npt.ArrayLike, hematocrit: float) -> FloatArray:
             f"haematocrit is {hematocrit:g}",
             field="Hematocrit",
             needed="a fraction from 0 to below 1",
-            way_out="divide a percentage by 100, or pass --hematocrit",
+            fix="divide a percentage by 100, or pass --hematocrit",
         )
     return np.asarray(blood, dtype=np.float64) / (1 - hematocrit)
 

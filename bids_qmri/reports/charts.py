@@ -121,8 +121,9 @@ class Chart:
     def _places(self, x: Values, y: Values) -> npt.NDArray[np.float64]:
         """Return data as coordinates of the drawing, shape (n, 2), kept within its frame."""
         width, height = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
-        across = (np.asarray(x, np.float64) - self._x[0]) / (self._x[1] - self._x[0])
-        up = (np.asarray(y, np.float64) - self._y[0]) / (self._y[1] - self._y[0])
+        with np.errstate(over="ignore"):  # what lies that far outside is drawn on the edge, like all outside
+            across = (np.asarray(x, np.float64) - self._x[0]) / (self._x[1] - self._x[0])
+            up = (np.asarray(y, np.float64) - self._y[0]) / (self._y[1] - self._y[0])
         return np.column_stack(
             [_LEFT + width * np.clip(across, 0, 1), _TOP + height * (1 - np.clip(up, 0, 1))]
         )

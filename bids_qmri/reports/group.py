@@ -51,7 +51,7 @@ def write_group(output_dir: Path) -> list[Path]:
             "no participant has results",
             file=output_dir,
             needed="quality files (*_qc.json)",
-            way_out="run the participant level first",
+            fix="run the participant level first",
         )
     _remove_others(output_dir, list(builders))
     groups = {model: builders[model].finish() for model in sorted(builders)}

@@ -127,7 +127,7 @@ def features_of(model: Model, group: Group) -> dict[str, npt.NDArray[Any]]:
     read = make_features(model, group.signal, group.protocol, sigma=group.sigma, bounds=group.box)
     truth, free = targets(model, group.theta, group.box)
     found: dict[str, npt.NDArray[Any]]
-    found = {"path": read.path, "context": read.context, "center": read.center.T, "width": read.width.T}
+    found = {"path": read.path, "context": read.context, "centre": read.centre.T, "width": read.width.T}
     found |= {"truth": truth.T, "free": np.broadcast_to(free, truth.T.shape), "snr": group.snr}
     return {name: values[read.usable] for name, values in found.items()}
 

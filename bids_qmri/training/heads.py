@@ -19,7 +19,7 @@ from bids_qmri.estimators.posterior.box import box, boxed
 from bids_qmri.training.anchored import LEAST_SCALE
 from bids_qmri.training.curves import table1_box
 from bids_qmri.training.export import Graph, assemble, feature_fields
-from bids_qmri.training.loss import BOX_CENTER, BOX_WIDTH, pinball, study_loss
+from bids_qmri.training.loss import BOX_CENTRE, BOX_WIDTH, pinball, study_loss
 from bids_qmri.training.pool import Pool, SignalRows
 from bids_qmri.training.recipe import Recipe
 from bids_qmri.training.spline import ParallelHeads, tensors
@@ -91,7 +91,7 @@ class ProtocolMlp(nn.Module):
         lower, upper = (self.limits(context, end) for end in ("lower", "upper"))
         span = torch.maximum(upper - lower, LEAST_SPAN * self.typical)
         inside = (self.values(torch.sigmoid(coefficients)) - lower) / span
-        return (inside - BOX_CENTER) / BOX_WIDTH, spread * self.span / span
+        return (inside - BOX_CENTRE) / BOX_WIDTH, spread * self.span / span
 
     def normalised(self, path: Tensor, context: Tensor) -> Tensor:
         """Return the signals as the study divides them, (V, N), from features."""
@@ -154,7 +154,7 @@ def content(_: Recipe, network: ProtocolMlp, card: Mapping[str, Any]) -> bytes:
     span = graph.add("Max", graph.add("Sub", upper, lower), least)
     values = _values(graph, network, graph.add("Sigmoid", _heads(graph, network.heads, scaled)))
     inside = graph.add("Div", graph.add("Sub", values, lower), span)
-    from_middle = graph.add("Sub", inside, _number(graph, BOX_CENTER))
+    from_middle = graph.add("Sub", inside, _number(graph, BOX_CENTRE))
     graph.named(graph.add("Div", from_middle, _number(graph, BOX_WIDTH)), "shift")
     spread = graph.add("Softplus", _heads(graph, network.spreads, scaled))
     graph.named(graph.add("Div", graph.add("Mul", spread, graph.tensor(network.span)), span), "spread")

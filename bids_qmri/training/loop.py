@@ -160,7 +160,7 @@ def load_checkpoint(file: Path, tag: str, network: nn.Module, optimiser: torch.o
         raise UsageError(
             f"holds the training of {header['tag']}, not of {tag}",
             file=file,
-            way_out="use another --output, or delete the file to start anew",
+            fix="use another --output, or delete the file to start anew",
         )
     of_network: dict[str, Tensor] = {}
     state: dict[int, dict[str, Tensor]] = {}

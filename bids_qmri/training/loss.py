@@ -19,7 +19,7 @@ FLOOR = 0.02
 SMALL = 1e-2
 """Added to errors and spreads, in widths, before the logarithm."""
 
-BOX_CENTER, BOX_WIDTH = 0.5, 0.29
+BOX_CENTRE, BOX_WIDTH = 0.5, 0.29
 """Mean and standard deviation of a uniform prior in box units: the anchor where there is no fit."""
 
 
@@ -29,7 +29,7 @@ class Tensors:
 
     path: Tensor
     context: Tensor
-    center: Tensor
+    centre: Tensor
     width: Tensor
     truth: Tensor
     free: Tensor
@@ -43,10 +43,10 @@ def to_tensors(rows: FeatureRows, *, anchor: bool, snr_power: float = 0.0) -> Te
     a power of 1 the amplitude then has the uniform prior that `estimators.bayes` assumes.
     """
     weight = rows.snr**snr_power
-    names = ("path", "context", "center", "width", "truth", "free")
+    names = ("path", "context", "centre", "width", "truth", "free")
     found = {name: torch.from_numpy(getattr(rows, name)) for name in names}
     if not anchor:
-        found["center"] = torch.full_like(found["center"], BOX_CENTER)
+        found["centre"] = torch.full_like(found["centre"], BOX_CENTRE)
         found["width"] = torch.full_like(found["width"], BOX_WIDTH)
     return Tensors(**found, weight=torch.from_numpy(weight / weight.mean())[:, None])
 
@@ -56,7 +56,7 @@ def shift_loss(shift: Tensor, batch: Tensors) -> Tensor:
 
     The weights come from the data, never from the truth: otherwise the optimum is not the posterior mean.
     """
-    error = batch.center + batch.width * shift - batch.truth
+    error = batch.centre + batch.width * shift - batch.truth
     weighted = batch.weight * error**2 / (batch.width**2 + FLOOR**2)
     return (batch.free * weighted).sum() / batch.free.sum().clamp(min=1.0)
 
@@ -72,7 +72,7 @@ def pinball(error: Tensor, spread: Tensor) -> Tensor:
 
 def spread_loss(shift: Tensor, spread: Tensor, batch: Tensors) -> Tensor:
     """Return the mean pinball loss of the spread over free quantities."""
-    u = (batch.center + batch.width * shift.detach()).clamp(0.0, 1.0)
+    u = (batch.centre + batch.width * shift.detach()).clamp(0.0, 1.0)
     loss = pinball((u - batch.truth).abs() / batch.width, spread)
     return (batch.free * loss).sum() / batch.free.sum().clamp(min=1.0)
 
@@ -84,7 +84,7 @@ def weighed_error(shift: Tensor, spread: Tensor, batch: Tensors) -> Tensor:
     depends on the data alone, never on the truth, so that the optimum stays the posterior mean; `FLOOR` keeps
     it finite.
     """
-    error = batch.center + batch.width * shift - batch.truth
+    error = batch.centre + batch.width * shift - batch.truth
     told = batch.width * spread.detach()
     weighted: Tensor = error**2 / (told**2 + FLOOR**2)
     return weighted.mean()

@@ -66,7 +66,7 @@ class FeatureRows(Rows):
 
     path: Float32
     context: Float32
-    center: Float32
+    centre: Float32
     width: Float32
     truth: Float32
     free: Float32

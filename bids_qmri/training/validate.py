@@ -40,7 +40,7 @@ def validate(recipe: Recipe, network: nn.Module, pool: Pool, *, anchor: bool) ->
         if not free.any():
             continue
         truth, error = rows.truth[free, k], np.abs(u - rows.truth)[free, k]
-        squares, of_anchor = error**2, (rows.center[free, k] - truth) ** 2
+        squares, of_anchor = error**2, (rows.centre[free, k] - truth) ** 2
         covered, bins = error <= sd[free, k], np.digitize(rows.snr[free], edges)
         chosen = [bins == i for i in range(SNR_BINS)]
         table[name] = {
@@ -63,7 +63,7 @@ def _predict(network: nn.Module, pool: Pool, anchor: bool) -> tuple[FeatureRows,
         for part in parts:
             batch = to_tensors(part, anchor=anchor)
             shift, spread = network(batch.path, batch.context)
-            estimates.append((batch.center + batch.width * shift).clamp(0.0, 1.0).numpy())
+            estimates.append((batch.centre + batch.width * shift).clamp(0.0, 1.0).numpy())
             spreads.append((batch.width * spread).numpy())
             losses.append(anchored_loss(network, batch).item())
     loss = digits(np.average(losses, weights=[len(part) for part in parts]))

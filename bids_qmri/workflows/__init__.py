@@ -1,5 +1,4 @@
-"""From acquisitions to jobs (`plan`), from jobs to maps (`participant`), and workflows for others
-(`builders`).
+"""From acquisitions to jobs, from jobs to maps, and workflows for other pipelines (`builders`).
 
 ``init_vfa_wf`` and its kind are found here: ``from bids_qmri.workflows import init_noddi_wf``.
 """

@@ -73,7 +73,7 @@ def networks_of(files: tuple[Path, ...], model_name: str) -> dict[str, Path]:
                     f"{found[label].name} and {file.name} are both for {model_name}, estimator {label}",
                     field="--network",
                     needed="one network per model and kind",
-                    way_out="run the program once for each",
+                    fix="run the program once for each",
                 )
             found[label] = file
     return found

@@ -71,7 +71,7 @@ def select_participants(config: RunConfig) -> list[str]:
         participants(config.bids_dir, config.exclude_participants, "--exclude-participant-label")
         labels = [label for label in labels if label not in config.exclude_participants]
         if not labels:
-            raise UsageError("leaves nobody", field="--exclude-participant-label", way_out="exclude fewer")
+            raise UsageError("leaves nobody", field="--exclude-participant-label", fix="exclude fewer")
     require_sessions([config.bids_dir, *config.read.derivatives.values()], config.read.sessions)
     return labels
 
@@ -201,7 +201,7 @@ def _require_own_names(participant: str, planned: Sequence[PlannedAcquisition]) 
                 f"gives maps of the same names as {other.images[0]}",
                 file=acquisition.images[0],
                 needed="one acquisition per set of entities",
-                way_out="remove one, rename it with acq- or run-, or leave it out with --bids-filter-file",
+                fix="remove one, rename it with acq- or run-, or leave it out with --bids-filter-file",
             )
 
 
@@ -218,7 +218,7 @@ def _without_model(acquisition: Acquisition, reasons: dict[str, str]) -> Unusabl
         error=InputError(
             "; ".join(f"{model}: {reason}" for model, reason in reasons.items()),
             file=acquisition.images[0],
-            way_out="leave the file out with --bids-filter-file, or change --models or --estimators",
+            fix="leave the file out with --bids-filter-file, or change --models or --estimators",
         ),
         fault=False,
         kind=acquisition.kind,

@@ -1,4 +1,4 @@
-"""Every bad input ends in ONE error that names file, field, what was seen, what is needed and the way out."""
+"""Every bad input ends in ONE error that names file, field, what was seen, what is needed and the fix."""
 
 from __future__ import annotations
 

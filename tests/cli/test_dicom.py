@@ -1,4 +1,4 @@
-"""Options of both commands that promise DICOM files are refused before work begins, with the way out."""
+"""Options of both commands that promise DICOM files are refused before work begins, with the fix."""
 
 from __future__ import annotations
 

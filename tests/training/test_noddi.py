@@ -87,7 +87,7 @@ def test_free_water_covers_its_whole_range() -> None:
 
 def test_errors_of_certain_voxels_weigh_more_and_the_truth_has_none() -> None:
     batch = to_tensors(next(iter(small_pool().values())), anchor=False)
-    truth = (batch.truth - batch.center) / batch.width
+    truth = (batch.truth - batch.centre) / batch.width
     certain, vague = torch.full_like(truth, 0.1), torch.full_like(truth, 2.0)
     assert weighed_error(truth, certain, batch).item() == pytest.approx(0.0, abs=1e-9)
     ratio = weighed_error(truth + 0.1, certain, batch) / weighed_error(truth + 0.1, vague, batch)

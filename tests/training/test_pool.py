@@ -72,5 +72,5 @@ def test_processes_share_the_work_and_not_the_result() -> None:
 def test_truths_scatter_about_the_anchor_by_its_width() -> None:
     parts = make_pool(small_recipe("ncde-ivim"), TRAINING, 12).values()
     rows = FeatureRows.joined(replace(part, path=part.path[:, :0]) for part in parts)
-    within = np.abs(rows.center - rows.truth) < rows.width
+    within = np.abs(rows.centre - rows.truth) < rows.width
     assert 0.55 < within.mean() < 0.85

@@ -86,11 +86,11 @@ def test_loss_is_least_at_the_truth_and_at_the_quantile_of_the_error() -> None:
     pool = make_pool(small_recipe("ncde-vfa"), TRAINING, 2)
     rows = next(iter(pool.values()))
     batch = to_tensors(rows, anchor=True)
-    perfect = (batch.truth - batch.center) / batch.width
+    perfect = (batch.truth - batch.centre) / batch.width
     assert shift_loss(perfect, batch).item() == pytest.approx(0.0, abs=1e-6)
     noise = torch.from_numpy(rng.standard_normal(perfect.shape).astype(np.float32))
     inside = replace(
-        batch, truth=torch.full_like(batch.truth, 0.5), center=0.5 + 0.01 * noise, width=0.01 + 0 * noise
+        batch, truth=torch.full_like(batch.truth, 0.5), centre=0.5 + 0.01 * noise, width=0.01 + 0 * noise
     )
     losses = {s: spread_loss(0 * noise, s + 0 * noise, inside).item() for s in (0.7, 1.0, 1.4)}
     assert min(losses, key=losses.get) == 1.0

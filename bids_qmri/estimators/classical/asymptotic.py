@@ -64,7 +64,7 @@ def require_measurements(model: Model, protocol: Any, lower: FloatArray, upper: 
         raise InputError(
             f"{model.name} has {free} free parameters and {protocol.n_measurements} measurements",
             needed=f"at least {free} measurements",
-            way_out="acquire more, or fix parameters by equal bounds",
+            fix="acquire more, or fix parameters by equal bounds",
         )
 
 

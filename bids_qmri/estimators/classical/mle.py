@@ -42,7 +42,7 @@ class Mle(Estimator):
             raise InputError(
                 f"{model.name} describes concentrations, whose noise is not Rician",
                 needed="a model of magnitude images",
-                way_out="use lsq",
+                fix="use lsq",
             )
         data, usable = checked_signal(model, signal, protocol)
         usable &= ~np.any(data < 0, axis=1)

@@ -69,7 +69,7 @@ def pooled_sigma(
         raise InputError(
             f"{voxels.size} usable voxels of {protocol.n_measurements} measurements leave no residuals",
             needed="more measurements than free parameters",
-            way_out="give the noise standard deviation",
+            fix="give the noise standard deviation",
         )
     cost, freedom, prediction = cost[known], freedom[known], prediction[:, known]
     sigma = np.sqrt(pooled_variance(cost, freedom))
@@ -118,7 +118,7 @@ def voxel_sigma(
             f"the smallest noise standard deviation is {np.min(noise[usable]):g}",
             field="sigma",
             needed="numbers above 0",
-            way_out="use lsq for noise-free signals",
+            fix="use lsq for noise-free signals",
         )
     return noise
 
@@ -150,7 +150,7 @@ def residual_sigma(
         raise InputError(
             f"{protocol.n_measurements} measurements leave no residuals",
             needed="more measurements than free parameters",
-            way_out="give the noise standard deviation",
+            fix="give the noise standard deviation",
         )
     residual = Lsq().fit(model, signal, protocol, bounds=bounds).residual
     rms = np.sqrt(np.mean(np.square(np.asarray(signal, dtype=np.float64)), axis=1))

@@ -101,7 +101,7 @@ def _kept(protocol: DiffusionProtocol, keep: npt.NDArray[np.bool_], model: Expan
             "gradient directions are not known",
             field="bvecs",
             needed=needed,
-            way_out="add the bvec file of the series",
+            fix="add the bvec file of the series",
         )
     bvals, bvecs = protocol.bvals[keep], protocol.bvecs[keep]
     weighted = bvals > protocol.b0_threshold
@@ -117,7 +117,7 @@ def _kept(protocol: DiffusionProtocol, keep: npt.NDArray[np.bool_], model: Expan
             f"directions and {n_bvalues} different b-values do not determine it",
             field="bvals",
             needed=needed,
-            way_out="leave this model out",
+            fix="leave this model out",
         )
     return used
 

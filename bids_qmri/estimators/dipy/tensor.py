@@ -241,7 +241,7 @@ class Restore(TensorFit):
                 f"{count} measurements leave none to reject",
                 field="estimator",
                 needed=f"more than {size + 1} measurements for RESTORE",
-                way_out="choose wls",
+                fix="choose wls",
             )
         noise = None if sigma is None else float(np.median(sigma))
         return _nonlinear(scheme, scheme.dipy_model(fit_method="RESTORE", sigma=noise))

@@ -52,7 +52,7 @@ def require_length(name: str, coverage: Mapping[str, Any], protocol: Protocol) -
         raise InputError(
             f"{count} different measurements for the network {name}",
             needed=f"at least {needed}",
-            way_out="acquire more, or use lsq",
+            fix="acquire more, or use lsq",
         )
 
 
@@ -136,7 +136,7 @@ def require_same(name: str, trained: Mapping[str, Any], protocol: Protocol) -> N
                 f"{key} of the scan is {_listed(seen)}",
                 field=f"protocol of the network {name}",
                 needed=_listed(needed),
-                way_out="use a network trained for this protocol, or ncde, or lsq",
+                fix="use a network trained for this protocol, or ncde, or lsq",
             )
 
 

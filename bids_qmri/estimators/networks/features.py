@@ -90,7 +90,7 @@ class Features:
         Measurements in increasing order of the independent variable, shape (V, N, C), float32.
     context
         Shape (V, Q), float32.
-    center
+    centre
         Anchor of the K quantities in box units, shape (K, V).
     width
         Its standard deviation in box units, shape (K, V), above 0.
@@ -100,7 +100,7 @@ class Features:
 
     path: Float32Array
     context: Float32Array
-    center: FloatArray
+    centre: FloatArray
     width: FloatArray
     usable: npt.NDArray[np.bool_]
 
@@ -149,34 +149,34 @@ def make_features(
         noise, rms = noise / rms, np.ones_like(rms)
     noise = np.maximum(noise, LEAST_NOISE * rms)
     with np.errstate(all="ignore"):
-        path, context, center, width = _describe(model, series, noise, rms, bounds)
-    return _spread(path, context, center, width, usable)
+        path, context, centre, width = _describe(model, series, noise, rms, bounds)
+    return _spread(path, context, centre, width, usable)
 
 
 def _describe(
     model: Model, series: Series, sigma: FloatArray, rms: FloatArray, bounds: Bounds | None
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return path (C, N, V), context (Q, V), center and width (K, V) of usable voxels, perhaps not finite."""
+    """Return path (C, N, V), context (Q, V), centre and width (K, V) of usable voxels, perhaps not finite."""
     lower, upper = model.limits(bounds)
     data = (series.signal, series.protocol, series.weights, sigma, lower, upper)
     posterior = grid_posterior(model, *data)
     mode = maximise(model, *data, start=posterior.best)
     limits = box(model, bounds)
-    center, width, step = anchor(model, mode, lower, upper, *limits)
+    centre, width, step = anchor(model, mode, lower, upper, *limits)
     root = np.sqrt(series.weights)[:, None]
     residual = (series.signal - model.signal(mode.theta, series.protocol)) * (root / sigma)
     of_technique = _own(model, "describe")
     if of_technique is None:
         channels, extra = _of_protocol(model, series, mode, sigma)
     else:
-        channels, extra = of_technique(model, series, rms, data, posterior, mode, (center, width))
+        channels, extra = of_technique(model, series, rms, data, posterior, mode, (centre, width))
     path = [series.signal / rms, np.arcsinh(residual), np.log(root), *channels]
     context = [
-        *center,
+        *centre,
         *np.arcsinh(step / width),
         *np.log(width),
         *_box_context(model, limits),
-        *np.arcsinh((posterior.mean - center) / width),
+        *np.arcsinh((posterior.mean - centre) / width),
         *np.log(np.maximum(posterior.sd, LEAST_GRID_SD)),
         *_correlations(mode, lower, upper),
         np.log(0.1 + np.mean(residual**2, axis=0)),
@@ -185,7 +185,7 @@ def _describe(
         *extra,
     ]
     stacked = [np.broadcast_to(channel, residual.shape) for channel in path]
-    return np.stack(stacked), np.stack([np.broadcast_to(x, sigma.shape) for x in context]), center, width
+    return np.stack(stacked), np.stack([np.broadcast_to(x, sigma.shape) for x in context]), centre, width
 
 
 Entry = float | FloatArray
@@ -215,7 +215,7 @@ def anchor(
     """
     inside = boxed(model)
     derived, slope = model.derive(mode.theta)
-    center = to_box(np.concatenate([mode.theta[inside], derived]), low, high)
+    centre = to_box(np.concatenate([mode.theta[inside], derived]), low, high)
     variance = np.einsum("iiv->iv", mode.covariance)[inside]
     step = mode.step[inside]
     if len(derived):
@@ -227,7 +227,7 @@ def anchor(
         step = np.concatenate([step, np.einsum("qiv,iv->qv", gain, step)])
     width = np.clip(np.sqrt(np.maximum(variance, 0.0)), LEAST_WIDTH, MAX_WIDTH)
     fixed = (low == high)[:, None]
-    return center, np.where(fixed, np.sqrt(PRIOR_VARIANCE), width), step
+    return centre, np.where(fixed, np.sqrt(PRIOR_VARIANCE), width), step
 
 
 def _box_context(model: Model, limits: tuple[FloatArray, FloatArray]) -> list[Entry]:
@@ -252,13 +252,13 @@ def _correlations(mode: Mode, lower: FloatArray, upper: FloatArray) -> list[Floa
 def _spread(
     path: FloatArray,
     context: FloatArray,
-    center: FloatArray,
+    centre: FloatArray,
     width: FloatArray,
     usable: npt.NDArray[np.bool_],
 ) -> Features:
     """Return the features of all voxels from those of the usable ones."""
     finite = np.ones(path.shape[2], dtype=np.bool_)
-    for array in (path, context, center, width):
+    for array in (path, context, centre, width):
         finite &= np.all(np.isfinite(array), axis=tuple(range(array.ndim - 1)))
     kept = usable.copy()
     kept[usable] = finite
@@ -266,6 +266,6 @@ def _spread(
     wide_path[kept] = path[:, :, finite].T.astype(np.float32)
     wide_context = np.zeros((kept.size, len(context)), dtype=np.float32)
     wide_context[kept] = context[:, finite].T
-    wide_center, wide_width = np.zeros((len(center), kept.size)), np.ones((len(center), kept.size))
-    wide_center[:, kept], wide_width[:, kept] = center[:, finite], width[:, finite]
-    return Features(wide_path, wide_context, wide_center, wide_width, kept)
+    wide_centre, wide_width = np.zeros((len(centre), kept.size)), np.ones((len(centre), kept.size))
+    wide_centre[:, kept], wide_width[:, kept] = centre[:, finite], width[:, finite]
+    return Features(wide_path, wide_context, wide_centre, wide_width, kept)

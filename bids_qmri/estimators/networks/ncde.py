@@ -148,7 +148,7 @@ class Mlp(Ncde):
                 "no network is given",
                 field="network",
                 needed="the file of a network for this protocol",
-                way_out=f"train one (bids_qmri-train --list), and give it by --network, or use {Ncde.label}",
+                fix=f"train one (bids_qmri-train --list), and give it by --network, or use {Ncde.label}",
             )
         return self.network
 
@@ -224,13 +224,13 @@ def _estimate(
 def _answer(network: Network, features: Features) -> tuple[FloatArray, FloatArray]:
     """Return the network's estimates and standard deviations in box units, each (K, V)."""
     shift, spread = network.run(features.path, features.context)
-    center: FloatArray | float
+    centre: FloatArray | float
     width: FloatArray | float
     if network.card["anchor"] == "map":
-        center, width = features.center, features.width
+        centre, width = features.centre, features.width
     else:
-        center, width = BOX_ANCHOR
-    inside = np.clip(center + width * shift.T.astype(np.float64), 0.0, 1.0)
+        centre, width = BOX_ANCHOR
+    inside = np.clip(centre + width * shift.T.astype(np.float64), 0.0, 1.0)
     return inside, width * spread.T.astype(np.float64)
 
 

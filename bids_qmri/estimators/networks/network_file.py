@@ -108,7 +108,7 @@ def require_shipped_network(model_name: str) -> Path:
             f"no network for {model_name} comes with this package",
             field="--estimators ncde",
             needed=f"a model that has one: {', '.join(there) or 'none has'}",
-            way_out="leave ncde out, or use lsq, map or bayes",
+            fix="leave ncde out, or use lsq, map or bayes",
         )
     return file
 
@@ -126,7 +126,7 @@ def read_card(file: Path) -> dict[str, Any]:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"cannot be read ({error})", file=path, needed="the card of the network", way_out=TRAIN_AGAIN
+            f"cannot be read ({error})", file=path, needed="the card of the network", fix=TRAIN_AGAIN
         ) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         version = card.get("format") if isinstance(card, dict) else None
@@ -135,7 +135,7 @@ def read_card(file: Path) -> dict[str, Any]:
             file=path,
             field="format",
             needed=f"a card of format {FORMAT}",
-            way_out=TRAIN_AGAIN,
+            fix=TRAIN_AGAIN,
         )
     return card
 
@@ -149,7 +149,7 @@ def card_of(file: Path) -> dict[str, Any]:
         If the file is not there, or has no card.
     """
     if not file.is_file():
-        raise InputError("is not a file", file=file, needed="an ONNX file with its card", way_out=TRAIN_AGAIN)
+        raise InputError("is not a file", file=file, needed="an ONNX file with its card", fix=TRAIN_AGAIN)
     if file.with_suffix(".json").is_file():
         return read_card(file)
     session = start_session(file, {}, read_weights(file, None))
@@ -161,7 +161,7 @@ def card_of(file: Path) -> dict[str, Any]:
             file=file,
             field="card",
             needed="a card as JSON, beside the file or in its metadata, key 'card'",
-            way_out="docs/models.md says what a card holds",
+            fix="docs/models.md says what a card holds",
         ) from error
     if not isinstance(card, dict):
         raise InputError("is no JSON object", file=file, field="card", needed="the card of a network")
@@ -249,7 +249,7 @@ def read_weights(file: Path, needed: str | None) -> bytes:
     seen = hashlib.sha256(content).hexdigest()
     if needed is not None and seen != needed:
         raise InputError(
-            f"hash of the file is {seen}", file=file, field="sha256", needed=needed, way_out=TRAIN_AGAIN
+            f"hash of the file is {seen}", file=file, field="sha256", needed=needed, fix=TRAIN_AGAIN
         )
     if EXTERNAL_DATA in content:
         raise InputError(
@@ -257,7 +257,7 @@ def read_weights(file: Path, needed: str | None) -> bytes:
             file=file,
             field="external_data",
             needed="one file that holds everything",
-            way_out="export it with bids_qmri-train",
+            fix="export it with bids_qmri-train",
         )
     return content
 
@@ -278,7 +278,7 @@ def _check_card(path: Path, card: Mapping[str, Any], model: Model) -> None:
         seen = card.get(field)
         if seen != needed:
             raise InputError(
-                f"is {_spelled(seen)}", file=path, field=field, needed=_spelled(needed), way_out=TRAIN_AGAIN
+                f"is {_spelled(seen)}", file=path, field=field, needed=_spelled(needed), fix=TRAIN_AGAIN
             )
     if card.get("anchor") not in ("map", "box"):
         raise InputError(f"is {card.get('anchor')!r}", file=path, field="anchor", needed="map or box")
@@ -321,7 +321,7 @@ def start_session(file: Path, card: Mapping[str, Any], content: bytes) -> Any:
             file=file,
             field="opset",
             needed="an ONNX model that this version of onnxruntime can run",
-            way_out="check that it is an ONNX file; if so, update onnxruntime, or train the network again",
+            fix="check that it is an ONNX file; if so, update onnxruntime, or train the network again",
         ) from error
 
 
@@ -334,7 +334,7 @@ def _check_session(network: Network) -> None:
             f"the card inside {network.file.name} differs in {', '.join(different)}",
             file=network.file.with_suffix(".json"),
             needed="equal cards",
-            way_out=TRAIN_AGAIN,
+            fix=TRAIN_AGAIN,
         )
     sizes = {name: len(network.card[name]) for name in ("channels", "context", "quantities")}
     expected = {"path": (3, sizes["channels"]), "context": (2, sizes["context"])}
@@ -346,5 +346,5 @@ def _check_session(network: Network) -> None:
             f"inputs and outputs are {seen}",
             file=network.file,
             needed=f"{expected}: name, number of axes, size of the last one",
-            way_out=TRAIN_AGAIN,
+            fix=TRAIN_AGAIN,
         )

@@ -123,7 +123,8 @@ def grid(model: Model, lower: FloatArray, upper: FloatArray) -> Nodes:
 def _nodes(parameter: Parameter, dimensions: int) -> int:
     if parameter.nodes is not None:
         return parameter.nodes
-    return min(MOST_NODES, int(round(ALL_NODES ** (1.0 / dimensions))))
+    affordable: int = round(ALL_NODES ** (1.0 / dimensions))
+    return min(MOST_NODES, affordable)
 
 
 def magnitude_posterior(

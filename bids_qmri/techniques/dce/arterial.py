@@ -44,7 +44,7 @@ def find_table(image: BidsFile, datasets: Iterable[ParticipantFiles]) -> Path | 
                 f"{len(closest)} arterial inputs: {', '.join(table.path.name for table in closest)}",
                 file=closest[0].path.parent,
                 needed="one table for this series",
-                way_out="remove the others or pass --aif TABLE",
+                fix="remove the others or pass --aif TABLE",
             )
         if closest:
             return closest[0].path
@@ -105,11 +105,11 @@ def _read_table(path: Path, hematocrit: float) -> Aif:
             file=path.with_suffix(".json"),
             field="ConcentrationType",
             needed='"blood" (whole blood) or "plasma"',
-            way_out="add the key to the JSON file beside the table",
+            fix="add the key to the JSON file beside the table",
         )
     if np.any(np.diff(time) <= 0):
         raise InputError(
-            "times do not increase", file=path, field="time", needed="increasing seconds", way_out=WRITE_TABLE
+            "times do not increase", file=path, field="time", needed="increasing seconds", fix=WRITE_TABLE
         )
     if not PLAUSIBLE_PEAK[0] <= measured.max() <= PLAUSIBLE_PEAK[1]:
         raise InputError(
@@ -117,7 +117,7 @@ def _read_table(path: Path, hematocrit: float) -> Aif:
             file=path,
             field="concentration",
             needed=f"mmol/L with a peak of {PLAUSIBLE_PEAK[0]:g} to {PLAUSIBLE_PEAK[1]:g}",
-            way_out="convert the unit",
+            fix="convert the unit",
         )
     plasma = plasma_from_blood(measured, hematocrit) if kind == "blood" else measured
     return Aif("measured", time, plasma, path)
@@ -139,7 +139,7 @@ def _columns(path: Path) -> tuple[FloatArray, FloatArray]:
             rows = list(csv.DictReader(stream, header, delimiter="\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"cannot be read ({error})", file=path, needed="a tab-separated table", way_out=WRITE_TABLE
+            f"cannot be read ({error})", file=path, needed="a tab-separated table", fix=WRITE_TABLE
         ) from error
     needed = "columns time (s) and concentration (mmol/L), two rows or more"
     if len(rows) < 2 or not {"time", "concentration"} <= set(header):
@@ -147,16 +147,16 @@ def _columns(path: Path) -> tuple[FloatArray, FloatArray]:
             f"has {len(rows)} rows and the columns {', '.join(header)}",
             file=path,
             needed=needed,
-            way_out=WRITE_TABLE,
+            fix=WRITE_TABLE,
         )
     try:
         table = np.array([[float(row[name]) for name in ("time", "concentration")] for row in rows])
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"holds something that is no number ({error})", file=path, needed=needed, way_out=WRITE_TABLE
+            f"holds something that is no number ({error})", file=path, needed=needed, fix=WRITE_TABLE
         ) from error
     if not np.all(np.isfinite(table)):
-        raise InputError("holds a value that is not finite", file=path, needed=needed, way_out=WRITE_TABLE)
+        raise InputError("holds a value that is not finite", file=path, needed=needed, fix=WRITE_TABLE)
     return table[:, 0], table[:, 1]
 
 
@@ -170,5 +170,5 @@ def _require_units(path: Path, described: Mapping[str, object]) -> None:
                 file=path.with_suffix(".json"),
                 field=f"{column}: Units",
                 needed="s" if column == "time" else "mmol/L",
-                way_out="convert the table",
+                fix="convert the table",
             )

@@ -33,7 +33,7 @@ def bolus_arrival(curve: npt.ArrayLike) -> int:
             "the mean curve is highest in its first frame",
             field="BaselineVolumes",
             needed="at least one frame before the bolus",
-            way_out="state the number of baseline frames with --baseline-volumes, or check the mask",
+            fix="state the number of baseline frames with --baseline-volumes, or check the mask",
         )
     line = np.linspace(values[0], values[peak], peak + 1)
     return int(np.argmax(line - values[: peak + 1]))

@@ -61,13 +61,13 @@ def describe(
     anchor
         Position and standard deviation of the maximum in box units, each (K, V).
     """
-    center, width = anchor
+    centre, width = anchor
     channels, entries = _dynamic(model, series, rms)
     signal, protocol, weights, sigma, lower, upper = data
     local = local_posterior(
         model, signal, protocol, weights, sigma, lower, upper, coarse=posterior, mode=mode
     )
-    entries += [*np.arcsinh((local.mean - center) / width), *np.log(np.maximum(local.sd / width, LEAST_SD))]
+    entries += [*np.arcsinh((local.mean - centre) / width), *np.log(np.maximum(local.sd / width, LEAST_SD))]
     return channels, entries
 
 

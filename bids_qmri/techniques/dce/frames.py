@@ -45,7 +45,7 @@ def frame_times(sidecar: Sidecar, n_frames: int, notes: list[str]) -> tuple[Floa
         file=sidecar.where("VolumeTiming"),
         field="VolumeTiming",
         needed=f"the start of each of the {n_frames} frames in s (or TemporalResolution: s between frames)",
-        way_out="add one of the two keys",
+        fix="add one of the two keys",
     )
 
 
@@ -62,7 +62,7 @@ def _listed(sidecar: Sidecar, key: str, n_frames: int) -> FloatArray:
             file=sidecar.where(key),
             field=key,
             needed=f"one start in s for each of the {n_frames} frames, increasing",
-            way_out="correct the list",
+            fix="correct the list",
         )
     _require_seconds(sidecar, key, time)
     return time
@@ -77,5 +77,5 @@ def _require_seconds(sidecar: Sidecar, key: str, time: FloatArray) -> None:
             file=sidecar.where(key),
             field=key,
             needed=f"seconds, {SHORTEST_FRAME:g} to {LONGEST_FRAME:g} between frames",
-            way_out=f"if these are {unit}",
+            fix=f"if these are {unit}",
         )

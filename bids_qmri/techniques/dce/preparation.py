@@ -104,7 +104,7 @@ def _require_seconds(scan: Scan, median: float) -> None:
             f"median T1 inside the mask is {median:g}",
             file=scan.files["t10"],
             needed=f"seconds, between {PLAUSIBLE_T1[0]:g} and {PLAUSIBLE_T1[1]:g}",
-            way_out="divide a map in milliseconds by 1000",
+            fix="divide a map in milliseconds by 1000",
         )
 
 
@@ -143,7 +143,7 @@ def require_signal(curve: FloatArray) -> None:
             f"mean signal inside the mask is {curve[dark[0]]:g} in frame {dark[0] + 1} of {curve.size}, "
             f"{np.median(curve):g} in the middle one",
             needed="a signal in every frame",
-            way_out="remove damaged frames from the image and from its frame times",
+            fix="remove damaged frames from the image and from its frame times",
         )
 
 
@@ -161,7 +161,7 @@ def baseline_frames(curve: FloatArray, stated: int | None) -> slice:
             f"{count} baseline frames of {curve.size}",
             field="BaselineVolumes",
             needed="at least one frame before the bolus and one after it",
-            way_out="pass --baseline-volumes",
+            fix="pass --baseline-volumes",
         )
     return slice(0, count)
 

@@ -195,7 +195,7 @@ class _Reader:
                 file=self.image.path,
                 field="dim",
                 needed="a 4-D image, one volume per frame",
-                way_out="merge the frames into one file",
+                fix="merge the frames into one file",
             )
         native = self._native_t1(header)
         settings = self._settings(header, native if isinstance(native, float) else None)
@@ -230,7 +230,7 @@ class _Reader:
                 file=aif.file,
                 field="time",
                 needed="seconds on the clock of the frames",
-                way_out="multiply by 60 if the table is in minutes",
+                fix="multiply by 60 if the table is in minutes",
             )
         if needs_hematocrit(aif) and self.origin["hematocrit"] == "default":
             self.notes.append(f"Hematocrit {hematocrit:g} assumed to turn blood into plasma (--hematocrit)")
@@ -278,7 +278,7 @@ class _Reader:
                 file=self.sidecar.where(key),
                 field=key,
                 needed=f"L/mmol/s, {PLAUSIBLE_RELAXIVITY[0]:g} to {PLAUSIBLE_RELAXIVITY[1]:g}",
-                way_out="correct it or pass --relaxivity",
+                fix="correct it or pass --relaxivity",
             )
         if self.origin["relaxivity"] == "default":
             self.notes.append(
@@ -295,7 +295,7 @@ class _Reader:
                 file=self.sidecar.where("Hematocrit"),
                 field="Hematocrit",
                 needed="a fraction from 0 to below 1",
-                way_out="divide percent by 100 or pass --hematocrit",
+                fix="divide percent by 100 or pass --hematocrit",
             )
         return value
 
@@ -316,7 +316,7 @@ class _Reader:
                 file=self.sidecar.where(key),
                 field=key,
                 needed="at least one frame before the bolus and one after it",
-                way_out="correct it or pass --baseline-volumes",
+                fix="correct it or pass --baseline-volumes",
             )
         self.origin["baseline_volumes"] = f"sidecar {key}"
         return int(frames)
@@ -351,7 +351,7 @@ class _Reader:
             file=self.image.path,
             field="T10",
             needed="native T1: a T1map, or images that give one, of the session and grid of the DCE series",
-            way_out="pass --t10 SECONDS",
+            fix="pass --t10 SECONDS",
         )
 
     def _why_no_t1(self, series: Sequence[Acquisition]) -> str:
@@ -372,7 +372,7 @@ def _in_seconds(t10: float) -> float:
             f"is {t10:g}",
             field="--t10",
             needed=f"native T1 in seconds, {PLAUSIBLE_T1[0]:g} to {PLAUSIBLE_T1[1]:g}",
-            way_out="divide milliseconds by 1000",
+            fix="divide milliseconds by 1000",
         )
     return t10
 
@@ -384,6 +384,6 @@ def _only(paths: Sequence[Path], image: BidsFile) -> Path:
             file=image.path,
             field="T10",
             needed="one",
-            way_out="pass --t10 SECONDS, or leave one by --bids-filter-file (kinds t1map and vfa)",
+            fix="pass --t10 SECONDS, or leave one by --bids-filter-file (kinds t1map and vfa)",
         )
     return paths[0]

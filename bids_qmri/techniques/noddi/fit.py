@@ -129,7 +129,7 @@ def _relative_noise(
             f"the smallest noise standard deviation is {np.min(noise):g}",
             field="sigma",
             needed="numbers above 0",
-            way_out="use lsq for noise-free signals",
+            fix="use lsq for noise-free signals",
         )
     return np.asarray(noise / s0[usable])
 

@@ -142,7 +142,7 @@ class Noddi(Model):
                 f"{told.d_par:g} along neurites and {told.d_iso:g} in free water",
                 field=f"{self.name}.d_par",
                 needed="free water to be the faster",
-                way_out="write the diffusivity along neurites first",
+                fix="write the diffusivity along neurites first",
             )
         return told
 

@@ -53,7 +53,7 @@ WORDS = {
 }
 """How messages name the properties of `extremes`, and their units."""
 
-CENTER, WIDTH = 0.5, 0.29
+CENTRE, WIDTH = 0.5, 0.29
 """What shift and spread of the network refer to: mean and standard deviation of a uniform density."""
 
 
@@ -97,8 +97,8 @@ class NoddiNcde(Estimator):
         kept, part = on_full_shells(protocol)
         left_out = protocol.n_measurements - kept.size
         note = (
-            f"{left_out} of {protocol.n_measurements} images left out of {model.name} {self.label}, on no shell "
-            f"of {FEWEST_DIRECTIONS} directions from b = {LOWEST_B:g} s/mm^2 up"
+            f"{left_out} of {protocol.n_measurements} images left out of {model.name} {self.label}, on no "
+            f"shell of {FEWEST_DIRECTIONS} directions from b = {LOWEST_B:g} s/mm^2 up"
         )
         return Selection(kept, part, note if left_out else "")
 
@@ -186,7 +186,7 @@ def _estimate(
     maps, sd = {}, {}
     for k, name in enumerate(QUANTITIES):
         low, high = bounds.get(name, (0.0, 1.0))
-        value = CENTER + WIDTH * shift[:, k].astype(np.float64)
+        value = CENTRE + WIDTH * shift[:, k].astype(np.float64)
         status[(value <= low) | (value >= high)] = Status.AT_BOUND
         maps[name] = np.clip(value, low, high)
         sd[name] = WIDTH * spread[:, k].astype(np.float64)

@@ -41,6 +41,6 @@ def settings(given: Mapping[str, Any]) -> dict[str, dict[str, float]]:
             f"{along:g} along neurites and {free:g} in free water",
             field=OPTIONS[0].flag,
             needed="free water to be the faster",
-            way_out="write the diffusivity along neurites first",
+            fix="write the diffusivity along neurites first",
         )
     return {"noddi": {"d_par": along, "d_iso": free}}

@@ -36,7 +36,7 @@ PARALLEL = 0.99
 IntArray = npt.NDArray[np.intp]
 
 
-def volumes_of(scheme: DiffusionProtocol, scan: DiffusionProtocol, way_out: str = "") -> IntArray:
+def volumes_of(scheme: DiffusionProtocol, scan: DiffusionProtocol, fix: str = "") -> IntArray:
     """Return the volume of a scan for every volume of a scheme, (N,).
 
     Parameters
@@ -45,7 +45,7 @@ def volumes_of(scheme: DiffusionProtocol, scan: DiffusionProtocol, way_out: str 
         What is needed, with directions.
     scan
         What there is.
-    way_out
+    fix
         What can be done if it differs, for the message.
 
     Raises
@@ -53,9 +53,9 @@ def volumes_of(scheme: DiffusionProtocol, scan: DiffusionProtocol, way_out: str 
     InputError
         Naming what differs: the number of volumes or of those at b = 0, b-values, or directions.
     """
-    _require_b_values(scheme, scan, way_out)
+    _require_b_values(scheme, scan, fix)
     if scan.bvecs is None or scheme.bvecs is None:
-        raise InputError("directions are not known", field="bvecs", needed="one per volume", way_out=way_out)
+        raise InputError("directions are not known", field="bvecs", needed="one per volume", fix=fix)
     volumes, angle = _assigned(scheme, scan, np.eye(3))
     if angle > ANGLE_TOLERANCE:
         volumes, angle = _assigned(scheme, scan, _best_rotation(scheme, scan))
@@ -65,12 +65,12 @@ def volumes_of(scheme: DiffusionProtocol, scan: DiffusionProtocol, way_out: str 
             "them are rotated and ordered",
             field="bvecs",
             needed=f"at most {ANGLE_TOLERANCE:g} degrees",
-            way_out=way_out,
+            fix=fix,
         )
     return volumes
 
 
-def _require_b_values(scheme: DiffusionProtocol, scan: DiffusionProtocol, way_out: str) -> None:
+def _require_b_values(scheme: DiffusionProtocol, scan: DiffusionProtocol, fix: str) -> None:
     """Refuse other b-values, or other numbers of them."""
     seen, needed = (np.sort(np.where(p.b0_mask, 0.0, p.bvals)) for p in (scan, scheme))
     if seen.size != needed.size or np.any(np.abs(seen - needed) > B_TOLERANCE * needed):
@@ -78,7 +78,7 @@ def _require_b_values(scheme: DiffusionProtocol, scan: DiffusionProtocol, way_ou
             f"scan has b = {_spelled(scan)} s/mm^2",
             field="bvals",
             needed=f"b = {_spelled(scheme)} s/mm^2, within {B_TOLERANCE:.0%}, in any order",
-            way_out=way_out,
+            fix=fix,
         )
 
 

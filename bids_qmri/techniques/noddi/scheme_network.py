@@ -116,7 +116,7 @@ def load_scheme_network(file: Path) -> SchemeNetwork:
 
 
 def _unfit(file: Path, field: str, seen: str, needed: str) -> InputError:
-    return InputError(seen, file=file, field=field, needed=needed, way_out=TRAIN)
+    return InputError(seen, file=file, field=field, needed=needed, fix=TRAIN)
 
 
 def _scheme_of(file: Path, card: Mapping[str, Any]) -> DiffusionProtocol:
@@ -166,7 +166,7 @@ def require_fit(network: SchemeNetwork, model: Model, protocol: DiffusionProtoco
                 f"{asked:g} mm^2/s is asked for",
                 field=field,
                 needed=f"{trained:g} mm^2/s, which the network {name} was trained with",
-                way_out=f"ask for {trained:g}, or {TRAIN}",
+                fix=f"ask for {trained:g}, or {TRAIN}",
             )
     return volumes
 
@@ -210,7 +210,7 @@ class SchemeOnnx(Estimator):
                 "no such network comes with this package",
                 field=f"--estimators {self.label}",
                 needed="ncde, lsq, mle, or a network of your own",
-                way_out=TRAIN,
+                fix=TRAIN,
             )
         return file
 

@@ -22,7 +22,7 @@ from bids_qmri.physics.sampling import log_uniform
 from bids_qmri.techniques.noddi.encoding import encode
 from bids_qmri.techniques.noddi.fit import descend
 from bids_qmri.techniques.noddi.model import Noddi, noddi_signal
-from bids_qmri.techniques.noddi.ncde import CENTER, WIDTH
+from bids_qmri.techniques.noddi.ncde import CENTRE, WIDTH
 from bids_qmri.techniques.noddi.sampling import Ranges
 from bids_qmri.techniques.noddi.zonal import QUANTITIES, fit_zonal, network_inputs, sort_shells
 from bids_qmri.units import FloatArray
@@ -85,7 +85,7 @@ class Shells:
         zonal = fit_zonal(signal, shells, d_par)
         path, context = network_inputs(zonal, shells, self._told(1.0 / snr, rng) / zonal.s0, d_par, d_iso)
         shape = truth.T.shape
-        anchor = {"center": np.full(shape, CENTER), "width": np.full(shape, WIDTH), "free": np.ones(shape)}
+        anchor = {"centre": np.full(shape, CENTRE), "width": np.full(shape, WIDTH), "free": np.ones(shape)}
         return {"path": path, "context": context, **anchor, "truth": truth.T, "snr": snr}
 
     def _told(self, sigma: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -129,7 +129,7 @@ def sort_shells(protocol: DiffusionProtocol) -> ShellGroups:
                 seen,
                 field="bvals" if protocol.bvecs is not None else "bvecs",
                 needed="images at b = 0 and on shells, with their directions",
-                way_out="leave noddi out",
+                fix="leave noddi out",
             )
     assert protocol.bvecs is not None
     members = tuple(weighted[index == s] for s in range(centres.size))

@@ -13,7 +13,7 @@ from bids_qmri.units import FloatArray
 
 
 def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
-    """Return the preparation of a VFA series; without a transmit field voxels become NaN if others have one."""
+    """Prepare a VFA series; voxels without a transmit field become NaN if others have one."""
     protocol = scan.require_protocol()
     assert isinstance(protocol, VfaProtocol)
     b1 = scan.maps.get("b1")

@@ -168,7 +168,7 @@ def _require_one_volume(image: BidsFile) -> None:
             file=image.path,
             field="dim",
             needed="one 3-D image per flip angle",
-            way_out="split it into files flip-1, flip-2, ... each with its FlipAngle",
+            fix="split it into files flip-1, flip-2, ... each with its FlipAngle",
         )
 
 
@@ -181,7 +181,7 @@ def _require_spoiled(sidecar: Sidecar) -> None:
             file=where,
             field="PulseSequenceType",
             needed="a spoiled gradient echo (SPGR, FLASH, T1-FFE, GRE)",
-            way_out="leave it out; DESPOT2 is not supported",
+            fix="leave it out; DESPOT2 is not supported",
         )
     if not SPOILED.search(sequence):
         raise InputError(
@@ -189,7 +189,7 @@ def _require_spoiled(sidecar: Sidecar) -> None:
             file=where,
             field="PulseSequenceType",
             needed="a spoiled gradient echo (SPGR, FLASH, T1-FFE, GRE)",
-            way_out="correct the key if the sequence is spoiled",
+            fix="correct the key if the sequence is spoiled",
         )
 
 
@@ -204,7 +204,7 @@ def _first_echo(
             f"exists twice: {', '.join(sorted(image.path.name for image in twice))}",
             file=twice[0].path.parent,
             needed="one image per name",
-            way_out="remove one of them",
+            fix="remove one of them",
         )
     if not any("echo" in image.entities for image in group):
         return list(group)
@@ -218,7 +218,7 @@ def _first_echo(
                 file=sidecar.where("EchoTime"),
                 field="EchoTime",
                 needed="the echo time in s of every image",
-                way_out="add the key",
+                fix="add the key",
             )
         times.setdefault(time, []).append(image)
     shortest = min(times)
@@ -234,7 +234,7 @@ def _require_angles(angles: Sequence[float], sidecar: Sidecar) -> None:
             file=sidecar.where("FlipAngle"),
             field="FlipAngle",
             needed="degrees",
-            way_out="multiply by 57.296 if they are in radians",
+            fix="multiply by 57.296 if they are in radians",
         )
     if len(set(angles)) < 2:
         raise InputError(
@@ -242,7 +242,7 @@ def _require_angles(angles: Sequence[float], sidecar: Sidecar) -> None:
             file=sidecar.where("FlipAngle"),
             field="FlipAngle",
             needed="at least two different flip angles",
-            way_out="add the missing images or correct their FlipAngle",
+            fix="add the missing images or correct their FlipAngle",
         )
 
 

@@ -43,7 +43,7 @@ def features(name: str, snr: float, **keywords: Any) -> Features:
 
 
 def assert_same(first: Features, second: Features, tolerance: float = 1e-6) -> None:
-    for name in ("path", "context", "center", "width", "usable"):
+    for name in ("path", "context", "centre", "width", "usable"):
         np.testing.assert_allclose(
             getattr(second, name), getattr(first, name), rtol=tolerance, atol=tolerance, err_msg=name
         )
@@ -59,7 +59,7 @@ def test_arrays_have_the_shapes_of_their_names(name: str) -> None:
     found, count = features(name, 30), len(quantities(model))
     assert found.path.shape == (150, protocol.n_measurements, len(channels_of(model)))
     assert found.context.shape == (150, len(context_of(model)))
-    assert found.center.shape == found.width.shape == (count, 150)
+    assert found.centre.shape == found.width.shape == (count, 150)
     assert found.path.dtype == found.context.dtype == np.float32
     assert found.usable.all()
     assert len(set(context_of(get_model(name)))) == len(context_of(model))
@@ -72,8 +72,8 @@ def test_the_anchor_is_the_maximum_of_the_posterior(name: str, snr: float) -> No
     found = features(name, snr)
     result = Map().fit(model, signal, protocol, sigma=sigma, bounds=narrow(model))
     lower, upper = box(model, narrow(model))
-    center = to_box(np.array([result.maps[q] for q in quantities(model)]), lower, upper)
-    np.testing.assert_allclose((found.center - center) / found.width, 0.0, atol=0.02)
+    centre = to_box(np.array([result.maps[q] for q in quantities(model)]), lower, upper)
+    np.testing.assert_allclose((found.centre - centre) / found.width, 0.0, atol=0.02)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -93,7 +93,7 @@ def test_batch_mates_do_not_matter(name: str, part: slice) -> None:
     expected = Features(
         together.path[part],
         together.context[part],
-        together.center[:, part],
+        together.centre[:, part],
         together.width[:, part],
         together.usable[part],
     )
@@ -153,7 +153,7 @@ def test_transmit_field_enters_the_path() -> None:
     np.testing.assert_allclose(
         found.path[:, :, angle], nominal.path[:, :, angle] * factor[:, None], rtol=1e-6
     )
-    assert not np.allclose(found.center, nominal.center, atol=0.01)
+    assert not np.allclose(found.centre, nominal.centre, atol=0.01)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -170,7 +170,7 @@ def test_context_describes_the_fit(name: str) -> None:
     model, signal, _, sigma, _ = case(name, 50)
     found = features(name, 50)
     first = quantities(model)[0]
-    np.testing.assert_allclose(entry(found, model, f"map_{first}"), found.center[0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(entry(found, model, f"map_{first}"), found.centre[0], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(entry(found, model, f"log_width_{first}"), np.log(found.width[0]), rtol=1e-4)
     rms = np.sqrt(np.mean(signal**2, axis=1))
     np.testing.assert_allclose(entry(found, model, "log_noise"), np.log(sigma / rms), rtol=1e-4)
@@ -190,8 +190,8 @@ def test_coarse_grid_beats_the_anchor_at_low_signal() -> None:
     found = make_features(model, signal, protocol, sigma=sigma, bounds=narrow(model))
     truth = to_box(theta[:1], *box(model, narrow(model)))
     shift = np.sinh(entry(found, model, "grid_shift_t1").astype(np.float64))
-    grid = found.center[0] + found.width[0] * shift
-    assert np.mean((grid - truth) ** 2) < 0.9 * np.mean((found.center - truth) ** 2)
+    grid = found.centre[0] + found.width[0] * shift
+    assert np.mean((grid - truth) ** 2) < 0.9 * np.mean((found.centre - truth) ** 2)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -206,7 +206,7 @@ def test_hopeless_voxels_are_finite(name: str) -> None:
     sigma[31], sigma[32], sigma[33], sigma[34] = 0.0, np.nan, 1e6, 1e-12
     found = make_features(model, signal, protocol, sigma=sigma, bounds=narrow(model))
     assert np.flatnonzero(~found.usable).tolist() == [0, 1, 2, 31, 32]
-    for array in (found.path, found.context, found.center, found.width):
+    for array in (found.path, found.context, found.centre, found.width):
         assert np.all(np.isfinite(array))
     assert np.abs(found.context).max() < 50
 
@@ -232,7 +232,7 @@ def test_fixed_quantities_sit_in_the_middle() -> None:
     _, signal, sigma = dynamic(30, 20)
     found = make_features(TOFTS, signal, DCE_PROTOCOL, sigma=sigma)
     fixed = [quantities(TOFTS).index(name) for name in ("vp", "t0")]
-    np.testing.assert_array_equal(found.center[fixed], 0.5)
+    np.testing.assert_array_equal(found.centre[fixed], 0.5)
     np.testing.assert_allclose(found.width[fixed], 12**-0.5)
     assert found.usable.all()
 
@@ -247,9 +247,9 @@ def test_long_series_keep_their_answer() -> None:
     lower, upper = box(EXTENDED_TOFTS, bounds)
     kep = (exact.maps["kep"] - lower[0]) / (upper[0] - lower[0])
     assert found.path.shape[1] == 32
-    assert np.median(np.abs(found.center[0] - kep) / found.width[0]) < 0.4
+    assert np.median(np.abs(found.centre[0] - kep) / found.width[0]) < 0.4
     binned, full = (
-        np.mean((x - to_box(theta, lower[:4], upper[:4])[0]) ** 2) for x in (found.center[0], kep)
+        np.mean((x - to_box(theta, lower[:4], upper[:4])[0]) ** 2) for x in (found.centre[0], kep)
     )
     assert binned < 1.15 * full
 
@@ -264,4 +264,4 @@ def test_arterial_input_has_no_unit_in_the_path() -> None:
     first = make_features(EXTENDED_TOFTS, signal, DCE_PROTOCOL, sigma=sigma, bounds=bounds)
     second = make_features(EXTENDED_TOFTS, 2 * signal, twice, sigma=2 * sigma, bounds=bounds)
     np.testing.assert_allclose(second.path, first.path, atol=1e-4)
-    np.testing.assert_allclose(second.center, first.center, atol=1e-5)
+    np.testing.assert_allclose(second.centre, first.centre, atol=1e-5)

@@ -151,7 +151,7 @@ class Estimator(ABC):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
@@ -282,7 +282,7 @@ def _options(kind: type[Estimator], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(
-    model: Model, protocol: Any, signal: Any, sigma: float | FloatArray | None, bounds: Bounds | None
+    model: Model, protocol: Protocol, signal: Any, sigma: float | FloatArray | None, bounds: Bounds | None
 ) -> None:
     """Refuse what would otherwise fail somewhere inside, or give maps of something else."""
     if not isinstance(protocol, model.protocol):

@@ -5,11 +5,10 @@ Called by `start` of the models whose signal is proportional to an amplitude.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 
@@ -34,7 +33,9 @@ def grid(lower: float, upper: float, points: int, *, logarithmic: bool = False) 
     return lower + (upper - lower) * centres
 
 
-def nearest_atom(model: Model, signal: FloatArray, protocol: Any, grids: dict[str, FloatArray]) -> FloatArray:
+def nearest_atom(
+    model: Model, signal: FloatArray, protocol: Protocol, grids: dict[str, FloatArray]
+) -> FloatArray:
     """Return the grid point whose signal, freely scaled, is nearest to each measured signal.
 
     Least squares over a scale factor is the largest normalised correlation, one matrix product for all

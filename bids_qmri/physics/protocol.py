@@ -9,6 +9,7 @@ of it: what is repeated, how measurements are averaged, its extremes, its axis i
 from __future__ import annotations
 
 import hashlib
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -110,6 +111,21 @@ class StreamField:
         return 3 if self.kind == "direction" else 1
 
 
+class Measurements(typing.Protocol):
+    """As much of a protocol as the minimiser and the rules for too few measurements need."""
+
+    @property
+    def n_measurements(self) -> int:
+        """Number of measurements N per voxel."""
+
+    @property
+    def weights(self) -> FloatArray:
+        """Number of images averaged into each measurement, shape (N,)."""
+
+    def take(self, voxels: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Self:
+        """Return the measurements of some voxels."""
+
+
 @dataclass(frozen=True, eq=False)
 class Protocol(ABC):
     """What all protocols share, and what each may say of itself.
@@ -148,6 +164,11 @@ class Protocol(ABC):
     def weights(self) -> FloatArray:
         """Number of images averaged into each measurement, shape (N,)."""
         return np.ones(self.n_measurements)
+
+    @property
+    def by_voxel(self) -> bool:
+        """Whether voxels were measured differently, as where a transmit field was."""
+        return False
 
     def take(self, voxels: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Self:
         """Return the protocol of some voxels; the same object where all voxels share it."""

@@ -30,7 +30,7 @@ class Ranges(ABC):
     def draw(self, rng: np.random.Generator, paper_share: float) -> Protocol:
         """Draw a protocol, with probability `paper_share` one that a publication prescribes."""
 
-    def per_voxel(self, protocol: Any, count: int, rng: np.random.Generator) -> Any:
+    def per_voxel(self, protocol: Protocol, count: int, rng: np.random.Generator) -> Protocol:
         """Return the protocol of `count` voxels, some of it different in each of them."""
         return protocol
 

@@ -18,7 +18,7 @@ from bids_qmri.estimators.posterior.box import box as quantity_box
 from bids_qmri.estimators.posterior.box import boxed, to_box
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.physics.protocol import Range
+from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.physics.sampling import Ranges, log_uniform
 from bids_qmri.training.table import require_keys
 from bids_qmri.units import FloatArray
@@ -48,7 +48,7 @@ class Group:
     `sigma` is the noise that estimators are told, `snr` the true signal-to-noise ratio, each (V,).
     """
 
-    protocol: Any
+    protocol: Protocol
     box: Bounds
     theta: FloatArray
     signal: FloatArray
@@ -101,7 +101,7 @@ class Curves:
 
     def group(self, model: Model, ranges: Ranges, rng: np.random.Generator) -> Group:
         """Draw a protocol, a box and the curves of one group."""
-        protocol: Any = ranges.draw(rng, self.paper_share)
+        protocol: Protocol = ranges.draw(rng, self.paper_share)
         box = table1_box(model) if rng.random() < self.table1_share else random_box(self.boxes, rng)
         box = fix_some(box, self.boxes, rng)
         protocol = ranges.per_voxel(protocol, self.curves, rng)
@@ -133,7 +133,7 @@ def features_of(model: Model, group: Group) -> dict[str, npt.NDArray[Any]]:
 
 
 def simulate(
-    model: Model, theta: FloatArray, protocol: Any, snr: FloatArray, rng: np.random.Generator
+    model: Model, theta: FloatArray, protocol: Protocol, snr: FloatArray, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Return noisy signals (V, N) and the noise standard deviation of a single image (V,).
 

@@ -97,7 +97,7 @@ class Recipe:
             for key in ("data", "network", "loss", "training", "labels", "protocol")
             if (part := getattr(self, key)) is not None
         }
-        if isinstance(self.protocol, Scheme):
+        if self.kind == "scheme":
             values["protocol"] = self.protocol.table(1, 4)
         values |= {key: getattr(self, key) for key in (*TEXTS, "seed", "settings")}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

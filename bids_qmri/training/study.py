@@ -17,7 +17,7 @@ from bids_qmri.estimators.networks.condense import condense
 from bids_qmri.estimators.networks.coverage import extremes
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.physics.protocol import Range
+from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.physics.sampling import Fixed, Study, Varied
 from bids_qmri.training.curves import Group, features_of, simulate, table1_box
 from bids_qmri.training.pool import TRAINING, VALIDATION, FeatureRows, Pool, SignalRows
@@ -138,7 +138,7 @@ class FixedCurves(_StudyCurves):
         return found | {"fixed": []} | self.covered(model)
 
 
-def measurements(protocol: Any) -> FloatArray:
+def measurements(protocol: Protocol) -> FloatArray:
     """Return the independent variable of a protocol, (N,), in the unit of cards."""
     return np.asarray(next(iter(protocol.values().values())))
 

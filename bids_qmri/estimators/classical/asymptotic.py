@@ -6,8 +6,6 @@ parameters that lie at a limit held there; such a parameter has none itself.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +14,7 @@ from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.classical.lm import Minimum
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import rician_information
+from bids_qmri.physics.protocol import Measurements
 from bids_qmri.units import FloatArray
 
 BOUND_TOLERANCE = 1e-6
@@ -30,7 +29,9 @@ BLOCK_VALUES = 2**15
 BoolArray = npt.NDArray[np.bool_]
 
 
-def checked_signal(model: Model, signal: npt.ArrayLike, protocol: Any) -> tuple[FloatArray, BoolArray]:
+def checked_signal(
+    model: Model, signal: npt.ArrayLike, protocol: Measurements
+) -> tuple[FloatArray, BoolArray]:
     """Return the signal as float64 (V, N) and which voxels can be fitted, (V,).
 
     Raises
@@ -51,7 +52,7 @@ def checked_signal(model: Model, signal: npt.ArrayLike, protocol: Any) -> tuple[
     return data, usable
 
 
-def require_measurements(model: Model, protocol: Any, lower: FloatArray, upper: FloatArray) -> None:
+def require_measurements(model: Model, protocol: Measurements, lower: FloatArray, upper: FloatArray) -> None:
     """Refuse a protocol with fewer measurements than free parameters.
 
     Raises
@@ -80,7 +81,7 @@ def assemble(
     minimum: Minimum,
     signal: FloatArray,
     usable: BoolArray,
-    protocol: Any,
+    protocol: Measurements,
     limits: tuple[FloatArray, FloatArray],
     *,
     sigma: FloatArray | None,
@@ -152,7 +153,7 @@ def _describe(
     theta: FloatArray,
     bound: BoolArray,
     signal: FloatArray,
-    protocol: Any,
+    protocol: Measurements,
     sigma: FloatArray | None,
     freedom: int,
     rician: bool,

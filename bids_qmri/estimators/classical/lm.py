@@ -11,13 +11,13 @@ may join the cost (`map`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.estimators.classical.objective import Objective
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.protocol import Measurements
 from bids_qmri.units import FloatArray
 
 BLOCK_VALUES = 2**15
@@ -102,7 +102,7 @@ class Point:
 def minimise(
     model: Model,
     objective: Objective,
-    protocol: Any,
+    protocol: Measurements,
     lower: FloatArray,
     upper: FloatArray,
     *,
@@ -166,7 +166,7 @@ def _require_finite(model: Model, widths: FloatArray) -> None:
 def _minimise_block(
     model: Model,
     objective: Objective,
-    protocol: Any,
+    protocol: Measurements,
     start: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
@@ -221,7 +221,7 @@ def box_scale(model: Model, theta: FloatArray, lower: FloatArray, upper: FloatAr
 def evaluate(
     model: Model,
     objective: Objective,
-    protocol: Any,
+    protocol: Measurements,
     theta: FloatArray,
     scale: FloatArray,
     lower: FloatArray,

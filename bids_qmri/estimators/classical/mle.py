@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from bids_qmri.estimators.classical.lm import minimise
 from bids_qmri.estimators.classical.noise import voxel_sigma
 from bids_qmri.estimators.classical.objective import RicianLikelihood
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 
@@ -34,7 +34,7 @@ class Mle(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +12,7 @@ from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.objective import LeastSquares
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import rician_moments
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 MAX_VOXELS = 20_000
@@ -27,7 +26,7 @@ CORRECTIONS = 6
 
 
 def pooled_sigma(
-    model: Model, signal: npt.ArrayLike, protocol: Any, *, bounds: Bounds | None = None
+    model: Model, signal: npt.ArrayLike, protocol: Protocol, *, bounds: Bounds | None = None
 ) -> float:
     """Estimate the noise of a single image from least-squares residuals pooled over voxels.
 
@@ -81,7 +80,7 @@ def pooled_sigma(
 def voxel_sigma(
     model: Model,
     signal: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     usable: npt.NDArray[np.bool_],
     sigma: float | FloatArray | None,
     bounds: Bounds | None = None,
@@ -124,7 +123,7 @@ def voxel_sigma(
 
 
 def residual_sigma(
-    model: Model, signal: npt.ArrayLike, protocol: Any, *, bounds: Bounds | None = None
+    model: Model, signal: npt.ArrayLike, protocol: Protocol, *, bounds: Bounds | None = None
 ) -> FloatArray:
     """Estimate the noise of every voxel by itself, for data whose voxels do not share one.
 

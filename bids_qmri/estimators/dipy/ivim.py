@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 IvimMethod = Literal["trr", "varpro"]
@@ -194,11 +195,11 @@ class DipyTrr(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
-        return fit_ivim(signal, protocol, method="trr")
+        return fit_ivim(signal, cast("DiffusionProtocol", protocol), method="trr")
 
 
 @dataclass(frozen=True)
@@ -226,8 +227,8 @@ class DipyVarpro(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
-        return fit_ivim(signal, protocol, method="varpro", seed=self.seed)
+        return fit_ivim(signal, cast("DiffusionProtocol", protocol), method="varpro", seed=self.seed)

@@ -9,7 +9,7 @@ For scripts and notebooks of dipy users. Not imported by the rest of the package
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import FitResult, Status, get_estimator
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 BLOCK = 65_536
@@ -32,7 +33,7 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
     Parameters
     ----------
     name
-        A word of ``--models``. (Tensors are dipy's own models: use those.)
+        A word of ``--models``.
     protocol
         What was played out. The flip angles of a `VfaProtocol` may be per voxel, in the order of the voxels
         inside the mask.
@@ -41,7 +42,7 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
     sigma
         Noise standard deviation of a single image; None where it is estimated or not needed.
     bounds
-        Limits by parameter name that replace the physical ones.
+        Limits by parameter name that replace those of the estimator, as on the command line.
 
     Attributes
     ----------
@@ -52,7 +53,7 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
     def __init__(
         self,
         name: str,
-        protocol: Any,
+        protocol: Protocol,
         *,
         estimator: str = "lsq",
         sigma: float | None = None,
@@ -60,8 +61,9 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
     ) -> None:
         super().__init__(_gradient_table(protocol))
         self.forward = get_model(name)
-        self.protocol, self.sigma, self.bounds = protocol, sigma, bounds
         self._estimator = get_estimator(name, estimator)
+        self.protocol, self.sigma = protocol, sigma
+        self.bounds = {**self._estimator.limits(self.forward, {}, {}), **(bounds or {})}
 
     def fit(self, data: npt.ArrayLike, mask: npt.ArrayLike | None = None) -> QmriFit:
         """Fit every voxel inside the mask.
@@ -90,7 +92,7 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
         )
         return QmriFit(self, signal, inside, result)
 
-    def predict(self, params: dict[str, FloatArray], *, protocol: Any = None) -> FloatArray:
+    def predict(self, params: dict[str, FloatArray], *, protocol: Protocol | None = None) -> FloatArray:
         """Return the signals, shape (..., N), of parameter maps of shape (...).
 
         Parameters
@@ -140,7 +142,7 @@ class QmriFit(ReconstFit):  # type: ignore[misc]
         """Shape of the maps."""
         return self.mask.shape
 
-    def predict(self, protocol: Any = None) -> FloatArray:
+    def predict(self, protocol: Protocol | None = None) -> FloatArray:
         """Return the signals of the fit, shape (..., N); 0 outside the mask.
 
         Parameters
@@ -162,10 +164,11 @@ def _spread(values: FloatArray, mask: npt.NDArray[np.bool_]) -> FloatArray:
     return image
 
 
-def _gradient_table(protocol: Any) -> Any:
+def _gradient_table(protocol: Protocol) -> Any:
     """Return dipy's gradient table of a protocol that has one."""
-    if not isinstance(protocol, DiffusionProtocol) or protocol.bvecs is None:
+    if getattr(protocol, "bvecs", None) is None:
         return None
+    protocol = cast("DiffusionProtocol", protocol)
     from dipy.core.gradients import gradient_table
 
     return gradient_table(protocol.bvals, bvecs=protocol.bvecs, b0_threshold=protocol.b0_threshold)

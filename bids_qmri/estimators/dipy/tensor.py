@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from bids_qmri.estimators.dipy.normal_equations import Coefficients, NormalEquat
 from bids_qmri.estimators.dipy.tensor_scalars import elements_of, params_of, scalars
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 
@@ -135,7 +136,7 @@ class TensorFit(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
@@ -144,7 +145,7 @@ class TensorFit(Estimator):
                 f"{model.name} is not a power series of b", field="model", needed="a tensor or kurtosis model"
             )
         data = np.asarray(signal, dtype=np.float64)
-        keep, used = selected(protocol, model)
+        keep, used = selected(cast("DiffusionProtocol", protocol), model)
         scheme = Scheme.of(used, model)
         solve = self.solver(scheme, sigma)
         noise = None if sigma is None else np.broadcast_to(np.asarray(sigma, dtype=np.float64), len(data))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +36,7 @@ class Series:
     """
 
     signal: FloatArray
-    protocol: Any
+    protocol: Protocol
     weights: FloatArray
 
 

@@ -19,6 +19,7 @@ from bids_qmri.estimators.networks.condense import Series, condense
 from bids_qmri.estimators.posterior.box import box, boxed, quantities, to_box
 from bids_qmri.estimators.posterior.map import PRIOR_VARIANCE, Mode, grid_posterior, maximise
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 Float32Array = npt.NDArray[np.float32]
@@ -108,7 +109,7 @@ class Features:
 def make_features(
     model: Model,
     signal: npt.ArrayLike,
-    protocol: Any,
+    protocol: Protocol,
     *,
     sigma: float | FloatArray,
     bounds: Bounds | None = None,

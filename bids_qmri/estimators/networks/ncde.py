@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +38,7 @@ from bids_qmri.estimators.networks.network_file import (
 )
 from bids_qmri.estimators.posterior.box import box, boxed, quantities
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 BLOCK_VOXELS = 4096
@@ -104,7 +104,7 @@ class Ncde(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
@@ -171,7 +171,7 @@ def cut_to(limits: Bounds, trained: Bounds) -> dict[str, tuple[float, float]]:
 def _noise(
     model: Model,
     data: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     usable: npt.NDArray[np.bool_],
     sigma: float | FloatArray | None,
     bounds: Bounds | None,
@@ -192,7 +192,7 @@ def _estimate(
     network: Network,
     model: Model,
     data: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     sigma: FloatArray,
     bounds: Bounds | None,
     voxels: slice,
@@ -235,7 +235,7 @@ def _answer(network: Network, features: Features) -> tuple[FloatArray, FloatArra
 
 
 def _curve(
-    model: Model, values: FloatArray, signal: FloatArray, protocol: Any, sigma: FloatArray
+    model: Model, values: FloatArray, signal: FloatArray, protocol: Protocol, sigma: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the amplitude that fits best, (V,), 1 if there is none, and the curve with it, (N, V)."""
     theta = np.ones((len(model.parameters), values.shape[1]))

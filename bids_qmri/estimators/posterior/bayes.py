@@ -14,7 +14,6 @@ which adds at most two percent to the mean squared error.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ from bids_qmri.estimators.classical.noise import voxel_sigma
 from bids_qmri.estimators.posterior import importance, quadrature
 from bids_qmri.estimators.posterior.problem import Problem
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 BLOCK_POINTS = 500_000
@@ -80,7 +80,7 @@ class Bayes(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
@@ -90,7 +90,7 @@ class Bayes(Estimator):
 def _fit(
     model: Model,
     signal: npt.ArrayLike,
-    protocol: Any,
+    protocol: Protocol,
     sigma: float | FloatArray | None,
     bounds: Bounds | None,
     exact: bool,

@@ -6,11 +6,10 @@ value is 0 at its lower limit and 1 at its upper limit; a quantity with equal li
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 
@@ -61,7 +60,7 @@ def to_box(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArr
 
 
 def from_box(
-    model: Model, units: FloatArray, signal: FloatArray, protocol: Any, bounds: Bounds | None = None
+    model: Model, units: FloatArray, signal: FloatArray, protocol: Protocol, bounds: Bounds | None = None
 ) -> dict[str, FloatArray]:
     """Return the maps that estimates in box units mean.
 

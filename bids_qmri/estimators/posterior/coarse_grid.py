@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.estimators.posterior.box import box_of, boxed, to_box
 from bids_qmri.physics.model import Model, Parameter
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 Float32Array = npt.NDArray[np.float32]
@@ -130,7 +130,7 @@ def _nodes(parameter: Parameter, dimensions: int) -> int:
 def magnitude_posterior(
     model: Model,
     signal: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     weights: FloatArray,
     sigma: FloatArray,
     lower: FloatArray,
@@ -161,8 +161,11 @@ def magnitude_posterior(
     scaled = unbiased * (
         np.minimum(length / (sigma * np.sqrt(2.0)), np.sqrt(SHARPEST)) / np.maximum(length, TINY)
     )
-    project = _shared_atoms if _all_share(protocol) else _atoms_of_each
-    mean, sd, best = _integrate(nodes, project(model, nodes, protocol, root), scaled)
+    if protocol.by_voxel:
+        project = _atoms_of_each(model, nodes, protocol, root, signal.shape[1])
+    else:
+        project = _shared_atoms(model, nodes, protocol, root)
+    mean, sd, best = _integrate(nodes, project, scaled)
     theta = nodes.theta[:, best]
     curve = root * model.signal(theta, protocol)
     energy = np.einsum("nv,nv->v", curve, curve)
@@ -175,7 +178,7 @@ Projection = Callable[[Float32Array, int], Float32Array]
 """From the padded signals (N, B) of the block that begins at a voxel to log posterior masses (A, B)."""
 
 
-def _shared_atoms(model: Model, nodes: Nodes, protocol: Any, root: FloatArray) -> Projection:
+def _shared_atoms(model: Model, nodes: Nodes, protocol: Protocol, root: FloatArray) -> Projection:
     atoms = root * model.signal(nodes.theta, protocol)
     norm = np.maximum(np.linalg.norm(atoms, axis=0), TINY)
     table = np.ascontiguousarray((atoms / norm).T, dtype=np.float32)
@@ -191,9 +194,9 @@ def _shared_atoms(model: Model, nodes: Nodes, protocol: Any, root: FloatArray) -
     return project
 
 
-def _atoms_of_each(model: Model, nodes: Nodes, protocol: Any, root: FloatArray) -> Projection:
-    n_voxels = protocol.flip_angle.shape[1]
-
+def _atoms_of_each(
+    model: Model, nodes: Nodes, protocol: Protocol, root: FloatArray, n_voxels: int
+) -> Projection:
     def project(signal: Float32Array, first: int) -> Float32Array:
         last = min(first + signal.shape[1], n_voxels)
         part = protocol.take(slice(first, last))
@@ -206,11 +209,6 @@ def _atoms_of_each(model: Model, nodes: Nodes, protocol: Any, root: FloatArray) 
         return projection
 
     return project
-
-
-def _all_share(protocol: Any) -> bool:
-    flip = getattr(protocol, "flip_angle", None)
-    return flip is None or flip.ndim == 1
 
 
 def _integrate(

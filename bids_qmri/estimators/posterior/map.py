@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from bids_qmri.estimators.classical.objective import LeastSquares, Objective, Qu
 from bids_qmri.estimators.posterior.box import boxed
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, magnitude_posterior
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 PRIOR_VARIANCE = 1.0 / 12.0
@@ -72,7 +72,7 @@ class Map(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
@@ -91,7 +91,7 @@ class Map(Estimator):
 def grid_posterior(
     model: Model,
     signal: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     weights: FloatArray,
     sigma: FloatArray,
     lower: FloatArray,
@@ -106,7 +106,7 @@ def grid_posterior(
 def maximise(
     model: Model,
     signal: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     weights: FloatArray,
     sigma: FloatArray,
     lower: FloatArray,
@@ -166,7 +166,7 @@ def _result(
     model: Model,
     mode: Mode,
     data: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     usable: npt.NDArray[np.bool_],
     limits: tuple[FloatArray, FloatArray],
 ) -> FitResult:

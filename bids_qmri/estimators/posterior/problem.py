@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri import catalogue
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 BESSEL = (-0.91905, -3.86361, 1.8576, -5.78783)
@@ -60,7 +60,7 @@ class Problem:
 
     model: Model
     signal: FloatArray
-    protocol: Any
+    protocol: Protocol
     weights: FloatArray
     sigma: FloatArray
     lower: FloatArray

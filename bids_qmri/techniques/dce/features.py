@@ -15,6 +15,7 @@ from bids_qmri.estimators.posterior.coarse_grid import TINY, GridPosterior
 from bids_qmri.estimators.posterior.map import Mode
 from bids_qmri.physics.model import Model
 from bids_qmri.techniques.dce.lattice import local_posterior
+from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.units import SECONDS_PER_MINUTE, FloatArray
 
 KINETICS = ("kep", "ve", "vp", "t0", "ktrans")
@@ -73,6 +74,7 @@ def describe(
 
 def _dynamic(model: Model, series: Series, rms: FloatArray) -> tuple[list[FloatArray], list[Entry]]:
     protocol = series.protocol
+    assert isinstance(protocol, DceProtocol)
     minutes = (protocol.time - protocol.arrival) / SECONDS_PER_MINUTE
     # The responses to no tissue and to tissue that holds what it takes up.
     still = 1e-6

@@ -15,6 +15,7 @@ import numpy as np
 from bids_qmri.estimators.posterior.box import box_of, to_box
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, cells
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, Pairs, gram, integrate, sharpness
 from bids_qmri.units import FloatArray
 
@@ -40,7 +41,7 @@ class Axes:
 def concentration_posterior(
     model: Model,
     signal: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     weights: FloatArray,
     sigma: FloatArray,
     lower: FloatArray,
@@ -104,7 +105,7 @@ def standard_deviation(moments: FloatArray, low: FloatArray, high: FloatArray) -
 @lru_cache(maxsize=4)
 def _grid(
     model: Model,
-    protocol: Any,
+    protocol: Protocol,
     weights: tuple[float, ...],
     lower: tuple[float, ...],
     upper: tuple[float, ...],
@@ -123,7 +124,7 @@ def _grid(
 
 
 def unit_curves(
-    model: Model, protocol: Any, kep: FloatArray, delay: FloatArray
+    model: Model, protocol: Protocol, kep: FloatArray, delay: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return the curves of ve = 1 and of vp = 1 at A rates and delays, each (N, A)."""
     one, zero = np.ones_like(kep), np.zeros_like(kep)

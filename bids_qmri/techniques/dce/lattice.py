@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from bids_qmri.estimators.posterior.box import box_of, to_box
 from bids_qmri.estimators.posterior.coarse_grid import LARGEST_RATIO, GridPosterior
 from bids_qmri.estimators.posterior.map import Mode
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.dce import grid as tofts_grid
 from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, gram, integrate, sharpness
 from bids_qmri.techniques.dce.grid import Axes, expectations, standard_deviation, unit_curves
@@ -62,7 +62,7 @@ class Table:
 def local_posterior(
     model: Model,
     signal: FloatArray,
-    protocol: Any,
+    protocol: Protocol,
     weights: FloatArray,
     sigma: FloatArray,
     lower: FloatArray,
@@ -158,7 +158,7 @@ def _ends(place: IntArray, size: int) -> FloatArray:
 @lru_cache(maxsize=4)
 def _table(
     model: Model,
-    protocol: Any,
+    protocol: Protocol,
     weights: tuple[float, ...],
     lower: tuple[float, ...],
     upper: tuple[float, ...],

@@ -22,6 +22,7 @@ from bids_qmri.estimators.classical.mle import Mle
 from bids_qmri.estimators.classical.objective import LeastSquares, QuickRicianLikelihood, RicianLikelihood
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.noddi.encoding import Encoding, align, encode
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.model import Noddi
@@ -52,7 +53,7 @@ class NoddiLsq(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
@@ -75,7 +76,7 @@ class NoddiMle(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
@@ -85,11 +86,12 @@ class NoddiMle(Estimator):
 def _fit(
     model: Any,
     signal: npt.ArrayLike,
-    protocol: DiffusionProtocol,
+    protocol: Protocol,
     sigma: float | FloatArray | None,
     bounds: Bounds | None,
     likelihood: Likelihood,
 ) -> FitResult:
+    assert isinstance(protocol, DiffusionProtocol)
     data, usable = checked_signal(model, signal, protocol)
     shells = sort_shells(protocol)
     weighted = np.flatnonzero(~protocol.b0_mask)

@@ -106,11 +106,12 @@ class NoddiNcde(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
         assert isinstance(model, Noddi)
+        assert isinstance(protocol, DiffusionProtocol)
         loaded = load_network(self.network_file(model), model)
         shells = sort_shells(protocol)
         data = np.asarray(signal)

@@ -232,11 +232,12 @@ class SchemeOnnx(Estimator):
         self,
         model: Model,
         signal: npt.ArrayLike,
-        protocol: Any,
+        protocol: Protocol,
         sigma: float | FloatArray | None,
         bounds: Bounds | None,
     ) -> FitResult:
         loaded = load_scheme_network(self.network_file(model))
+        assert isinstance(protocol, DiffusionProtocol)
         volumes = require_fit(loaded, model, protocol)
         data = np.asarray(signal)
         values, s0 = np.empty((len(QUANTITIES), len(data))), np.empty(len(data))

@@ -85,6 +85,10 @@ class VfaProtocol(Protocol):
         """
         return replace(self, flip_angle=self.flip_angle[:, None] * np.asarray(b1, dtype=np.float64)[None, :])
 
+    @property
+    def by_voxel(self) -> bool:
+        return self.flip_angle.ndim == 2
+
     def take(self, voxels: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> VfaProtocol:
         if self.flip_angle.ndim == 1:
             return self

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.physics import sampling
-from bids_qmri.physics.protocol import Range
+from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray, degrees
 
@@ -38,7 +38,8 @@ class Ranges(sampling.Ranges):
             return paper_vfa(rng, float(np.exp(rng.uniform(*PAPER_LOG_TR))))
         return broad_vfa(rng, self)
 
-    def per_voxel(self, protocol: VfaProtocol, count: int, rng: np.random.Generator) -> VfaProtocol:
+    def per_voxel(self, protocol: Protocol, count: int, rng: np.random.Generator) -> VfaProtocol:
+        assert isinstance(protocol, VfaProtocol)
         return protocol.with_b1(rng.uniform(*self.b1, count)) if rng.random() < self.b1_share else protocol
 
     def coverage(self) -> dict[str, list[float]]:

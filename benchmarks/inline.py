@@ -208,18 +208,10 @@ def compare(title: str, answer: mrd.Answer, maps: dict[str, np.ndarray]) -> None
     print(f"{title}: largest difference from the batch app: {text} (rounding: 0.0005)")
 
 
-def third_party(
-    folder: Path,
-    client: Path,
-    config: str,
-    scheme: DiffusionProtocol,
-    volumes: np.ndarray,
-    maps: dict[str, np.ndarray],
-) -> None:
-    """Send the series with the client of python-ismrmrd-server, and compare what it stored."""
+def _store(source: Path, scheme: DiffusionProtocol, volumes: np.ndarray) -> None:
+    """Write the series as a file of the format."""
     import ismrmrd
 
-    source, target = folder / "series.h5", folder / "maps.h5"
     dataset = ismrmrd.Dataset(str(source), "dataset")
     dataset.write_xml_header(b"<ismrmrdHeader/>")
     for i, volume in enumerate(volumes):
@@ -241,6 +233,21 @@ def third_party(
             image.attribute_string = ismrmrd.Meta(values).serialize()
             dataset.append_image("image_1", image)
     dataset.close()
+
+
+def third_party(
+    folder: Path,
+    client: Path,
+    config: str,
+    scheme: DiffusionProtocol,
+    volumes: np.ndarray,
+    maps: dict[str, np.ndarray],
+) -> None:
+    """Send the series with the client of python-ismrmrd-server, and compare what it stored."""
+    import ismrmrd
+
+    source, target = folder / "series.h5", folder / "maps.h5"
+    _store(source, scheme, volumes)
     with server() as (port, lines):
         begun = time.perf_counter()
         command = [sys.executable, "client.py", str(source), "-p", str(port), "-c", config, "-o", str(target)]

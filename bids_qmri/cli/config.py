@@ -297,20 +297,10 @@ def _bounds(pairs: list[tuple[str, tuple[float, float]]]) -> dict[str, tuple[flo
     if not pairs:
         return {}
     # Not at the top: it imports numpy, which --help can do without.
-    from bids_qmri.physics.limits import widest_limits
+    from bids_qmri.physics.limits import check_bounds
 
-    widest = widest_limits(map(catalogue.get_model, catalogue.model_names()))
-    for name, (low, high) in pairs:
-        if name not in widest:
-            raise UsageError(
-                f"there is no parameter {name!r}", field="--bounds", needed=f"one of {', '.join(widest)}"
-            )
-        if low < widest[name][0] or high > widest[name][1]:
-            raise UsageError(
-                f"{name} from {low:g} to {high:g}",
-                field="--bounds",
-                needed=f"limits within {widest[name][0]:g} and {widest[name][1]:g}, in the unit of its map",
-            )
+    models = map(catalogue.get_model, catalogue.model_names())
+    check_bounds(models, dict(pairs), field="--bounds", error=UsageError)
     return dict(pairs)
 
 

@@ -164,6 +164,11 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
         help="trained networks (ONNX): each is used for what its card says, beside the other estimators",
     )
     group.add_argument("--onnx", type=Path, metavar="FILE", help="former name of --network")
+    _add_changes(group)
+
+
+def _add_changes(group: argparse._ArgumentGroup) -> None:
+    """Add what changes models and estimators."""
     group.add_argument(
         "--set",
         nargs="+",
@@ -183,7 +188,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tensor-fit",
         nargs="+",
-        choices=words,
+        choices=catalogue.estimator_words(),
         default=[],
         metavar="ESTIMATOR",
         help="what lsq and dipy mean for models with several such fits (tensors): ols, wls (default), "

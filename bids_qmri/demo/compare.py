@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import nibabel as nib
@@ -15,20 +16,23 @@ from bids_qmri.demo.phantom import Phantom
 from bids_qmri.outputs.tables import MapRow, output_table
 from bids_qmri.units import FloatArray
 
-MAPS = {
-    "vfa": ("t1",),
-    "tensor": ("md", "fa"),
-    "noddi": ("ndi", "odi", "fwf"),
-    "ivim": ("d", "f", "dstar"),
-    "etofts": ("ktrans", "ve", "vp"),
-}
-"""Parameters that are compared, by model."""
 
-LABELS = {"vfa": "lsq", "tensor": "wls", "noddi": "ncde", "ivim": "lsq", "etofts": "lsq"}
-"""Estimators whose maps are compared, by model."""
+class Compared(NamedTuple):
+    """Maps of one model by one estimator, and what else is in the names of the images."""
 
-ENTITIES = {"noddi": {"acq": "shells"}}
-"""What else is in the names of the images, by model."""
+    model: str
+    estimator: str
+    maps: tuple[str, ...]
+    entities: Mapping[str, str] = MappingProxyType({})
+
+
+COMPARED = (
+    Compared("vfa", "lsq", ("t1",)),
+    Compared("dti", "wls", ("md", "fa")),
+    Compared("noddi", "ncde", ("ndi", "odi", "fwf"), {"acq": "shells"}),
+    Compared("ivim", "lsq", ("d", "f", "dstar")),
+    Compared("etofts", "lsq", ("ktrans", "ve", "vp")),
+)
 
 
 class Row(NamedTuple):
@@ -58,11 +62,11 @@ def compare(results: Path) -> Iterator[Row]:
     for make in dict.fromkeys(PHANTOMS.values()):
         phantom = make()
         participants = [label for label, other in PHANTOMS.items() if other is make]
-        for model, names in MAPS.items():
-            for name in names:
+        for compared in COMPARED:
+            for name in compared.maps:
                 if name in phantom.tissues[0].truth:
-                    row = output_table(model).estimate(name)
-                    maps = [_read(results, label, row, model) for label in participants]
+                    row = output_table(compared.model).estimate(name)
+                    maps = [_read(results, label, row, compared) for label in participants]
                     yield from _rows(row, phantom, np.stack(maps))
 
 
@@ -83,7 +87,7 @@ def _rows(row: MapRow, phantom: Phantom, maps: FloatArray) -> Iterator[Row]:
         yield Row(quantity, tissue.name, tissue.truth[row.name], float(median))
 
 
-def _read(results: Path, participant: str, row: MapRow, model: str) -> FloatArray:
-    entities = {"sub": participant, **ENTITIES.get(model, {})}
-    name = derivative_path(entities, extension=".nii.gz", **row.name_parts(LABELS[model]))
+def _read(results: Path, participant: str, row: MapRow, compared: Compared) -> FloatArray:
+    entities = {"sub": participant, **compared.entities}
+    name = derivative_path(entities, extension=".nii.gz", **row.name_parts(compared.estimator))
     return np.asarray(nib.load(results / name).dataobj, dtype=np.float64)

@@ -40,7 +40,7 @@ FRAMES, FRAME_TIME, BASELINE_FRAMES = 50, 5.0, 5
 """Number, duration in s, and frames before the bolus arrives."""
 RELAXIVITY, HEMATOCRIT, DCE_FLIP_ANGLE = 4.5, 0.42, 20.0
 """L/mmol/s, fraction, degrees."""
-SNR = {"vfa": 60.0, "tensor": 40.0, "noddi": 30.0, "ivim": 50.0, "dce": 60.0}
+SPOILED_SNR, TENSOR_SNR, SHELLS_SNR, IVIM_SNR = 60.0, 40.0, 30.0, 50.0
 """Brightest mean signal of a tissue over noise, per series."""
 
 
@@ -104,7 +104,7 @@ def _write_vfa(
         protocol = protocol.with_b1(b1.ravel()[inside])
     signal = np.zeros((len(FLIP_ANGLES), inside.size))
     signal[:, inside] = VFA.signal(theta[:, inside], protocol)
-    noisy = _noisy(signal, "vfa", phantom, rng)
+    noisy = _noisy(signal, SPOILED_SNR, phantom, rng)
     names = [f"{stem}_flip-{i}_VFA" for i in range(1, len(FLIP_ANGLES) + 1)]
     for name, flip_angle, image in zip(names, FLIP_ANGLES, noisy, strict=True):
         _write_image(folder / "anat" / name, image.reshape(SHAPE))
@@ -126,7 +126,7 @@ def _write_tensor(folder: Path, stem: str, phantom: Phantom, rng: np.random.Gene
     diffusivity = across + (along - across) * cosine**2
     s0 = np.where(phantom.labels.ravel() > 0, 1e3, 0.0)
     signal = np.asarray(s0 * np.exp(-bvals[:, None] * diffusivity))
-    _write_dwi(folder, stem, _noisy(signal, "tensor", phantom, rng), bvals, bvecs)
+    _write_dwi(folder, stem, _noisy(signal, TENSOR_SNR, phantom, rng), bvals, bvecs)
 
 
 def _write_shells(folder: Path, stem: str, phantom: Phantom, rng: np.random.Generator) -> None:
@@ -139,7 +139,7 @@ def _write_shells(folder: Path, stem: str, phantom: Phantom, rng: np.random.Gene
     signal = np.zeros((bvals.size, inside.size))
     fibres = _fibres().reshape(-1, 3)[inside]
     signal[:, inside] = 1e3 * noddi_signal(ndi, odi, fwf, fibres, DiffusionProtocol(bvals, bvecs))
-    _write_dwi(folder, stem, _noisy(signal, "noddi", phantom, rng), bvals, bvecs)
+    _write_dwi(folder, stem, _noisy(signal, SHELLS_SNR, phantom, rng), bvals, bvecs)
 
 
 def _write_ivim(folder: Path, stem: str, phantom: Phantom, rng: np.random.Generator) -> None:
@@ -147,7 +147,7 @@ def _write_ivim(folder: Path, stem: str, phantom: Phantom, rng: np.random.Genera
     bvecs = np.concatenate([np.zeros((1, 3)), *[np.eye(3)] * (len(IVIM_BVALS) - 1)])
     theta = np.stack([phantom.values(name) for name in ("d", "dstar", "f", "s0")])
     signal = _flat(phantom, IVIM.signal(theta, DiffusionProtocol(bvals)))
-    _write_dwi(folder, stem, _noisy(signal, "ivim", phantom, rng), bvals, bvecs)
+    _write_dwi(folder, stem, _noisy(signal, IVIM_SNR, phantom, rng), bvals, bvecs)
 
 
 def _write_dwi(folder: Path, stem: str, signal: FloatArray, bvals: FloatArray, bvecs: FloatArray) -> None:
@@ -172,7 +172,7 @@ def _write_dce(folder: Path, stem: str, phantom: Phantom, rng: np.random.Generat
     signal = concentration_to_signal(
         concentration, native, t1, flip_angle=flip, repetition_time=REPETITION_TIME, relaxivity=RELAXIVITY
     )
-    noisy = _noisy(_flat(phantom, signal.T), "dce", phantom, rng)
+    noisy = _noisy(_flat(phantom, signal.T), SPOILED_SNR, phantom, rng)
     _write_image(folder / "perf" / f"{stem}_dce", noisy.T.reshape(*SHAPE, -1))
     series = {"VolumeTiming": time.tolist(), "ContrastBolusIngredient": "GADOLINIUM"}
     agent = {"ContrastAgentRelaxivity": RELAXIVITY, "BaselineVolumes": BASELINE_FRAMES}
@@ -200,11 +200,11 @@ def _flat(phantom: Phantom, signal: FloatArray) -> FloatArray:
     return phantom.image(signal).reshape(-1, signal.shape[0]).T
 
 
-def _noisy(signal: FloatArray, series: str, phantom: Phantom, rng: np.random.Generator) -> FloatArray:
-    """Add Rician noise; the brightest tissue mean has the SNR of the series."""
+def _noisy(signal: FloatArray, snr: float, phantom: Phantom, rng: np.random.Generator) -> FloatArray:
+    """Add Rician noise; the brightest tissue mean has the given SNR."""
     labels = phantom.labels.ravel()
     brightest = max(signal[:, labels == label].mean(axis=1).max() for label in np.unique(labels[labels > 0]))
-    return add_rician_noise(signal, brightest / SNR[series], rng)
+    return add_rician_noise(signal, brightest / snr, rng)
 
 
 def _transmit_field() -> FloatArray:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import fit_array
-from bids_qmri.estimation.preparation import Scan, prepare
+from bids_qmri.estimation.preparation import Scan, prepare, require_limits
 from bids_qmri.estimators.base import Estimator, FitResult, get_estimator
 from bids_qmri.estimators.networks.own import network_estimator
 from bids_qmri.physics.model import Bounds, Model
@@ -84,7 +84,7 @@ def fit(
             needed="a series made for it",
             fix="choose another model, or give what is missing",
         )
-    _check_bounds(forward, by, bounds)
+    require_limits(forward, by, bounds)
     how = prepare(forward, by, Scan(played, mask=np.ones(data.size // played.n_measurements, bool)), bounds)
     shape = data.shape[:-1]
     noise = None if sigma is None else _noise(sigma, shape)
@@ -184,31 +184,6 @@ def _signal(signal: npt.ArrayLike, protocol: Protocol) -> FloatArray:
             f"(voxels, {protocol.n_measurements})",
         )
     return data
-
-
-def _check_bounds(model: Model, estimator: Estimator, bounds: Bounds | None) -> None:
-    """Refuse limits of what is no parameter, and those that the estimator would not keep."""
-    widest = model.settable()
-    for name, limits in (bounds or {}).items():
-        if name not in widest:
-            raise InputError(
-                f"{model.name} has no parameter {name!r} to limit",
-                field="bounds",
-                needed=f"some of {', '.join(widest) or 'none'}",
-            )
-        if np.shape(limits) != (2,) or not widest[name][0] <= limits[0] <= limits[1] <= widest[name][1]:
-            raise InputError(
-                f"{name} is {limits!r}",
-                field="bounds",
-                needed=f"two numbers within {widest[name][0]:g} and {widest[name][1]:g}, the lower one first",
-            )
-    if bounds and estimator.own_limits:
-        raise InputError(
-            f"{estimator.label} keeps limits of its own",
-            field="bounds",
-            needed="none",
-            fix="leave them out",
-        )
 
 
 def _noise(sigma: float | FloatArray, shape: tuple[int, ...]) -> float | FloatArray:

@@ -18,6 +18,7 @@ from bids_qmri import catalogue
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, Selection
 from bids_qmri.estimators.networks.network_file import summary
+from bids_qmri.physics.limits import check_bounds
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
@@ -149,6 +150,24 @@ def prepare(model: Model, estimator: Estimator, scan: Scan, asked: Bounds | None
     used = how.used if network is None else {**how.used, "Network": summary(network)}
     bounds = estimator.limits(model, how.bounds or {}, asked or {})
     return replace(how, bounds=dict(bounds) or None, used=used)
+
+
+def require_limits(model: Model, estimator: Estimator, bounds: Bounds | None) -> None:
+    """Refuse limits of one fit that are of no parameter, wider than is physical, or would not be kept.
+
+    Raises
+    ------
+    InputError
+        Naming the parameter, and what is possible.
+    """
+    check_bounds([model], bounds or {})
+    if bounds and estimator.own_limits:
+        raise InputError(
+            f"{estimator.label} keeps limits of its own",
+            field="bounds",
+            needed="none",
+            fix="leave them out, or choose another estimator",
+        )
 
 
 def _selected(how: Preparation, selection: Selection | None) -> Preparation:

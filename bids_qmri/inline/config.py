@@ -19,6 +19,7 @@ from bids_qmri.estimators.base import Estimator, get_estimator
 from bids_qmri.estimators.networks.network_file import LABELS
 from bids_qmri.inline.encoding import stream_fields
 from bids_qmri.physics.diffusion import B0_THRESHOLD
+from bids_qmri.physics.limits import check_bounds
 from bids_qmri.physics.model import Bounds, Model
 
 Read = Callable[[Any], Any]
@@ -302,21 +303,5 @@ def _checked(config: Config) -> Config:
         )
     if check := part(config.model, "stream", "check"):
         check(config.values)
-    _check_bounds(config)
+    check_bounds([config.forward], config.bounds)
     return config
-
-
-def _check_bounds(config: Config) -> None:
-    """Refuse limits of what is no parameter, or wider than physical ones; settings check themselves."""
-    widest = config.forward.settable()
-    for name, (low, high) in config.bounds.items():
-        if name not in widest:
-            raise InputError(
-                f"there is no parameter {name[:64]!r}", field="bounds", needed=f"some of {', '.join(widest)}"
-            )
-        if not widest[name][0] <= low <= high <= widest[name][1]:
-            raise InputError(
-                f"{name} from {low:g} to {high:g}",
-                field="bounds",
-                needed=f"two numbers within {widest[name][0]:g} and {widest[name][1]:g}, the lower one first",
-            )

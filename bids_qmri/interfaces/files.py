@@ -16,6 +16,7 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.derivatives import write_map, write_sidecar
 from bids_qmri.bids.masks import mask_of_file
 from bids_qmri.errors import InputError
+from bids_qmri.estimation.preparation import require_limits
 from bids_qmri.estimators.base import STATUS_MEANING, Estimator
 from bids_qmri.interfaces.fit import Found, estimate
 from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
@@ -114,6 +115,7 @@ def fit_files(
     InputError
         Naming file, field, what was seen, what is needed, and the fix.
     """
+    require_limits(model, estimator, bounds)
     acquisition = acquisition_of(model, inputs)
     reason = "" if acquisition.protocol is None else model.obstacle(acquisition.protocol)
     if reason:
@@ -200,6 +202,7 @@ def _about(
     return {
         "Model": model.name,
         "ModelParameters": model.told(),
+        "Estimator": estimator.label,
         "EstimationAlgorithm": estimator.description,
         "EstimationReference": estimator.reference,
         "Bounds": {name: list(limits) for name, limits in (bounds or {}).items()},

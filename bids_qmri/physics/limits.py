@@ -1,9 +1,13 @@
-"""Limits that a person may set, over several models."""
+"""Limits that a person may set."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import numpy as np
+
+from bids_qmri.errors import InputError, QmriError
 from bids_qmri.physics.model import Model
 
 
@@ -18,3 +22,43 @@ def widest_limits(models: Iterable[Model]) -> dict[str, tuple[float, float]]:
             least, most = found.get(name, (low, high))
             found[name] = min(least, low), max(most, high)
     return found
+
+
+def check_bounds(
+    models: Iterable[Model],
+    bounds: Mapping[str, Any],
+    *,
+    field: str = "bounds",
+    error: type[QmriError] = InputError,
+) -> None:
+    """Refuse limits of what is no parameter of any of the models, or wider than is physical.
+
+    Parameters
+    ----------
+    models
+        What is fitted.
+    bounds
+        Lower and upper limit by parameter.
+    field
+        Where they were given.
+    error
+        Kind of the error.
+
+    Raises
+    ------
+    QmriError
+        Of that kind.
+    """
+    if not bounds:
+        return
+    widest = widest_limits(models)
+    for name, limits in bounds.items():
+        if name not in widest:
+            needed = f"some of {', '.join(widest) or 'none'}"
+            raise error(f"there is no parameter {name[:64]!r}", field=field, needed=needed)
+        least, most = widest[name]
+        pair = np.shape(limits) == (2,)
+        if not pair or not least <= limits[0] <= limits[1] <= most:
+            seen = f"{name} from {limits[0]:g} to {limits[1]:g}" if pair else f"{name} is {limits!r}"
+            needed = f"two numbers within {least:g} and {most:g}, in the unit of its map, the lower one first"
+            raise error(seen, field=field, needed=needed)

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from bids_qmri.demo import dataset
-from bids_qmri.demo.dataset import FLIP_ANGLES, PHANTOMS, REPETITION_TIME, SNR, write_dataset, write_masks
+from bids_qmri.demo.dataset import (
+    FLIP_ANGLES,
+    IVIM_SNR,
+    PHANTOMS,
+    REPETITION_TIME,
+    write_dataset,
+    write_masks,
+)
 from bids_qmri.demo.phantom import SHAPE, abdomen, brain
 
 
@@ -98,7 +105,7 @@ def test_fluid_of_the_shells_diffuses_freely(root: Path) -> None:
 
 def test_background_is_rayleigh_noise_of_the_stated_level(root: Path) -> None:
     series = voxels(root, "sub-abdomen01/dwi/sub-abdomen01_dwi.nii.gz")
-    sigma = 1e3 / SNR["ivim"]
+    sigma = 1e3 / IVIM_SNR
     background = series[abdomen().labels == 0]
     assert background.mean() == pytest.approx(sigma * np.sqrt(np.pi / 2), rel=0.02)
 

@@ -191,6 +191,11 @@ def _noise(sigma: float | FloatArray, shape: tuple[int, ...]) -> float | FloatAr
     level = np.asarray(sigma, dtype=np.float64)
     if level.shape not in ((), shape):
         raise InputError(f"has shape {level.shape}", field="sigma", needed=f"one number, or shape {shape}")
+    if not np.all(level > 0):
+        seen = (
+            f"is {level:g}" if level.ndim == 0 else f"{np.sum(~(level > 0))} of {level.size} are not above 0"
+        )
+        raise InputError(seen, field="sigma", needed="a standard deviation above 0", fix="None estimates it")
     return float(level) if level.ndim == 0 else level.ravel()
 
 

@@ -171,6 +171,11 @@ class Model(ABC):
         theta = np.stack([np.asarray(maps[p.name], dtype=np.float64) for p in self.parameters])
         return np.asarray(self.signal(theta, protocol).T)
 
+    def draw(self, count: int, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """Return maps, (V,), of simulated voxels, uniform over the range in which accuracy is reported."""
+        ranges = ((p, p.training if p.bounds[0] < p.bounds[1] else p.bounds) for p in self.parameters)
+        return {p.name: rng.uniform(*limits, count) for p, limits in ranges}
+
     def with_settings(self, settings: Mapping[str, float]) -> Self:
         """Return the model with other settings.
 

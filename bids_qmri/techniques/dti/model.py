@@ -191,6 +191,14 @@ class Cumulants(Model):
         slopes[:, :-1] = by_elements.transpose(1, 2, 0)
         return scalars.T, slopes
 
+    def draw(self, count: int, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """Return maps of voxels with tensors along all axes, whose signals fall with b up to `b_max`."""
+        values = rng.uniform(0.2e-3, 2e-3, (count, 1, 3))
+        vectors = np.linalg.qr(rng.standard_normal((count, 3, 3)))[0]
+        tensor = (vectors * values) @ vectors.transpose(0, 2, 1)
+        maps = {p.name: tensor[:, i, j] for p, (i, j) in zip(self.parameters, PAIRS, strict=False)}
+        return maps | {"s0": rng.uniform(0.5, 2.0, count)}
+
     def predict(self, maps: Mapping[str, FloatArray], protocol: DiffusionProtocol) -> FloatArray | None:
         """Return the signals, (V, N), that maps explain, NaN above `b_max`; None without the elements."""
         if protocol.bvecs is None:
@@ -257,6 +265,15 @@ class Kurtosis(Cumulants):
         b, vectors = protocol.bvals[:, None], _unit_vectors(protocol)
         linear = -b * PAIR_COUNT * monomials(vectors, PAIRS)
         return np.hstack([linear, b**2 / 6.0 * ELEMENT_COUNT * monomials(vectors, ELEMENTS)])
+
+    def draw(self, count: int, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """Return maps as of a tensor, with a quartic form that is the same in all directions."""
+        maps = super().draw(count, rng)
+        elements = np.stack([maps[p.name] for p in _TENSOR_ELEMENTS], axis=1)
+        form = rng.uniform(0.0, 3.0 / self.b_max, count) * eigensystem(elements)[0][:, -1]
+        share = {1: 1.0, 2: 1.0 / 3.0, 3: 0.0}  # of an element of which two indices are alike, or all
+        even = (share[len(set(name))] if all(name.count(i) % 2 == 0 for i in name) else 0.0 for name in NAMES)
+        return maps | {p.name: part * form for p, part in zip(_KURTOSIS_ELEMENTS, even, strict=True)}
 
     def slopes(
         self, elements: FloatArray, values: FloatArray, vectors: FloatArray

@@ -48,19 +48,10 @@ NDI = Parameter(
 ODI = Parameter("odi", "ODI", "1", (0.01, 1.0), (0.01, 1.0), "Orientation dispersion index.")
 FWF = Parameter("fwf", "FWF", "1", (0.0, 1.0), (0.0, 1.0), "Free water fraction of the signal at b = 0.")
 TILTS = tuple(
-    Parameter(
-        f"tilt_{i}",
-        f"tilt {i}",
-        "1",
-        (-2.0, 2.0),
-        (0.0, 0.0),
-        "Tilt of the mean direction of neurites.",
-        internal=True,
-    )
+    Parameter(f"tilt_{i}", f"tilt {i}", "1", (-2.0, 2.0), (0.0, 0.0), "Tilt of the direction.", internal=True)
     for i in (1, 2)
 )
 """Where the direction lies in the frame of a voxel (`AlignedEncoding.turn`): for fits, not for files."""
-
 
 SETTINGS = (
     Setting("d_par", "mm^2/s", (1e-4, 1e-2), "ParallelDiffusivity", "Diffusivity along neurites."),
@@ -173,6 +164,12 @@ class Noddi(Model):
         ndi, odi, fwf = theta[:3]
         signal = noddi_signal(ndi, odi, fwf, direction, protocol, d_par=self.d_par, d_iso=self.d_iso)
         return np.asarray(maps["s0"])[:, None] * self._with_rest(theta, signal).T
+
+    def draw(self, count: int, rng: np.random.Generator) -> dict[str, FloatArray]:
+        """Return maps of voxels with neurites in all directions."""
+        vectors = rng.standard_normal((3, count))
+        directions = zip(COMPONENTS, vectors / np.linalg.norm(vectors, axis=0), strict=True)
+        return super().draw(count, rng) | dict(directions) | {"s0": rng.uniform(0.5, 2.0, count)}
 
     def _with_rest(self, theta: FloatArray, signal: FloatArray) -> FloatArray:
         """Add to a signal, (N, V), what is not of neurites and water that moves."""

@@ -1,17 +1,22 @@
 # make demo, make test: each works from a fresh clone with Python 3.11 or later and does its own set-up in .venv.
 PYTHON ?= python3
+NEWER_PYTHON ?= python3.12
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TRAINING := .venv-training
+NIPYPE := .venv-nipype
 DEMO_DIR ?= demo
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format wheel constraints clean
+.PHONY: help demo test test-training test-nipype lint format wheel constraints clean
 
 help:
 	@echo "make demo         write a synthetic dataset, process it, compare the maps with the truth"
 	@echo "make test         lint, then run all tests"
+	@echo "make test-training  the tests that need torch, in an environment of their own"
+	@echo "make test-nipype  the tests of workflows with the newest nipype, for NEWER_PYTHON (3.12 or later)"
 	@echo "make lint         style, types, direction of imports"
 	@echo "make format       rewrite the sources in the project's style"
 	@echo "make wheel        build the package into dist/"
@@ -26,11 +31,29 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
+$(TRAINING)/.ready: pyproject.toml constraints.txt
+	test -x $(TRAINING)/bin/python || $(PYTHON) -m venv $(TRAINING)
+	$(TRAINING)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,train]'
+	touch $@
+
+# nipype 1.12 is the first release after the constraints' one, and needs Python 3.12.
+$(NIPYPE)/.ready: pyproject.toml constraints.txt
+	test -x $(NIPYPE)/bin/python || $(NEWER_PYTHON) -m venv $(NIPYPE)
+	grep -v '^nipype==' constraints.txt > $(NIPYPE)/constraints.txt
+	$(NIPYPE)/bin/python -m pip install --quiet --disable-pip-version-check -c $(NIPYPE)/constraints.txt -e '.[test]' 'nipype>=1.12'
+	touch $@
+
 demo: $(READY)
 	$(BIN)/python -m bids_qmri.demo $(DEMO_DIR)
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-training: $(TRAINING)/.ready
+	$(TRAINING)/bin/python -m pytest -n $(WORKERS) tests/training tests/cli/test_train.py
+
+test-nipype: $(NIPYPE)/.ready
+	$(NIPYPE)/bin/python -m pytest -n $(WORKERS) tests/workflows tests/interfaces
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -51,4 +74,4 @@ constraints: $(READY)
 	  --no-annotate --custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(DEMO_DIR) work dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRAINING) $(NIPYPE) $(DEMO_DIR) work dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

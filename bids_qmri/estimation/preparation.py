@@ -92,6 +92,8 @@ class Preparation:
         True if all voxels share the noise level of the scan; False where it varies, or is not asked for.
     convert_for_noise
         Used instead of `convert` where the noise level is estimated; None takes `convert`.
+    noise_conversion
+        Name of that conversion.
     scan_noise
         Takes converted signals and their protocol, returns the noise level of the scan; None: residuals of
         the model's fits tell it.
@@ -112,6 +114,7 @@ class Preparation:
     bounds: Bounds | None = None
     noise_is_common: bool = True
     convert_for_noise: Converter | None = None
+    noise_conversion: str = ""
     scan_noise: Callable[[FloatArray, Any], float] | None = None
     voxel_noise: Callable[[FloatArray, Any], FloatArray] | None = None
     baseline: int | None = None

@@ -128,7 +128,11 @@ class OpenAcquisition:
             return None
         limits = tuple(sorted((how.bounds or {}).items()))
         told = tuple(model.told().items())
-        key = (model.name, told, how.conversion, how.convert_for_noise is None, how.measurements, limits)
+        if how.convert_for_noise is None:
+            seen: tuple[Any, ...] = (how.conversion, how.measurements)
+        else:
+            seen = (how.noise_conversion, ())
+        key = (model.name, told, seen, limits)
         if key not in self._noise:
             self._noise[key] = noise_level(model, how, self.sample())
         return self._noise[key]

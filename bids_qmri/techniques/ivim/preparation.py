@@ -13,6 +13,9 @@ from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.units import FloatArray
 
+AVERAGE = "direction average"
+"""What is computed once for all fits of a series."""
+
 
 def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
     """Return the preparation of a diffusion series for IVIM."""
@@ -25,6 +28,7 @@ def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
 
     if estimator.single_images:
         # The noise is that of the averages: between directions, anisotropy would count as noise.
-        return as_measured(scan, convert_for_noise=average, used={"DirectionAverage": "none"})
+        used = {"DirectionAverage": "none"}
+        return as_measured(scan, convert_for_noise=average, noise_conversion=AVERAGE, used=used)
     used = {"DirectionAverage": "geometric mean per b-value"}
-    return Preparation(average, conversion="direction average", used=used)
+    return Preparation(average, conversion=AVERAGE, used=used)

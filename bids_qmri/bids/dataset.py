@@ -16,8 +16,8 @@ from bids_qmri.errors import InputError, UsageError
 
 LABEL = re.compile(r"[0-9A-Za-z+]+")
 
-WITHOUT_MODEL = ("IRT1", "MP2RAGE", "MESE", "MEGRE", "MPM", "MTS", "MTR")
-"""Quantitative suffixes of BIDS that no model here can fit yet."""
+QUANTITATIVE = ("IRT1", "MP2RAGE", "MESE", "MEGRE", "MPM", "MTS", "MTR")
+"""Suffixes of BIDS that people expect to be fitted: said so where no reader has them among its `SUFFIXES`."""
 
 
 def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--participant-label") -> list[str]:
@@ -166,7 +166,9 @@ def _of_sessions(files: ParticipantFiles, sessions: Sequence[str]) -> Participan
 
 
 def _without_model(files: ParticipantFiles) -> list[Acquisition | Unusable]:
-    groups = group_by(files.images(WITHOUT_MODEL), "inv", "echo", "flip", "mt", "part")
+    read = [catalogue.load(f"{module}:SUFFIXES") for module in catalogue.readers().values()]
+    unread = set(QUANTITATIVE).difference(*read)
+    groups = group_by(files.images(unread), "inv", "echo", "flip", "mt", "part")
     return [
         Unusable(
             label="_".join(
@@ -177,7 +179,7 @@ def _without_model(files: ParticipantFiles) -> list[Acquisition | Unusable]:
             error=InputError(
                 f"{len(group)} {group[0].suffix} image(s), for which there is no model yet",
                 file=group[0].path,
-                needed="VFA, dwi or dce images",
+                needed=f"images with a suffix {', '.join(suffixes[0] for suffixes in read)}",
                 fix="none yet; the other images are not affected",
             ),
             fault=False,

@@ -15,6 +15,7 @@ from bids_qmri.bids.sidecar import read_sidecar
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import B0_THRESHOLD, DiffusionProtocol
 
+SUFFIXES = ("dwi",)
 PREPROCESSED = "preproc"
 NOT_OF_THE_SCAN = ("desc", "space", "res", "part")
 """Entities that processing adds, or that only say that an image holds magnitudes."""
@@ -42,11 +43,11 @@ def find(
         What was found before; not needed here.
     """
     filters = options.filters.get("dwi", {})
-    raw = [image for image in files.images({"dwi"}, "dwi") if matches(image, filters)]
+    raw = [image for image in files.images(SUFFIXES, "dwi") if matches(image, filters)]
     found: list[Acquisition | Unusable] = []
     replaced: set[BidsFile] = set()
     for dataset in (dataset for name, dataset in derivatives.items() if name != "masks"):
-        for image in dataset.images({"dwi"}, "dwi"):
+        for image in dataset.images(SUFFIXES, "dwi"):
             if image.entities.get("desc") != PREPROCESSED or not matches(image, filters):
                 continue
             origin = [r for r in raw if _made_from(image, r)]

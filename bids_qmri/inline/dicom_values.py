@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
+from bids_qmri.units import is_cmixf
 
 LARGEST = 4095
 """Largest whole number of 12 bits."""
@@ -27,7 +28,7 @@ UCUM = {
     "mmol/L": ("mmol/L", "millimole per liter"),
     "arbitrary": ("[arb'U]", "arbitrary unit"),
 }
-"""Code and meaning by unit of a map."""
+"""Code and meaning by unit of a map, where its CMIXF-12 spelling alone does not tell both."""
 
 DCM_QUANTITIES = {
     "t1": ("113063", "T1"),
@@ -65,7 +66,7 @@ class MapVolume:
     symbol
         Notation of the field.
     unit
-        A key of `UCUM`.
+        A CMIXF-12 string, or ``arbitrary``.
     description
         One sentence.
     window
@@ -155,16 +156,18 @@ def _scale(low: float, high: float, volume: MapVolume) -> float:
 
 
 def unit_code(unit: str) -> tuple[str, str]:
-    """Return the UCUM code of a unit and its meaning.
+    """Return the UCUM code of a unit and its meaning; CMIXF-12 spells units alike, but for signs.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    if unit not in UCUM:
-        raise InputError(f"unit {unit!r} has no code", needed=f"one of {', '.join(UCUM)}")
-    return UCUM[unit]
+    if unit in UCUM:
+        return UCUM[unit]
+    if not is_cmixf(unit):
+        raise InputError(f"unit {unit!r} has no code", needed="CMIXF-12, or arbitrary")
+    return unit.removeprefix("1").replace("^", "").replace("*", "."), unit
 
 
 def quantity_code(volume: MapVolume) -> tuple[str, str, str]:

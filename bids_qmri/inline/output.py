@@ -18,7 +18,8 @@ from bids_qmri.inline.meta import Meta, format_meta, parse_meta
 from bids_qmri.inline.wire import INT16, MAGNITUDE, Image
 
 LEAST_SCALE, LEAST_RANGE = 1000.0, 1000.0
-"""Values are multiplied by 1000, and by further tens until their range spans as many whole numbers."""
+"""Values are multiplied by 1000, by further tens until their range spans as many whole numbers, by fewer
+where it would not fit."""
 
 LARGEST = 32767
 COUNTERS_OF_ONE_IMAGE = ("average", "contrast", "phase", "repetition", "set")
@@ -84,11 +85,13 @@ def quantity(config: Config, name: str, values: npt.NDArray[np.float32]) -> Quan
     parameter = known.get(name.removesuffix("Std"))
     high = parameter.bounds[1] if parameter else np.inf
     unit, symbol = (parameter.unit, parameter.symbol) if parameter else ("1", name)
-    if not 0 < high < np.inf:
+    limited = 0 < high < np.inf
+    if not limited:
         high = max(float(np.nanmax(np.abs(values), initial=0.0)), 1e-30)
-        scale = 10.0 ** np.floor(np.log10(LARGEST / high))
-    else:
-        scale = LEAST_SCALE * 10.0 ** max(np.ceil(np.log10(LEAST_RANGE / (high * LEAST_SCALE))), 0.0)
+    scale = 10.0 ** np.floor(np.log10(LARGEST / high))
+    if limited:
+        further = max(np.ceil(np.log10(LEAST_RANGE / (high * LEAST_SCALE))), 0.0)
+        scale = min(scale, LEAST_SCALE * 10.0**further)
     if name.endswith("Std"):
         return Quantity(name, f"{symbol}_sd", unit, float(scale), (0.0, high / 4))
     window = parameter.training if parameter and np.isfinite(parameter.bounds[1]) else (0.0, high)

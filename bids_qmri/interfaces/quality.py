@@ -129,22 +129,25 @@ def assess(
         Noise level of a single image, None if unknown.
     """
     limits = _limits(job, how)
-    mask = map_metrics(found.maps, found.sd, found.residual, found.status, limits)
+    amplitude = job.table.amplitude
+    mask = map_metrics(found.maps, found.sd, found.residual, found.status, limits, amplitude)
     usable = usable_voxels(found.status)
     mask["rmse_autocorrelation"] = rmse_autocorrelation(found.residual, usable, opened.series.shape)
     mask |= watch.metrics(sigma)
     mask["b1_coverage"] = how.used.get("B1Coverage")
-    parts = {} if opened.regions is None else _by_region(found, opened.regions, limits)
+    parts = {} if opened.regions is None else _by_region(found, opened.regions, limits, amplitude)
     return Quality(mask, parts, watch.images.shells())
 
 
-def _by_region(found: ImageMaps, regions: Regions, limits: Bounds | None) -> dict[str, Metrics]:
+def _by_region(
+    found: ImageMaps, regions: Regions, limits: Bounds | None, amplitude: str | None
+) -> dict[str, Metrics]:
     """Return the metrics of maps by region; labels that share a name are told apart by their number."""
     parts: dict[str, Metrics] = {}
     for index, name in regions.names.items():
         voxels = np.flatnonzero(regions.labels == index)
         maps, sd = ({key: values[voxels] for key, values in part.items()} for part in (found.maps, found.sd))
-        own = map_metrics(maps, sd, found.residual[voxels], found.status[voxels], limits)
+        own = map_metrics(maps, sd, found.residual[voxels], found.status[voxels], limits, amplitude)
         parts[f"{name} {index}" if name in (MASK, *parts) else name] = own
     return parts
 

@@ -7,7 +7,6 @@ place.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,11 +17,7 @@ import yaml
 
 from bids_qmri import catalogue
 from bids_qmri.errors import InternalError
-
-_PREFIXES = "da|[YZEPTGMkhdcmunpfazy]"
-_UNITS = "mol|rad|Hz|min|[msgAKNJTVLhd]"
-_FACTOR = rf"(?:{_PREFIXES})?(?:{_UNITS})(?:\^-?[1-9])?"
-_CMIXF = re.compile(rf"(?:1|{_FACTOR})(?:[*/]{_FACTOR})*")
+from bids_qmri.units import is_cmixf
 
 COLOUR_MAPS = frozenset({"viridis", "plasma", "inferno", "magma", "cividis"})
 """Maps whose lightness grows evenly with the value."""
@@ -134,6 +129,11 @@ class OutputTable:
     maps: tuple[MapRow, ...]
     rmse: MapRow
     status: MapRow
+
+    @property
+    def amplitude(self) -> str | None:
+        """Name of the first map in the scale of the input images, None if there is none."""
+        return next((row.name for row in self.maps if row.unit == "arbitrary"), None)
 
     def estimate(self, name: str) -> MapRow:
         """Return the row of the map called `name`.
@@ -273,11 +273,6 @@ def _unit(text: Any, file: str, field: str) -> str:
     raise InternalError(
         f"unit is {text!r}", file=file, field=field, needed='a CMIXF-12 string such as "mm^2/s", or arbitrary'
     )
-
-
-def is_cmixf(text: str) -> bool:
-    """Tell whether a unit is written as CMIXF-12 asks: ``s``, ``mm^2/s``, ``1/min``, ``1``."""
-    return _CMIXF.fullmatch(text) is not None
 
 
 def _range(value: Any, file: str, field: str) -> tuple[float, float] | None:

@@ -96,7 +96,7 @@ def _map_definitions(units: Mapping[str, str]) -> dict[str, Metric]:
 def _residual_definitions(units: str) -> dict[str, Metric]:
     return {
         "rmse_median": Metric(units, f"Median root mean square residual {_WHERE}."),
-        "nrmse": Metric("1", "Ratio of rmse_median to the median amplitude (M0 or S0)."),
+        "nrmse": Metric("1", "Ratio of rmse_median to the median amplitude (such as M0 or S0)."),
         "rmse_autocorrelation": Metric(
             "1", f"Correlation of log rmse between voxels that share a face; {_NEIGHBOURS}."
         ),

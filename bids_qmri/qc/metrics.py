@@ -16,9 +16,6 @@ from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.classical.asymptotic import at_bound
 from bids_qmri.physics.model import Bounds
 
-AMPLITUDES = ("m0", "s0")
-"""Maps in the scale of the input images, which residuals are compared with."""
-
 FITTED = tuple(status for status in Status if status is not Status.OUTSIDE)
 
 STATISTICS = ("median", "iqr", "p05", "p95")
@@ -38,6 +35,7 @@ def map_metrics(
     residual: Values,
     status: npt.NDArray[np.uint8],
     limits: Bounds | None = None,
+    amplitude: str | None = None,
 ) -> Metrics:
     """Summarise the maps of a fit, over the mask or over the voxels of one region.
 
@@ -53,6 +51,9 @@ def map_metrics(
         Status codes, (V,); voxels outside the mask do not count.
     limits
         Limits of the parameters that were free, by name; maps without limits have no fraction at a bound.
+    amplitude
+        Name of the map in the scale of the input images, which residuals are compared with; None: there is
+        none.
 
     Returns
     -------
@@ -66,8 +67,8 @@ def map_metrics(
         metrics[f"{name}_sd_median"] = median(sd[name][usable]) if name in sd else None
         metrics[f"{name}_at_bound"] = _share_at_bound(values[usable], (limits or {}).get(name))
     metrics["rmse_median"] = median(residual[usable]) if residual.size else None
-    amplitudes = [median(maps[name][usable]) for name in AMPLITUDES if name in maps]
-    metrics["nrmse"] = ratio(metrics["rmse_median"], amplitudes[0] if amplitudes else None)
+    whole = median(maps[amplitude][usable]) if amplitude and amplitude in maps else None
+    metrics["nrmse"] = ratio(metrics["rmse_median"], whole)
     return metrics
 
 

@@ -15,7 +15,7 @@ from bids_qmri.reports.colours import LINE_COLOURS, palette
 from bids_qmri.reports.page import number, short_exponent, unit_label
 from bids_qmri.reports.page_data import MASK, Histogram, PageData, Trace
 from bids_qmri.reports.png import encode_indexed
-from bids_qmri.reports.protocol import JITTER
+from bids_qmri.reports.protocol import JITTER, varied
 
 MAX_REGIONS = len(LINE_COLOURS)
 """More lines than this cannot be told apart."""
@@ -27,7 +27,7 @@ Values = npt.NDArray[Any]
 
 
 def draw_protocol(fields: Mapping[str, Any]) -> Markup | None:
-    """Draw what was varied between images: flip angles, b-values or frame times.
+    """Draw what was varied between images: frame times, b-values, flip angles, or any numbers by image.
 
     Parameters
     ----------
@@ -56,6 +56,10 @@ def draw_protocol(fields: Mapping[str, Any]) -> Markup | None:
         )
         axes = ("flip angle (degrees)", "repetition time (ms)")
         return _stems(angles, repetition, axes, f"{angles.size} flip angles.")
+    if (found := varied(fields)) is not None:
+        label, values = found
+        numbers = np.arange(1.0, 1.0 + len(values))
+        return _stems(numbers, np.array(values), ("image", label), f"{label} of {numbers.size} images.")
     return None
 
 

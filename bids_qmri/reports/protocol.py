@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from bids_qmri.reports.page import number
 
@@ -25,25 +25,35 @@ def _listed(value: Any, unit: str, factor: float = 1.0) -> str:
 JITTER = 0.02
 """b-values that differ by less than this fraction are written as one group."""
 
-_MS = 1000.0
-_ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "Manufacturer": ("Manufacturer", str),
-    "ManufacturersModelName": ("Scanner", str),
-    "MagneticFieldStrength": ("Field strength", lambda value: _listed(value, "T")),
-    "PulseSequenceType": ("Sequence", str),
-    "FlipAngle": ("Flip angles", lambda value: _listed(value, "degrees")),
-    "RepetitionTimeExcitation": ("Repetition time", lambda value: _listed(value, "ms", _MS)),
-    "RepetitionTimesExcitation": ("Repetition times", lambda value: _listed(value, "ms", _MS)),
-    "RepetitionTime": ("Repetition time of a volume", lambda value: _listed(value, "s")),
-    "EchoTime": ("Echo time", lambda value: _listed(value, "ms", _MS)),
-    "SmallDelta": ("Gradient duration", lambda value: _listed(value, "ms", _MS)),
-    "BigDelta": ("Gradient separation", lambda value: _listed(value, "ms", _MS)),
-    "FrameTimes": ("Frame times", lambda value: _listed(value, "s")),
-    "ContrastBolusAgent": ("Contrast agent", str),
-    "ContrastAgentRelaxivity": ("Relaxivity", lambda value: _listed(value, "L/mmol/s")),
-    "Hematocrit": ("Haematocrit", lambda value: _listed(value, "")),
-    "ArterialInput": ("Arterial input", str),
+
+class _Row(NamedTuple):
+    """What people call a key, and the unit that they use of numbers: `factor` turns the key's to it."""
+
+    name: str
+    unit: str | None = None
+    factor: float = 1.0
+
+
+_MS = ("ms", 1000.0)
+_ROWS: Mapping[str, _Row] = {
+    "Manufacturer": _Row("Manufacturer"),
+    "ManufacturersModelName": _Row("Scanner"),
+    "MagneticFieldStrength": _Row("Field strength", "T"),
+    "PulseSequenceType": _Row("Sequence"),
+    "FlipAngle": _Row("Flip angles", "degrees"),
+    "RepetitionTimeExcitation": _Row("Repetition time", *_MS),
+    "RepetitionTimesExcitation": _Row("Repetition times", *_MS),
+    "RepetitionTime": _Row("Repetition time of a volume", "s"),
+    "EchoTime": _Row("Echo time", *_MS),
+    "SmallDelta": _Row("Gradient duration", *_MS),
+    "BigDelta": _Row("Gradient separation", *_MS),
+    "FrameTimes": _Row("Frame times", "s"),
+    "ContrastBolusAgent": _Row("Contrast agent"),
+    "ContrastAgentRelaxivity": _Row("Relaxivity", "L/mmol/s"),
+    "Hematocrit": _Row("Haematocrit", ""),
+    "ArterialInput": _Row("Arterial input"),
 }
+_WEIGHTINGS = ("BValues", "BValueCounts")
 
 _IDENTITY = (
     *("Model", "Estimator", "Entities", "Metrics", "Regions", "Shells"),
@@ -59,8 +69,32 @@ def describe_protocol(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     fields
         Sidecar of a map.
     """
-    rows = [(name, write(fields[key])) for key, (name, write) in _ROWS.items() if key in fields]
-    return (*rows, *_weightings(fields.get("BValues"), fields.get("BValueCounts")))
+    named = {key: row for key, row in _ROWS.items() if key in fields}
+    every = named | {key: _Row(_words(key), "") for key in _varied(fields) if key not in named}
+    rows = [
+        (row.name, str(fields[key]) if row.unit is None else _listed(fields[key], row.unit, row.factor))
+        for key, row in every.items()
+    ]
+    return (*rows, *_weightings(*map(fields.get, _WEIGHTINGS)))
+
+
+def varied(fields: Mapping[str, Any]) -> tuple[str, list[float]] | None:
+    """Return name with unit, and values, of what a sidecar says to differ between images; None: nothing."""
+    for key in _varied(fields):
+        row = _ROWS.get(key, _Row(_words(key), ""))
+        label = f"{row.name.lower()} ({row.unit})" if row.unit else row.name.lower()
+        return label, [value * row.factor for value in fields[key]]
+    return None
+
+
+def _varied(fields: Mapping[str, Any]) -> list[str]:
+    """Return the keys that hold several numbers, but for weightings."""
+    return [
+        key
+        for key, value in fields.items()
+        if isinstance(value, list) and len(value) > 1 and key not in _WEIGHTINGS
+        if all(isinstance(one, int | float) and not isinstance(one, bool) for one in value)
+    ]
 
 
 def _weightings(values: Any, counts: Any) -> Sequence[tuple[str, str]]:

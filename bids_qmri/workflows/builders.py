@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from bids_qmri import catalogue
+from bids_qmri.errors import InputError
 from bids_qmri.interfaces.files import port_rows, ports_of
 
 NODE_MEMORY_GB = 1.2
@@ -37,20 +38,29 @@ def init_model_wf(model: str, *, name: str | None = None, **inputs: Any) -> Any:
 
     Raises
     ------
-    ValueError
-        If there is no such model.
+    InputError
+        If there is no such model or no such input.
     """
+    if model not in catalogue.model_names():
+        needed = f"one of {', '.join(catalogue.model_names())}"
+        raise InputError(f"is {model!r}", field="model", needed=needed)
     from nipype import IdentityInterface, Node, Workflow
 
     from bids_qmri.interfaces.ports import COMMON, fit_interface
 
     fields = [*(port.name for port in ports_of(model)), *COMMON]
     maps = [*port_rows(model), "metadata"]
+    if unknown := sorted(inputs.keys() - set(fields)):
+        raise InputError(
+            f"there is no input {', '.join(unknown)}", field=f"inputs of {model}", needed=", ".join(fields)
+        )
     workflow = Workflow(name=name or f"fit_{model}_wf")
     inputnode = Node(IdentityInterface(fields=fields), name="inputnode")
     outputnode = Node(IdentityInterface(fields=maps), name="outputnode")
     fit = Node(fit_interface(model)(), name="fit", mem_gb=NODE_MEMORY_GB)
-    inputnode.inputs.trait_set(**inputs)
+    # What is connected replaces the defaults of the fit, even by nothing.
+    known = {name: value for name, value in fit.inputs.get().items() if name in fields}
+    inputnode.inputs.trait_set(**known | inputs)
     workflow.connect(
         [
             (inputnode, fit, [(field, field) for field in fields]),

@@ -91,7 +91,8 @@ def test_families_without_a_model_are_named_and_no_fault(dataset: Path, suffix: 
     assert isinstance(found, Unusable)
     assert found.label == f"sub-01_acq-a_{suffix}"
     assert not found.fault
-    assert f"3 {suffix} image(s), for which there is no model yet" in str(found.error)
+    said = f"3 {suffix} image(s), for which there is no model yet; needed: images with a suffix VFA, dwi, dce"
+    assert said in str(found.error)
 
 
 def test_sessions_are_kept_apart_and_selected(dataset: Path) -> None:

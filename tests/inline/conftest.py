@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from threading import Event, Thread
+from contextlib import ExitStack
 
 import pytest
+from servers import running
 
-from bids_qmri.inline.server import Settings, listen, serve
-
-
-@contextmanager
-def running(settings: Settings) -> Iterator[int]:
-    stop, listener = Event(), listen("127.0.0.1", 0)
-    with listener:
-        thread = Thread(target=serve, args=(listener, settings, stop), daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        stop.set()
-        thread.join(timeout=20)
-        assert not thread.is_alive()
+from bids_qmri.inline.server import Settings
 
 
 @pytest.fixture

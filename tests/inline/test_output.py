@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mrd
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from bids_qmri.physics.arterial_input import population_aif
 from bids_qmri.physics.spoiled_gradient_echo import concentration_to_signal
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
 from bids_qmri.techniques.dce.protocol import DceProtocol
+from bids_qmri.techniques.vfa.model import VFA
 
 FRAMES = 5.0 * np.arange(40)
 DYNAMIC = '{"parameters": {"t10": 1.2, "relaxivity": 4.5, "hematocrit": 0.42, "aif": "parker"}}'
@@ -36,6 +39,13 @@ DYNAMIC = '{"parameters": {"t10": 1.2, "relaxivity": 4.5, "hematocrit": 0.42, "a
 def test_scales_are_1000_or_what_the_range_needs(model, name, scale, unit):
     how = quantity(Config(model, "lsq"), name, np.ones(3, np.float32))
     assert (how.scale, how.unit) == (scale, unit)
+
+
+@pytest.mark.parametrize(("high", "scale"), [(32.0, 1000), (33.0, 100), (200.0, 100), (5000.0, 1)])
+def test_parameters_of_large_numbers_fit(high, scale, monkeypatch):
+    t1 = replace(VFA.parameters[0], bounds=(0.0, high))
+    monkeypatch.setattr(type(VFA), "parameters", (t1, VFA.parameters[1]))
+    assert quantity(Config("vfa", "lsq"), "t1", np.ones(3, np.float32)).scale == scale
 
 
 def test_amplitudes_use_the_range_they_have():

@@ -74,6 +74,11 @@ def test_sd_keeps_the_unit_and_marks_the_label() -> None:
     assert table.sd("d").name_parts("mle")["desc"] == "mleStd"
 
 
+@pytest.mark.parametrize(("model", "name"), [("vfa", "m0"), ("noddi", "s0"), ("dki", "s0"), ("tofts", None)])
+def test_the_amplitude_is_the_map_in_the_scale_of_the_images(model: str, name: str | None) -> None:
+    assert output_table(model).amplitude == name
+
+
 def test_status_carries_no_param() -> None:
     parts = output_table("etofts").status.name_parts("lsq")
     assert (parts["model"], parts["param"], parts["desc"]) == ("etofts", None, "lsqStatus")

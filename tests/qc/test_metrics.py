@@ -19,7 +19,7 @@ RESIDUAL = np.where(STATUS == 0, 0.0, 0.5)
 
 
 def metrics(status: np.ndarray = STATUS, **changes: object) -> dict[str, float | None]:
-    fields = {"maps": MAPS, "sd": {"t1": T1 / 10}, "residual": RESIDUAL} | changes
+    fields = {"maps": MAPS, "sd": {"t1": T1 / 10}, "residual": RESIDUAL, "amplitude": "m0"} | changes
     return map_metrics(status=status, **fields)  # type: ignore[arg-type]
 
 
@@ -49,6 +49,7 @@ def test_the_residual_is_compared_with_the_amplitude() -> None:
 def test_what_cannot_be_computed_is_none_not_zero() -> None:
     assert metrics(sd={})["t1_sd_median"] is None
     assert metrics(maps={"t1": T1})["nrmse"] is None
+    assert metrics(amplitude=None)["nrmse"] is None
     assert metrics(residual=np.empty(0))["rmse_median"] is None
     assert metrics(maps=MAPS | {"m0": np.zeros(10)})["nrmse"] is None
 
@@ -81,6 +82,7 @@ def test_the_order_of_voxels_does_not_matter(order: list[int]) -> None:
         {"t1": T1[order] / 10},
         RESIDUAL[order],
         STATUS[order],
+        amplitude="m0",
     )
     assert shuffled == metrics()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bids_qmri.reports.panels import draw_protocol
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 
 
@@ -16,10 +17,29 @@ from bids_qmri.reports.protocol import describe_choices, describe_protocol
         ({"MagneticFieldStrength": 3}, ("Field strength", "3 T")),
         ({"FrameTimes": [float(t) for t in range(30)]}, ("Frame times", "30 values from 0 to 29 s")),
         ({"EchoTime": "x"}, ("Echo time", "x")),
+        ({"EchoTime": [0.01, 0.02]}, ("Echo time", "10, 20 ms")),
+        ({"SpinLockTime": [0.01, 0.02], "Sources": ["a", "b"]}, ("Spin lock time", "0.01, 0.02")),
     ],
 )
 def test_values_are_written_in_the_units_people_use(fields: dict[str, object], row: tuple[str, str]) -> None:
     assert describe_protocol(fields) == (row,)
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({"EchoTime": [0.01, 0.02, 0.04]}, "echo time (ms)"),
+        ({"SpinLockTime": [0.01, 0.02]}, "spin lock time"),
+        ({"EchoTime": 0.01, "FlipAngle": [3, 20], "RepetitionTimeExcitation": 0.01}, "flip angle (degrees)"),
+        ({"BValues": [0, 1000], "BValueCounts": [1, 6], "EchoTime": 0.1}, "b-value (s/mm²)"),
+    ],
+)
+def test_what_differs_between_images_is_drawn(fields: dict[str, object], label: str) -> None:
+    assert f">{label}<" in str(draw_protocol(fields))
+
+
+def test_nothing_is_drawn_of_what_is_the_same_in_all_images() -> None:
+    assert draw_protocol({"EchoTime": 0.01, "Sources": ["a", "b"], "Notes": []}) is None
 
 
 def test_weightings_within_jitter_are_one_group_but_small_steps_are_not() -> None:

@@ -31,9 +31,9 @@ class Decay(Model):
             logarithmic=True,
             nodes=48,
         ),
-        Parameter("s0", "S0", "1", (0.0, np.inf), (0.5, 2.0), "Signal at an echo time of 0."),
+        Parameter("amp", "S0", "1", (0.0, np.inf), (0.5, 2.0), "Signal at an echo time of 0."),
     )
-    amplitude: ClassVar[str | None] = "s0"
+    amplitude: ClassVar[str | None] = "amp"
     main: ClassVar[tuple[str, ...]] = ("r2",)
 
     def obstacle(self, protocol: Protocol) -> str:
@@ -42,13 +42,13 @@ class Decay(Model):
         return "" if np.unique(protocol.echo_time).size >= 2 else "one echo time; 2 are needed"
 
     def signal(self, theta: FloatArray, protocol: EchoProtocol) -> FloatArray:
-        r2, s0 = theta
-        return np.asarray(s0 * np.exp(-protocol.echo_time[:, None] * r2))
+        r2, amp = theta
+        return np.asarray(amp * np.exp(-protocol.echo_time[:, None] * r2))
 
     def signal_and_jacobian(self, theta: FloatArray, protocol: EchoProtocol) -> tuple[FloatArray, FloatArray]:
         signal = self.signal(theta, protocol)
-        by_s0 = np.exp(-protocol.echo_time[:, None] * theta[0])
-        return signal, np.stack([-protocol.echo_time[:, None] * signal, by_s0])
+        by_amp = np.exp(-protocol.echo_time[:, None] * theta[0])
+        return signal, np.stack([-protocol.echo_time[:, None] * signal, by_amp])
 
     def start(
         self, signal: FloatArray, protocol: EchoProtocol, lower: FloatArray, upper: FloatArray

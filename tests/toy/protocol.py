@@ -10,14 +10,25 @@ import numpy as np
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics import sampling
-from bids_qmri.physics.protocol import Axis, Protocol, Range, ends, frozen, short
+from bids_qmri.physics.protocol import Axis, Protocol, Range, StreamField, ends, frozen, short
 from bids_qmri.units import FloatArray
+
+ECHO_TIME = StreamField(
+    "echo_time",
+    "echo time",
+    ("EchoTime", "TE"),
+    header="TE",
+    otherwise="TE in the XML header",
+    scale=1e-3,
+)
+"""In s, listed in ms."""
 
 
 @dataclass(frozen=True, eq=False)
 class EchoProtocol(Protocol):
     """Echo times in s, shape (N,)."""
 
+    stream: ClassVar[tuple[StreamField, ...]] = (ECHO_TIME,)
     words: ClassVar[Mapping[str, tuple[str, str]]] = {"echo_time": ("echo times", " s")}
     channels: ClassVar[tuple[str, ...]] = ("echo",)
 
@@ -33,6 +44,10 @@ class EchoProtocol(Protocol):
     def n_measurements(self) -> int:
         return int(self.echo_time.size)
 
+    @classmethod
+    def from_stream(cls, table: FloatArray, *, b0_threshold: float) -> EchoProtocol:
+        return cls(table[:, 0])
+
     def repeat_keys(self) -> FloatArray:
         return self.echo_time[None]
 
@@ -42,7 +57,7 @@ class EchoProtocol(Protocol):
     def extremes(self) -> dict[str, Range]:
         return {"echo_time": ends(self.echo_time)}
 
-    def axis(self) -> Axis:
+    def axis(self, fitted: FloatArray) -> Axis:
         fine = np.linspace(self.echo_time.min(), self.echo_time.max(), 64)
         return Axis("echo time (s)", self.echo_time, (EchoProtocol(fine), fine))
 
@@ -79,5 +94,5 @@ class Fixed(sampling.Fixed):
         return EchoProtocol(np.array(self.echo_time))
 
     def curve(self, xp: Any, theta: Any, measured: Any) -> Any:
-        r2, s0 = theta.T[..., None]
-        return s0 * xp.exp(-measured * r2)
+        r2, amp = theta.T[..., None]
+        return amp * xp.exp(-measured * r2)

@@ -190,3 +190,18 @@ def test_a_network_for_another_model_is_refused(tmp_path: Path) -> None:
         ports.fit_interface("ivim")(**given, network=network)._run_interface(
             types.SimpleNamespace(cwd=str(tmp_path))
         )
+
+
+@pytest.mark.parametrize(
+    ("build", "seen"),
+    [
+        (
+            lambda: workflows.init_vfa_wf(flip_angle=3),
+            r"there is no input flip_angle; needed: in_files, flip_ang",
+        ),
+        (lambda: workflows.init_dti_wf(model="dtii"), r"model: is 'dtii'; needed: one of vfa"),
+    ],
+)
+def test_a_workflow_is_not_built_of_what_does_not_exist(build: Callable[[], Workflow], seen: str) -> None:
+    with pytest.raises(InputError, match=seen):
+        build()

@@ -27,6 +27,8 @@ from bids_qmri.errors import InputError
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import radians
 
+SUFFIXES = ("VFA",)
+
 HIGH_FIELD = 2.9
 """T from which a missing transmit field is the largest error of T1: 10 % of B1 are 20 % of T1."""
 
@@ -53,7 +55,7 @@ def find(
     others
         What was found before; not needed here.
     """
-    images = [f for f in files.images({"VFA"}) if matches(f, options.filters.get("vfa", {}))]
+    images = [f for f in files.images(SUFFIXES) if matches(f, options.filters.get("vfa", {}))]
     found: list[Acquisition | Unusable] = []
     for group in group_by(images, "flip", "echo", "part"):
         entities = group[0].without("flip", "echo", "part")

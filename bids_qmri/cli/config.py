@@ -256,11 +256,16 @@ def _require_use(files: tuple[Path, ...], args: argparse.Namespace) -> None:
         from bids_qmri.estimators.networks.own import network_use
 
         try:
-            used = {network_use(file)[1] for file in files}
+            uses = {file: network_use(file) for file in files}
         except InputError as error:
             raise UsageError(
                 error.seen, file=error.file, field="--network", needed=error.needed, fix=error.fix
             ) from error
+        used = {label for _, label in uses.values()}
+        models = {catalogue.FORMER_NAMES.get(name, name) for name in args.models}
+        for file, (model, _) in uses.items():
+            if models and model not in models:
+                LOGGER.warning("%s is not used: it is a network for %s, not among --models", file.name, model)
     for word in args.estimators:
         if word in OF_A_FILE and word not in used:
             raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,3 +124,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+if __name__ == "__main__":
+    sys.exit(main())

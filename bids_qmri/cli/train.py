@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     for option, (_, how) in FORMER_OPTIONS.items():
         parser.add_argument(option, help=argparse.SUPPRESS, **how)
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bids_qmri.catalogue import INLINE_DEFAULT, find_entry, get_model, model_names, part
+from bids_qmri.catalogue import FORMER_NAMES, INLINE_DEFAULT, find_entry, get_model, model_names, part
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, get_estimator
 from bids_qmri.estimators.networks.network_file import LABELS
@@ -132,10 +132,12 @@ class Shelf:
             If there is none of this name, or its file cannot be read.
         """
         stem = name.removesuffix(".json")
+        model, _, label = stem.partition("-")
+        former = f"{FORMER_NAMES.get(model, model)}-{label}"
         if SAFE_NAME.fullmatch(stem) and self.configs and (file := self.configs / f"{stem}.json").is_file():
             return parse_values(file.read_text(encoding="utf-8"))
-        if stem in named():
-            return named()[stem]
+        if former in named():
+            return named()[former]
         raise InputError(
             f"no configuration is called {name[:64]!r}",
             field="config",
@@ -177,6 +179,7 @@ class Shelf:
             merged.pop(key, None)
         merged = {SYNONYMS.get(key, key): value for key, value in merged.items()}
         model = _known_model(merged.get("model"))
+        merged["model"] = model.name
         own: Mapping[str, Read] = part(model.name, "stream", "READ") or {}
         told: dict[str, Read] = {setting.name: _number for setting in model.settings}
         readers = READ | told | dict(own)
@@ -280,6 +283,7 @@ NEEDED = {
 
 
 def _known_model(name: Any) -> Model:
+    name = FORMER_NAMES.get(str(name), name)
     if name not in model_names():
         raise InputError(f"is {str(name)[:64]!r}", field="model", needed=f"one of {', '.join(model_names())}")
     return get_model(name)
@@ -294,8 +298,8 @@ def _checked(config: Config) -> Config:
             field="estimator",
             needed=f"one of {', '.join(labels)} for {config.model}",
         )
-    takes = hasattr(config.estimate_by(), "network")
-    if (config.network is None) == (config.estimator in OF_A_FILE) or (config.network and not takes):
+    missing = config.network is None and config.estimator in OF_A_FILE
+    if missing or (config.network is not None and not hasattr(config.estimate_by(), "network")):
         raise InputError(
             f"estimator {config.estimator} with network {config.network and config.network.stem}",
             field="network",

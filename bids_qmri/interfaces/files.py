@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,21 +40,32 @@ class Port:
         What it takes.
     needed
         Whether it has no default.
+    what
+        What it is, in words.
     """
 
     name: str
     kind: Kind
     needed: bool
+    what: str = ""
 
 
 def ports_of(model_name: str) -> tuple[Port, ...]:
     """Return the inputs of a technique: the parameters of ``from_files`` of its reader."""
     function = _from_files(model_name)
     hints = get_type_hints(function)
+    words = _described(inspect.getdoc(function) or "")
     return tuple(
-        Port(name, _kind(hints[name]), parameter.default is inspect.Parameter.empty)
+        Port(name, _kind(hints[name]), parameter.default is inspect.Parameter.empty, words.get(name, ""))
         for name, parameter in inspect.signature(function).parameters.items()
     )
+
+
+def _described(docstring: str) -> dict[str, str]:
+    """Return the descriptions of parameters of a numpydoc docstring, by name."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w+\n-+\n|\Z)", docstring, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^(\w[\w, ]*)\n((?:    .*\n?)+)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for names, text in found for name in names.split(", ")}
 
 
 def _from_files(model_name: str) -> Any:
@@ -76,7 +88,9 @@ def port_rows(model_name: str) -> dict[str, MapRow]:
     """Return the outputs of a model by the names of ports: maps, ``NAME_sd``, ``residual``, ``status``."""
     table = output_table(model_name)
     maps = {row.name: row for row in table.maps}
-    sd = {f"{row.name}_sd": table.sd(row.name) for row in table.maps if row.darkened_by is None}
+    model = catalogue.get_model(model_name)
+    fitted = {p.name for p in (*model.parameters, *model.derived)}
+    sd = {f"{row.name}_sd": table.sd(row.name) for row in table.maps if row.name in fitted}
     return {**maps, **sd, "residual": table.rmse, "status": table.status}
 
 

@@ -98,13 +98,14 @@ def _common() -> dict[str, Any]:
 
 def _trait(port: Port) -> Any:
     """Return nipype's word for what a port takes."""
+    about = {"mandatory": port.needed, "desc": port.what}
     makers = {
-        "file": lambda: File(exists=True, mandatory=port.needed),
-        "files": lambda: InputMultiObject(File(exists=True), mandatory=port.needed),
-        "number": lambda: traits.Float(mandatory=port.needed),
-        "integer": lambda: traits.Int(mandatory=port.needed),
-        "numbers": lambda: traits.List(traits.Float, mandatory=port.needed),
-        "text": lambda: traits.Str(mandatory=port.needed),
+        "file": lambda: File(exists=True, **about),
+        "files": lambda: InputMultiObject(File(exists=True), **about),
+        "number": lambda: traits.Float(**about),
+        "integer": lambda: traits.Int(**about),
+        "numbers": lambda: traits.List(traits.Float, **about),
+        "text": lambda: traits.Str(**about),
     }
     return makers[port.kind]()
 

@@ -75,7 +75,7 @@ def _write_model(output_dir: Path, group: GroupTable) -> list[Path]:
 
 
 def _remove_others(output_dir: Path, models: Sequence[str]) -> None:
-    for model in catalogue.model_names():
+    for model in (*catalogue.model_names(), *catalogue.FORMER_NAMES):
         for path in _paths(output_dir, model) if model not in models else ():
             path.unlink(missing_ok=True)
 

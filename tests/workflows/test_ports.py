@@ -205,3 +205,9 @@ def test_a_network_for_another_model_is_refused(tmp_path: Path) -> None:
 def test_a_workflow_is_not_built_of_what_does_not_exist(build: Callable[[], Workflow], seen: str) -> None:
     with pytest.raises(InputError, match=seen):
         build()
+
+
+@pytest.mark.parametrize("model", catalogue.model_names())
+def test_every_port_says_what_it_takes(model: str) -> None:
+    traits = ports.fit_interface(model).input_spec().traits(transient=None)
+    assert all(traits[port.name].desc for port in ports_of(model))

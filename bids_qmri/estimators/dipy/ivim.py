@@ -103,7 +103,7 @@ def _with_zero(bvals: FloatArray) -> FloatArray:
             f"b-values are {np.unique(bvals).round(1).tolist()}",
             field="bvals",
             needed=f"four different b-values, the lowest at most {LARGEST_B0:g} s/mm^2",
-            fix="leave dipy out of --methods",
+            fix="leave dipy out of --estimators",
         )
     if lowest > 0:
         log.info("b = %g s/mm^2 stands for b = 0 in dipy's IVIM fits", lowest)

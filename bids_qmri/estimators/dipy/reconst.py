@@ -93,23 +93,33 @@ class QmriModel(ReconstModel):  # type: ignore[misc]
         return QmriFit(self, signal, inside, result)
 
     def predict(self, params: dict[str, FloatArray], *, protocol: Protocol | None = None) -> FloatArray:
-        """Return the signals, shape (..., N), of parameter maps of shape (...).
+        """Return the signals, shape (..., N), of maps of shape (...).
 
         Parameters
         ----------
         params
-            Maps by parameter name; a missing one raises KeyError.
+            Maps by name, as of a fit.
         protocol
             What to simulate; None for the protocol of the model.
+
+        Raises
+        ------
+        InputError
+            If a map is missing that the signal depends on.
         """
-        protocol = self.protocol if protocol is None else protocol
-        maps = [np.asarray(params[p.name], dtype=np.float64) for p in self.forward.parameters]
-        theta = np.stack([values.ravel() for values in maps])
-        signal = np.empty((theta.shape[1], protocol.n_measurements))
-        for first in range(0, len(signal), BLOCK):
+        played = self.protocol if protocol is None else protocol
+        maps = {name: np.asarray(values, dtype=np.float64) for name, values in params.items()}
+        flat = {name: values.ravel() for name, values in maps.items()}
+        count = max((values.size for values in flat.values()), default=0)
+        signal = np.empty((count, played.n_measurements))
+        for first in range(0, count, BLOCK):
             part = slice(first, first + BLOCK)
-            signal[part] = self.forward.signal(theta[:, part], protocol.take(part)).T
-        return signal.reshape(*maps[0].shape, -1)
+            found = self.forward.predict({name: v[part] for name, v in flat.items()}, played.take(part))
+            if found is None:
+                needed = f"all maps of a fit of {self.forward.name}"
+                raise InputError(f"{', '.join(params) or 'none'} given", field="params", needed=needed)
+            signal[part] = found
+        return signal.reshape(*next(iter(maps.values())).shape, -1)
 
 
 class QmriFit(ReconstFit):  # type: ignore[misc]

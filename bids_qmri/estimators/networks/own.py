@@ -28,6 +28,14 @@ def network_use(file: Path) -> tuple[str, str]:
     """
     card = card_of(file)
     model_name, label = str(card.get("model")), LABELS[kind_of_card(card)]
+    if kind_of_card(card) != "scheme" and not file.with_suffix(".json").is_file():
+        raise InputError(
+            f"has no {file.with_suffix('.json').name} beside it",
+            file=file,
+            field="network",
+            needed="the card that training wrote beside the network",
+            fix="copy both files",
+        )
     if model_name not in catalogue.model_names():
         raise InputError(
             f"is a network for {model_name!r}",

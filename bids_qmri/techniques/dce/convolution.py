@@ -3,7 +3,7 @@
 The tissue response R(k, s) = integral_{-inf}^{s} Cp(u) exp(-k (s - u)) du is known in closed form between two
 points of the input once its value at the earlier point is known. Those values depend on k alone, so they are
 tabulated once per protocol over log(k + K_OFFSET) together with their exact derivatives by k, and read by
-cubic Hermite interpolation. Time runs in minutes here because rates are 1/min. Used by `models/etofts.py`.
+cubic Hermite interpolation. Time runs in minutes here because rates are 1/min. Used by `model`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Ct(t) = vp Cp(t - t0) + Ktrans integral Cp(u - t0) exp(-kep (t - u)) du with Ktrans = kep ve. The signal is
 the concentration in tissue in mmol/L, rates are 1/min, the delay t0 is in s; Cp is the plasma input of a
-`DceProtocol`. The convolution is exact for its piecewise-linear input (`models/convolution.py`).
+`DceProtocol`. The convolution is exact for its piecewise-linear input (`convolution`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tissue responses of one scan over rate and delay, tabulated so that a node costs an interpolation.
 
-The responses of `models/convolution.py` are exact but cost two microseconds a curve; a posterior needs a
+The responses of `convolution` are exact but cost two microseconds a curve; a posterior needs a
 hundred curves per voxel. Used by `estimators.posterior`.
 """
 

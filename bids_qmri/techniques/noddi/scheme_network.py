@@ -192,6 +192,7 @@ class SchemeOnnx(Estimator):
     description = "Fully connected neural network for one set of diffusion weightings, given by the user."
     reference = "Rot et al. 2025, doi:10.48550/arXiv.2507.12632"
     needs_file = True
+    own_limits = True
 
     network: Path | None = None
     threads: int = 1
@@ -303,7 +304,8 @@ def noise_notes(network: Path, s0: FloatArray, sigma: float | FloatArray) -> tup
         return ()
     return (
         f"{card.get('name')} was trained with a signal-to-noise ratio of {high:g} at b = 0; that of "
-        f"most voxels differs by more than a factor of {SNR_FACTOR:g}: expect bias, or train one with --snr",
+        f"most voxels differs by more than a factor of {SNR_FACTOR:g}: expect bias, or train one with "
+        "--set data.snr=…",
     )
 
 

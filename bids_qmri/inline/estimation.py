@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bids_qmri.catalogue import part
 from bids_qmri.errors import InputError
-from bids_qmri.estimation.blocks import Measured, fit_block, spread
+from bids_qmri.estimation.blocks import BLOCK_VOXELS, Measured, fit_block, spread
 from bids_qmri.estimation.preparation import Scan
 from bids_qmri.estimation.tissue import Mask, reference_images, tissue_mask
 from bids_qmri.estimators.base import FitResult, Status
@@ -24,9 +24,6 @@ from bids_qmri.inline.series import Series, Slot
 from bids_qmri.inline.wire import Image, Pixels
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
-
-BLOCK_VOXELS = 16384
-"""Voxels of one task: a slice of usual size, and little beside the images in memory."""
 
 Maps = dict[str, npt.NDArray[np.float32]]
 

@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.images import Series
+from bids_qmri.estimation.blocks import BLOCK_VOXELS
 from bids_qmri.units import FloatArray
-
-BLOCK_VOXELS = 16384
-"""Voxels read at once: 8 MB for 60 volumes, large enough that numpy's call overhead vanishes."""
 
 
 def masked_blocks(

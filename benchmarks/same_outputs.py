@@ -22,8 +22,8 @@ HERE = Path(__file__).resolve().parents[1]
 RUNS: dict[str, tuple[str, ...]] = {
     "defaults": (),
     "mle, map": ("--methods", "mle", "map"),
-    "bayes, dipy": ("--models", "vfa", "ivim", "--methods", "bayes", "dipy"),
-    "tensors by ols, nlls": ("--models", "tensor", "dki", "--methods", "lsq", "--tensor-fit", "ols", "nlls"),
+    "bayes": ("--models", "vfa", "etofts", "--methods", "bayes"),
+    "tensors by ols": ("--models", "tensor", "dki", "--methods", "lsq", "--tensor-fit", "ols"),
 }
 
 

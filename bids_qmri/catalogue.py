@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from bids_qmri.errors import InputError
+
 if TYPE_CHECKING:
     from bids_qmri.physics.model import Model
 
@@ -171,14 +173,14 @@ def find_entry(model_name: str) -> tuple[Technique, ModelEntry]:
 
     Raises
     ------
-    ValueError
+    InputError
         If there is no such model.
     """
     wanted = FORMER_NAMES.get(model_name, model_name)
     for technique, entry in entries():
         if entry.name == wanted:
             return technique, entry
-    raise ValueError(f"no model is called {model_name!r}; there are {', '.join(model_names())}")
+    raise InputError(f"is {model_name!r}", field="model", needed=f"one of {', '.join(model_names())}")
 
 
 def get_model(name: str, **settings: Any) -> Model:
@@ -193,10 +195,8 @@ def get_model(name: str, **settings: Any) -> Model:
 
     Raises
     ------
-    ValueError
-        If there is no such model.
     InputError
-        If it has no such setting, or the value cannot be meant.
+        If there is no such model or setting, or the value cannot be meant.
     """
     technique, entry = find_entry(name)
     model: Model = load(f"{technique.package}.{entry.place}")

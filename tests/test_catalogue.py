@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bids_qmri import catalogue
+from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, estimator_class, get_estimator
 from bids_qmri.interfaces.dicom import NUMBERS_OF_A_MODEL, NUMBERS_OF_AN_ESTIMATOR
 from bids_qmri.outputs.tables import output_table
@@ -77,5 +78,15 @@ def test_former_names_mean_what_they_meant() -> None:
 
 
 def test_what_is_not_there_is_named() -> None:
-    with pytest.raises(ValueError, match="t2star"):
+    with pytest.raises(InputError, match="model: is 't2star'; needed: one of vfa"):
         catalogue.get_model("t2star")
+
+
+def test_no_two_models_write_maps_of_the_same_name() -> None:
+    """Where a participant has acquisitions of both, one map would replace the other."""
+    owners: dict[tuple[tuple[str, str], ...], str] = {}
+    for entry in ENTRIES:
+        table = output_table(entry.name)
+        for row in (*table.maps, table.rmse, table.status):
+            parts = tuple(sorted(row.name_parts("lsq").items()))
+            assert owners.setdefault(parts, entry.name) == entry.name, parts

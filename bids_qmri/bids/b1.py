@@ -260,6 +260,10 @@ def _resample(field: FloatArray, image: Series, series: Series) -> FloatArray:
     return np.where(enough, value / np.where(enough, weight, 1.0), np.nan)
 
 
+LEAST_FIELD, LARGEST_FIELD = 0.1, 5.0
+"""Actual over nominal flip angle that a median inside an object can be."""
+
+
 def _unit(source: B1Source, median: float, notes: list[str]) -> float:
     """Return what one unit of a TB1map is worth, from the command line or the median inside the mask."""
     is_factor = FACTOR_RANGE[0] <= median <= FACTOR_RANGE[1]
@@ -267,9 +271,12 @@ def _unit(source: B1Source, median: float, notes: list[str]) -> float:
     if source.units != "auto" or is_factor or is_percent:
         percent = is_percent if source.units == "auto" else source.units == "percent"
         why = "" if source.units == "auto" else " (--b1-units)"
-        unit = "percent" if percent else "a factor"
-        notes.append(f"{source.files[0].name}: median {median:.3g} inside the mask, read as {unit}{why}")
-        return 0.01 if percent else 1.0
+        unit, worth = ("percent", 0.01) if percent else ("a factor", 1.0)
+        name = source.files[0].name
+        notes.append(f"{name}: median {median:.3g} inside the mask, read as {unit}{why}")
+        if not LEAST_FIELD <= (field := median * worth) <= LARGEST_FIELD:
+            notes.append(f"{name}: {field:.2g} of the nominal flip angle cannot be: check --b1-units")
+        return worth
     raise InputError(
         f"its median inside the mask is {median:g}",
         file=source.files[0],

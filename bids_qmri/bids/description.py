@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,20 +20,21 @@ IGNORED = (
     "figures",
     "log",
     "logs",
-    "*_dwimap.*",
-    "*_dcemap.*",
-    "*_vfamap.*",
     "*_timeseries.*",
     "*_qc.*",
     "group_*",
 )
-"""Patterns of .bidsignore: outputs that BIDS has no name for yet, and reports."""
+"""Patterns of .bidsignore beside those of maps: reports, and outputs that BIDS has no name for yet."""
 
 _ACKNOWLEDGE = "Cite the works listed in logs/CITATION.md, which describes what was run."
 
 
 def write_dataset_description(
-    output_dir: Path, bids_dir: Path, version: str, datasets: Mapping[str, Path] | None = None
+    output_dir: Path,
+    bids_dir: Path,
+    version: str,
+    datasets: Mapping[str, Path] | None = None,
+    unknown: Iterable[str] = (),
 ) -> None:
     """Write dataset_description.json and .bidsignore; files that say the same already are left alone.
 
@@ -49,6 +50,8 @@ def write_dataset_description(
         Version of this package.
     datasets
         Further datasets that were read, by name.
+    unknown
+        Suffixes of maps that BIDS has no name for.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def write_dataset_description(
     wanted = existing | wanted
     if wanted != existing:
         write_sidecar(path, wanted)
-    _write_bidsignore(output_dir / ".bidsignore")
+    _write_bidsignore(output_dir / ".bidsignore", [*(f"*_{suffix}.*" for suffix in unknown), *IGNORED])
 
 
 def _read_own(path: Path) -> dict[str, Any]:
@@ -126,8 +129,8 @@ def _relative(root: Path, output_dir: Path) -> str:
     return quote(Path(os.path.relpath(root.resolve(), output_dir.resolve())).as_posix())
 
 
-def _write_bidsignore(path: Path) -> None:
+def _write_bidsignore(path: Path, patterns: Sequence[str]) -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    missing = [pattern for pattern in IGNORED if pattern not in lines]
+    missing = [pattern for pattern in patterns if pattern not in lines]
     if missing:
         write_atomic(path, ("\n".join([*lines, *missing]) + "\n").encode("utf-8"))

@@ -72,7 +72,6 @@ def _train(args: argparse.Namespace) -> int:
             "no recipe is given", field="RECIPE", needed="a name that --list shows, or a TOML file"
         )
     LOGGER.info("reading recipe %s", args.recipe)
-    from bids_qmri.estimators.networks.network_file import LABELS
     from bids_qmri.training.recipe import parse_recipe, recipe_text
     from bids_qmri.training.table import read_setting
 
@@ -91,7 +90,7 @@ def _train(args: argparse.Namespace) -> int:
         ) from error
     LOGGER.info("network: %s, card: %s", file, card)
     if file.suffix == ".onnx":
-        use = f"--models {recipe.model} --estimators {LABELS[recipe.kind]} --network {file}"
+        use = f"--models {recipe.model} --network {file}"
         LOGGER.info("use it: bids_qmri BIDS_DIR OUTPUT_DIR participant %s", use)
     return ExitCode.OK
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import fit_array
-from bids_qmri.estimation.preparation import Scan, prepare, require_limits
+from bids_qmri.estimation.preparation import Scan, prepare, require_limits, require_noise
 from bids_qmri.estimators.base import Estimator, FitResult, get_estimator
 from bids_qmri.estimators.networks.own import network_estimator
 from bids_qmri.physics.model import Bounds, Model
@@ -85,6 +85,7 @@ def fit(
             fix="choose another model, or give what is missing",
         )
     require_limits(forward, by, bounds)
+    require_noise(forward, by, played, sigma)
     how = prepare(forward, by, Scan(played, mask=np.ones(data.size // played.n_measurements, bool)), bounds)
     shape = data.shape[:-1]
     noise = None if sigma is None else _noise(sigma, shape)
@@ -111,14 +112,7 @@ def load_network(file: Path | str, *, threads: int = 1) -> Estimator:
 
 
 def _model(model: str | Model) -> Model:
-    if isinstance(model, Model):
-        return model
-    try:
-        return catalogue.get_model(model)
-    except ValueError as error:
-        raise InputError(
-            f"is {model!r}", field="model", needed=f"one of {', '.join(catalogue.model_names())}"
-        ) from error
+    return model if isinstance(model, Model) else catalogue.get_model(model)
 
 
 def _protocol(model: Model, protocol: Protocol | None, played_out: dict[str, Any]) -> Protocol:
@@ -173,6 +167,8 @@ def _estimator(model: Model, estimator: str | Estimator) -> Estimator:
 
 def _signal(signal: npt.ArrayLike, protocol: Protocol) -> FloatArray:
     try:
+        if np.iscomplexobj(signal):
+            raise InputError("is complex", field="signal", needed="magnitudes", fix="take np.abs of it")
         data = np.asarray(signal, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"cannot be read as numbers ({error})", field="signal", needed="an array") from error

@@ -155,6 +155,39 @@ def prepare(model: Model, estimator: Estimator, scan: Scan, asked: Bounds | None
     return replace(how, bounds=dict(bounds) or None, used=used)
 
 
+def untold_noise(model: Model, estimator: Estimator, protocol: Protocol | None) -> str:
+    """Return why the noise level that an estimator needs cannot be told from such a scan; empty if it can.
+
+    With as many measurements as parameters, residuals are those of the few voxels at a limit.
+    """
+    # A scan that tells its noise otherwise needs no more measurements than the fit.
+    own_noise = catalogue.part(model.name, "preparation", "OWN_NOISE")
+    if own_noise or not estimator.needs_noise or protocol is None:
+        return ""
+    count = protocol.n_measurements if estimator.single_images else protocol.n_averaged()
+    needed = len(model.parameters) + 1
+    if count >= needed:
+        return ""
+    return f"the noise level is estimated from {needed} measurements or more, not {count}"
+
+
+def require_noise(model: Model, estimator: Estimator, protocol: Protocol | None, sigma: object) -> None:
+    """Refuse an estimate without a noise level where the scan does not tell it.
+
+    Raises
+    ------
+    InputError
+        If `sigma` is None and `untold_noise` has a reason.
+    """
+    if sigma is None and (reason := untold_noise(model, estimator, protocol)):
+        raise InputError(
+            reason,
+            field="sigma",
+            needed=f"the noise level of a single image for {estimator.label}",
+            fix="give sigma, or use lsq",
+        )
+
+
 def require_limits(model: Model, estimator: Estimator, bounds: Bounds | None) -> None:
     """Refuse limits of one fit that are of no parameter, wider than is physical, or would not be kept.
 

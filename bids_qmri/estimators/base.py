@@ -255,6 +255,10 @@ def estimator_class(model_name: str, label: str) -> type[Estimator]:
     return found
 
 
+OPTIONS = frozenset({"network", "threads", "seed"})
+"""What estimators may be told; each takes those that it has."""
+
+
 def get_estimator(model_name: str, label: str, **options: Any) -> Estimator:
     """Return the estimator that serves a model under a label.
 
@@ -273,6 +277,14 @@ def get_estimator(model_name: str, label: str, **options: Any) -> Estimator:
         If the model has no estimator of that label.
     """
     kind = estimator_class(model_name, label)
+    if unknown := sorted(options.keys() - OPTIONS):
+        raise InputError(
+            f"there is no option {', '.join(unknown)}",
+            field="options of estimators",
+            needed=", ".join(sorted(OPTIONS)),
+        )
+    if options.get("threads", 1) < 1:
+        raise InputError(f"is {options['threads']}", field="threads", needed="1 or more")
     return kind(**_options(kind, options))
 
 

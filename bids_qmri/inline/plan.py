@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import Measured, noise_level
-from bids_qmri.estimation.preparation import Preparation, Scan, prepare
+from bids_qmri.estimation.preparation import Preparation, Scan, prepare, require_noise
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.header import StreamHeader
 from bids_qmri.units import FloatArray
@@ -72,6 +72,7 @@ def plan_of(config: Config, scan: Scan, sample: Measured | None) -> Plan:
     reason = "" if scan.protocol is None else model.obstacle(scan.protocol)
     if reason:
         raise InputError(f"{config.model} cannot be estimated: {reason}", needed="a series made for it")
+    require_noise(model, estimator, scan.protocol, config.sigma)
     how = prepare(model, estimator, scan, config.bounds)
     if config.sigma is not None:
         return Plan(replace(how, voxel_noise=None), config.sigma)

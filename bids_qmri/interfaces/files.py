@@ -17,7 +17,7 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.derivatives import write_map, write_sidecar
 from bids_qmri.bids.masks import mask_of_file
 from bids_qmri.errors import InputError
-from bids_qmri.estimation.preparation import require_limits
+from bids_qmri.estimation.preparation import require_limits, require_noise
 from bids_qmri.estimators.base import STATUS_MEANING, Estimator
 from bids_qmri.interfaces.fit import Found, estimate
 from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
@@ -25,7 +25,7 @@ from bids_qmri.interfaces.write import images_of
 from bids_qmri.outputs.tables import MapRow, output_table
 from bids_qmri.physics.model import Bounds, Model
 
-Kind = Literal["file", "files", "number", "integer", "numbers", "text"]
+Kind = Literal["file", "files", "number", "integer", "numbers", "text", "choice"]
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,15 @@ class Port:
         Whether it has no default.
     what
         What it is, in words.
+    choices
+        Texts that it takes, if it is a choice.
     """
 
     name: str
     kind: Kind
     needed: bool
     what: str = ""
+    choices: tuple[str, ...] = ()
 
 
 def ports_of(model_name: str) -> tuple[Port, ...]:
@@ -56,7 +59,13 @@ def ports_of(model_name: str) -> tuple[Port, ...]:
     hints = get_type_hints(function)
     words = _described(inspect.getdoc(function) or "")
     return tuple(
-        Port(name, _kind(hints[name]), parameter.default is inspect.Parameter.empty, words.get(name, ""))
+        Port(
+            name,
+            _kind(hints[name]),
+            parameter.default is inspect.Parameter.empty,
+            words.get(name, ""),
+            get_args(hints[name]) if get_origin(hints[name]) is Literal else (),
+        )
         for name, parameter in inspect.signature(function).parameters.items()
     )
 
@@ -80,7 +89,7 @@ def _kind(hint: Any) -> Kind:
     if hint in kinds:
         return kinds[hint]
     if get_origin(hint) is Literal:
-        return "text"
+        return "choice"
     return "files" if get_args(hint)[0] is Path else "numbers"
 
 
@@ -101,6 +110,7 @@ def fit_files(
     *,
     mask: Path | None = None,
     bounds: Bounds | None = None,
+    sigma: float | None = None,
     **inputs: Any,
 ) -> dict[str, Path]:
     """Fit images in files, and write maps into a folder.
@@ -115,6 +125,8 @@ def fit_files(
         Image that is above 0.5 where to fit; None finds the object.
     bounds
         Limits by parameter name.
+    sigma
+        Noise level of a single image; None estimates it where it is needed.
     inputs
         As `ports_of` the technique says.
 
@@ -131,6 +143,7 @@ def fit_files(
     """
     require_limits(model, estimator, bounds)
     acquisition = acquisition_of(model, inputs)
+    require_noise(model, estimator, acquisition.protocol, sigma)
     reason = "" if acquisition.protocol is None else model.obstacle(acquisition.protocol)
     if reason:
         raise InputError(
@@ -146,7 +159,8 @@ def fit_files(
             choice = mask_of_file(mask, opened.series)
             opened.choice, opened.mask = choice, choice.mask
         how = opened.prepare(model, estimator, bounds or {})
-        return _write(model, estimator, opened, estimate(model, estimator, opened, how), folder)
+        found = estimate(model, estimator, opened, how, sigma=sigma)
+        return _write(model, estimator, opened, found, folder)
 
 
 def acquisition_of(model: Model, inputs: Mapping[str, Any]) -> Acquisition:
@@ -167,6 +181,11 @@ def acquisition_of(model: Model, inputs: Mapping[str, Any]) -> Acquisition:
             field=f"inputs of {model.name}",
             needed=", ".join(f"{port.name}{'' if port.needed else ' (optional)'}" for port in known),
         )
+    for port in known:
+        if port.choices and given.get(port.name, port.choices[0]) not in port.choices:
+            raise InputError(
+                f"is {given[port.name]!r}", field=port.name, needed=f"one of {', '.join(port.choices)}"
+            )
     if isinstance(given["in_files"], Path):
         given["in_files"] = [given["in_files"]]
     found: Acquisition = _from_files(model.name)(given.pop("in_files"), **given)
@@ -196,7 +215,7 @@ def _write(
     fields: dict[str, Any] = {}
     for row, values in images_of(table, opened.choice.mask, found):
         name = f"{row.name}_sd" if row.tail == "Std" else own.get(row.name, row.name)
-        paths[name] = folder / f"{table.entity}_{name}.nii.gz"
+        paths[name] = folder / f"{model.name}_{name}.nii.gz"
         write_map(paths[name], values, series.shape, series.affine, series.zooms)
         fields[name] = {"Units": row.unit, "Description": row.description}
     fields["status"]["Levels"] = {str(int(level)): meaning for level, meaning in STATUS_MEANING.items()}
@@ -204,7 +223,7 @@ def _write(
         key: value if not isinstance(value, Path) else str(value) for key, value in how.used.items()
     }
     fields["fit"]["Notes"] = [*opened.acquisition.notes, *how.notes]
-    paths["metadata"] = folder / f"{table.entity}_metadata.json"
+    paths["metadata"] = folder / f"{model.name}_metadata.json"
     write_sidecar(paths["metadata"], json.loads(json.dumps(fields, default=str)))
     return paths
 

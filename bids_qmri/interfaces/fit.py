@@ -95,6 +95,7 @@ def estimate(
     opened: OpenAcquisition,
     how: Preparation,
     *,
+    sigma: float | None = None,
     shared: bool = False,
     watch: Watch | None = None,
 ) -> Found:
@@ -106,6 +107,8 @@ def estimate(
         What is fitted, and how.
     opened, how
         The images, and what goes into the fit.
+    sigma
+        Noise level of a single image; None estimates it where it is needed.
     shared
         Keep what is computed from the signals for the next fit of the same acquisition.
     watch
@@ -116,7 +119,10 @@ def estimate(
     InputError
         If no voxel could be fitted, or the scan lacks what the fit needs.
     """
-    sigma = opened.noise(model, how)
+    if sigma is None:
+        sigma = opened.noise(model, how)
+    else:
+        how = replace(how, voxel_noise=None)
     how, blocks = opened.blocks(how, keep=shared)
     found = fit_blocks(model, estimator, how, blocks, opened.series.n_voxels, sigma, watch)
     if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):

@@ -25,7 +25,7 @@ from bids_qmri.estimators.base import Estimator, get_estimator
 from bids_qmri.estimators.networks.own import network_estimator, network_use
 from bids_qmri.interfaces.files import Port, fit_files, port_rows, ports_of
 
-COMMON = ("estimator", "network", "mask", "bounds", "settings", "threads", "seed")
+COMMON = ("estimator", "network", "mask", "bounds", "sigma", "settings", "threads", "seed")
 """Inputs of every interface beside the ports of its technique."""
 
 
@@ -45,6 +45,7 @@ class _FitFiles(SimpleInterface):  # type: ignore[misc]
             Path(runtime.cwd),
             mask=None if mask is None else Path(mask),
             bounds=common.get("bounds"),
+            sigma=common.get("sigma"),
             **given,
         )
         self._results.update({name: str(path) for name, path in found.items()})
@@ -90,6 +91,7 @@ def _common() -> dict[str, Any]:
         "bounds": traits.Dict(
             traits.Str, traits.Tuple(traits.Float, traits.Float), desc="limits by parameter"
         ),
+        "sigma": traits.Float(desc="noise level of a single image; not given: estimated where needed"),
         "settings": traits.Dict(traits.Str, traits.Float, desc="what the model is told, such as d_par"),
         "threads": traits.Int(1, usedefault=True, desc="threads of networks"),
         "seed": traits.Int(0, usedefault=True, desc="of what draws random numbers"),
@@ -106,6 +108,7 @@ def _trait(port: Port) -> Any:
         "integer": lambda: traits.Int(**about),
         "numbers": lambda: traits.List(traits.Float, **about),
         "text": lambda: traits.Str(**about),
+        "choice": lambda: traits.Str(**about),
     }
     return makers[port.kind]()
 

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 import yaml
 
 from bids_qmri import catalogue
-from bids_qmri.errors import InternalError
+from bids_qmri.errors import InputError, InternalError
 from bids_qmri.units import is_cmixf
 
 COLOUR_MAPS = frozenset({"viridis", "plasma", "inferno", "magma", "cividis"})
@@ -166,6 +166,22 @@ class OutputTable:
         return NameParts(datatype=self.datatype, suffix="qc", model=self.entity, param=None, desc=label)
 
 
+BIDS_MAPS = frozenset(
+    (
+        *("T1map", "T2map", "T2starmap", "R1map", "R2map", "R2starmap", "PDmap", "S0map", "M0map", "T1rho"),
+        *("MTRmap", "MTsat", "MTVmap", "MWFmap", "UNIT1", "Chimap", "TB1map", "RB1map"),
+    )
+)
+"""Suffixes of quantitative maps that BIDS 1.11 has names for."""
+
+
+def unknown_suffixes() -> tuple[str, ...]:
+    """Return the suffixes of maps of all models that BIDS has no name for."""
+    tables = [output_table(model) for model in catalogue.model_names()]
+    found = {row.suffix for table in tables for row in (*table.maps, table.rmse, table.status)}
+    return tuple(sorted(found - BIDS_MAPS))
+
+
 def output_table(model: str) -> OutputTable:
     """Return the table of a model, read once from the YAML file of its technique.
 
@@ -176,7 +192,7 @@ def output_table(model: str) -> OutputTable:
     """
     try:
         technique, entry = catalogue.find_entry(model)
-    except ValueError as error:
+    except InputError as error:
         names = ", ".join(catalogue.model_names())
         raise InternalError(f"no output table for model {model}", needed=f"one of {names}") from error
     return _tables(technique.package)[entry.name]

@@ -41,6 +41,11 @@ def number(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
+def percent(share: float) -> str:
+    """Return a share as people read it: ``0.0042`` is ``0.42 %``, ``1`` is ``100 %``."""
+    return f"{100 * share:.2g} %" if abs(share) < 0.0995 else f"{100 * share:.0f} %"
+
+
 def count(many: int, noun: str) -> str:
     """Return ``1 fit`` or ``2 fits``."""
     return f"{many} {noun}{'' if many == 1 else 's'}"

@@ -28,7 +28,7 @@ from bids_qmri.reports.colours import (
     ramp,
     rgb,
 )
-from bids_qmri.reports.page import embed, short_exponent, unit_label
+from bids_qmri.reports.page import embed, percent, short_exponent, unit_label
 from bids_qmri.reports.png import encode_indexed, encode_rgb
 from bids_qmri.reports.sheets import Mask, Sheet
 
@@ -188,7 +188,7 @@ def draw_status(status: npt.NDArray[np.uint8], below: Array, grid: Grid, *, by: 
     counts = {code: int(np.count_nonzero(status == code)) for code in STATUS_COLOURS}
     total = max(int(np.count_nonzero(status)), 1)
     key = tuple(
-        (STATUS_COLOURS[code], f"{STATUS_MEANING[code]}: {100 * many / total:.2g} %")
+        (STATUS_COLOURS[code], f"{STATUS_MEANING[code]}: {percent(many / total)}")
         for code, many in counts.items()
         if many
     )
@@ -261,9 +261,11 @@ def robust_limits(inside: Array) -> tuple[float, float]:
 
 def _beyond(inside: Array, low: float, high: float) -> str:
     """Say how many values the colours do not tell apart."""
-    shares = {"above": np.mean(inside > high), "below": np.mean(inside < low)} if inside.size else {}
+    if not inside.size:
+        return ""
+    shares = {"above": float(np.mean(inside > high)), "below": float(np.mean(inside < low))}
     parts = [
-        f"{100 * share:.2g} % of the voxels lie {where}" for where, share in shares.items() if share >= 5e-4
+        f"{percent(share)} of the voxels lie {where}" for where, share in shares.items() if share >= 5e-4
     ]
     return f"{' and '.join(parts)} the range of the colours." if parts else ""
 

@@ -162,11 +162,8 @@ def parse_recipe(text: str, changes: Mapping[str, Any] | None = None) -> Recipe:
 def _model(name: str, settings: Any) -> Model:
     try:
         return catalogue.get_model(name, **dict(settings))
-    except ValueError as error:
-        words = ", ".join(catalogue.model_names())
-        raise UsageError(f"model is {name!r}", field="recipe: model", needed=f"one of {words}") from error
     except QmriError as error:
-        raise UsageError(error.seen, field=f"recipe: settings, {error.field}", needed=error.needed) from error
+        raise UsageError(error.seen, field=f"recipe: {error.field}", needed=error.needed) from error
 
 
 def _chosen(section: str, table: Mapping[str, Any], registry: Mapping[str, type]) -> Any:

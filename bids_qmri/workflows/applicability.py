@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition
-from bids_qmri.estimators.base import Estimator
 from bids_qmri.physics.model import Model
 
 NOT_ASKED = "not among --models"
@@ -63,25 +62,3 @@ def _not_meant(names: Sequence[str], acquisition: Acquisition) -> dict[str, str]
         if reason:
             found[model.name] = reason
     return found
-
-
-def estimator_obstacle(model: Model, estimator: Estimator, acquisition: Acquisition) -> str:
-    """Return what the acquisition lacks for an estimator of a model it allows, empty if nothing.
-
-    Parameters
-    ----------
-    model, estimator
-        Of a possible fit.
-    acquisition
-        What was found.
-    """
-    protocol = acquisition.protocol
-    # A scan that tells its noise otherwise needs no more measurements than the fit.
-    own_noise = catalogue.part(model.name, "preparation", "OWN_NOISE")
-    if own_noise or not estimator.needs_noise or protocol is None:
-        return ""
-    count = protocol.n_measurements if estimator.single_images else protocol.n_averaged()
-    needed = len(model.parameters) + 1
-    if count >= needed:
-        return ""
-    return f"the noise level is estimated from {needed} measurements or more, not {count}"

@@ -41,9 +41,7 @@ def init_model_wf(model: str, *, name: str | None = None, **inputs: Any) -> Any:
     InputError
         If there is no such model or no such input.
     """
-    if model not in catalogue.model_names():
-        needed = f"one of {', '.join(catalogue.model_names())}"
-        raise InputError(f"is {model!r}", field="model", needed=needed)
+    catalogue.find_entry(model)
     from nipype import IdentityInterface, Node, Workflow
 
     from bids_qmri.interfaces.ports import COMMON, fit_interface
@@ -74,9 +72,13 @@ def __getattr__(name: str) -> Any:
     """Return ``init_<technique>_wf``, which fits the first model of a technique unless told ``model=``."""
     for technique in catalogue.TECHNIQUES:
         if name == f"init_{technique.name}_wf":
-            return partial(_init_technique_wf, technique.models[0].name)
+            return partial(_init_technique_wf, tuple(entry.name for entry in technique.models))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def _init_technique_wf(default: str, *, model: str = "", name: str | None = None, **inputs: Any) -> Any:
-    return init_model_wf(model or default, name=name, **inputs)
+def _init_technique_wf(
+    models: tuple[str, ...], *, model: str = "", name: str | None = None, **inputs: Any
+) -> Any:
+    if model and model not in models:
+        raise InputError(f"is {model!r}", field="model", needed=f"one of {', '.join(models)}")
+    return init_model_wf(model or models[0], name=name, **inputs)

@@ -13,6 +13,7 @@ from bids_qmri.bids.description import write_dataset_description
 from bids_qmri.bids.participants import copy_participants
 from bids_qmri.errors import QmriError
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
+from bids_qmri.outputs.tables import unknown_suffixes
 from bids_qmri.reports.methods import write_citation
 from bids_qmri.reports.records import find_records
 from bids_qmri.workflows.config import RunConfig
@@ -40,7 +41,9 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
         In the order of the dataset.
     """
     labels = select_participants(config)
-    write_dataset_description(config.output_dir, config.bids_dir, __version__, config.read.derivatives)
+    write_dataset_description(
+        config.output_dir, config.bids_dir, __version__, config.read.derivatives, unknown_suffixes()
+    )
     scratch = replace(config, work_dir=config.work_dir / config.run_id)
     ends: list[ParticipantOutcome] = []
     fits: set[tuple[str, str]] = set()

@@ -9,8 +9,9 @@ from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, Unusable
 from bids_qmri.bids.dataset import find, participants, require_sessions
 from bids_qmri.errors import InputError, UsageError
+from bids_qmri.estimation.preparation import untold_noise
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob
-from bids_qmri.workflows.applicability import NOT_ASKED, choose_models, estimator_obstacle
+from bids_qmri.workflows.applicability import NOT_ASKED, choose_models
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.estimators import Choice, choices_for
 
@@ -142,7 +143,7 @@ def _obstacle(choice: Choice, found: Acquisition) -> str:
     choice.estimator.network_file(choice.model)
     if found.protocol is not None:
         choice.estimator.prepare(choice.model, found.protocol)
-    return estimator_obstacle(choice.model, choice.estimator, found)
+    return untold_noise(choice.model, choice.estimator, found.protocol)
 
 
 def describe(plan: Plan) -> str:

@@ -24,7 +24,7 @@ from bids_qmri.bids.description import IGNORED, write_dataset_description
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.sources import bids_uri, protocol_fields, resolve_paths
 from bids_qmri.errors import InputError, InternalError, UsageError
-from bids_qmri.outputs.tables import output_table
+from bids_qmri.outputs.tables import output_table, unknown_suffixes
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.dce.settings import Aif, DceSettings
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
@@ -279,7 +279,7 @@ def test_lines_that_users_ignore_are_kept(tmp_path: Path) -> None:
 
 def write_everything(out: Path, raw: Path) -> None:
     """Write every image of two models, a quality file, pages and figures into `out`."""
-    write_dataset_description(out, raw, "1")
+    write_dataset_description(out, raw, "1", unknown=unknown_suffixes())
     for model in ("vfa", "ivim"):
         table = output_table(model)
         rows = [*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse, table.status]

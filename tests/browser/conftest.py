@@ -81,6 +81,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dataset(folder / "bids")
     write_masks(folder / "masks")
     options = ["-d", f"masks={folder / 'masks'}", "-w", str(folder / "work"), "--nprocs", "1", "--sloppy"]
-    models = ["--models", "vfa", "ivim", "tensor", "--methods", "lsq", "ncde"]
+    models = ["--models", "vfa", "ivim", "dti", "--estimators", "lsq", "ncde"]
     assert main([str(folder / "bids"), str(folder / "out"), "participant", "group", *options, *models]) == 0
     return folder / "out"

@@ -18,7 +18,7 @@ INVISIBLE = """() => [...document.querySelectorAll("figure canvas, figure svg")]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("model", ["vfa", "ivim", "tensor"])
+@pytest.mark.parametrize("model", ["vfa", "ivim", "dti"])
 def test_pages_are_quiet_whole_and_fit_the_screen(
     study: Path, visit: Visitor, model: str, width: int
 ) -> None:

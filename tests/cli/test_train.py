@@ -124,7 +124,7 @@ def test_the_last_line_says_how_to_use_the_network(
     first, *_, last = capsys.readouterr().err.strip().splitlines()
     assert first == "INFO: reading recipe ncde-vfa"
     file = tmp_path / "ncde-vfa.onnx"
-    assert last.endswith(f"participant --models vfa --estimators ncde --network {file}")
+    assert last.endswith(f"participant --models vfa --network {file}")
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,10 @@ def test_settings_belong_to_the_model() -> None:
     assert np.median(np.abs(told - truth["ndi"])) < 1e-3 < np.median(np.abs(untold - truth["ndi"]))
 
 
+VFA: dict[str, Any] = {"model": "vfa", "signal": np.ones((3, 2)), "bvals": None} | {
+    "flip_angle": np.deg2rad([3.0, 20.0]),
+    "repetition_time": 0.015,
+}
 GOOD: dict[str, Any] = {"model": "ivim", "signal": np.ones((2, 12)), "bvals": IVIM_BVALS}
 
 
@@ -143,6 +147,16 @@ GOOD: dict[str, Any] = {"model": "ivim", "signal": np.ones((2, 12)), "bvals": IV
             r"is a DiffusionProtocol; needed: a VfaProtocol",
         ),
         ({"estimator": bids_qmri.get_estimator("noddi", "nngt")}, r"nngt"),
+        ({"signal": np.ones((2, 12)) * 1j}, r"signal: is complex; needed: magnitudes; fix: "),
+        (
+            VFA | {"flip_angle": [1.0, 3.0]},
+            r"flip angle is 172 degrees; up to 90 can be meant, in rad",
+        ),
+        (VFA | {"repetition_time": 12.0}, r"a repetition time is 12 s; up to 1 can be meant: divide"),
+        (
+            VFA | {"estimator": "ncde"},
+            r"sigma: the noise level is estimated from 3 measurements or more, not 2",
+        ),
     ],
 )
 def test_bad_input_is_named(change: dict[str, Any], seen: str) -> None:
@@ -177,3 +191,21 @@ def test_the_models_of_dipy_users_give_the_same() -> None:
         simulate("dti", SINGLE, voxels=6, snr=50)[0]
     )
     assert tensor.params["fa"].shape == (6,)
+
+
+def test_an_odd_voxel_does_not_tell_the_noise_of_all_others() -> None:
+    """With as many measurements as parameters the noise level must be given."""
+    protocol = bids_qmri.VfaProtocol(np.deg2rad([3.0, 20.0]), 0.015)
+    signal, truth, sigma = simulate("vfa", protocol, voxels=300, snr=80)
+    odd = np.concatenate([signal, [[0.6, 0.01]]])
+    with pytest.raises(InputError, match="noise level"):
+        bids_qmri.fit("vfa", odd, protocol, estimator="map")
+    found = bids_qmri.fit("vfa", odd, protocol, estimator="map", sigma=sigma)
+    assert np.median(np.abs(found.maps["t1"][:300] / truth["t1"] - 1)) < 0.1
+
+
+def test_options_of_estimators_are_those_that_exist() -> None:
+    with pytest.raises(InputError, match="there is no option thread; needed: network, seed, threads"):
+        bids_qmri.get_estimator("vfa", "ncde", thread=2)
+    with pytest.raises(InputError, match="threads: is 0; needed: 1 or more"):
+        bids_qmri.get_estimator("vfa", "ncde", threads=0)

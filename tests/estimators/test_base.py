@@ -132,7 +132,7 @@ def test_labels_that_a_model_lacks_are_refused(model, label):
 
 
 def test_models_that_are_not_there_are_named():
-    with pytest.raises(ValueError, match=r"no model is called 'magic'; there are vfa, ivim"):
+    with pytest.raises(InputError, match=r"model: is 'magic'; needed: one of vfa, ivim"):
         get_estimator("magic", "lsq")
 
 

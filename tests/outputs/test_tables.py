@@ -11,7 +11,7 @@ import yaml
 from bids_qmri import catalogue
 from bids_qmri.catalogue import get_model, model_names
 from bids_qmri.errors import InternalError
-from bids_qmri.outputs.tables import is_cmixf, output_table, parse_table
+from bids_qmri.outputs.tables import is_cmixf, output_table, parse_table, unknown_suffixes
 
 
 def raw_table(model: str) -> dict[str, Any]:
@@ -126,3 +126,7 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         output_table("mese")
     with pytest.raises(InternalError, match="one of t1, m0"):
         output_table("vfa").estimate("t2")
+
+
+def test_maps_that_bids_has_no_name_for_are_told_apart() -> None:
+    assert unknown_suffixes() == ("dcemap", "dwimap", "vfamap")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from bids_qmri.reports.methods import Methods
-from bids_qmri.reports.page import count, embed, number, render
+from bids_qmri.reports.page import count, embed, number, percent, render
 
 
 @given(st.floats(-1e30, 1e30))
@@ -52,3 +52,10 @@ def test_the_style_asks_nothing_of_the_network_and_knows_dark_and_narrow_screens
     assert "@import" not in style
     for feature in ("prefers-color-scheme: dark", "max-width: 720px", "@media print", ":focus-visible"):
         assert feature in style
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100 %"), (0.996, "100 %"), (0.546, "55 %"), (0.0042, "0.42 %"), (0.0, "0 %")]
+)
+def test_shares_are_written_without_powers_of_ten(share: float, text: str) -> None:
+    assert percent(share) == text

@@ -66,7 +66,7 @@ def test_controls_differ_from_the_shipped_network_in_one_part_and_in_length(
         ("path = true", "path = 1", r"network\.path: is 1; needed: true or false"),
         ("snr = [2, 500]", "snr = [2]", r"data\.snr: is \[2\]; needed: a list of a number, a number"),
         ("[data.boxes.f]", "[data.boxes.g]", r"unknown: data\.boxes\.g"),
-        ('model = "ivim"', 'model = "knee"', "model is 'knee'; needed: one of vfa, ivim"),
+        ('model = "ivim"', 'model = "knee"', "model: is 'knee'; needed: one of vfa, ivim"),
         (
             'model = "ivim"',
             'model = "dti"',
@@ -79,7 +79,7 @@ def test_controls_differ_from_the_shipped_network_in_one_part_and_in_length(
         (
             "seed = 1",
             "seed = 1\nsettings = {d_par = 1.0}",
-            "settings, ivim.d_par: ivim has no setting 'd_par'",
+            "recipe: ivim.d_par: ivim has no setting 'd_par'",
         ),
         ("seed = 1", "seed = ", "not TOML"),
         ("seed = 1", "seed = '1'", "seed: is '1'; needed: a whole number"),

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from bids_qmri.bids.acquisition import Acquisition
+from bids_qmri.estimation.preparation import untold_noise
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.mle import Mle
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
-from bids_qmri.workflows.applicability import choose_models, estimator_obstacle
+from bids_qmri.workflows.applicability import choose_models
 
 
 def dwi(bvals, bvecs=None):
@@ -106,5 +107,5 @@ def test_the_likelihood_needs_one_image_more_than_parameters_to_know_the_noise(n
     image = Path("sub-01_flip-1_VFA.nii.gz")
     protocol = VfaProtocol(np.linspace(0.05, 0.3, n_flips), 0.015)
     vfa = Acquisition("vfa", {"sub": "01"}, "anat", (image,), (image,), {}, protocol)
-    assert (estimator_obstacle(VFA, Mle(), vfa) == "") is possible
-    assert estimator_obstacle(VFA, Lsq(), vfa) == ""
+    assert (untold_noise(VFA, Mle(), vfa.protocol) == "") is possible
+    assert untold_noise(VFA, Lsq(), vfa.protocol) == ""

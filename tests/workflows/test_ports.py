@@ -183,6 +183,32 @@ def test_bad_input_is_named_as_on_the_command_line(tmp_path: Path, change: dict[
         ports.fit_interface("ivim")(**given | change)._run_interface(types.SimpleNamespace(cwd=str(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "seen"),
+    [
+        ("vfa", {"b1_units": "pct"}, r"b1_units: is 'pct'; needed: one of auto, factor, percent"),
+        ("dce", {"frame_times": [6000.0 * i for i in range(30)]}, r"frame_times: puts frames 6000 apart"),
+        ("vfa", {"repetition_time": 15.0}, r"repetition_time: is 15; needed: seconds"),
+    ],
+)
+def test_units_are_checked_at_the_ports(tmp_path: Path, name: str, change: dict[str, Any], seen: str) -> None:
+    given = SERIES[name](synth.new_dataset(tmp_path / "bids"))
+    model = next(t for t in catalogue.TECHNIQUES if t.name == name).models[0].name
+    with pytest.raises(InputError, match=seen):
+        ports.fit_interface(model)(**given | change)._run_interface(types.SimpleNamespace(cwd=str(tmp_path)))
+
+
+def test_the_noise_level_may_be_given(tmp_path: Path) -> None:
+    given = SERIES["vfa"](synth.new_dataset(tmp_path / "bids"))
+    given["in_files"], given["flip_angles"] = given["in_files"][:2], given["flip_angles"][:2]
+    with pytest.raises(InputError, match="noise level is estimated from 3 measurements or more, not 2"):
+        ports.fit_interface("vfa")(**given, estimator="map")._run_interface(
+            types.SimpleNamespace(cwd=str(tmp_path))
+        )
+    found = outputs(pipeline(tmp_path / "known", "vfa", given, estimator="map", sigma=5.0))
+    assert json.loads(found["metadata"].read_text())["fit"]["NoiseLevel"] == 5.0
+
+
 def test_a_network_for_another_model_is_refused(tmp_path: Path) -> None:
     given = SERIES["ivim"](synth.new_dataset(tmp_path / "bids"))
     network = shipped_network("vfa")
@@ -199,7 +225,7 @@ def test_a_network_for_another_model_is_refused(tmp_path: Path) -> None:
             lambda: workflows.init_vfa_wf(flip_angle=3),
             r"there is no input flip_angle; needed: in_files, flip_ang",
         ),
-        (lambda: workflows.init_dti_wf(model="dtii"), r"model: is 'dtii'; needed: one of vfa"),
+        (lambda: workflows.init_dti_wf(model="dtii"), r"model: is 'dtii'; needed: one of dti, dki"),
     ],
 )
 def test_a_workflow_is_not_built_of_what_does_not_exist(build: Callable[[], Workflow], seen: str) -> None:

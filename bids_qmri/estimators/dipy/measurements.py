@@ -34,7 +34,12 @@ class Expansion(Protocol):
     fewest_shells: int
 
     def deviations(
-        self, elements: FloatArray, values: FloatArray, vectors: FloatArray, covariance: FloatArray
+        self,
+        elements: FloatArray,
+        values: FloatArray,
+        vectors: FloatArray,
+        covariance: FloatArray,
+        bias: FloatArray,
     ) -> FloatArray:
         """Return standard deviations of derived quantities, (V, Q)."""
 

@@ -5,6 +5,12 @@ squared signal. The weighted normal equations of a block are one matrix product 
 where dipy decomposes the weighted design of every voxel into singular values. Columns are scaled to order
 1, and what is solved for is the step from the ordinary fit, repeated where the squared condition number
 takes digits. Voxels run first; called by `tensor`.
+
+Of second order in the noise, Gaussian and of one variance in all signals, coefficients are biased. The
+logarithm of a signal S is, by -sigma^2 / (2 S^2); weights are, because they come from an ordinary fit of the
+same noise, which adds 2 (h - l) sigma^2 / S^2 with the leverages h and l of a measurement in the ordinary and
+the weighted fit. The two have opposite signs and similar sizes. The variance of signals counts into S^2, as
+it does into the square of a measurement, so that a bias stays finite where there is no signal.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ LARGEST_EXPONENT = 300.0
 LARGEST_SWEPT = 12
 """Up to this size numpy is slower than sweeping all matrices at once."""
 
-BLOCK_BYTES = 2**22
+BLOCK_BYTES = 2**23
 """Size of the arrays of a block: smaller ones cost more in calls than they save in cache."""
 
 SMALLEST_BLOCK = 128
@@ -48,12 +54,15 @@ class Coefficients:
         Coefficients of the design, (V, P).
     covariance
         Their covariance, (V, P, P); NaN where it cannot be known.
+    bias
+        By how much their expectation exceeds the truth, to second order in the noise, (V, P).
     poor
         Voxels whose weights differ too much for normal equations, (V,): they have no values.
     """
 
     values: FloatArray
     covariance: FloatArray
+    bias: FloatArray
     poor: npt.NDArray[np.bool_]
 
 
@@ -68,6 +77,7 @@ class NormalEquations:
 
     def __init__(self, design: FloatArray) -> None:
         self.count, self.size = design.shape
+        self._design = design
         self._scale = np.abs(design).max(axis=0)
         self._columns = design / self._scale
         self._inverse = np.linalg.pinv(self._columns)
@@ -75,10 +85,13 @@ class NormalEquations:
         self._ordinary = np.linalg.pinv(design)
         rows, columns = np.triu_indices(self.size)
         self._products = self._columns[:, rows] * self._columns[:, columns]
+        self._quadratic = np.where(rows == columns, 1.0, 2.0)[:, None] * self._products.T
+        self._upper = rows * self.size + columns
         self._place = np.empty((self.size, self.size), dtype=np.intp)
         self._place[rows, columns] = self._place[columns, rows] = np.arange(rows.size)
-        rest = np.eye(self.count) - self._columns @ self._inverse
-        self._squared_rest = rest**2
+        hat = self._columns @ self._inverse
+        self._leverage = hat.diagonal()
+        self._squared_rest = (np.eye(self.count) - hat) ** 2
 
     @property
     def block(self) -> int:
@@ -86,16 +99,17 @@ class NormalEquations:
         per_voxel = 8 * (4 * self.count + 2 * self.size**2)
         return max(BLOCK_BYTES // int(per_voxel), SMALLEST_BLOCK)
 
-    def ordinary(self, logs: FloatArray, sigma: FloatArray | None) -> Coefficients:
+    def ordinary(self, signal: FloatArray, sigma: FloatArray | None) -> Coefficients:
         """Solve without weights.
 
         Parameters
         ----------
-        logs
-            Logarithms of the signals, (V, N).
+        signal
+            Signals above 0, (V, N).
         sigma
             Noise of the signals, (V,); None takes it from the residuals, weighted by the fitted signal.
         """
+        logs = np.log(signal)
         scaled = logs @ self._inverse.T
         predicted = scaled @ self._columns.T
         peak = self._log_s0(scaled)
@@ -106,13 +120,18 @@ class NormalEquations:
         # The residuals of ordinary least squares are not those that the weights ask for: their expected sum.
         freedom = np.einsum("vn,vn->v", weights @ self._squared_rest, inverse_weights)
         freedom = freedom if self.count > self.size else np.zeros_like(freedom)
-        noise = _noise(weights, logs - predicted, freedom, sigma, peak)
-        covariance = spread[:, self._place] * np.where(safe, noise, np.nan)[:, None, None]
+        rest = np.sqrt(weights) * (logs - predicted)
+        noise = _noise(rest, freedom, None if sigma is None else sigma * np.exp(-peak))
+        noise = np.where(safe, noise, np.nan)
+        covariance = spread[:, self._place] * noise[:, None, None]
+        # The noise of the signals over what squares of weak ones become by it.
+        bias = -0.5 * (noise[:, None] / (weights + noise[:, None])) @ self._inverse.T
         none = np.zeros(len(logs), dtype=bool)
-        return Coefficients(logs @ self._ordinary.T, self._unscaled(covariance), none)
+        return Coefficients(logs @ self._ordinary.T, self._unscaled(covariance), bias / self._scale, none)
 
-    def weighted(self, logs: FloatArray, sigma: FloatArray | None) -> Coefficients:
+    def weighted(self, signal: FloatArray, sigma: FloatArray | None) -> Coefficients:
         """Solve with the squared signal of the ordinary fit as weights; arguments as of `ordinary`."""
+        logs = np.log(signal)
         scaled = logs @ self._inverse.T
         rest = logs - scaled @ self._columns.T
         peak = self._log_s0(scaled)
@@ -120,23 +139,34 @@ class NormalEquations:
         inverse, inflation = self._invert(weights, safe)
         poor = ~(inflation < LARGEST_INFLATION)
         for _ in range(1 if inflation.max() < SMALL_INFLATION else 3):
-            step = np.matmul(inverse, ((weights * rest) @ self._columns)[:, :, None])[:, :, 0]
+            step = self._solved(inverse, weights * rest)
             scaled += step
             rest -= step @ self._columns.T
-        freedom = np.full(len(logs), float(self.count - self.size))
-        noise = _noise(weights, rest, freedom, sigma, peak)
+        # Of the signals: where they are weak, residuals of logarithms have another variance.
+        if sigma is None:
+            logs -= rest
+            rest = signal - np.exp(logs, out=logs)
+        noise = _noise(rest, np.array(self.count - self.size), sigma) * np.exp(-2.0 * peak)
         noise[poor] = np.nan
+        expected = self._spread(inverse)
+        expected *= weights
+        np.subtract(self._leverage - 0.25, expected, out=expected)
+        expected *= weights
+        expected /= weights + noise[:, None]
+        bias = self._solved(inverse, expected) * (2.0 * noise[:, None])
         covariance = self._unscaled(inverse * noise[:, None, None])
-        return Coefficients(scaled / self._scale, covariance, poor)
+        return Coefficients(scaled / self._scale, covariance, bias / self._scale, poor)
 
-    def covariance(
+    def nonlinear(
         self,
         signal: FloatArray,
         coefficients: FloatArray,
         kept: npt.NDArray[np.bool_],
         sigma: FloatArray | None,
-    ) -> FloatArray:
-        """Return the asymptotic covariance of nonlinear least squares, (V, P, P).
+    ) -> Coefficients:
+        """Return coefficients of nonlinear least squares with their asymptotic covariance.
+
+        The curvature of the exponential alone makes their bias (Box 1971).
 
         Parameters
         ----------
@@ -153,12 +183,23 @@ class NormalEquations:
         peak = self._log_s0(scaled)
         weights, safe = _weights(scaled @ self._columns.T, peak)
         # A measurement that was rejected tells nothing.
-        inverse, inflation = self._invert(np.where(kept, weights, 0.0), safe)
-        rest = np.where(kept, signal * np.exp(-peak)[:, None] - np.sqrt(weights), 0.0)
-        freedom = kept.sum(axis=1, dtype=np.float64) - self.size
-        noise = _noise(np.ones_like(rest), rest, freedom, sigma, peak)
-        noise[~(inflation < LARGEST_INFLATION)] = np.nan
-        return self._unscaled(inverse * noise[:, None, None])
+        told = np.where(kept, weights, 0.0)
+        inverse, inflation = self._invert(told, safe)
+        rest = np.where(kept, signal - np.exp(coefficients @ self._design.T), 0.0)
+        noise = _noise(rest, kept.sum(axis=1) - self.size, sigma) * np.exp(-2.0 * peak)
+        poor = ~(inflation < LARGEST_INFLATION)
+        noise[poor] = np.nan
+        bias = self._solved(inverse, -0.5 * noise[:, None] * told * self._spread(inverse))
+        covariance = self._unscaled(inverse * noise[:, None, None])
+        return Coefficients(coefficients, covariance, bias / self._scale, poor)
+
+    def _solved(self, inverse: FloatArray, weighted: FloatArray) -> FloatArray:
+        """Return the scaled solutions, (V, P), of weighted logarithms, (V, N)."""
+        return np.asarray(np.matmul(inverse, (weighted @ self._columns)[:, :, None])[:, :, 0])
+
+    def _spread(self, inverse: FloatArray) -> FloatArray:
+        """Return the variances of predicted logarithms, (V, N), by that of a measurement of weight 1."""
+        return np.asarray(inverse.reshape(len(inverse), -1)[:, self._upper] @ self._quadratic)
 
     def _invert(self, weights: FloatArray, safe: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
         """Return inverses of normal matrices, (V, P, P), and the largest inflation of a variance, (V,)."""
@@ -213,15 +254,8 @@ def _weights(logs: FloatArray, peak: FloatArray) -> tuple[FloatArray, npt.NDArra
     return weights, safe
 
 
-def _noise(
-    weights: FloatArray,
-    rest: FloatArray,
-    freedom: FloatArray,
-    sigma: FloatArray | None,
-    peak: FloatArray,
-) -> FloatArray:
-    """Return the variance of a measurement of weight 1, (V,); NaN where no residual is left to tell it."""
+def _noise(rest: FloatArray, freedom: FloatArray, sigma: FloatArray | None) -> FloatArray:
+    """Return the variance of signals, (V,), of residuals (V, N); NaN where none is left to tell it."""
     if sigma is not None:
-        return np.asarray((sigma * np.exp(-peak)) ** 2)
-    squares = np.einsum("vn,vn->v", weights * rest, rest)
-    return np.asarray(squares / np.where(freedom > 0, freedom, np.nan))
+        return np.asarray(sigma**2)
+    return np.asarray(np.einsum("vn,vn->v", rest, rest) / np.where(freedom > 0, freedom, np.nan))

@@ -93,6 +93,10 @@ class Scheme:
         return solved
 
 
+LARGEST_EIGENVALUE = 0.01
+"""mm^2/s, three times free water: dipy's searches that end beyond it have left the data."""
+
+
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """The voxels of a block.
@@ -107,12 +111,18 @@ class Fitted:
         Signal without weighting, (V,).
     covariance
         Covariance of the coefficients, (V, P, P); NaN where it cannot be known.
+    bias
+        By how much the expectation of the coefficients exceeds the truth, (V, P).
+    lost
+        Where a search ran away, (V,); None: nothing was searched.
     """
 
     params: FloatArray
     elements: FloatArray
     s0: FloatArray
     covariance: FloatArray
+    bias: FloatArray
+    lost: npt.NDArray[np.bool_] | None = None
 
 
 Solver = Callable[[FloatArray, "FloatArray | None"], Fitted]
@@ -126,8 +136,10 @@ class TensorFit(Estimator):
     A measurement of zero counts as the least positive one of its voxel: dipy's own floor of 1e-4 would
     outweigh all others in the logarithm. Status is UNUSABLE where a measurement is not finite or b = 0 has no
     signal, AT_BOUND where an eigenvalue was raised to dipy's smallest or a measurement of zero was raised.
-    Standard deviations are those of first order in the noise; `sigma` None takes it from the residuals of
-    each voxel.
+    Standard deviations are the root mean square of the scatter, of first order in the noise, and of the
+    bias that Gaussian noise is expected to give (`normal_equations`, `Cumulants.deviations`), which no map
+    is corrected for. They do not tell the bias of magnitudes by their noise floor. `sigma` None takes the
+    noise from the residuals of each voxel.
     """
 
     own_limits = True
@@ -185,7 +197,7 @@ class Ols(TensorFit):
 
     def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
         def solve(signal: FloatArray, noise: FloatArray | None) -> Fitted:
-            return _linear(scheme.equations.ordinary(np.log(signal), noise), scheme)
+            return _linear(scheme.equations.ordinary(signal, noise), scheme)
 
         return solve
 
@@ -203,7 +215,7 @@ class Wls(TensorFit):
 
     def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
         def solve(signal: FloatArray, noise: FloatArray | None) -> Fitted:
-            found = scheme.equations.weighted(np.log(signal), noise)
+            found = scheme.equations.weighted(signal, noise)
             if found.poor.any():
                 found.values[found.poor] = scheme.weighted_by_dipy(signal[found.poor])
             return _linear(found, scheme)
@@ -250,7 +262,7 @@ class Restore(TensorFit):
 
 def _linear(found: Coefficients, scheme: Scheme) -> Fitted:
     params, elements = params_of(found.values, scheme.floor)
-    return Fitted(params, elements, np.exp(-found.values[:, -1]), found.covariance)
+    return Fitted(params, elements, np.exp(-found.values[:, -1]), found.covariance, found.bias)
 
 
 def _nonlinear(scheme: Scheme, dipy_model: Any) -> Solver:
@@ -262,7 +274,8 @@ def _nonlinear(scheme: Scheme, dipy_model: Any) -> Solver:
         kept = np.asarray(dipy_model.extra.get("robust", np.ones(signal.shape))) > 0
         elements = elements_of(params)
         coefficients = np.column_stack([elements, -np.log(s0)])
-        return Fitted(params, elements, s0, scheme.equations.covariance(signal, coefficients, kept, noise))
+        found = scheme.equations.nonlinear(signal, coefficients, kept, noise)
+        return Fitted(params, elements, s0, found.covariance, found.bias, params[:, 0] > LARGEST_EIGENVALUE)
 
     return solve
 
@@ -308,6 +321,8 @@ def _describe(
         spread = _deviations(model, maps, fitted, raised)
     touched = raised | (measured <= 0).any(axis=1) if measured.min() <= 0 else raised
     result.status[voxels] = np.where(good, np.where(touched, Status.AT_BOUND, Status.OK), Status.UNUSABLE)
+    if fitted.lost is not None:
+        result.status[voxels[good & fitted.lost]] = Status.NOT_CONVERGED
     result.residual[voxels] = residual
     for given, written in ((maps, result.maps), (spread, result.sd)):
         for name, values in given.items():
@@ -325,8 +340,9 @@ def _deviations(
 ) -> dict[str, FloatArray]:
     """Return standard deviations by name, NaN where a value was raised or clipped."""
     values, vectors = fitted.params[:, :3], fitted.params[:, 3:12].reshape(-1, 3, 3)
-    derived = model.deviations(fitted.elements, values, vectors, fitted.covariance[:, :-1, :-1])
-    own = np.sqrt(np.einsum("vii->vi", fitted.covariance))
+    covariance, bias = fitted.covariance[:, :-1, :-1], fitted.bias[:, :-1]
+    derived = model.deviations(fitted.elements, values, vectors, covariance, bias)
+    own = np.sqrt(np.einsum("vii->vi", fitted.covariance) + fitted.bias**2)
     both = np.concatenate([own[:, :-1], derived], axis=1)
     both[raised] = np.nan
     sd = dict(zip([p.name for p in (*model.parameters[:-1], *model.derived)], both.T, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from bids_qmri.bids.sidecar import Sidecar, number
@@ -69,13 +71,25 @@ def _listed(sidecar: Sidecar, key: str, n_frames: int) -> FloatArray:
 
 
 def _require_seconds(sidecar: Sidecar, key: str, time: FloatArray) -> None:
-    step = float(np.median(np.diff(time)))
-    if not SHORTEST_FRAME <= step <= LONGEST_FRAME:
-        unit = "milliseconds: divide by 1000" if step > LONGEST_FRAME else "minutes: multiply by 60"
-        raise InputError(
-            f"puts frames {step:g} apart",
-            file=sidecar.where(key),
-            field=key,
-            needed=f"seconds, {SHORTEST_FRAME:g} to {LONGEST_FRAME:g} between frames",
-            fix=f"if these are {unit}",
-        )
+    require_frame_seconds(time, key, sidecar.where(key))
+
+
+def require_frame_seconds(time: FloatArray, field: str, file: Path | None = None) -> None:
+    """Refuse frame times in another unit than seconds, or that do not increase.
+
+    Raises
+    ------
+    InputError
+        Naming the distance of the frames.
+    """
+    step = float(np.median(np.diff(time))) if time.size > 1 else np.nan
+    if np.all(np.diff(time) > 0) and SHORTEST_FRAME <= step <= LONGEST_FRAME:
+        return
+    unit = "milliseconds: divide by 1000" if step > LONGEST_FRAME else "minutes: multiply by 60"
+    raise InputError(
+        f"puts frames {step:g} apart",
+        file=file,
+        field=field,
+        needed=f"increasing seconds, {SHORTEST_FRAME:g} to {LONGEST_FRAME:g} between frames",
+        fix=f"if these are {unit}",
+    )

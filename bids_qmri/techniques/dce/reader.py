@@ -37,7 +37,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.physics.protocol import frozen
 from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
 from bids_qmri.techniques.dce.arterial import DEFAULT_INPUT, find_table, needs_hematocrit, read_input
-from bids_qmri.techniques.dce.frames import frame_times
+from bids_qmri.techniques.dce.frames import frame_times, require_frame_seconds
 from bids_qmri.techniques.dce.settings import DceSettings, check
 from bids_qmri.units import FloatArray, radians
 
@@ -151,6 +151,7 @@ def from_files(
         {"t10": 1.0 if t10 is None else t10, "relaxivity": relaxivity, "hematocrit": hematocrit, "aif": aif}
     )
     require_seconds(repetition_time, LONGEST_EXCITATION_TR)
+    require_frame_seconds(np.asarray(frame_times, dtype=np.float64), "frame_times")
     notes: list[str] = []
     source = read_input(None if aif_file else aif, aif_file, hematocrit, notes)[0]
     settings = DceSettings(

@@ -59,6 +59,8 @@ def kurtosis_slopes(
     parts = (_mean(eigenvalues, w), _axial(eigenvalues, w), _radial(eigenvalues, w))
     by_w = np.stack([part[0] for part in parts], axis=1)
     by_d = np.stack([part[1] for part in parts], axis=1)
+    gaps = eigenvalues[:, :1] - eigenvalues[:, 1:]
+    by_d[:, 1:, [1, 3]] = slopes_by_tilt(eigenvalues, w) / gaps[:, None]
     scalars = np.einsum("vfpq,vpq->vf", by_w, w)
     by_tensor = 1e3 * by_d @ rotation.transpose(0, 2, 1)
     return scalars, by_tensor, 1e6 * slope_by_elements(by_w, rotation)
@@ -98,22 +100,55 @@ def _mean(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
     return fourth, -2.0 * np.einsum("vsm,vm->vs", by_moment, sixth)
 
 
+def slopes_by_tilt(values: FloatArray, w: FloatArray) -> FloatArray:
+    """Return the first derivatives of AK and RK by the tilt of the first eigenvector, (V, 2, 2).
+
+    Parameters
+    ----------
+    values
+        Eigenvalues, (V, 3).
+    w
+        The quartic form as a matrix over pairs of indices in the eigenframe, (V, 6, 6).
+
+    Returns
+    -------
+    slopes
+        Of AK and RK, by tilts towards the second and the third eigenvector in radian.
+    """
+    c4, c2s2, s4 = _fourth_of_circle(values)
+    slopes = np.empty((len(w), 2, 2))
+    slopes[:, 0] = 4.0 * w[:, 0, [1, 3]] / values[:, :1] ** 2
+    slopes[:, 1, 0] = -4.0 * (c4 * w[:, 2, 1] + 3.0 * c2s2 * w[:, 5, 1])
+    slopes[:, 1, 1] = -4.0 * (3.0 * c2s2 * w[:, 2, 3] + s4 * w[:, 5, 3])
+    return slopes
+
+
+def slopes_by_turning(values: FloatArray, w: FloatArray) -> FloatArray:
+    """Return the derivatives of AK and RK by squared tilts for the same D, (V, 2, 2): `slopes_by_tilt`."""
+    c4, c2s2, s4 = _fourth_of_circle(values)
+    w11, w22, w33, w23 = w[:, 0, 0], w[:, 2, 2], w[:, 5, 5], w[:, 2, 5]
+    w12, w13 = w[:, 0, 2], w[:, 0, 5]
+    slopes = np.empty((len(w), 2, 2))
+    slopes[:, 0] = (6.0 * w[:, 0, [2, 5]] - 2.0 * w11[:, None]) / values[:, :1] ** 2
+    slopes[:, 1, 0] = c4 * (6.0 * w12 - 2.0 * w22) + 6.0 * c2s2 * (w13 - w23)
+    slopes[:, 1, 1] = s4 * (6.0 * w13 - 2.0 * w33) + 6.0 * c2s2 * (w12 - w23)
+    return slopes
+
+
 def _axial(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the derivatives of AK, which the first eigenvector turns with."""
+    """Return the derivatives of AK, but for the tilt of the first eigenvector."""
     by_w, by_d = np.zeros_like(w), np.zeros((len(w), 6))
     first = values[:, 0]
     by_w[:, 0, 0] = 1.0 / first**2
     by_d[:, 0] = -2.0 * w[:, 0, 0] / first**3
-    by_d[:, 1] = 4.0 * w[:, 0, 1] / (first**2 * (first - values[:, 1]))
-    by_d[:, 3] = 4.0 * w[:, 0, 3] / (first**2 * (first - values[:, 2]))
     return by_w, by_d
 
 
 def _radial(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the derivatives of RK, whose circle tilts with the first eigenvector."""
-    first, second, third = values.T
+    """Return the derivatives of RK, but for the tilt of its circle with the first eigenvector."""
+    second, third = values[:, 1], values[:, 2]
     c6, c4s2, c2s4, s6 = circle_moments(second, third)
-    c4, c2s2, s4 = (second * x + third * y for x, y in ((c6, c4s2), (c4s2, c2s4), (c2s4, s6)))
+    c4, c2s2, s4 = _fourth_of_circle(values)
     by_w, by_d = np.zeros_like(w), np.zeros((len(w), 6))
     by_w[:, 2, 2], by_w[:, 5, 5], by_w[:, 4, 4] = c4, s4, 4.0 * c2s2
     by_w[:, 2, 5] = by_w[:, 5, 2] = c2s2
@@ -121,9 +156,14 @@ def _radial(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
     by_d[:, 2] = -2.0 * (w22 * c6 + w23 * c4s2 + w33 * c2s4)
     by_d[:, 5] = -2.0 * (w22 * c4s2 + w23 * c2s4 + w33 * s6)
     by_d[:, 4] = -16.0 * (w[:, 2, 4] * c4s2 + w[:, 5, 4] * c2s4)
-    by_d[:, 1] = -4.0 * (c4 * w[:, 2, 1] + 3.0 * c2s2 * w[:, 5, 1]) / (first - second)
-    by_d[:, 3] = -4.0 * (3.0 * c2s2 * w[:, 2, 3] + s4 * w[:, 5, 3]) / (first - third)
     return by_w, by_d
+
+
+def _fourth_of_circle(values: FloatArray) -> FloatArray:
+    """Return <c^4>, <c^2 s^2>, <s^4>, each over D^2, over the circle of the last two eigenvectors, (3, V)."""
+    second, third = values[:, 1], values[:, 2]
+    sixth = circle_moments(second, third)
+    return np.asarray(second * sixth[:3] + third * sixth[1:])
 
 
 def _polar_rule() -> tuple[FloatArray, FloatArray]:

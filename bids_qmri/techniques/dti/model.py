@@ -21,8 +21,9 @@ from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.shells import GRID, cluster_shells
 from bids_qmri.techniques.dti.kurtosis import kurtosis_slopes
 from bids_qmri.techniques.dti.scalars import (
+    FRACTIONAL,
+    OF_KURTOSIS,
     kurtosis_anisotropy_slope,
-    kurtosis_anisotropy_without_noise,
     tensor_slopes,
 )
 from bids_qmri.techniques.dti.symmetric import (
@@ -34,6 +35,7 @@ from bids_qmri.techniques.dti.symmetric import (
     eigensystem,
     monomials,
 )
+from bids_qmri.techniques.dti.tilt import Tilt
 from bids_qmri.units import FloatArray
 
 B_MAX_TENSOR = 1500.0
@@ -43,11 +45,8 @@ B_MAX_KURTOSIS = 3000.0
 DKI_MIN_TOP_B = 1500.0
 """s/mm^2; kurtosis does not show below it."""
 
-EIGENVALUE_NOISE = 1.5
+EIGENVALUE_NOISE = 3.0
 """Variances of the tensor added to squared eigenvalues (`Kurtosis.deviations`); chosen by coverage."""
-
-STEEPEST = 3.0
-"""Largest correction of a slope for the noise in it; chosen by coverage."""
 
 UNIT_WITHIN = 0.01
 """How far the length of a direction may be from 1."""
@@ -143,19 +142,27 @@ class Cumulants(Model):
             Eigenvalues, largest first, (V, 3), and eigenvectors as columns, (V, 3, 3), of the tensor.
         """
 
+    @abstractmethod
     def deviations(
-        self, elements: FloatArray, values: FloatArray, vectors: FloatArray, covariance: FloatArray
+        self,
+        elements: FloatArray,
+        values: FloatArray,
+        vectors: FloatArray,
+        covariance: FloatArray,
+        bias: FloatArray,
     ) -> FloatArray:
         """Return standard deviations of derived quantities, (V, Q), NaN where they cannot be known.
+
+        They are the root mean square of the scatter, of first order in the noise, and of the bias, of second
+        order, that noise is expected to give.
 
         Parameters
         ----------
         elements, values, vectors
             As of `slopes`.
-        covariance
-            Covariance of the elements, (V, P - 1, P - 1).
+        covariance, bias
+            Covariance of the elements, (V, P - 1, P - 1), and their bias by noise, (V, P - 1).
         """
-        return _propagated(self.slopes(elements, values, vectors)[1], covariance)
 
     def signal(self, theta: FloatArray, protocol: DiffusionProtocol) -> FloatArray:
         return np.asarray(theta[-1] * np.exp(self.design(protocol) @ theta[:-1]))
@@ -237,6 +244,29 @@ class Tensor(Cumulants):
     ) -> tuple[FloatArray, FloatArray]:
         return tensor_slopes(elements, values, vectors)
 
+    def deviations(
+        self,
+        elements: FloatArray,
+        values: FloatArray,
+        vectors: FloatArray,
+        covariance: FloatArray,
+        bias: FloatArray,
+    ) -> FloatArray:
+        """Return standard deviations of derived quantities, (V, Q), NaN where they cannot be known.
+
+        Notes
+        -----
+        The bias is that of the elements, that by the tilt of the first eigenvector (`Tilt`) in AD and RD, and
+        what noise adds to FA (`Anisotropy.without_noise`).
+        """
+        scalars, slopes = self.slopes(elements, values, vectors)
+        axial = Tilt.of(values, vectors, covariance).of_eigenvalues()[:, 0]
+        shift = np.einsum("vqe,ve->vq", slopes, bias)
+        shift[:, 2] += axial
+        shift[:, 3] -= 0.5 * axial
+        shift[:, 0] += scalars[:, 0] - np.sqrt(FRACTIONAL.without_noise(elements, covariance))
+        return np.asarray(np.hypot(_scatter(slopes, covariance), shift))
+
     def obstacle(self, protocol: Protocol) -> str:
         if not isinstance(protocol, DiffusionProtocol):
             return "no b-values"
@@ -289,27 +319,37 @@ class Kurtosis(Cumulants):
         return scalars, by_elements
 
     def deviations(
-        self, elements: FloatArray, values: FloatArray, vectors: FloatArray, covariance: FloatArray
+        self,
+        elements: FloatArray,
+        values: FloatArray,
+        vectors: FloatArray,
+        covariance: FloatArray,
+        bias: FloatArray,
     ) -> FloatArray:
         """Return standard deviations of derived quantities, (V, Q), NaN where they cannot be known.
 
         Notes
         -----
-        Kurtosis grows with inverse powers of the eigenvalues: where noise has brought one near 0, its slopes
-        are far steeper than those at the truth, and standard deviations too large. The noise of the tensor is
-        therefore added to the eigenvalues, in squares. The anisotropy of the kurtosis tensor is raised by
-        noise, by more than it scatters: its deviation is the root mean square of both.
+        Those of the tensor are as of `Tensor`; AK and RK are biased by the tilt, too. Kurtosis grows with
+        inverse powers of the eigenvalues: where noise has brought one near 0, its slopes are far steeper than
+        those at the truth, and standard deviations too large. The noise of the tensor is therefore added to
+        squared eigenvalues. The anisotropy of kurtosis is often less than its noise: `Anisotropy.deviation`.
         """
+        deviations = np.empty((len(elements), len(self.derived)))
+        deviations[:, :4] = TENSOR.deviations(
+            elements[:, :6], values, vectors, covariance[:, :6, :6], bias[:, :6]
+        )
         noise = covariance[:, (0, 2, 5), (0, 2, 5)].mean(axis=1, keepdims=True)
         stiff = np.sqrt(values**2 + EIGENVALUE_NOISE * noise)
-        slopes = self.slopes(elements, stiff, vectors)[1]
-        slopes[:, :4, :6] = tensor_slopes(elements[:, :6], values, vectors)[1]
-        deviations = _propagated(slopes, covariance)
-        found = kurtosis_anisotropy_slope(elements[:, 6:])[0]
-        clean = kurtosis_anisotropy_without_noise(elements[:, 6:], covariance[:, 6:, 6:])
-        # Noise adds to the square of the anisotropy, whose root is steeper where it is lower.
-        steeper = np.minimum(found / clean, STEEPEST)
-        deviations[:, 7] = np.hypot(deviations[:, 7] * steeper, found - clean)
+        kurtosis = elements[:, 6:]
+        tilt = Tilt.of(stiff, vectors, covariance)
+        slopes = np.concatenate(kurtosis_slopes(stiff, vectors, kurtosis)[1:], axis=2)
+        shift = np.einsum("vqe,ve->vq", slopes, bias)
+        shift[:, 1:] += np.einsum("vqe,ve->vq", slopes[:, 1:, :6], tilt.of_tensor())
+        shift[:, 1:] += tilt.of_kurtosis(stiff, kurtosis)
+        deviations[:, 4:7] = np.hypot(_scatter(slopes, covariance), shift)
+        found = kurtosis_anisotropy_slope(kurtosis)[0]
+        deviations[:, 7] = OF_KURTOSIS.deviation(found, kurtosis, covariance[:, 6:, 6:], bias[:, 6:])
         return deviations
 
     def obstacle(self, protocol: Protocol) -> str:
@@ -331,7 +371,7 @@ class Kurtosis(Cumulants):
         return without_b0(protocol)
 
 
-def _propagated(slopes: FloatArray, covariance: FloatArray) -> FloatArray:
+def _scatter(slopes: FloatArray, covariance: FloatArray) -> FloatArray:
     """Return the deviations of first order, (V, Q), of slopes (V, Q, E) and a covariance (V, E, E)."""
     return np.asarray(np.sqrt(np.einsum("vqe,vqe->vq", slopes @ covariance, slopes)))
 

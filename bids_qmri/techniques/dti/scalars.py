@@ -5,6 +5,8 @@ Diffusivities in mm^2/s. Voxels run first. Called by `model`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from bids_qmri.techniques.dti.symmetric import ELEMENT_COUNT, PAIR_COUNT
@@ -78,24 +80,81 @@ def kurtosis_anisotropy_slope(kurtosis: FloatArray) -> tuple[FloatArray, FloatAr
     return np.where(mean > 0, kfa, 0.0), slope
 
 
-def kurtosis_anisotropy_without_noise(kurtosis: FloatArray, covariance: FloatArray) -> FloatArray:
-    """Return the anisotropy of kurtosis tensors without what their noise adds to it, (V,).
+@dataclass(frozen=True, eq=False)
+class Anisotropy:
+    """The root of the share of the squared norm of a tensor that its isotropic part lacks.
 
     Parameters
     ----------
-    kurtosis
-        Elements of the tensor in any scale, (V, 15).
-    covariance
-        Their covariance, (V, 15, 15).
-
-    Notes
-    -----
-    Both squares, that of the whole and that of its isotropic part, are expected to exceed their true values
-    by the variances of what is squared.
+    count
+        How often each element occurs in the full tensor, (E,).
+    traces
+        Elements in the full contraction, (E,).
+    rank
+        Squared norm of the isotropic tensor whose contraction is `rank`.
+    scale
+        Square of the anisotropy where the isotropic part lacks all of it.
     """
-    squares = np.einsum("ve,e,ve->v", kurtosis, ELEMENT_COUNT, kurtosis)
-    squares -= np.einsum("vee,e->v", covariance, ELEMENT_COUNT)
-    isotropic = (kurtosis @ _TRACES) ** 2 - np.einsum("vef,e,f->v", covariance, _TRACES, _TRACES)
-    isotropic = np.maximum(isotropic, 0.0) / 5.0
-    share = np.where(squares > isotropic, 1.0 - isotropic / np.where(squares > 0, squares, np.inf), 0.0)
-    return np.asarray(np.sqrt(share))
+
+    count: FloatArray
+    traces: FloatArray
+    rank: float
+    scale: float = 1.0
+
+    def without_noise(self, elements: FloatArray, covariance: FloatArray) -> FloatArray:
+        """Return the square of the anisotropy, (V,), without what noise adds; NaN if the mean is noise.
+
+        Notes
+        -----
+        Both squares, that of the whole and that of its isotropic part, are expected to exceed their true
+        values by the variances of what is squared.
+        """
+        squares, isotropic = self._squares(elements, covariance)
+        share = np.where(squares > isotropic, 1.0 - isotropic / np.where(squares > 0, squares, np.inf), 0.0)
+        return np.asarray(np.where(isotropic > 0, self.scale * share, np.nan))
+
+    def deviation(
+        self, found: FloatArray, elements: FloatArray, covariance: FloatArray, bias: FloatArray
+    ) -> FloatArray:
+        """Return standard deviations of the anisotropy, (V,); NaN where the mean is noise.
+
+        Parameters
+        ----------
+        found
+            The anisotropy of the elements, (V,).
+        elements, covariance, bias
+            Elements of the tensor in any scale, (V, E), their covariance, (V, E, E), and their bias, (V, E).
+
+        Notes
+        -----
+        Noise raises the anisotropy, and its root scatters the more the lower it is. The square without noise
+        has a deviation, to which noise of the elements adds twice: as they scatter, and in the slopes. Half
+        the distance of the roots at both its ends is the scatter of the anisotropy, and what noise has added
+        to it is its bias.
+        """
+        squares, isotropic = self._squares(elements, covariance)
+        clean = self.without_noise(elements, covariance)
+        whole = np.maximum(squares, isotropic)
+        # The square of the anisotropy as a quadratic form of the elements.
+        form = (isotropic / whole)[:, None, None] * np.diag(self.count)
+        form -= np.outer(self.traces, self.traces) / self.rank
+        form *= (self.scale / whole)[:, None, None]
+        slope = 2.0 * np.einsum("vef,vf->ve", form, elements)
+        spread = covariance @ form
+        own = 2.0 * np.einsum("vef,vfe->v", spread, spread)
+        first = np.einsum("ve,vef,vf->v", slope, covariance, slope) - 2.0 * own
+        scatter = np.sqrt(np.maximum(first, 0.0) + own + np.einsum("ve,ve->v", slope, bias) ** 2)
+        ends = np.sqrt(np.minimum(clean + scatter, 1.0)) - np.sqrt(np.maximum(clean - scatter, 0.0))
+        return np.asarray(np.hypot(0.5 * ends, found - np.sqrt(clean)))
+
+    def _squares(self, elements: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        squares = elements**2 @ self.count - np.einsum("vee->ve", covariance) @ self.count
+        isotropic = (elements @ self.traces) ** 2 - (covariance @ self.traces) @ self.traces
+        return squares, isotropic / self.rank
+
+
+FRACTIONAL = Anisotropy(PAIR_COUNT, _IDENTITY, 3.0, 1.5)
+"""Of the diffusion tensor."""
+
+OF_KURTOSIS = Anisotropy(ELEMENT_COUNT, _TRACES, 5.0)
+"""Of the kurtosis tensor."""

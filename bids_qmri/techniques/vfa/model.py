@@ -11,11 +11,19 @@ import numpy as np
 
 from bids_qmri.physics.dictionary import grid, nearest_atom
 from bids_qmri.physics.model import Model, Parameter
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 
 GRID_POINTS = 24
 """T1 values of the first estimate; neighbours differ by a third, which is inside one Newton basin."""
+
+
+LARGEST_ANGLE = 90
+"""Degrees; spoiled gradient echoes with more are degrees that were taken for radians."""
+
+LONGEST_TR = 1.0
+"""s; spoiled gradient echoes are repeated within milliseconds."""
 
 
 class Vfa(Model):
@@ -42,6 +50,19 @@ class Vfa(Model):
     amplitude: ClassVar[str | None] = "m0"
     protocol = VfaProtocol
     main = ("t1",)
+
+    def obstacle(self, protocol: Protocol) -> str:
+        if not isinstance(protocol, VfaProtocol):
+            return "no flip angles"
+        largest = float(np.rad2deg(protocol.flip_angle.max()))
+        if largest > LARGEST_ANGLE and not protocol.by_voxel:
+            return (
+                f"the largest flip angle is {largest:.0f} degrees; up to {LARGEST_ANGLE} can be meant, in rad"
+            )
+        longest = float(protocol.repetition_time.max())
+        if longest > LONGEST_TR:
+            return f"a repetition time is {longest:g} s; up to {LONGEST_TR:g} can be meant: divide ms by 1000"
+        return ""
 
     def signal(self, theta: FloatArray, protocol: VfaProtocol) -> FloatArray:
         t1, m0 = theta

@@ -71,6 +71,7 @@ def tissue(model: Cumulants, n_voxels: int, seed: int) -> np.ndarray:
         (TENSOR, Nlls(), 30, 900),
         (TENSOR, Restore(), 30, 900),
         (KURTOSIS, Ols(), 50, 2500),
+        (KURTOSIS, Wls(), 20, 2500),
         (KURTOSIS, Wls(), 30, 2500),
         (KURTOSIS, Wls(), 50, 2500),
         (KURTOSIS, Nlls(), 40, 900),
@@ -90,4 +91,5 @@ def test_standard_deviations_cover_the_truth(model, estimator, snr, voxels, sigm
         known = np.isfinite(fit.sd[name]) & ((true >= 0.2) | (name != "fa"))
         assert known.mean() > 0.85, name
         covered = np.mean(np.abs(fit.maps[name] - true)[known] <= fit.sd[name][known])
+        # 63 to 73 %, and 3 % more because a share of 900 to 2500 voxels scatters by 0.9 to 1.6 %.
         assert 0.60 < covered < 0.76, (name, covered)

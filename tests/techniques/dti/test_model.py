@@ -10,8 +10,9 @@ from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.shells import GRID
 from bids_qmri.techniques.dti.kurtosis import circle_moments, sphere_moments
 from bids_qmri.techniques.dti.model import KURTOSIS, TENSOR, Cumulants
-from bids_qmri.techniques.dti.scalars import kurtosis_anisotropy_without_noise
+from bids_qmri.techniques.dti.scalars import OF_KURTOSIS, kurtosis_anisotropy_slope
 from bids_qmri.techniques.dti.symmetric import ELEMENT_COUNT, ELEMENTS, eigensystem, elements_of, monomials
+from bids_qmri.techniques.dti.tilt import Tilt
 
 MODELS = pytest.mark.parametrize("model", [TENSOR, KURTOSIS], ids=["dti", "dki"])
 
@@ -214,10 +215,34 @@ def test_deviations_are_those_of_first_order_where_noise_is_low(model: Cumulants
     elements = theta[:-1].T
     covariance = np.eye(len(theta) - 1) * (1e-4 * np.abs(elements).max(axis=0)) ** 2
     covariance = np.repeat(covariance[None], len(elements), axis=0)
-    spread = model.deviations(elements, *eigensystem(elements[:, :6]), covariance)
+    none = np.zeros_like(elements)
+    spread = model.deviations(elements, *eigensystem(elements[:, :6]), covariance, none)
     slopes = model.derive(theta)[1][:, :-1]
     expected = np.sqrt(np.einsum("qiv,vij,qjv->vq", slopes, covariance, slopes))
     np.testing.assert_allclose(spread, expected, rtol=1e-2)
+    bias = 1e-3 * elements
+    with_bias = model.deviations(elements, *eigensystem(elements[:, :6]), covariance, bias)
+    expected = np.hypot(expected, np.einsum("qiv,vi->vq", slopes, bias))
+    np.testing.assert_allclose(with_bias, expected, rtol=2e-2)
+
+
+def test_the_tilt_of_the_first_eigenvector_biases_what_hangs_on_it() -> None:
+    rng = np.random.default_rng(7)
+    elements = tissues(KURTOSIS, voxels=1)[:-1].T
+    values, vectors = eigensystem(elements[:, :6])
+    # Noise of the tensor between eigenvectors alone, and one of the kurtosis tensor that goes with it.
+    first, others = vectors[0, :, 0], vectors[0, :, 1:]
+    between = np.einsum("a,bj->jab", first, others) + np.einsum("b,aj->jab", first, others)
+    modes = np.hstack([5e-6 * elements_of(between), 2e-8 * rng.normal(size=(2, 15))])
+    half = rng.normal(size=(50_000, 2))
+    noisy = elements + np.concatenate([half, -half]) @ modes
+    scalars, slopes = KURTOSIS.slopes(elements, values, vectors)
+    found = KURTOSIS.slopes(noisy, *eigensystem(noisy[:, :6]))[0].mean(axis=0) - scalars[0]
+    tilt = Tilt.of(values, vectors, (modes.T @ modes)[None])
+    expected = slopes[0, :, :6] @ tilt.of_tensor()[0]
+    expected[5:7] += tilt.of_kurtosis(values, elements[:, 6:])[0]
+    hanging = [2, 3, 5, 6]  # AD, RD, AK, RK
+    np.testing.assert_allclose(found[hanging], expected[hanging], rtol=0.05)
 
 
 def test_noise_is_taken_out_of_the_anisotropy_of_kurtosis() -> None:
@@ -226,8 +251,26 @@ def test_noise_is_taken_out_of_the_anisotropy_of_kurtosis() -> None:
     noise = 0.1
     noisy = isotropic + rng.normal(0, noise, (4000, 15))
     covariance = np.broadcast_to(noise**2 * np.eye(15), (4000, 15, 15))
-    clean = kurtosis_anisotropy_without_noise(noisy, covariance)
+    clean = OF_KURTOSIS.without_noise(noisy, covariance)
     assert np.mean(clean == 0.0) == pytest.approx(0.5, abs=0.1)
+
+
+def test_deviations_of_the_anisotropy_of_kurtosis_cover_it() -> None:
+    rng = np.random.default_rng(4)
+    elements = np.array([1.6, 0.5, 0.4, *[0.0] * 6, 0.2, 0.15, 0.1, *[0.0] * 3])
+    for noise in (0.05, 0.2):
+        noisy = elements + rng.normal(0, noise, (4000, 15))
+        covariance = np.broadcast_to(noise**2 * np.eye(15), (4000, 15, 15))
+        found = kurtosis_anisotropy_slope(noisy)[0]
+        spread = OF_KURTOSIS.deviation(found, noisy, covariance, np.zeros_like(noisy))
+        true = kurtosis_anisotropy_slope(elements[None])[0]
+        assert 0.60 < np.mean(np.abs(found - true) <= spread) < 0.76
+
+
+def test_anisotropy_whose_mean_is_noise_has_no_deviation() -> None:
+    elements = np.full((1, 15), 0.01)
+    covariance = np.eye(15)[None]
+    assert np.isnan(OF_KURTOSIS.deviation(np.array([0.5]), elements, covariance, 0 * elements))[0]
 
 
 @pytest.mark.parametrize(

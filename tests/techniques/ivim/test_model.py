@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bids_qmri.catalogue import get_model
+from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.ivim.model import IVIM
 
@@ -85,5 +86,5 @@ def test_registry_returns_the_model_of_that_name(name: str) -> None:
 
 
 def test_registry_lists_the_models_it_has() -> None:
-    with pytest.raises(ValueError, match="there are vfa, ivim, dti, dki, noddi, noddiexvivo, etofts, tofts"):
+    with pytest.raises(InputError, match="one of vfa, ivim, dti, dki, noddi, noddiexvivo, etofts, tofts"):
         get_model("t2star")

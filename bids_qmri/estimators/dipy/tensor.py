@@ -247,17 +247,26 @@ class Restore(TensorFit):
     description = "Robust nonlinear least squares with rejection of outlying measurements, RESTORE (dipy)."
     reference = "Chang et al. 2005, doi:10.1002/mrm.20426"
 
+    def prepare(self, model: Model, protocol: Protocol) -> None:
+        """Refuse a protocol with too few measurements."""
+        if isinstance(model, Expansion):
+            _, used = selected(cast("DiffusionProtocol", protocol), model)
+            _require_spare(used.n_measurements, len(model.parameters))
+
     def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
-        count, size = scheme.design.shape
-        if count <= size + 1:
-            raise InputError(
-                f"{count} measurements leave none to reject",
-                field="estimator",
-                needed=f"more than {size + 1} measurements for RESTORE",
-                fix="choose wls",
-            )
+        _require_spare(*scheme.design.shape)
         noise = None if sigma is None else float(np.median(sigma))
         return _nonlinear(scheme, scheme.dipy_model(fit_method="RESTORE", sigma=noise))
+
+
+def _require_spare(count: int, size: int) -> None:
+    if count <= size + 1:
+        raise InputError(
+            f"{count} measurements leave none to reject",
+            field="estimator",
+            needed=f"more than {size + 1} measurements for RESTORE",
+            fix="choose wls",
+        )
 
 
 def _linear(found: Coefficients, scheme: Scheme) -> Fitted:

@@ -360,3 +360,10 @@ def test_a_search_that_ran_away_is_not_taken_for_an_estimate() -> None:
     assert lost.any()
     assert np.all(found.status[lost] == Status.NOT_CONVERGED)
     assert not np.any(found.status[~lost] == Status.NOT_CONVERGED)
+
+
+def test_restore_says_before_any_voxel_is_read_that_a_series_is_too_short() -> None:
+    protocol = DiffusionProtocol([0.0, *([1000.0] * 6)], np.concatenate([np.zeros((1, 3)), SIX]))
+    with pytest.raises(InputError, match="7 measurements leave none to reject"):
+        Restore().prepare(TENSOR, protocol)
+    Wls().prepare(TENSOR, protocol)

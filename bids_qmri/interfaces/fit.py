@@ -136,6 +136,11 @@ def estimate(
         found = complete(found, opened.series.affine, sigma)
     inside = found.status != Status.OUTSIDE
     remarks = estimator.remarks({name: values[inside] for name, values in found.maps.items()}, sigma)
+    if found.sd and not any(np.any(np.isfinite(values[inside])) for values in found.sd.values()):
+        remarks = (
+            *remarks,
+            "no standard deviations: no voxel has more measurements than parameters off a limit",
+        )
     found = replace(found, notes=(*found.notes, *remarks))
     notes = dict.fromkeys((*how.notes, *opened.notes, *found.notes))
     return replace(how, notes=tuple(notes)), found, sigma

@@ -66,3 +66,12 @@ def test_debug_lets_the_error_through(bids: Path, jobs: PlanJobs) -> None:
     job.acquisition.images[0].write_bytes(b"no image")
     with pytest.raises(InputError, match="flip-1_VFA"):
         run_fit(job)
+
+
+def test_error_bars_that_cannot_be_known_are_missed_aloud(bids: Path, jobs: PlanJobs, tmp_path: Path) -> None:
+    synth.add_vfa(bids, flips=(3, 20))
+    [job] = jobs()
+    outcome = run_fit(job)
+    assert not outcome.error
+    assert any("no standard deviations" in note for note in outcome.notes)
+    assert not list((tmp_path / "out").rglob("*Std*"))

@@ -163,7 +163,8 @@ def _model(name: str, settings: Any) -> Model:
     try:
         return catalogue.get_model(name, **dict(settings))
     except QmriError as error:
-        raise UsageError(error.seen, field=f"recipe: {error.field}", needed=error.needed) from error
+        field = "model" if error.field == "model" else f"settings, {error.field}"
+        raise UsageError(error.seen, field=f"recipe: {field}", needed=error.needed) from error
 
 
 def _chosen(section: str, table: Mapping[str, Any], registry: Mapping[str, type]) -> Any:

@@ -79,7 +79,7 @@ def test_controls_differ_from_the_shipped_network_in_one_part_and_in_length(
         (
             "seed = 1",
             "seed = 1\nsettings = {d_par = 1.0}",
-            "recipe: ivim.d_par: ivim has no setting 'd_par'",
+            "settings, ivim.d_par: ivim has no setting 'd_par'",
         ),
         ("seed = 1", "seed = ", "not TOML"),
         ("seed = 1", "seed = '1'", "seed: is '1'; needed: a whole number"),

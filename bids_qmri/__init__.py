@@ -13,7 +13,6 @@ Nothing is imported before it is used.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,6 +51,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        # Not at the top: it costs more than all else that is imported here.
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             return version("bids_qmri")
         except PackageNotFoundError:  # a source tree that was never installed

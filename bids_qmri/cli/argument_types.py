@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bids_qmri.options import number
@@ -68,3 +68,16 @@ def gigabytes(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 8000 (MB) or 8G")
     positive = number(float, lambda memory: memory > 0, "a size above 0")
     return positive(size[1]) * MEMORY_UNITS_GB[size[2]]
+
+
+class PrintVersion(argparse.Action):
+    """Print the version and end; it is looked up only then, which costs more than all of a parser."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from bids_qmri import __version__
+
+        print(f"bids_qmri {__version__}")
+        parser.exit()

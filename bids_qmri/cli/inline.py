@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
-from bids_qmri import __version__
 from bids_qmri.catalogue import INLINE_DEFAULT
+from bids_qmri.cli.argument_types import PrintVersion
 from bids_qmri.cli.dicom import check_dicom
 from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
@@ -30,7 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="bids_qmri-inline",
         description="Receive a series of MRD images from a scanner's host, send its parameter maps back.",
     )
-    parser.add_argument("--version", action="version", version=f"bids_qmri {__version__}")
+    parser.add_argument("--version", action=PrintVersion)
     parser.add_argument(
         "--address",
         default="127.0.0.1",
@@ -117,6 +117,8 @@ def _serve(args: argparse.Namespace) -> int:
                 "nobody is asked for a password",
                 args.address,
             )
+        from bids_qmri import __version__
+
         LOGGER.info("bids_qmri %s listens on %s, port %d", __version__, *listener.getsockname()[:2])
         serve(listener, Settings(shelf, limits, args.threads, sinks), Event())
     return ExitCode.OK

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bids_qmri import __version__, catalogue
-from bids_qmri.cli.argument_types import gigabytes, label, limits, named_path, setting
+from bids_qmri import catalogue
+from bids_qmri.cli.argument_types import PrintVersion, gigabytes, label, limits, named_path, setting
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.errors import UsageError
 from bids_qmri.options import number, options_by_title
@@ -332,7 +332,7 @@ def _add_other(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-v", "--verbose", action="count", default=0, help="more messages; -vv: also of libraries"
     )
-    group.add_argument("--version", action="version", version=f"bids_qmri {__version__}")
+    group.add_argument("--version", action=PrintVersion)
 
 
 def _read_config_file(path: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from bids_qmri import __version__
 from bids_qmri.cli.config import FMRIPREP_KINDS, filter_kinds, make_config, to_toml
 from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
@@ -71,6 +70,8 @@ def _run(args: argparse.Namespace, logs: ExitStack) -> int:
     os.environ.update(environment(os.environ, config.omp_nthreads, config.work_dir))
     if not config.dry_run:
         _open_folders(args, config, logs)
+        from bids_qmri import __version__
+
         LOGGER.info("bids_qmri %s, run %s", __version__, config.run_id)
     _say_what_is_not_used(args, config)
     if config.dry_run:

@@ -138,10 +138,15 @@ class NormalEquations:
         weights, safe = _weights(logs - rest, peak)
         inverse, inflation = self._invert(weights, safe)
         poor = ~(inflation < LARGEST_INFLATION)
-        for _ in range(1 if inflation.max() < SMALL_INFLATION else 3):
-            step = self._solved(inverse, weights * rest)
-            scaled += step
-            rest -= step @ self._columns.T
+        step = self._solved(inverse, weights * rest)
+        scaled += step
+        rest -= step @ self._columns.T
+        # A step leaves the rounding of the inverse, which is small but for nearly singular matrices.
+        hard = np.flatnonzero(~(inflation < SMALL_INFLATION))
+        for _ in range(2 if hard.size else 0):
+            step = self._solved(inverse[hard], weights[hard] * rest[hard])
+            scaled[hard] += step
+            rest[hard] -= step @ self._columns.T
         # Of the signals: where they are weak, residuals of logarithms have another variance.
         if sigma is None:
             logs -= rest

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "inline")
 import mrd
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimation.blocks import Block
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.inline import estimation
 from bids_qmri.inline.config import Shelf
@@ -104,10 +105,13 @@ def streams() -> list[list[bytes]]:
     return found
 
 
-def mean_signal(signal, protocol, sigma, bounds) -> FitResult:  # type: ignore[no-untyped-def]
-    """Stand in for an estimator."""
+def mean_signal(model, estimator, how, measured, sigma) -> Block:  # type: ignore[no-untyped-def]
+    """Stand in for the fit of a block."""
+    values, voxels = measured
+    signal, protocol = how.convert(values, voxels)
     status = np.where(np.isfinite(signal).all(axis=1), Status.OK, Status.UNUSABLE).astype(np.uint8)
-    return FitResult({"s0": signal.mean(axis=1)}, {}, np.zeros(len(signal)), status)
+    found = FitResult({"s0": signal.mean(axis=1)}, {}, np.zeros(len(signal)), status)
+    return Block(voxels, values, signal, protocol, found)
 
 
 def mutate(messages: list[bytes], rng: random.Random) -> list[bytes]:
@@ -144,13 +148,13 @@ def main() -> int:
     logging.getLogger("bids_qmri").addHandler(logging.NullHandler())
     logging.getLogger("bids_qmri").propagate = False
     series, outcomes, slowest = streams(), Counter[str](), 0.0
-    shelf, pool, earnest = Shelf(), AtOnce(), estimation.estimator_of
+    shelf, pool, earnest = Shelf(), AtOnce(), estimation.fit_block
     begun = time.process_time()
     signal.signal(signal.SIGVTALRM, _hung)
     for seed in range(count):
         rng = random.Random(seed)
         content = b"".join(mutate(rng.choice(series), rng))
-        estimation.estimator_of = earnest if seed % FITTED == 0 else lambda _: mean_signal
+        estimation.fit_block = earnest if seed % FITTED == 0 else mean_signal
         signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
         start = time.process_time()
         try:

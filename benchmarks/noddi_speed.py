@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bids_qmri.estimators.base import FitResult
+from bids_qmri.estimators.base import Estimator, FitResult
 from bids_qmri.estimators.classical import lm
 from bids_qmri.estimators.classical.objective import LeastSquares, RicianLikelihood
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.techniques.noddi import fit as noddi_fit
 from bids_qmri.techniques.noddi.encoding import align, encode
+from bids_qmri.techniques.noddi.fit import Likelihood, NoddiLsq, NoddiMle
 from bids_qmri.techniques.noddi.model import NODDI, noddi_signal
 from bids_qmri.units import FloatArray
 
@@ -41,7 +41,7 @@ CASES = (
     ("hcp_like", 20),
     ("hcp_like_jitter", 20),
 )
-LIKELIHOODS: tuple[noddi_fit.Likelihood, ...] = ("gaussian", "rician")
+ESTIMATORS: dict[Likelihood, Estimator] = {"gaussian": NoddiLsq(), "rician": NoddiMle()}
 VOXELS, REPEATS = 8_000, 3
 CHECKED = 200
 """Voxels, the first ones, that are also fitted from many starts."""
@@ -68,13 +68,13 @@ def simulate(protocol: DiffusionProtocol, snr: float) -> tuple[FloatArray, Float
 
 
 def time_fit(
-    signal: FloatArray, protocol: DiffusionProtocol, sigma: float, likelihood: noddi_fit.Likelihood
+    signal: FloatArray, protocol: DiffusionProtocol, sigma: float, likelihood: Likelihood
 ) -> tuple[float, FitResult]:
     """Return voxels per CPU-second, the best of several runs, and the result."""
     seconds = []
     for _ in range(REPEATS):
         begin = time.process_time()
-        result = noddi_fit.fit(NODDI, signal, protocol, sigma=sigma, likelihood=likelihood)
+        result = ESTIMATORS[likelihood].fit(NODDI, signal, protocol, sigma=sigma)
         seconds.append(time.process_time() - begin)
     return len(signal) / min(seconds), result
 
@@ -85,7 +85,7 @@ def missed(
     direction: FloatArray,
     sigma: float,
     found: FitResult,
-    likelihood: noddi_fit.Likelihood,
+    likelihood: Likelihood,
 ) -> float:
     """Return in how many per cent of voxels a fit from another start is better."""
     images = np.flatnonzero(~protocol.b0_mask)
@@ -119,7 +119,7 @@ def table(folder: Path) -> list[str]:
     for name, snr in CASES:
         protocol = load(folder, name)
         theta, direction, signal = simulate(protocol, snr)
-        for likelihood in LIKELIHOODS:
+        for likelihood in ESTIMATORS:
             rate, found = time_fit(signal, protocol, 1 / snr, likelihood)
             error = np.array([found.maps[p] for p in ("ndi", "odi", "fwf")]) - theta
             rmse = " / ".join(f"{x:.3f}" for x in np.sqrt(np.mean(error**2, axis=1)))

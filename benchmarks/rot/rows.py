@@ -12,10 +12,10 @@ import numpy as np
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.networks.network_file import shipped_network
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.techniques.noddi import fit as noddi_fit
-from bids_qmri.techniques.noddi import ncde as noddi_ncde
 from bids_qmri.techniques.noddi import scheme_network
+from bids_qmri.techniques.noddi.fit import NoddiLsq, NoddiMle
 from bids_qmri.techniques.noddi.model import NODDI
+from bids_qmri.techniques.noddi.ncde import NoddiNcde
 from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 from bids_qmri.units import FloatArray
 
@@ -86,19 +86,19 @@ def _scheme_networks(protocol: DiffusionProtocol, networks: Path | None) -> dict
 
 
 def _least_squares(signal: FloatArray, protocol: DiffusionProtocol, sigma: float) -> Maps:
-    return noddi_fit.fit(NODDI, signal, protocol, sigma=sigma).maps
+    return NoddiLsq().fit(NODDI, signal, protocol, sigma=sigma).maps
 
 
 def _likelihood(signal: FloatArray, protocol: DiffusionProtocol, sigma: float) -> Maps:
-    return noddi_fit.fit(NODDI, signal, protocol, sigma=sigma, likelihood="rician").maps
+    return NoddiMle().fit(NODDI, signal, protocol, sigma=sigma).maps
 
 
 def _agnostic(signal: FloatArray, protocol: DiffusionProtocol, sigma: float) -> Maps:
-    return noddi_ncde.fit(NODDI, signal, protocol, sigma=sigma).maps
+    return NoddiNcde().fit(NODDI, signal, protocol, sigma=sigma).maps
 
 
 def _scheme(file: Path, signal: FloatArray, protocol: DiffusionProtocol, _: float) -> Maps:
-    return scheme_network.fit(NODDI, signal, protocol, network=file).maps
+    return scheme_network.SchemeOnnx(network=file).fit(NODDI, signal, protocol).maps
 
 
 def _middle(signal: FloatArray, *_: object) -> Maps:

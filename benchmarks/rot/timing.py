@@ -16,9 +16,9 @@ import numpy.typing as npt
 from bids_qmri.estimators.networks.network_file import shipped_network
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.noise import add_rician_noise
-from bids_qmri.techniques.noddi import ncde as noddi_ncde
-from bids_qmri.techniques.noddi import scheme_network
 from bids_qmri.techniques.noddi.model import NODDI, noddi_signal
+from bids_qmri.techniques.noddi.ncde import NoddiNcde
+from bids_qmri.techniques.noddi.scheme_network import SchemeOnnx, shipped_scheme_network
 
 VOXELS, THREADS, REPEATS, BLOCK = 400_000, 2, 3, 4096
 LAYERS = (120, 120, 120, 3)
@@ -43,12 +43,13 @@ def measure(protocol: DiffusionProtocol, voxels: int = VOXELS) -> list[Timed]:
     signal = np.tile(some, (-(-voxels // part), 1))[:voxels]
     timed = [Timed("bare matrix products", _best(partial(_products, signal)))]
     for label in ("nnmle", "nngt"):
-        file = scheme_network.shipped_scheme_network(label)
+        file = shipped_scheme_network(label)
         if file is not None:
-            fit = partial(scheme_network.fit, NODDI, signal, protocol, network=file, threads=THREADS)
+            fit = partial(SchemeOnnx(network=file, threads=THREADS).fit, NODDI, signal, protocol)
             timed.append(Timed(label, _best(fit)))
     if shipped_network("noddi") is not None:
-        timed.append(Timed("ncde", _best(partial(noddi_ncde.fit, NODDI, signal, protocol, threads=THREADS))))
+        fit = partial(NoddiNcde(threads=THREADS).fit, NODDI, signal, protocol)
+        timed.append(Timed("ncde", _best(fit)))
     return timed
 
 

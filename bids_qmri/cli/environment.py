@@ -16,6 +16,11 @@ QUIET = {
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+def thread_limits(omp_nthreads: int) -> dict[str, str]:
+    """Return the variables that limit the threads of libraries, which read them when they are imported."""
+    return dict.fromkeys(THREAD_VARIABLES, str(omp_nthreads))
+
+
 def environment(current: Mapping[str, str], omp_nthreads: int, work_dir: Path) -> dict[str, str]:
     """Return the variables to set for a run.
 
@@ -28,7 +33,7 @@ def environment(current: Mapping[str, str], omp_nthreads: int, work_dir: Path) -
     work_dir
         Holds the caches of libraries where the home directory cannot.
     """
-    changes = QUIET | dict.fromkeys(THREAD_VARIABLES, str(omp_nthreads))
+    changes = QUIET | thread_limits(omp_nthreads)
     if not current.get("LOGNAME"):
         # nipype names crash files after the user, who has no name under an arbitrary uid in a container
         changes["LOGNAME"] = current.get("USER") or "bids_qmri"

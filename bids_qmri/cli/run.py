@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from bids_qmri.cli.config import FMRIPREP_KINDS, filter_kinds, make_config, to_toml
-from bids_qmri.cli.environment import environment
+from bids_qmri.cli.environment import environment, thread_limits
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log, file_log
@@ -66,6 +66,8 @@ def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
 
 
 def _run(args: argparse.Namespace, logs: ExitStack) -> int:
+    # Before anything imports numpy, as the configuration does.
+    os.environ.update(thread_limits(args.omp_nthreads))
     config = make_config(args)
     os.environ.update(environment(os.environ, config.omp_nthreads, config.work_dir))
     if not config.dry_run:

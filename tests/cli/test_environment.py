@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import synth
 
 from bids_qmri.cli.environment import THREAD_VARIABLES, environment
 
@@ -41,3 +42,31 @@ def test_libraries_import_without_a_home(tmp_path: Path) -> None:
     variables = {"PATH": os.environ["PATH"]} | environment({}, 1, tmp_path)
     program = "import bids, dipy.reconst.dti, nipype.pipeline.engine"
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=variables, check=True)
+
+
+def test_threads_are_limited_before_numpy_is_imported(tmp_path: Path) -> None:
+    """Libraries read the limit once: later it is too late, and one process takes all processors."""
+    synth.new_dataset(tmp_path / "bids")
+    code = """
+import os, sys
+import bids_qmri.cli.run as run
+original = run.make_config
+def checked(args):
+    print("numpy" in sys.modules, os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"])
+    return original(args)
+run.make_config = checked
+run.main(sys.argv[1:])
+"""
+    arguments = [
+        str(tmp_path / "bids"),
+        str(tmp_path / "out"),
+        "participant",
+        "--dry-run",
+        "--omp-nthreads",
+        "1",
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.splitlines()[0] == "False 1 1"

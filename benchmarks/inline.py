@@ -187,7 +187,7 @@ def batch(folder: Path, method: str, scheme: DiffusionProtocol, volumes: np.ndar
     described = {"Name": "inline benchmark", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
     (bids / "dataset_description.json").write_text(json.dumps(described))
     command = "import sys; from bids_qmri.cli.run import main; sys.exit(main(sys.argv[1:]))"
-    options = ["participant", "--models", "noddi", "--methods", method, "-w", str(folder / "work")]
+    options = ["participant", "--models", "noddi", "--estimators", method, "-w", str(folder / "work")]
     subprocess.run(
         [sys.executable, "-c", command, str(bids), str(folder / "out"), *options],
         check=True,

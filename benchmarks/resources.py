@@ -160,7 +160,7 @@ def spiral(count: int) -> np.ndarray:
 SERIES = (
     ("large IVIM series", make_large, 1, ()),
     ("small VFA series", make_small, 3, ()),
-    ("NODDI series", make_shells, 3, ("--models", "noddi", "--methods", "ncde", "--omp-nthreads", "2")),
+    ("NODDI series", make_shells, 3, ("--models", "noddi", "--estimators", "ncde", "--omp-nthreads", "2")),
 )
 """Title, maker, number of runs and further arguments."""
 

@@ -93,6 +93,8 @@ class Scheme:
         return solved
 
 
+ERROR_BARS = "Standard deviations are the root mean square of scatter and expected bias."
+
 LARGEST_EIGENVALUE = 0.01
 """mm^2/s, three times free water: dipy's searches that end beyond it have left the data."""
 
@@ -192,7 +194,7 @@ class Ols(TensorFit):
     """Ordinary least squares of the logarithm."""
 
     label = "ols"
-    description = "Ordinary linear least squares on the logarithm of the signal (dipy)."
+    description = f"Ordinary linear least squares on the logarithm of the signal, as in dipy. {ERROR_BARS}"
     reference = "Basser et al. 1994, doi:10.1006/jmrb.1994.1037"
 
     def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
@@ -209,7 +211,7 @@ class Wls(TensorFit):
     label = "wls"
     description = (
         "Linear least squares on the logarithm of the signal, weighted by the squared signal of an ordinary "
-        "fit (dipy)."
+        f"fit, as in dipy. {ERROR_BARS}"
     )
     reference = "Chung et al. 2006, doi:10.1016/j.neuroimage.2006.07.001"
 
@@ -228,7 +230,9 @@ class Nlls(TensorFit):
     """Least squares of the signal, voxel by voxel in dipy."""
 
     label = "nlls"
-    description = "Nonlinear least squares on the signal, started from the ordinary linear fit (dipy)."
+    description = (
+        "Nonlinear least squares on the signal, started from the ordinary linear fit (dipy). " + ERROR_BARS
+    )
     reference = "Koay et al. 2006, doi:10.1016/j.jmr.2006.06.020"
 
     def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
@@ -244,7 +248,10 @@ class Restore(TensorFit):
     """
 
     label = "restore"
-    description = "Robust nonlinear least squares with rejection of outlying measurements, RESTORE (dipy)."
+    description = (
+        "Robust nonlinear least squares with rejection of outlying measurements, RESTORE (dipy). "
+        + ERROR_BARS
+    )
     reference = "Chang et al. 2005, doi:10.1002/mrm.20426"
 
     def prepare(self, model: Model, protocol: Protocol) -> None:

@@ -108,7 +108,9 @@ def test_kurtosis_equals_dipy_called_directly(estimator):
     direct = DiffusionKurtosisModel(table, fit_method=estimator.label.upper()).fit(signal)
     ours = fit_dki(signal, protocol, estimator).maps
     for name, value in (("md", direct.md), ("mk", direct.mk()), ("rk", direct.rk()), ("kfa", direct.kfa)):
-        np.testing.assert_allclose(ours[name], value, rtol=1e-9, atol=1e-10)
+        # dipy's own weighted solution is right to 1e-11, which kurtosis magnifies, that near 0 most.
+        rtol, atol = (1e-9, 1e-10) if estimator.label == "wls" else (1e-10, 0.0)
+        np.testing.assert_allclose(ours[name], value, rtol=rtol, atol=atol)
 
 
 def test_isotropic_kurtosis_is_recovered():

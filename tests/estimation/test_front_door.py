@@ -209,3 +209,20 @@ def test_options_of_estimators_are_those_that_exist() -> None:
         bids_qmri.get_estimator("vfa", "ncde", thread=2)
     with pytest.raises(InputError, match="threads: is 0; needed: 1 or more"):
         bids_qmri.get_estimator("vfa", "ncde", threads=0)
+
+
+@pytest.mark.parametrize("model", ["vfa", "ivim", "dti", "noddi"])
+def test_fits_of_dipy_users_predict_what_was_measured(model: str) -> None:
+    protocol = PROTOCOLS[model]()
+    signal, _, _ = simulate(model, protocol, voxels=12, snr=math.inf)
+    estimator = "wls" if model == "dti" else "lsq"
+    fit = bids_qmri.QmriModel(model, protocol, estimator=estimator).fit(signal.reshape(3, 4, -1))
+    again = fit.predict().reshape(12, -1)
+    level = np.sqrt(np.mean(signal**2, axis=1, keepdims=True))
+    assert np.median(np.abs(again - signal) / level) < 1e-3
+
+
+def test_limits_that_a_network_would_not_keep_are_refused() -> None:
+    for label in ("nnmle", "nngt"):
+        with pytest.raises(InputError, match=rf"{label} keeps limits of its own"):
+            bids_qmri.fit("noddi", np.ones((2, 64)), SHELLED, estimator=label, bounds={"ndi": (0.1, 0.9)})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_qmri.catalogue import FORMER_NAMES
 from bids_qmri.errors import NoInputError
 from bids_qmri.reports import group_table
 from bids_qmri.reports.group import write_group
@@ -127,6 +128,8 @@ def test_tables_and_pages_of_models_that_nobody_has_any_more_are_removed(
     quality = write_fit(model="ivim", images=False)
     write_group(tmp_path)
     quality.unlink()
+    for former in FORMER_NAMES:
+        (tmp_path / f"group_{former}.tsv").write_text("participant_id\n")
     write_group(tmp_path)
     assert {path.name for path in tmp_path.glob("group_*")} == {
         "group_vfa.tsv",

@@ -20,6 +20,8 @@ import numpy.typing as npt
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import EVEN, Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -107,8 +109,9 @@ class Estimator(ABC):
         signal: npt.ArrayLike,
         protocol: Protocol,
         *,
-        sigma: float | FloatArray | None = None,
+        sigma: float | FloatArray | Noise | None = None,
         bounds: Bounds | None = None,
+        prior: Prior | None = None,
     ) -> FitResult:
         """Estimate the parameters of every voxel.
 
@@ -122,12 +125,15 @@ class Estimator(ABC):
         protocol
             What was played out; shared by all voxels or with a voxel axis.
         sigma
-            Noise standard deviation of a single image in the unit of the signal, one number or (V,). None
-            takes it from the residuals where standard deviations alone depend on it; estimators that need one
-            estimate it from all the voxels given: give it where a scan is fitted in parts.
+            Noise standard deviation of a single image in the unit of the signal, one number or (V,), or floor
+            and scatter where they differ. None takes it from the residuals where standard deviations alone
+            depend on it; estimators that need one estimate it from all the voxels given: give it where a scan
+            is fitted in parts.
         bounds
             Limits that replace the model's physical ones; equal limits fix a parameter. For estimators with a
             prior, the range in which the truth is expected.
+        prior
+            Where within these limits it is expected; None: evenly. Estimators without a prior do not ask.
 
         Returns
         -------
@@ -143,8 +149,9 @@ class Estimator(ABC):
             the noise level is not positive or cannot be estimated.
         """
         serving = self.serving(model)
-        _check(model, protocol, signal, sigma, bounds)
-        return serving._fit(model, signal, protocol, sigma, bounds)
+        noise = sigma if sigma is None or isinstance(sigma, Noise) else Noise(sigma, sigma)
+        _check(model, protocol, signal, noise, bounds)
+        return serving._fit(model, signal, protocol, noise, bounds, prior or EVEN)
 
     @abstractmethod
     def _fit(
@@ -152,8 +159,9 @@ class Estimator(ABC):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         """Estimate; arguments as of `fit`, checked."""
 
@@ -294,7 +302,7 @@ def _options(kind: type[Estimator], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(
-    model: Model, protocol: Protocol, signal: Any, sigma: float | FloatArray | None, bounds: Bounds | None
+    model: Model, protocol: Protocol, signal: Any, noise: Noise | None, bounds: Bounds | None
 ) -> None:
     """Refuse what would otherwise fail somewhere inside, or give maps of something else."""
     if not isinstance(protocol, model.protocol):
@@ -310,9 +318,10 @@ def _check(
             field="signal",
             needed=f"(voxels, {protocol.n_measurements}), one column per measurement",
         )
-    if sigma is not None and np.shape(sigma) not in ((), (1,), shape[:1]):
+    levels = () if noise is None else (noise.floor, noise.scatter)
+    for wrong in [np.shape(level) for level in levels if np.shape(level) not in ((), (1,), shape[:1])]:
         raise InputError(
-            f"noise levels have shape {np.shape(sigma)}",
+            f"noise levels have shape {wrong}",
             field="sigma",
             needed=f"one number, or one per voxel, ({shape[0]},)",
         )

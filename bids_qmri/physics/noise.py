@@ -2,11 +2,17 @@
 
 A magnitude image of a signal m with Gaussian noise sigma in both channels is Rician,
 doi:10.1002/mrm.1910340618. All functions broadcast.
+
+Noise is two numbers. The *floor* is the thermal noise of either channel: it decides what a magnitude shows
+where there is no signal. The *scatter* is by how much measurements differ from the model: thermal noise, and
+what motion, flow and pulsation add. Where nothing moves they are equal.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +23,56 @@ TABLE_END = 16.0
 """Signal-to-noise ratio beyond which the information is taken from its asymptotic series."""
 
 TABLE_POINTS = 4097
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Noise of a single image, in the unit of the signal.
+
+    Parameters
+    ----------
+    floor
+        Standard deviation of either channel, one number or (V,).
+    scatter
+        Standard deviation of measurements about the model where there is signal, one number or (V,).
+    """
+
+    floor: float | FloatArray
+    scatter: float | FloatArray
+
+    def spread(self, count: int) -> VoxelNoise:
+        """Return both in each of `count` voxels."""
+        floor, scatter = (
+            np.broadcast_to(np.asarray(level, dtype=np.float64), (count,))
+            for level in (self.floor, self.scatter)
+        )
+        return VoxelNoise(floor, scatter)
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelNoise:
+    """Noise of a single image in V voxels: `floor` and `scatter` as of `Noise`, each (V,)."""
+
+    floor: FloatArray
+    scatter: FloatArray
+
+    @classmethod
+    def thermal(cls, sigma: FloatArray) -> Self:
+        """Return the noise of voxels in which nothing but the thermal noise `sigma`, (V,), scatters."""
+        return cls(sigma, sigma)
+
+    @property
+    def images(self) -> FloatArray:
+        """Images of thermal noise alone that tell as little as one with this scatter, as a share, (V,)."""
+        return np.asarray((self.floor / self.scatter) ** 2)
+
+    def take(self, voxels: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> VoxelNoise:
+        """Return that of some voxels."""
+        return VoxelNoise(self.floor[voxels], self.scatter[voxels])
+
+    def over(self, unit: FloatArray) -> VoxelNoise:
+        """Return it in another unit, (V,)."""
+        return VoxelNoise(self.floor / unit, self.scatter / unit)
 
 
 def add_rician_noise(signal: npt.ArrayLike, sigma: npt.ArrayLike, rng: np.random.Generator) -> FloatArray:

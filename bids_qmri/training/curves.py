@@ -17,11 +17,18 @@ from bids_qmri.estimators.networks.features import make_features
 from bids_qmri.estimators.posterior.box import box as quantity_box
 from bids_qmri.estimators.posterior.box import boxed, to_box
 from bids_qmri.physics.model import Bounds, Model
-from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.noise import Noise, add_rician_noise
+from bids_qmri.physics.prior import EVEN, Bell, Prior, quantile
 from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.physics.sampling import Ranges, log_uniform
 from bids_qmri.training.table import require_keys
 from bids_qmri.units import FloatArray
+
+EVEN_SHARE = 0.15
+"""Of the parameters that have no bell although others have."""
+
+LEAST_CENTRE = 0.02
+"""Of the upper limit, that the bell of a logarithmic parameter is centred at, at least."""
 
 OVERSHOOT = 0.15
 """Share by which draws of a limit overshoot either end of its range, where they are cut: ends get mass."""
@@ -45,15 +52,16 @@ class BoxRange:
 class Group:
     """Curves of one protocol: noisy signals, (V, N), and true parameters, (P, V), drawn from `box`.
 
-    `sigma` is the noise that estimators are told, `snr` the true signal-to-noise ratio, each (V,).
+    `noise` and `prior` are what estimators are told, `snr` is the true signal-to-noise ratio, (V,).
     """
 
     protocol: Protocol
     box: Bounds
     theta: FloatArray
     signal: FloatArray
-    sigma: FloatArray
+    noise: Noise
     snr: FloatArray
+    prior: Prior = EVEN
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,13 @@ class Curves:
         the protocols in which there is none.
     boxes
         Where limits may lie, by parameter but the amplitude.
+    bell_share, bell_width
+        Share of the protocols whose truth is expected in bells within the box (`physics.prior`) instead of
+        evenly, and range of the width of a bell, log-uniform: of a logarithmic parameter that of the
+        logarithm, of others over the width of the box.
+    scatter_share, scatter
+        Share of the protocols in which images scatter more than thermal noise makes them, and range of the
+        ratio, log-uniform per curve.
     """
 
     rows: ClassVar[str] = "features"
@@ -89,6 +104,10 @@ class Curves:
     sigma_error: float
     sigma_exact: float
     boxes: Mapping[str, BoxRange]
+    bell_share: float = 0.0
+    bell_width: Range = (0.03, 0.5)
+    scatter_share: float = 0.0
+    scatter: Range = (1.0, 6.0)
 
     def check(self, model: Model) -> None:
         """Refuse boxes of other parameters than those of the model."""
@@ -105,12 +124,35 @@ class Curves:
         box = table1_box(model) if rng.random() < self.table1_share else random_box(self.boxes, rng)
         box = fix_some(box, self.boxes, rng)
         protocol = ranges.per_voxel(protocol, self.curves, rng)
-        theta = uniform_truth(model, box, self.amplitude, self.curves, rng)
+        prior = self.bells(model, box, rng) if rng.random() < self.bell_share else EVEN
+        theta = draw_truth(model, box, prior, self.amplitude, self.curves, rng)
         snr = log_uniform(self.snr, self.curves, rng)
-        signal, sigma = simulate(model, theta, protocol, snr, rng)
+        ratio = np.ones(self.curves)
+        if rng.random() < self.scatter_share:
+            ratio = log_uniform(self.scatter, self.curves, rng)
+        signal, sigma = simulate(model, theta, protocol, snr, rng, ratio)
         error = 0.0 if rng.random() < self.sigma_exact else self.sigma_error
-        told = sigma * np.exp(error * rng.standard_normal(self.curves))
-        return Group(protocol, box, theta, signal, told, snr)
+        floor, scatter = (
+            level * np.exp(error * rng.standard_normal(self.curves)) for level in (sigma / ratio, sigma)
+        )
+        # Where nothing but thermal noise is known of, both are one number.
+        told = Noise(np.where(ratio > 1.0, np.minimum(floor, scatter), scatter), scatter)
+        return Group(protocol, box, theta, signal, told, snr, prior)
+
+    def bells(self, model: Model, box: Bounds, rng: np.random.Generator) -> Prior:
+        """Draw a bell for most of the parameters, somewhere in the box."""
+        found = []
+        for parameter in model.parameters:
+            low, high = box.get(parameter.name, (0.0, 0.0))
+            if low >= high or rng.random() < EVEN_SHARE:
+                continue
+            width = float(log_uniform(self.bell_width, 1, rng)[0])
+            if parameter.logarithmic:
+                centre = np.exp(rng.uniform(*np.log([max(low, high * LEAST_CENTRE), high])))
+            else:
+                centre, width = rng.uniform(low, high), width * (high - low)
+            found.append((parameter.name, Bell(float(centre), width)))
+        return Prior(tuple(found))
 
     def coverage(self, model: Model, ranges: Ranges) -> dict[str, Any]:
         """Return the ranges of protocols, noise and boxes that training covered, in the units of cards."""
@@ -124,7 +166,7 @@ class Curves:
 
 def features_of(model: Model, group: Group) -> dict[str, npt.NDArray[Any]]:
     """Return features and targets of the usable curves of a group, by field of `pool.FeatureRows`."""
-    read = make_features(model, group.signal, group.protocol, sigma=group.sigma, bounds=group.box)
+    read = make_features(model, group.signal, group.protocol, sigma=group.noise, bounds=group.box, prior=group.prior)
     truth, free = targets(model, group.theta, group.box)
     found: dict[str, npt.NDArray[Any]]
     found = {"path": read.path, "context": read.context, "centre": read.centre.T, "width": read.width.T}
@@ -133,9 +175,14 @@ def features_of(model: Model, group: Group) -> dict[str, npt.NDArray[Any]]:
 
 
 def simulate(
-    model: Model, theta: FloatArray, protocol: Protocol, snr: FloatArray, rng: np.random.Generator
+    model: Model,
+    theta: FloatArray,
+    protocol: Protocol,
+    snr: FloatArray,
+    rng: np.random.Generator,
+    scatter: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return noisy signals (V, N) and the noise standard deviation of a single image (V,).
+    """Return noisy signals (V, N) and the standard deviation of the scatter of a single image (V,).
 
     Parameters
     ----------
@@ -145,6 +192,8 @@ def simulate(
         True parameters, (P, V), and signal-to-noise ratios, (V,).
     rng
         Source of the noise.
+    scatter
+        Scatter of magnitudes over their thermal noise, (V,); None: nothing else scatters.
     """
     clean = model.signal(theta, protocol)
     if model.amplitude is None:
@@ -152,17 +201,26 @@ def simulate(
         noise = rng.standard_normal(clean.shape) / np.sqrt(protocol.weights)[:, None]
         return np.ascontiguousarray((clean + sigma * noise).T), sigma
     sigma = theta[[p.name for p in model.parameters].index(model.amplitude)] / snr
-    return np.ascontiguousarray(_mean_magnitude(clean, sigma, protocol.weights, rng).T), sigma
+    floor = sigma if scatter is None else sigma / scatter
+    return np.ascontiguousarray(_mean_magnitude(clean, floor, sigma, protocol.weights, rng).T), sigma
 
 
 def _mean_magnitude(
-    clean: FloatArray, sigma: FloatArray, images: FloatArray, rng: np.random.Generator
+    clean: FloatArray, floor: FloatArray, scatter: FloatArray, images: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    """Average as many noisy magnitudes of every measurement as `images` says, (N,)."""
+    """Average as many noisy magnitudes of every measurement as `images` says, (N,).
+
+    What scatters beside thermal noise changes the signal by a share that is the same at all strengths.
+    """
     total = np.zeros_like(clean)
+    moving = np.sqrt(np.maximum(scatter**2 - floor**2, 0.0))
+    typical = np.sqrt(np.mean(clean**2, axis=0))
     for image in range(int(images.max())):
         rows = images > image
-        total[rows] += add_rician_noise(clean[rows], sigma, rng)
+        moved = clean[rows]
+        if np.any(moving > 0):
+            moved = np.abs(moved * (1.0 + moving / typical * rng.standard_normal(moved.shape)))
+        total[rows] += add_rician_noise(moved, floor, rng)
     return np.asarray(total / images[:, None])
 
 
@@ -194,16 +252,16 @@ def _between(ends: Range, logarithmic: bool, rng: np.random.Generator) -> float:
     return ends[0] + (ends[1] - ends[0]) * position
 
 
-def uniform_truth(
-    model: Model, box: Bounds, amplitude: Range, count: int, rng: np.random.Generator
+def draw_truth(
+    model: Model, box: Bounds, prior: Prior, amplitude: Range, count: int, rng: np.random.Generator
 ) -> FloatArray:
-    """Draw parameters evenly in a box, shape (P, V); amplitudes evenly on a logarithmic scale."""
+    """Draw parameters from a prior in a box, shape (P, V); amplitudes evenly on a logarithmic scale."""
     theta = np.empty((len(model.parameters), count))
     for row, parameter in zip(theta, model.parameters, strict=True):
         if parameter.name == model.amplitude:
             row[:] = log_uniform(amplitude, count, rng)
         else:
-            row[:] = rng.uniform(*box[parameter.name], count)
+            row[:] = quantile(prior, parameter, rng.random(count), *box[parameter.name])
     return theta
 
 

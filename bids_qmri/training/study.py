@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bids_qmri.estimators.networks.condense import condense
 from bids_qmri.estimators.networks.coverage import extremes
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.physics.sampling import Fixed, Study, Varied
@@ -124,7 +125,7 @@ class FixedCurves(_StudyCurves):
         theta, snr = self.truth(model, count, rng)
         protocol = study.protocol()
         signal, sigma = simulate(model, theta, protocol, snr, rng)
-        return Group(protocol, table1_box(model), theta, signal, sigma, snr)
+        return Group(protocol, table1_box(model), theta, signal, Noise(sigma, sigma), snr)
 
     def as_read(self, model: Model, study: Fixed, group: Group) -> SignalRows:
         """Return curves as the network reads them in the application: repeats averaged."""

@@ -13,7 +13,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.classical.lm import Minimum
 from bids_qmri.physics.model import Model
-from bids_qmri.physics.noise import rician_information
+from bids_qmri.physics.noise import VoxelNoise, rician_information
 from bids_qmri.physics.protocol import Measurements
 from bids_qmri.units import FloatArray
 
@@ -84,7 +84,7 @@ def assemble(
     protocol: Measurements,
     limits: tuple[FloatArray, FloatArray],
     *,
-    sigma: FloatArray | None,
+    noise: VoxelNoise | None,
     rician: bool,
 ) -> FitResult:
     """Build the result of all voxels from the minimum of the usable ones.
@@ -101,8 +101,8 @@ def assemble(
         Protocol of all voxels.
     limits
         Lower and upper limits, each (P,).
-    sigma
-        Noise of a single image in all voxels, (V,); None takes it from each voxel's own residuals.
+    noise
+        Of a single image in all voxels; None takes it from each voxel's own residuals.
     rician
         Information of magnitude images instead of that of Gaussian noise.
     """
@@ -124,7 +124,7 @@ def assemble(
             bound[:, part],
             signal[voxels].T,
             protocol.take(voxels),
-            None if sigma is None else sigma[voxels],
+            None if noise is None else noise.take(voxels),
             freedom,
             rician,
         )
@@ -154,7 +154,7 @@ def _describe(
     bound: BoolArray,
     signal: FloatArray,
     protocol: Measurements,
-    sigma: FloatArray | None,
+    noise: VoxelNoise | None,
     freedom: int,
     rician: bool,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -163,13 +163,13 @@ def _describe(
         prediction, jacobian = model.signal_and_jacobian(theta, protocol)
         difference = signal - prediction
         weights = protocol.weights[:, None]
-        if sigma is None:
+        if noise is None:
             cost = np.sum(weights * difference**2, axis=0)
-            sigma = np.sqrt(cost / (freedom if freedom > 0 else np.nan))
+            noise = VoxelNoise.thermal(np.sqrt(cost / (freedom if freedom > 0 else np.nan)))
         if rician:
-            weights = weights * rician_information(prediction / sigma)
+            weights = weights * rician_information(prediction / noise.floor)
         information = np.einsum("inv,jnv->vij", jacobian * weights, jacobian)
-        covariance = _inverse_of_free(information, ~bound.T) * (sigma**2)[:, None, None]
+        covariance = _inverse_of_free(information, ~bound.T) * (noise.scatter**2)[:, None, None]
         derived, slope = model.derive(theta)
         derived_covariance = np.einsum("qiv,vij,qjv->qv", slope, covariance, slope)
         variance = np.concatenate([np.einsum("vii->iv", covariance), derived_covariance])

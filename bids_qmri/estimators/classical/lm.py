@@ -4,8 +4,7 @@ Called by `lsq`, `mle` and `map`. Voxels run along the last axis; a block of the
 and voxels that have converged leave their block. Limits are kept by an active set: a parameter at its limit
 whose gradient points outward stays there (Bertsekas' projected Newton method, doi:10.1137/0320018). Where the
 objective allows it, the amplitude takes its best value in closed form after every step, which makes the
-iteration that of variable projection, doi:10.1137/0710036. A Gaussian prior about the middle of the limits
-may join the cost (`map`).
+iteration that of variable projection, doi:10.1137/0710036. A Gaussian prior may join the cost (`map`).
 """
 
 from __future__ import annotations
@@ -35,6 +34,9 @@ ROUNDING = 1e-26
 
 PRIOR_TOLERANCE = 1e-4
 """The same relative to the weight of a prior: within a few hundredths of a standard deviation."""
+
+LEAST_PRECISION = 12.0
+"""Of a prior in squared box widths: that of a uniform density."""
 
 FIRST_DAMPING, LEAST_DAMPING = 1e-2, 1e-10
 """Relative to the curvature; the least must not slow down fits of nearly parallel parameters."""
@@ -99,6 +101,29 @@ class Point:
             np.copyto(mine, theirs, where=better)
 
 
+@dataclass(frozen=True)
+class Penalty:
+    """A Gaussian prior, as a cost of being far from its centre; the amplitude costs nothing.
+
+    Parameters
+    ----------
+    weight
+        Squared noise, what a squared distance of one standard deviation costs, shape (V,).
+    centre
+        In the unit of the parameters, shape (P,).
+    precision
+        One over the variance of the prior in box widths, shape (P,).
+    """
+
+    weight: FloatArray
+    centre: FloatArray
+    precision: FloatArray
+
+    def take(self, voxels: npt.NDArray[np.intp]) -> Penalty:
+        """Return that of some voxels."""
+        return Penalty(self.weight[voxels], self.centre, self.precision)
+
+
 def minimise(
     model: Model,
     objective: Objective,
@@ -106,7 +131,7 @@ def minimise(
     lower: FloatArray,
     upper: FloatArray,
     *,
-    prior: FloatArray | None = None,
+    prior: Penalty | None = None,
     start: FloatArray | None = None,
 ) -> Minimum:
     """Minimise an objective over the parameters of a model, in every voxel by itself.
@@ -122,8 +147,7 @@ def minimise(
     lower, upper
         Limits, shape (P,); a parameter with equal limits is fixed.
     prior
-        What a parameter costs per squared distance, in box widths, from the middle of its limits, shape (V,);
-        the amplitude costs nothing. None for no prior.
+        What joins the cost; None for no prior.
     start
         First estimate, shape (P, V); None takes the model's.
 
@@ -143,7 +167,7 @@ def minimise(
         for first in range(0, left.size, size):
             block = left[first : first + size]
             part, signals = protocol.take(block), objective.take(block)
-            weight = None if prior is None else prior[block]
+            weight = None if prior is None else prior.take(block)
             # Invalid trials (overflow far from the data) have a cost of NaN and are rejected.
             with np.errstate(all="ignore"):
                 if i == 0 and start is None:
@@ -170,7 +194,7 @@ def _minimise_block(
     start: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
-    prior: FloatArray | None,
+    prior: Penalty | None,
     iterations: int,
 ) -> Minimum:
     theta = np.clip(start, lower, upper)
@@ -178,7 +202,7 @@ def _minimise_block(
     point = evaluate(model, objective, protocol, theta, scale, lower, upper, prior)
     floor = ROUNDING * np.einsum("nv,nv->v", objective.signal, objective.signal)
     if prior is not None:
-        floor += PRIOR_TOLERANCE * prior
+        floor += PRIOR_TOLERANCE * LEAST_PRECISION * prior.weight
     damping = np.full(theta.shape[1], FIRST_DAMPING)
     result = _unscaled(point, scale, np.zeros(theta.shape[1], dtype=np.bool_))
     voxels, done = np.arange(theta.shape[1]), np.zeros(theta.shape[1], dtype=np.bool_)
@@ -198,7 +222,7 @@ def _minimise_block(
             point, objective, protocol = point.take(active), objective.take(active), protocol.take(active)
             scale, damping, floor = np.take(scale, active, axis=1), damping[active], floor[active]
             voxels, done = voxels[active], done[active]
-            prior = None if prior is None else prior[active]
+            prior = None if prior is None else prior.take(active)
     result.put(voxels, _unscaled(point, scale, done))
     return result
 
@@ -226,7 +250,7 @@ def evaluate(
     scale: FloatArray,
     lower: FloatArray,
     upper: FloatArray,
-    prior: FloatArray | None = None,
+    prior: Penalty | None = None,
 ) -> Point:
     """Evaluate cost and derivatives by theta / scale, after giving the amplitude its best value.
 
@@ -256,10 +280,11 @@ def evaluate(
             curvature[j, i] = curvature[i, j]
     if prior is not None:
         for i in _boxed(model, lower, upper):
-            deviation = (theta[i] - 0.5 * (lower[i] + upper[i])) / (upper[i] - lower[i])
-            cost += prior * deviation**2
-            gradient[i] -= prior * deviation
-            curvature[i, i] += prior
+            deviation = (theta[i] - prior.centre[i]) / (upper[i] - lower[i])
+            weight = prior.weight * prior.precision[i]
+            cost += weight * deviation**2
+            gradient[i] -= weight * deviation
+            curvature[i, i] += weight
     return Point(theta, cost, gradient, curvature)
 
 

@@ -12,6 +12,8 @@ from bids_qmri.estimators.classical.asymptotic import assemble, checked_signal, 
 from bids_qmri.estimators.classical.lm import minimise
 from bids_qmri.estimators.classical.objective import LeastSquares
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -34,8 +36,9 @@ class Lsq(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         data, usable = checked_signal(model, signal, protocol)
         limits = model.limits(bounds)
@@ -43,5 +46,5 @@ class Lsq(Estimator):
         weights = protocol.weights
         objective = LeastSquares(data[usable].T, None if np.all(weights == 1.0) else weights[:, None])
         minimum = minimise(model, objective, protocol.take(usable), *limits)
-        noise = None if sigma is None else np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
-        return assemble(model, minimum, data, usable, protocol, limits, sigma=noise, rician=False)
+        told = None if noise is None else noise.spread(usable.size)
+        return assemble(model, minimum, data, usable, protocol, limits, noise=told, rician=False)

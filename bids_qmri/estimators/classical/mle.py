@@ -11,9 +11,11 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult
 from bids_qmri.estimators.classical.asymptotic import assemble, checked_signal, require_measurements
 from bids_qmri.estimators.classical.lm import minimise
-from bids_qmri.estimators.classical.noise import voxel_sigma
+from bids_qmri.estimators.classical.noise import voxel_noise
 from bids_qmri.estimators.classical.objective import RicianLikelihood
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -35,8 +37,9 @@ class Mle(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         if not model.magnitude:
             raise InputError(
@@ -48,10 +51,10 @@ class Mle(Estimator):
         usable &= ~np.any(data < 0, axis=1)
         limits = model.limits(bounds)
         require_measurements(model, protocol, *limits)
-        noise = voxel_sigma(model, data, protocol, usable, sigma, bounds)
+        told = voxel_noise(model, data, protocol, usable, noise, bounds)
         weights = protocol.weights
         objective = RicianLikelihood(
-            data[usable].T, noise[usable], None if np.all(weights == 1.0) else weights[:, None]
+            data[usable].T, told.floor[usable], None if np.all(weights == 1.0) else weights[:, None]
         )
         minimum = minimise(model, objective, protocol.take(usable), *limits)
-        return assemble(model, minimum, data, usable, protocol, limits, sigma=noise, rician=True)
+        return assemble(model, minimum, data, usable, protocol, limits, noise=told, rician=True)

@@ -11,7 +11,7 @@ from bids_qmri.estimators.classical.lm import minimise
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.objective import LeastSquares
 from bids_qmri.physics.model import Bounds, Model
-from bids_qmri.physics.noise import rician_moments
+from bids_qmri.physics.noise import Noise, VoxelNoise, rician_moments
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -77,15 +77,15 @@ def pooled_sigma(
     return float(sigma)
 
 
-def voxel_sigma(
+def voxel_noise(
     model: Model,
     signal: FloatArray,
     protocol: Protocol,
     usable: npt.NDArray[np.bool_],
-    sigma: float | FloatArray | None,
+    noise: Noise | None,
     bounds: Bounds | None = None,
-) -> FloatArray:
-    """Return the noise standard deviation of a single image in every voxel, shape (V,).
+) -> VoxelNoise:
+    """Return the noise of a single image in every voxel.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def voxel_sigma(
         What was played out.
     usable
         Voxels that will be fitted, (V,).
-    sigma
-        What is known of it: one number, (V,), or None, which estimates it by `pooled_sigma`.
+    noise
+        What is known of it; None estimates it by `pooled_sigma`.
     bounds
         Limits that replace the model's physical ones.
 
@@ -107,19 +107,32 @@ def voxel_sigma(
     InputError
         If it is not positive in a usable voxel or cannot be estimated.
     """
-    if sigma is None:
+    if noise is None:
         sigma = (
             pooled_sigma(model, signal[usable], protocol.take(usable), bounds=bounds) if usable.any() else 1.0
         )
-    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
-    if not np.all(noise[usable] > 0):
-        raise InputError(
-            f"the smallest noise standard deviation is {np.min(noise[usable]):g}",
-            field="sigma",
-            needed="numbers above 0",
-            fix="use lsq for noise-free signals",
-        )
-    return noise
+        noise = Noise(sigma, sigma)
+    found = noise.spread(usable.size)
+    require_positive(found.take(usable))
+    return found
+
+
+def require_positive(noise: VoxelNoise) -> None:
+    """Refuse noise of which a voxel has none.
+
+    Raises
+    ------
+    InputError
+        If floor or scatter are not above 0 everywhere.
+    """
+    for level in (noise.floor, noise.scatter):
+        if not np.all(level > 0):
+            raise InputError(
+                f"the smallest noise standard deviation is {np.min(level):g}",
+                field="sigma",
+                needed="numbers above 0",
+                fix="use lsq for noise-free signals",
+            )
 
 
 def residual_sigma(

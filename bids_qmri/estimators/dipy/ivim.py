@@ -18,6 +18,8 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -196,8 +198,9 @@ class DipyTrr(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         return fit_ivim(signal, cast("DiffusionProtocol", protocol), method="trr")
 
@@ -228,7 +231,8 @@ class DipyVarpro(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         return fit_ivim(signal, cast("DiffusionProtocol", protocol), method="varpro", seed=self.seed)

@@ -30,6 +30,8 @@ from bids_qmri.estimators.dipy.normal_equations import Coefficients, NormalEquat
 from bids_qmri.estimators.dipy.tensor_scalars import elements_of, params_of, scalars
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -151,8 +153,9 @@ class TensorFit(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         if not isinstance(model, Expansion):
             raise InputError(
@@ -161,8 +164,8 @@ class TensorFit(Estimator):
         data = np.asarray(signal, dtype=np.float64)
         keep, used = selected(cast("DiffusionProtocol", protocol), model)
         scheme = Scheme.of(used, model)
+        sigma = None if noise is None else noise.spread(len(data)).scatter
         solve = self.solver(scheme, sigma)
-        noise = None if sigma is None else np.broadcast_to(np.asarray(sigma, dtype=np.float64), len(data))
         result = _blank(model, len(data))
         reference, size = lowest(used), scheme.equations.block
         for first in range(0, len(data), size):
@@ -174,12 +177,12 @@ class TensorFit(Estimator):
             measured = measured if usable.all() else measured[usable]
             voxels = first + np.flatnonzero(usable)
             with np.errstate(all="ignore"):
-                fitted = solve(_without_zeros(measured), None if noise is None else noise[voxels])
+                fitted = solve(_without_zeros(measured), None if sigma is None else sigma[voxels])
             _describe(result, voxels, model, scheme, measured, fitted)
         return result
 
     @abstractmethod
-    def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
+    def solver(self, scheme: Scheme, sigma: FloatArray | None) -> Solver:
         """Return the function from signals above 0, (V, N), and their noise, (V,) or None, to a fit.
 
         Raises
@@ -197,7 +200,7 @@ class Ols(TensorFit):
     description = f"Ordinary linear least squares on the logarithm of the signal, as in dipy. {ERROR_BARS}"
     reference = "Basser et al. 1994, doi:10.1006/jmrb.1994.1037"
 
-    def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
+    def solver(self, scheme: Scheme, sigma: FloatArray | None) -> Solver:
         def solve(signal: FloatArray, noise: FloatArray | None) -> Fitted:
             return _linear(scheme.equations.ordinary(signal, noise), scheme)
 
@@ -215,7 +218,7 @@ class Wls(TensorFit):
     )
     reference = "Chung et al. 2006, doi:10.1016/j.neuroimage.2006.07.001"
 
-    def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
+    def solver(self, scheme: Scheme, sigma: FloatArray | None) -> Solver:
         def solve(signal: FloatArray, noise: FloatArray | None) -> Fitted:
             found = scheme.equations.weighted(signal, noise)
             if found.poor.any():
@@ -235,7 +238,7 @@ class Nlls(TensorFit):
     )
     reference = "Koay et al. 2006, doi:10.1016/j.jmr.2006.06.020"
 
-    def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
+    def solver(self, scheme: Scheme, sigma: FloatArray | None) -> Solver:
         return _nonlinear(scheme, scheme.dipy_model(fit_method="NLLS"))
 
 
@@ -260,7 +263,7 @@ class Restore(TensorFit):
             _, used = selected(cast("DiffusionProtocol", protocol), model)
             _require_spare(used.n_measurements, len(model.parameters))
 
-    def solver(self, scheme: Scheme, sigma: float | FloatArray | None) -> Solver:
+    def solver(self, scheme: Scheme, sigma: FloatArray | None) -> Solver:
         _require_spare(*scheme.design.shape)
         noise = None if sigma is None else float(np.median(sigma))
         return _nonlinear(scheme, scheme.dipy_model(fit_method="RESTORE", sigma=noise))

@@ -19,6 +19,8 @@ from bids_qmri.estimators.networks.condense import Series, condense
 from bids_qmri.estimators.posterior.box import box, boxed, quantities, to_box
 from bids_qmri.estimators.posterior.map import PRIOR_VARIANCE, Mode, grid_posterior, maximise
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise, VoxelNoise
+from bids_qmri.physics.prior import EVEN, Prior, moments
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -44,9 +46,12 @@ def _names(
     model_quantities: tuple[str, ...], fitted: tuple[str, ...], extra: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return the names of a context in order."""
-    per_quantity = ("map", "newton", "log_width", "box_lower", "box_upper", "grid_shift", "grid_log_sd")
+    per_quantity = (
+        *("map", "newton", "log_width", "box_lower", "box_upper", "prior_mean", "prior_log_sd"),
+        *("grid_shift", "grid_log_sd"),
+    )
     pairs = (f"correlation_{a}_{b}" for i, a in enumerate(fitted) for b in fitted[:i])
-    shared = ("log_chi2", "log_noise", "log_count")
+    shared = ("log_chi2", "log_noise", "log_floor", "log_count")
     return (*(f"{kind}_{q}" for kind in per_quantity for q in model_quantities), *pairs, *shared, *extra)
 
 
@@ -111,8 +116,9 @@ def make_features(
     signal: npt.ArrayLike,
     protocol: Protocol,
     *,
-    sigma: float | FloatArray,
+    sigma: float | FloatArray | Noise,
     bounds: Bounds | None = None,
+    prior: Prior = EVEN,
 ) -> Features:
     """Compute what a network sees of every voxel.
 
@@ -126,9 +132,11 @@ def make_features(
     protocol
         What was played out; repeats are averaged and long series binned (`condense`).
     sigma
-        Noise standard deviation of a single image, one number or (V,).
+        Noise standard deviation of a single image, one number or (V,), or floor and scatter.
     bounds
         Limits that replace the model's physical ones; equal limits fix a parameter.
+    prior
+        Where the parameters are expected within these.
 
     Raises
     ------
@@ -136,39 +144,41 @@ def make_features(
         If the shape does not fit the protocol or there are fewer different measurements than free parameters.
     """
     data, usable = checked_signal(model, signal, protocol)
-    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)
-    usable &= np.isfinite(noise) & (noise > 0)
+    told = (sigma if isinstance(sigma, Noise) else Noise(sigma, sigma)).spread(usable.size)
+    for level in (told.floor, told.scatter):
+        usable &= np.isfinite(level) & (level > 0)
     if model.amplitude is not None:
         usable &= ~np.any(data < 0, axis=1)
     series = condense(data[usable].T, protocol.take(usable))
     require_measurements(model, series.protocol, *model.limits(bounds))
-    noise = noise[usable]
+    noise = told.take(usable)
     rms = np.sqrt(np.mean(series.signal**2, axis=0))
     if model.amplitude is not None:
         # In units of the root mean square: nothing below knows the unit of the signal.
         series = Series(series.signal / rms, series.protocol, series.weights)
-        noise, rms = noise / rms, np.ones_like(rms)
-    noise = np.maximum(noise, LEAST_NOISE * rms)
+        noise, rms = noise.over(rms), np.ones_like(rms)
+    least = LEAST_NOISE * rms
+    noise = VoxelNoise(np.maximum(noise.floor, least), np.maximum(noise.scatter, least))
     with np.errstate(all="ignore"):
-        path, context, centre, width = _describe(model, series, noise, rms, bounds)
+        path, context, centre, width = _describe(model, series, noise, rms, bounds, prior)
     return _spread(path, context, centre, width, usable)
 
 
 def _describe(
-    model: Model, series: Series, sigma: FloatArray, rms: FloatArray, bounds: Bounds | None
+    model: Model, series: Series, noise: VoxelNoise, rms: FloatArray, bounds: Bounds | None, prior: Prior
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return path (C, N, V), context (Q, V), centre and width (K, V) of usable voxels, perhaps not finite."""
     lower, upper = model.limits(bounds)
-    data = (series.signal, series.protocol, series.weights, sigma, lower, upper)
+    data = (series.signal, series.protocol, series.weights, noise, lower, upper, prior)
     posterior = grid_posterior(model, *data)
     mode = maximise(model, *data, start=posterior.best)
     limits = box(model, bounds)
     centre, width, step = anchor(model, mode, lower, upper, *limits)
     root = np.sqrt(series.weights)[:, None]
-    residual = (series.signal - model.signal(mode.theta, series.protocol)) * (root / sigma)
+    residual = (series.signal - model.signal(mode.theta, series.protocol)) * (root / noise.scatter)
     of_technique = _own(model, "describe")
     if of_technique is None:
-        channels, extra = _of_protocol(model, series, mode, sigma)
+        channels, extra = _of_protocol(model, series, mode, noise.scatter)
     else:
         channels, extra = of_technique(model, series, rms, data, posterior, mode, (centre, width))
     path = [series.signal / rms, np.arcsinh(residual), np.log(root), *channels]
@@ -177,16 +187,18 @@ def _describe(
         *np.arcsinh(step / width),
         *np.log(width),
         *_box_context(model, limits),
+        *_prior_context(model, prior, (lower, upper), limits),
         *np.arcsinh((posterior.mean - centre) / width),
         *np.log(np.maximum(posterior.sd, LEAST_GRID_SD)),
         *_correlations(mode, lower, upper),
         np.log(0.1 + np.mean(residual**2, axis=0)),
-        np.log(sigma / rms),
+        np.log(noise.scatter / rms),
+        np.log(noise.floor / noise.scatter),
         np.log(series.weights.size / 8.0),
         *extra,
     ]
     stacked = [np.broadcast_to(channel, residual.shape) for channel in path]
-    return np.stack(stacked), np.stack([np.broadcast_to(x, sigma.shape) for x in context]), centre, width
+    return np.stack(stacked), np.stack([np.broadcast_to(x, rms.shape) for x in context]), centre, width
 
 
 Entry = float | FloatArray
@@ -236,6 +248,18 @@ def _box_context(model: Model, limits: tuple[FloatArray, FloatArray]) -> list[En
     known = {p.name: p.typical for p in (*model.parameters, *model.derived)}
     scale = np.array([known[name] for name in quantities(model)])
     return list(np.concatenate([np.log(0.03 + x / scale) for x in limits]))
+
+
+def _prior_context(
+    model: Model, prior: Prior, bounds: tuple[FloatArray, FloatArray], limits: tuple[FloatArray, FloatArray]
+) -> list[Entry]:
+    """Return mean and logarithm of the standard deviation of the prior of the quantities in box units."""
+    mean, sd = moments(prior, model, tuple(bounds[0]), tuple(bounds[1]))
+    chosen = [*boxed(model), *range(len(model.parameters), len(mean))]
+    span = np.where(limits[1] > limits[0], limits[1] - limits[0], np.inf)
+    centred = np.where(np.isfinite(span), (mean[chosen] - limits[0]) / span, 0.5)
+    relative = np.where(np.isfinite(span), sd[chosen] / span, np.sqrt(PRIOR_VARIANCE))
+    return [*centred, *np.log(np.maximum(relative, LEAST_WIDTH))]
 
 
 def _correlations(mode: Mode, lower: FloatArray, upper: FloatArray) -> list[FloatArray]:

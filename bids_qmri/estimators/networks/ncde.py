@@ -20,7 +20,7 @@ import numpy.typing as npt
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import BOUND_TOLERANCE, checked_signal
-from bids_qmri.estimators.classical.noise import residual_sigma, voxel_sigma
+from bids_qmri.estimators.classical.noise import residual_sigma, voxel_noise
 from bids_qmri.estimators.networks.coverage import (
     box_of,
     outside,
@@ -38,6 +38,8 @@ from bids_qmri.estimators.networks.network_file import (
 )
 from bids_qmri.estimators.posterior.box import box, boxed, quantities
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise, VoxelNoise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -105,8 +107,9 @@ class Ncde(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         loaded = load_network(self.network_file(model), model)
         name, coverage = str(loaded.card["name"]), loaded.card["coverage"]
@@ -114,8 +117,8 @@ class Ncde(Estimator):
             require_same(name, loaded.card["protocol"], protocol)
         data, usable = checked_signal(model, signal, protocol)
         require_length(name, coverage, protocol)
-        noise = _noise(model, data, protocol, usable, sigma, bounds)
-        work = partial(_estimate, loaded, model, data, protocol, noise, bounds)
+        told = _noise(model, data, protocol, usable, noise, bounds)
+        work = partial(_estimate, loaded, model, data, protocol, told, bounds, prior)
         with ThreadPoolExecutor(self.threads) as pool:
             parts = list(pool.map(work, _blocks(len(data))))
         problems = outside(coverage, protocol, box_of(model, *model.limits(bounds)))
@@ -173,13 +176,13 @@ def _noise(
     data: FloatArray,
     protocol: Protocol,
     usable: npt.NDArray[np.bool_],
-    sigma: float | FloatArray | None,
+    noise: Noise | None,
     bounds: Bounds | None,
-) -> FloatArray:
-    """Return the noise of a single image, (V,): one for the scan, or of each voxel for concentrations."""
-    if sigma is not None or model.amplitude is not None:
-        return voxel_sigma(model, data, protocol, usable, sigma, bounds)
-    return residual_sigma(model, data, protocol, bounds=bounds)
+) -> VoxelNoise:
+    """Return the noise of a single image: one for the scan, or of each voxel for concentrations."""
+    if noise is not None or model.amplitude is not None:
+        return voxel_noise(model, data, protocol, usable, noise, bounds)
+    return VoxelNoise.thermal(residual_sigma(model, data, protocol, bounds=bounds))
 
 
 def _blocks(n_voxels: int) -> Iterator[slice]:
@@ -193,22 +196,24 @@ def _estimate(
     model: Model,
     data: FloatArray,
     protocol: Protocol,
-    sigma: FloatArray,
+    told: VoxelNoise,
     bounds: Bounds | None,
+    prior: Prior,
     voxels: slice,
 ) -> _Estimate:
     """Return the estimates of a block of voxels."""
-    signal, noise, part = data[voxels], sigma[voxels], protocol.take(voxels)
-    features = make_features(model, signal, part, sigma=noise, bounds=bounds)
+    signal, noise, part = data[voxels], told.take(voxels), protocol.take(voxels)
+    given = Noise(noise.floor, noise.scatter)
+    features = make_features(model, signal, part, sigma=given, bounds=bounds, prior=prior)
     limits = box(model, bounds)
     inside, spread = _answer(network, features)
     span = limits[1] - limits[0]
     values = limits[0][:, None] + span[:, None] * inside
     sd = np.where(span > 0, span, np.nan)[:, None] * spread
     with np.errstate(all="ignore"):
-        amplitude, curve = _curve(model, values, signal.T, part, noise)
+        amplitude, curve = _curve(model, values, signal.T, part, noise.floor)
         residual = np.sqrt(np.mean((signal.T - curve) ** 2, axis=0))
-        snr = (np.max(curve, axis=0) if model.amplitude is None else amplitude) / noise
+        snr = (np.max(curve, axis=0) if model.amplitude is None else amplitude) / noise.scatter
     free = span[: len(boxed(model)), None] > 0
     fitted = inside[: len(free)]
     touched = np.any(free & (np.abs(fitted - 0.5) >= 0.5 - BOUND_TOLERANCE), axis=0)

@@ -1,7 +1,7 @@
-"""Posterior mean and standard deviation under a uniform prior: the estimate of least mean squared error.
+"""Posterior mean and standard deviation: the estimate of least mean squared error.
 
 The oracle that the accuracy of all other estimators is measured against. It is the best there is on average
-over its prior box, not in every voxel: what the data do not tell, it answers with the middle of the box and
+over its prior, not in every voxel: what the data do not tell, it answers with the mean of the prior and
 a standard deviation that says so.
 
 Two routes lead to it. `Bayes(exact=True)` integrates on grids that zoom in (`quadrature`). Otherwise it does
@@ -20,10 +20,12 @@ import numpy.typing as npt
 
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import checked_signal, require_measurements
-from bids_qmri.estimators.classical.noise import voxel_sigma
+from bids_qmri.estimators.classical.noise import voxel_noise
 from bids_qmri.estimators.posterior import importance, quadrature
 from bids_qmri.estimators.posterior.problem import Problem
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -48,8 +50,8 @@ Solution = tuple[FloatArray, npt.NDArray[np.bool_]]
 class Bayes(Estimator):
     """Posterior means and standard deviations of parameters and derived quantities.
 
-    The prior is uniform within the bounds, for the amplitude of a magnitude signal too (whose upper bound may
-    be infinite). The amplitude is integrated, not profiled, because only then do the means have the least
+    The prior is uniform within the bounds unless another is told; that of the amplitude of a magnitude signal
+    (whose upper bound may be infinite) always is. The amplitude is integrated, not profiled, because only then do the means have the least
     mean squared error and the standard deviations include what the amplitude leaves open. Derived quantities
     are posterior means of their own (of the product, not products of means). NOT_CONVERGED where the nodes
     did not close in on the posterior. Rician noise: Gudbjartsson and Patz 1995, doi:10.1002/mrm.1910340618.
@@ -63,9 +65,9 @@ class Bayes(Estimator):
 
     label = "bayes"
     description = (
-        "Mean and standard deviation of the posterior under a uniform prior within bounds, on an adaptive "
-        "grid (one nonlinear parameter) or by importance sampling (several), noise level given or estimated "
-        "from the scan."
+        "Mean and standard deviation of the posterior within bounds, on an adaptive "
+        "grid (one nonlinear parameter) or by importance sampling (several), noise given or estimated from "
+        "the scan."
     )
     reference = (
         "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, sections 10.1 to 10.4, doi:10.1201/b16018"
@@ -81,18 +83,20 @@ class Bayes(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
-        return _fit(model, signal, protocol, sigma, bounds, exact=self.exact)
+        return _fit(model, signal, protocol, noise, bounds, prior, exact=self.exact)
 
 
 def _fit(
     model: Model,
     signal: npt.ArrayLike,
     protocol: Protocol,
-    sigma: float | FloatArray | None,
+    told: Noise | None,
     bounds: Bounds | None,
+    prior: Prior,
     exact: bool,
 ) -> FitResult:
     data, usable = checked_signal(model, signal, protocol)
@@ -100,7 +104,7 @@ def _fit(
         usable &= ~np.any(data < 0, axis=1)
     lower, upper = model.limits(bounds)
     require_measurements(model, protocol, lower, upper)
-    noise = voxel_sigma(model, data, protocol, usable, sigma, bounds)
+    noise = voxel_noise(model, data, protocol, usable, told, bounds)
     names = [p.name for p in (*model.parameters, *model.derived)]
     values, spread = np.full((2, len(names), len(data)), np.nan)
     residual = np.full(len(data), np.nan)
@@ -110,8 +114,8 @@ def _fit(
     solve = _solve_on_grids if exact or len(spanned) < 2 else _solve_by_importance
     for first in range(0, voxels.size, CHUNK):
         part = voxels[first : first + CHUNK]
-        arrays = model, data[part].T, protocol.take(part), protocol.weights, noise[part]
-        problem = Problem(*arrays, lower, upper, spanned, INNER_NODES, INNER_REACH)
+        arrays = model, data[part].T, protocol.take(part), protocol.weights, noise.take(part)
+        problem = Problem(*arrays, lower, upper, prior, spanned, INNER_NODES, INNER_REACH)
         means, trusted = solve(problem)
         values[:, part], spread[:, part] = _moments(means)
         predicted = model.signal(values[: len(lower), part], problem.protocol)
@@ -138,9 +142,9 @@ def _solve_on_grids(problem: Problem) -> Solution:
     dimensions = len(problem.spanned)
     step = max(BLOCK_POINTS // (quadrature.NODES[dimensions] ** dimensions * INNER_NODES), 1)
     means, trusted = [], []
-    for first in range(0, problem.sigma.size, step):
+    for first in range(0, problem.n_voxels, step):
         part = problem.take(slice(first, first + step))
-        found, power = quadrature.expectations(part.evaluate, dimensions, part.sigma.size)
+        found, power = quadrature.expectations(part.evaluate, dimensions, part.n_voxels)
         means.append(found)
         trusted.append(power >= 1.0)
     return np.concatenate(means, axis=1), np.concatenate(trusted)

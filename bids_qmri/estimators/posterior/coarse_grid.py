@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from bids_qmri.estimators.posterior.box import box_of, boxed, to_box
 from bids_qmri.physics.model import Model, Parameter
+from bids_qmri.physics.noise import VoxelNoise
+from bids_qmri.physics.prior import EVEN, Cells, Prior, cells_under
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -79,39 +81,48 @@ class Nodes:
     widths: FloatArray
 
 
-def cells(
-    lower: float, upper: float, count: int, *, logarithmic: bool = False
-) -> tuple[FloatArray, FloatArray]:
-    """Return the centres and widths of cells that fill an interval; one centre where its ends are equal.
+def edges(lower: float, upper: float, count: int, *, logarithmic: bool = False) -> FloatArray:
+    """Return the edges of cells that fill an interval; of one cell where its ends are equal.
 
     Examples
     --------
-    >>> [values.tolist() for values in cells(0.0, 1.0, 4)]
-    [[0.125, 0.375, 0.625, 0.875], [0.25, 0.25, 0.25, 0.25]]
+    >>> edges(0.0, 1.0, 4).tolist()
+    [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     if lower == upper:
-        return np.array([lower]), np.zeros(1)
-    edges = np.linspace(lower, upper, count + 1)
+        return np.array([lower, upper])
     if logarithmic:
-        edges = np.geomspace(max(lower, upper / LARGEST_RATIO), upper, count + 1)
-        edges[0] = lower
-    return 0.5 * (edges[1:] + edges[:-1]), np.diff(edges)
+        found = np.geomspace(max(lower, upper / LARGEST_RATIO), upper, count + 1)
+        found[0] = lower
+        return found
+    return np.linspace(lower, upper, count + 1)
 
 
-def grid(model: Model, lower: FloatArray, upper: FloatArray) -> Nodes:
+def product(axes: list[Cells]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return centres and standard deviations, each (D, A), and log masses, (A,), of a grid of cells."""
+    centres, sds, masses = (
+        np.stack([a.ravel() for a in np.meshgrid(*arrays, indexing="ij")])
+        for arrays in (
+            [axis.centre for axis in axes],
+            [axis.sd for axis in axes],
+            [axis.log_mass for axis in axes],
+        )
+    )
+    return centres, sds, masses.sum(axis=0)
+
+
+def grid(model: Model, lower: FloatArray, upper: FloatArray, prior: Prior = EVEN) -> Nodes:
     """Return the product of the axes of all parameters but the amplitude."""
     inside = boxed(model)
-    axes = [
-        cells(lower[i], upper[i], _nodes(p, len(inside)), logarithmic=p.logarithmic)
-        for i, p in ((i, model.parameters[i]) for i in inside)
-    ]
-    centres, widths = (
-        np.stack([a.ravel() for a in np.meshgrid(*arrays, indexing="ij")])
-        for arrays in zip(*axes, strict=True)
-    )
+    axes = []
+    for i in inside:
+        p = model.parameters[i]
+        ends = edges(lower[i], upper[i], _nodes(p, len(inside)), logarithmic=p.logarithmic)
+        axes.append(cells_under(prior, p, ends))
+    centres, sds, log_mass = product(axes)
+    widths = sds * np.sqrt(12.0)
     theta = np.ones((lower.size, centres.shape[1]))
     theta[inside] = centres
-    log_mass = np.log(np.where(widths > 0, widths, 1.0)).sum(axis=0)
     derived, slope = model.derive(theta)
     values = np.concatenate([centres, derived])
     widths = np.concatenate([widths, np.sqrt(np.sum((slope[:, inside] * widths) ** 2, axis=1))])
@@ -132,9 +143,10 @@ def magnitude_posterior(
     signal: FloatArray,
     protocol: Protocol,
     weights: FloatArray,
-    sigma: FloatArray,
+    noise: VoxelNoise,
     lower: FloatArray,
     upper: FloatArray,
+    prior: Prior = EVEN,
 ) -> GridPosterior:
     """Return the grid posterior of a model with an amplitude.
 
@@ -148,18 +160,20 @@ def magnitude_posterior(
         What was played out; shared by all voxels or with a voxel axis.
     weights
         Images averaged into each measurement, shape (N,).
-    sigma
-        Noise standard deviation of a single image, shape (V,).
+    noise
+        Noise of a single image, V voxels.
     lower, upper
         Limits, shape (P,).
+    prior
+        Where the parameters are expected within these.
     """
-    nodes = grid(model, lower, upper)
+    nodes = grid(model, lower, upper, prior)
     root = np.sqrt(weights)[:, None]
-    unbiased = root * np.sqrt(np.maximum(signal**2 - sigma**2, 0.0))
+    unbiased = root * np.sqrt(np.maximum(signal**2 - noise.floor**2, 0.0))
     length = np.sqrt(np.einsum("nv,nv->v", unbiased, unbiased))
     # Its squared projection on an atom of length 1 is the logarithm of the likelihood.
     scaled = unbiased * (
-        np.minimum(length / (sigma * np.sqrt(2.0)), np.sqrt(SHARPEST)) / np.maximum(length, TINY)
+        np.minimum(length / (noise.scatter * np.sqrt(2.0)), np.sqrt(SHARPEST)) / np.maximum(length, TINY)
     )
     if protocol.by_voxel:
         project = _atoms_of_each(model, nodes, protocol, root, signal.shape[1])

@@ -109,23 +109,23 @@ def expectations(problem: Problem) -> tuple[FloatArray, FloatArray]:
         again = [estimate.take(poor) for estimate in estimates]
         means[:, poor], effective[poor] = _in_blocks(problem.take(poor), again, MORE_NODES)
     if not magnitude:
-        effective[problem.signal.max(axis=0) > TABLE_SNR * problem.sigma] = 0.0
+        effective[problem.signal.max(axis=0) > TABLE_SNR * problem.noise.scatter] = 0.0
     return means, effective
 
 
 def first_estimates(problem: Problem) -> list[Estimate]:
     """Return mode and curvature of the posterior and, for magnitudes, the moments of a coarse grid."""
     model, spanned = problem.model, problem.spanned
-    arguments = model, problem.signal, problem.protocol, problem.weights, problem.sigma
+    arguments = model, problem.signal, problem.protocol, problem.weights, problem.noise
     limits = problem.lower, problem.upper
     estimates, start = [], None
     if model.amplitude is not None:
-        coarse = grid_posterior(*arguments, *limits)
+        coarse = grid_posterior(*arguments, *limits, prior=problem.prior)
         start = coarse.best
         place = [boxed(model).index(i) for i in spanned]
         root = np.eye(len(spanned))[:, :, None] * np.maximum(coarse.sd[place], LEAST_WIDTH)
         estimates.append(Estimate(coarse.mean[place], root))
-    mode = maximise(*arguments, *limits, start=start)
+    mode = maximise(*arguments, *limits, prior=problem.prior, start=start)
     lower, width = problem.lower[spanned, None], (problem.upper - problem.lower)[spanned, None]
     mean = np.clip((mode.theta[spanned] - lower) / width, 0.0, 1.0)
     covariance = np.moveaxis(mode.covariance[np.ix_(spanned, spanned)], 2, 0)
@@ -138,7 +138,7 @@ def _in_blocks(
     """Return expectations, (F, V), and the effective number of nodes, (V,)."""
     size = max(BLOCK_VALUES // sum(nodes), 1)
     results = []
-    for first in range(0, problem.sigma.size, size):
+    for first in range(0, problem.n_voxels, size):
         part = slice(first, first + size)
         results.append(
             _expectations(problem.take(part), [estimate.take(part) for estimate in estimates], nodes)

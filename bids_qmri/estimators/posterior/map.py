@@ -1,7 +1,7 @@
-"""Maximum of the posterior under a broad Gaussian prior: the anchor that the networks correct.
+"""Maximum of the posterior under a Gaussian prior: the anchor that the networks correct.
 
-The prior has mean and variance of a uniform one over the limits, so that a voxel the data say nothing about
-gets the middle of the box. Much faster than the posterior mean (`bayes`), nearly as accurate for IVIM.
+The Gaussian has mean and variance of the prior that is told within the limits, so that a voxel the data say
+nothing about gets the mean: of a uniform prior, the middle of the box. Much faster than the posterior mean (`bayes`), nearly as accurate for IVIM.
 """
 
 from __future__ import annotations
@@ -15,17 +15,23 @@ import numpy.typing as npt
 from bids_qmri import catalogue
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import at_bound, checked_signal, require_measurements
-from bids_qmri.estimators.classical.lm import Minimum, box_scale, minimise, solve
-from bids_qmri.estimators.classical.noise import voxel_sigma
+from bids_qmri.estimators.classical.lm import Minimum, Penalty, box_scale, minimise, solve
+from bids_qmri.estimators.classical.noise import voxel_noise
 from bids_qmri.estimators.classical.objective import LeastSquares, Objective, QuickRicianLikelihood
 from bids_qmri.estimators.posterior.box import boxed
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, magnitude_posterior
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise, VoxelNoise
+from bids_qmri.physics.prior import EVEN, Prior, moments
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 PRIOR_VARIANCE = 1.0 / 12.0
 """Variance of the prior in squared box widths: that of a uniform density."""
+
+
+LEAST_WIDTH = 1e-3
+"""Least standard deviation of a prior in box widths."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +60,15 @@ class Mode:
 class Map(Estimator):
     """Maximum of the posterior, and standard deviations from its curvature.
 
-    Every parameter but the amplitude has a Gaussian prior with the mean and the variance of a uniform density
-    over its limits; the posterior is cut off at the limits. Magnitudes get the Rician likelihood,
+    Every parameter but the amplitude has a Gaussian prior with the mean and the variance that its prior has
+    within its limits; the posterior is cut off at the limits. Magnitudes get the Rician likelihood,
     concentrations the Gaussian one.
     """
 
     label = "map"
     description = (
-        "Maximum of the posterior under a Gaussian prior with mean and variance of a uniform one within "
-        "bounds, noise level given or estimated from the scan."
+        "Maximum of the posterior under a Gaussian approximation of the prior within bounds, noise given or "
+        "estimated from the scan."
     )
     reference = "Gelman et al., Bayesian Data Analysis, 3rd edition 2013, chapter 4, doi:10.1201/b16018"
     needs_noise = True
@@ -73,18 +79,20 @@ class Map(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         data, usable = checked_signal(model, signal, protocol)
         if model.amplitude is not None:
             usable &= ~np.any(data < 0, axis=1)
         limits = model.limits(bounds)
         require_measurements(model, protocol, *limits)
-        noise = voxel_sigma(model, data, protocol, usable, sigma, bounds)
+        told = voxel_noise(model, data, protocol, usable, noise, bounds)
         part = protocol.take(usable)
-        signals = (data[usable].T, part, protocol.weights, noise[usable], *limits)
-        mode = maximise(model, *signals, start=grid_posterior(model, *signals).best)
+        signals = (data[usable].T, part, protocol.weights, told.take(usable), *limits)
+        start = grid_posterior(model, *signals, prior=prior).best
+        mode = maximise(model, *signals, prior=prior, start=start)
         return _result(model, mode, data, part, usable, limits)
 
 
@@ -93,14 +101,15 @@ def grid_posterior(
     signal: FloatArray,
     protocol: Protocol,
     weights: FloatArray,
-    sigma: FloatArray,
+    noise: VoxelNoise,
     lower: FloatArray,
     upper: FloatArray,
+    prior: Prior = EVEN,
 ) -> GridPosterior:
     """Return the coarse grid posterior, where the search starts; see `maximise`."""
     own = catalogue.part(model.name, "posterior", "grid_posterior")
     posterior: Callable[..., GridPosterior] = own or magnitude_posterior
-    return posterior(model, signal, protocol, weights, sigma, lower, upper)
+    return posterior(model, signal, protocol, weights, noise, lower, upper, prior)
 
 
 def maximise(
@@ -108,9 +117,10 @@ def maximise(
     signal: FloatArray,
     protocol: Protocol,
     weights: FloatArray,
-    sigma: FloatArray,
+    noise: VoxelNoise,
     lower: FloatArray,
     upper: FloatArray,
+    prior: Prior = EVEN,
     start: FloatArray | None = None,
 ) -> Mode:
     """Find the maximum of the posterior of every voxel.
@@ -125,10 +135,12 @@ def maximise(
         What was played out.
     weights
         Images averaged into each measurement, shape (N,).
-    sigma
-        Noise standard deviation of a single image, shape (V,).
+    noise
+        Noise of a single image, V voxels.
     lower, upper
         Limits, shape (P,).
+    prior
+        Where the parameters are expected within these.
     start
         First estimate, shape (P, V); None takes the model's.
     """
@@ -137,11 +149,23 @@ def maximise(
     if model.amplitude is None:
         objective = LeastSquares(signal, column)
     else:
-        objective = QuickRicianLikelihood(signal, sigma, column)
-    prior = sigma**2 / PRIOR_VARIANCE
-    minimum = minimise(model, objective, protocol, lower, upper, prior=prior, start=start)
+        objective = QuickRicianLikelihood(signal, noise.floor, column)
+    penalty = _penalty(model, noise, lower, upper, prior)
+    minimum = minimise(model, objective, protocol, lower, upper, prior=penalty, start=start)
     step, covariance = _curvature(model, minimum, lower, upper)
-    return Mode(minimum.theta, minimum.converged, step, covariance * sigma**2)
+    return Mode(minimum.theta, minimum.converged, step, covariance * noise.scatter**2)
+
+
+def _penalty(
+    model: Model, noise: VoxelNoise, lower: FloatArray, upper: FloatArray, prior: Prior
+) -> Penalty:
+    """Return the Gaussian of mean and variance of a prior; costs are in units of the scatter squared."""
+    if not prior.bells:
+        even = np.full(len(lower), 1.0 / PRIOR_VARIANCE)
+        return Penalty(noise.scatter**2, 0.5 * (lower + upper), even)
+    mean, sd = (x[: len(lower)] for x in moments(prior, model, tuple(lower), tuple(upper)))
+    width = np.where((lower < upper) & np.isfinite(upper), upper - lower, 1.0)
+    return Penalty(noise.scatter**2, mean, (width / np.maximum(sd, LEAST_WIDTH * width)) ** 2)
 
 
 def _curvature(

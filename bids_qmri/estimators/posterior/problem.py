@@ -1,4 +1,4 @@
-"""The posterior density of a signal model under a uniform prior, its linear parameters integrated out.
+"""The posterior density of a signal model, its linear parameters integrated out.
 
 The amplitude of a magnitude signal, and the amounts (`Model.linear`) of a concentration, are integrated at
 every point of the other free parameters (the nodes), by Gauss-Legendre quadrature. What is left is the log
@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from bids_qmri import catalogue
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.noise import VoxelNoise
+from bids_qmri.physics.prior import PARTS, Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -44,10 +46,12 @@ class Problem:
         Protocol of these voxels.
     weights
         Images averaged into each measurement, (N,).
-    sigma
-        Noise of a single image, (V,).
+    noise
+        Of a single image.
     lower, upper
         Limits of the prior, (P,).
+    prior
+        Where the parameters are expected within these.
     spanned
         Indices of the D free parameters that the nodes span: those that the signal is not linear in.
     inner
@@ -62,9 +66,10 @@ class Problem:
     signal: FloatArray
     protocol: Protocol
     weights: FloatArray
-    sigma: FloatArray
+    noise: VoxelNoise
     lower: FloatArray
     upper: FloatArray
+    prior: Prior
     spanned: list[int]
     inner: int
     reach: float
@@ -77,12 +82,21 @@ class Problem:
         parameters and derived quantities at each point, then those of their squares.
         """
         density = _rician if self.model.amplitude is not None else _gaussian
-        return density(self, points, voxels)
+        log_evidence, features = density(self, points, voxels)
+        if self.prior.bells:
+            theta = self.theta(points)
+            log_evidence = log_evidence + self.prior.log_density(self.model, theta, but=self.model.linear)
+        return log_evidence, features
 
     def take(self, voxels: IntArray | slice) -> Problem:
         """Return the problem of some of its voxels."""
-        signal, sigma = self.signal[:, voxels], self.sigma[voxels]
-        return replace(self, protocol=self.protocol.take(voxels), signal=signal, sigma=sigma)
+        signal, noise = self.signal[:, voxels], self.noise.take(voxels)
+        return replace(self, protocol=self.protocol.take(voxels), signal=signal, noise=noise)
+
+    @property
+    def n_voxels(self) -> int:
+        """Number of voxels V."""
+        return int(self.noise.floor.size)
 
     def index(self, name: str) -> int:
         """Return the place of a parameter in theta."""
@@ -109,20 +123,22 @@ def _rician(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[Flo
     inner = problem.index(str(problem.model.amplitude))
     theta[inner] = 1.0
     column = (-1, *[1] * (points.ndim - 2))
-    sigma = problem.sigma[voxels].reshape(column)
-    # everything in units of the noise
-    unit = problem.predict(theta, voxels) / sigma
-    signal = [row.reshape(column) / sigma for row in problem.signal[:, voxels]]
+    noise = problem.noise.take(voxels)
+    floor, images = noise.floor.reshape(column), noise.images.reshape(column)
+    # everything in units of the floor
+    unit = problem.predict(theta, voxels) / floor
+    signal = [row.reshape(column) / floor for row in problem.signal[:, voxels]]
     # E[y^2] = m^2 + 2 sigma^2: an estimate of the amplitude good to a fraction of its standard deviation
     terms = list(zip(problem.weights, unit, signal, strict=True))
     product = sum(w * np.sqrt(np.maximum(y**2 - 1.0, 0.0)) * u for w, u, y in terms)
     energy = sum(w * (u * u) for w, u, y in terms)
     limits = problem.lower[inner], problem.upper[inner]
-    interval = _interval(product / energy, 1.0 / np.sqrt(energy), *limits, problem.reach)
+    interval = _interval(product / energy, 1.0 / np.sqrt(images * energy), *limits, problem.reach)
     amplitude, log_density = _nodes(*interval, limits, problem.inner)
-    log_density -= 0.5 * amplitude**2 * energy
+    likelihood = -0.5 * amplitude**2 * energy
     for w, u, y in terms:
-        log_density += w * _log_bessel_i0(amplitude * (u * y))
+        likelihood += w * _log_bessel_i0(amplitude * (u * y))
+    log_density += images * likelihood
     log_evidence, mass = _normalise(log_density)
     mean, square = (np.sum(mass * x, axis=0) for x in (amplitude, amplitude**2))
     return log_evidence, partial(_features, problem, theta, inner, mean, square)
@@ -145,10 +161,12 @@ def _gaussian(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[F
     ends = [_interval((yp - ep * end) / pp, 1.0 / np.sqrt(pp), *limits[1], problem.reach) for end in widest]
     low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
     z, log_weight = _nodes(low, high, limits[1], problem.inner)
+    by_vp = problem.prior.of(problem.model.linear[1])
+    if by_vp is not None:
+        log_weight = log_weight + by_vp.log_density(problem.model.parameters[vp], z)
     centre = (ye - ep * z) / ee
-    nearest = np.clip(centre, *limits[0])
-    misfit = yy - nearest * (2.0 * ye - nearest * ee) - z * (2.0 * (yp - nearest * ep) - z * pp)
-    log_mass, mean, square = truncated_normal(centre, 1.0 / np.sqrt(ee), *limits[0])
+    misfit = yy - z * (2.0 * yp - z * pp)
+    log_mass, mean, square = _amount(problem, ve, centre, ee, limits[0])
     log_evidence, mass = _normalise(log_weight + log_mass - misfit / 2.0)
 
     def features() -> FloatArray:
@@ -161,9 +179,9 @@ def _gaussian(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[F
 
 def _products(problem: Problem, theta: FloatArray, voxels: IntArray) -> list[FloatArray]:
     """Return inner products of signal y, curve e of ve = 1 and curve p of vp = 1: yy, ye, yp, ee, ep, pp."""
-    sigma = problem.sigma[voxels].reshape(-1, *[1] * (theta.ndim - 2))
-    scale = np.sqrt(problem.weights) / sigma[..., None]
-    y = problem.signal[:, voxels].T.reshape(*sigma.shape, -1) * scale
+    scatter = problem.noise.scatter[voxels].reshape(-1, *[1] * (theta.ndim - 2))
+    scale = np.sqrt(problem.weights) / scatter[..., None]
+    y = problem.signal[:, voxels].T.reshape(*scatter.shape, -1) * scale
     table = catalogue.part(problem.model.name, "posterior", "linear_curves") if problem.tabulated else None
     if table is not None:
         e, p = table(problem, theta)
@@ -182,6 +200,33 @@ def _curve(problem: Problem, theta: FloatArray, amount: str, voxels: IntArray) -
     for name in problem.model.linear:
         theta[problem.index(name)] = float(name == amount)
     return problem.predict(theta, voxels)
+
+
+def _amount(
+    problem: Problem, index: int, centre: FloatArray, precision: FloatArray, limits: tuple[float, float]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return log integral, mean and mean square of an amount, whose likelihood is normal, under its prior.
+
+    The logarithm is that of the likelihood's exponential relative to its value at an amount of 0.
+    """
+    bell = problem.prior.of(problem.model.parameters[index].name)
+    parts = [(1.0, 0.0, 0.0)]
+    if bell is not None:
+        parts = [(share / wide, bell.centre, 1.0 / (wide * bell.width) ** 2) for share, wide in PARTS]
+    found = []
+    for share, expected, sharp in parts:
+        both = precision + sharp
+        at = (precision * centre + sharp * expected) / both
+        nearest = np.clip(at, *limits)
+        log_mass, mean, square = truncated_normal(at, 1.0 / np.sqrt(both), *limits)
+        peak = nearest * (precision * centre - 0.5 * nearest * precision)
+        peak = peak - 0.5 * sharp * (nearest - expected) ** 2
+        found.append((log_mass + peak + np.log(share), mean, square))
+    if len(found) == 1:
+        return found[0]
+    log_masses, means, squares = (np.stack(x) for x in zip(*found, strict=True))
+    total, mass = _normalise(log_masses)
+    return total, np.sum(mass * means, axis=0), np.sum(mass * squares, axis=0)
 
 
 def truncated_normal(

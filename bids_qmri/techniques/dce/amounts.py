@@ -39,6 +39,9 @@ SINGULAR = np.float32(1e-6)
 
 Limits = tuple[float, float]
 
+Expected = tuple[float, float]
+"""Centre and precision of a normal density that an amount is expected from; a precision of 0 says nothing."""
+
 
 @dataclass(frozen=True)
 class Gram:
@@ -88,7 +91,12 @@ def sharpness(signal: FloatArray, sigma: FloatArray) -> Float32Array:
 
 
 def integrate(
-    ye: Float32Array, yp: Float32Array, curves: Gram, sharp: Float32Array, limits: tuple[Limits, Limits]
+    ye: Float32Array,
+    yp: Float32Array,
+    curves: Gram,
+    sharp: Float32Array,
+    limits: tuple[Limits, Limits],
+    expected: tuple[Expected, Expected] = ((0.0, 0.0), (0.0, 0.0)),
 ) -> Pairs:
     """Integrate ve and vp over their limits at all rates and delays that matter.
 
@@ -100,7 +108,7 @@ def integrate(
         Those of the curves.
     sharp
         One over the noise variance, (B,).
-    limits
+    limits, expected
         Of ve and of vp.
     """
     ve, vp, gain = _peak(ye, yp, curves, limits)
@@ -118,8 +126,20 @@ def integrate(
     by_p = (yp.take(place) - ep * e0 - pp * p0) * scale
     for x in (ee, ep, pp):
         x *= scale
+    log_expected: Any = np.float32(0.0)
+    for (centre, precision), at, slope, sharpened in zip(
+        expected, (e0, p0), (by_e, by_p), (ee, pp), strict=True
+    ):
+        if precision > 0:
+            away = np.float32(centre) - at
+            slope += np.float32(precision) * away
+            sharpened += np.float32(precision)
+            log_expected = log_expected - np.float32(0.5 * precision) * away * away
     mass, moments = _about_peak((e0, by_e, ee), (p0, by_p, pp), ep, limits)
-    mass *= np.exp(gain.take(place))
+    log_mass = gain.take(place) + log_expected
+    if np.ndim(log_expected):
+        log_mass -= np.maximum.reduceat(log_mass, first)[voxel]
+    mass *= np.exp(log_mass)
     return Pairs(place, first, mass, *moments)
 
 

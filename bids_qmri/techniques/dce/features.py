@@ -56,7 +56,7 @@ def describe(
     rms
         Their root mean square, (V,).
     data
-        Signal, protocol, weights, noise and limits, as `grid_posterior` takes them.
+        Signal, protocol, weights, noise, limits and prior, as `grid_posterior` takes them.
     posterior, mode
         On the coarse grid, and at its maximum.
     anchor
@@ -64,9 +64,9 @@ def describe(
     """
     centre, width = anchor
     channels, entries = _dynamic(model, series, rms)
-    signal, protocol, weights, sigma, lower, upper = data
+    signal, protocol, weights, noise, lower, upper, prior = data
     local = local_posterior(
-        model, signal, protocol, weights, sigma, lower, upper, coarse=posterior, mode=mode
+        model, signal, protocol, weights, noise, lower, upper, prior, coarse=posterior, mode=mode
     )
     entries += [*np.arcsinh((local.mean - centre) / width), *np.log(np.maximum(local.sd / width, LEAST_SD))]
     return channels, entries

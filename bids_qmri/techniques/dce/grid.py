@@ -13,10 +13,21 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.estimators.posterior.box import box_of, to_box
-from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, cells
+from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, edges, product
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.noise import VoxelNoise
+from bids_qmri.physics.prior import CORE, EVEN, Prior, cells_under
 from bids_qmri.physics.protocol import Protocol
-from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, Pairs, gram, integrate, sharpness
+from bids_qmri.techniques.dce.amounts import (
+    Expected,
+    Float32Array,
+    Gram,
+    IntArray,
+    Pairs,
+    gram,
+    integrate,
+    sharpness,
+)
 from bids_qmri.units import FloatArray
 
 RATES, DELAYS = 16, 6
@@ -25,6 +36,7 @@ RATES, DELAYS = 16, 6
 BLOCK = 256
 """Voxels per block; the arrays of one stay in the L2 cache. The last one is padded: sums may be rounded
 differently for another number of voxels."""
+
 
 
 @dataclass(frozen=True)
@@ -43,11 +55,12 @@ def concentration_posterior(
     signal: FloatArray,
     protocol: Protocol,
     weights: FloatArray,
-    sigma: FloatArray,
+    noise: VoxelNoise,
     lower: FloatArray,
     upper: FloatArray,
+    prior: Prior = EVEN,
 ) -> GridPosterior:
-    """Return the grid posterior of concentrations with Gaussian noise under a uniform prior.
+    """Return the grid posterior of concentrations with Gaussian noise.
 
     Parameters
     ----------
@@ -59,14 +72,17 @@ def concentration_posterior(
         What was played out.
     weights
         Images averaged into each measurement, shape (N,).
-    sigma
-        Noise standard deviation of a single image, shape (V,).
+    noise
+        Noise of a single image, V voxels.
     lower, upper
         Limits, shape (P,).
+    prior
+        Where the parameters are expected within these.
     """
-    axes, curves, products = _grid(model, protocol, tuple(weights), tuple(lower), tuple(upper))
-    sharp = sharpness(np.sqrt(weights)[:, None] * signal, sigma)
+    axes, curves, products = _grid(model, protocol, tuple(weights), tuple(lower), tuple(upper), prior)
+    sharp = sharpness(np.sqrt(weights)[:, None] * signal, noise.scatter)
     limits = (float(lower[1]), float(upper[1])), (float(lower[2]), float(upper[2]))
+    expected = expected_amounts(model, prior)
     low, high = box_of(model, lower, upper)
     moments = np.empty((2, low.size, signal.shape[1]))
     for first in range(0, signal.shape[1], BLOCK):
@@ -76,11 +92,20 @@ def concentration_posterior(
         padded[:count] = signal[:, block].T
         # Not a matrix product, whose rounding depends on the place of a voxel in it.
         with_tissue, with_plasma = (np.einsum("bn,na->ba", padded, curve)[:count] for curve in curves)
-        pairs = integrate(with_tissue, with_plasma, products, sharp[block], limits)
+        pairs = integrate(with_tissue, with_plasma, products, sharp[block], limits, expected)
         moments[:, :, block] = expectations(axes, pairs, pairs.place % axes.kep.size)
     # The mean is nearer to the maximum than the best node is, and rarely in the basin of another one.
     best = moments[0, : lower.size].copy()
     return GridPosterior(to_box(moments[0], low, high), standard_deviation(moments, low, high), best)
+
+
+def expected_amounts(model: Model, prior: Prior) -> tuple[Expected, Expected]:
+    """Return centre and precision of normal densities that stand for the prior of ve and of vp."""
+    ve, vp = (
+        (0.0, 0.0) if bell is None else (bell.centre, 1.0 / (CORE * bell.width) ** 2)
+        for bell in map(prior.of, model.linear)
+    )
+    return ve, vp
 
 
 def expectations(axes: Axes, pairs: Pairs, node: IntArray) -> FloatArray:
@@ -109,15 +134,15 @@ def _grid(
     weights: tuple[float, ...],
     lower: tuple[float, ...],
     upper: tuple[float, ...],
+    prior: Prior,
 ) -> tuple[Axes, tuple[Float32Array, Float32Array], Gram]:
     """Return the nodes, and the curves of ve = 1 and of vp = 1 there, weighted, (N, A)."""
-    rates, rate_widths = cells(lower[0], upper[0], RATES, logarithmic=True)
-    delays, delay_widths = cells(lower[3], upper[3], DELAYS)
-    kep, delay = (x.ravel() for x in np.meshgrid(rates, delays, indexing="ij"))
-    kep_width, delay_width = (x.ravel() for x in np.meshgrid(rate_widths, delay_widths, indexing="ij"))
+    rates = edges(lower[0], upper[0], RATES, logarithmic=True)
+    delays = edges(lower[3], upper[3], DELAYS)
+    both = zip((model.parameters[0], model.parameters[3]), (rates, delays), strict=True)
+    (kep, delay), (kep_sd, delay_sd), log_mass = product([cells_under(prior, p, ends) for p, ends in both])
     tissue, plasma = unit_curves(model, protocol, kep, delay)
-    mass = np.where(kep_width > 0, kep_width, 1.0)
-    axes = Axes(kep, delay, kep_width**2 / 12.0, delay_width**2 / 12.0, mass)
+    axes = Axes(kep, delay, kep_sd**2, delay_sd**2, np.exp(log_mass - log_mass.max()))
     column = np.array(weights)[:, None]
     curves = tuple(np.ascontiguousarray(x * column, dtype=np.float32) for x in (tissue, plasma))
     return axes, (curves[0], curves[1]), gram(tissue.T, plasma.T, np.array(weights))

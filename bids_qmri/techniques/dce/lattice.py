@@ -17,10 +17,18 @@ from bids_qmri.estimators.posterior.box import box_of, to_box
 from bids_qmri.estimators.posterior.coarse_grid import LARGEST_RATIO, GridPosterior
 from bids_qmri.estimators.posterior.map import Mode
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.noise import VoxelNoise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.dce import grid as tofts_grid
 from bids_qmri.techniques.dce.amounts import Float32Array, Gram, IntArray, gram, integrate, sharpness
-from bids_qmri.techniques.dce.grid import Axes, expectations, standard_deviation, unit_curves
+from bids_qmri.techniques.dce.grid import (
+    Axes,
+    expectations,
+    expected_amounts,
+    standard_deviation,
+    unit_curves,
+)
 from bids_qmri.units import FloatArray
 
 RATES, DELAYS = 181, 41
@@ -64,17 +72,18 @@ def local_posterior(
     signal: FloatArray,
     protocol: Protocol,
     weights: FloatArray,
-    sigma: FloatArray,
+    noise: VoxelNoise,
     lower: FloatArray,
     upper: FloatArray,
+    prior: Prior,
     coarse: GridPosterior,
     mode: Mode,
 ) -> GridPosterior:
-    """Return mean and standard deviation of concentrations with Gaussian noise under a uniform prior.
+    """Return mean and standard deviation of concentrations with Gaussian noise.
 
     Parameters
     ----------
-    model, signal, protocol, weights, sigma, lower, upper
+    model, signal, protocol, weights, noise, lower, upper, prior
         As of `tofts_grid.concentration_posterior`.
     coarse
         Posterior on the coarse grid.
@@ -82,8 +91,9 @@ def local_posterior(
         Its maximum; `best` of the result repeats it.
     """
     table = _table(model, protocol, tuple(weights), tuple(lower), tuple(upper))
-    sharp = sharpness(np.sqrt(weights)[:, None] * signal, sigma)
+    sharp = sharpness(np.sqrt(weights)[:, None] * signal, noise.scatter)
     limits = (float(lower[1]), float(upper[1])), (float(lower[2]), float(upper[2]))
+    expected = expected_amounts(model, prior)
     low, high = box_of(model, lower, upper)
     moments = np.empty((2, low.size, signal.shape[1]))
     rate, delay = _lattices(table, coarse, mode, lower, upper)
@@ -92,8 +102,8 @@ def local_posterior(
         node = (rate[block, :, None] * table.delay.size + delay[block, None, :]).reshape(len(rate[block]), -1)
         with_tissue, with_plasma = _project(table, node, signal[:, block])
         products = Gram(*(x.take(node) for x in (table.products.ee, table.products.ep, table.products.pp)))
-        pairs = integrate(with_tissue, with_plasma, products, sharp[block], limits)
-        axes = _axes(table, rate[block], delay[block])
+        pairs = integrate(with_tissue, with_plasma, products, sharp[block], limits, expected)
+        axes = _axes(table, rate[block], delay[block], model, prior)
         moments[:, :, block] = expectations(axes, pairs, pairs.place)
     return GridPosterior(to_box(moments[0], low, high), standard_deviation(moments, low, high), mode.theta)
 
@@ -139,7 +149,7 @@ def _lattices(
     return found[0], found[1]
 
 
-def _axes(table: Table, rate: IntArray, delay: IntArray) -> Axes:
+def _axes(table: Table, rate: IntArray, delay: IntArray, model: Model, prior: Prior) -> Axes:
     """Return values and volumes of the nodes of lattices, all voxels behind one another."""
     shape = (len(rate), rate.shape[1], delay.shape[1])
     # Rates are log-spaced: what a node stands for grows with its rate. An end of the box halves it.
@@ -148,6 +158,10 @@ def _axes(table: Table, rate: IntArray, delay: IntArray) -> Axes:
     kep = np.broadcast_to(table.kep[rate][:, :, None], shape).ravel()
     late = np.broadcast_to(table.delay[delay][:, None, :], shape).ravel()
     none = np.zeros(kep.size)
+    log_density = prior.log_density(model, np.stack([kep, none, none, late]), but=model.linear)
+    if isinstance(log_density, np.ndarray):
+        of_voxels = log_density.reshape(len(rate), -1)
+        mass = mass * np.exp(of_voxels - of_voxels.max(axis=1, keepdims=True)).reshape(shape)
     return Axes(kep, late, none, none, mass.ravel())
 
 

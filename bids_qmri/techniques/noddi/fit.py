@@ -22,10 +22,13 @@ from bids_qmri.estimators.classical.mle import Mle
 from bids_qmri.estimators.classical.objective import LeastSquares, QuickRicianLikelihood, RicianLikelihood
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise, VoxelNoise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.noddi.encoding import Encoding, align, encode
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.model import Noddi
+from bids_qmri.estimators.classical.noise import require_positive
 from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 from bids_qmri.techniques.noddi.zonal import sort_shells
 from bids_qmri.units import FloatArray
@@ -54,10 +57,11 @@ class NoddiLsq(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
-        return _fit(model, signal, protocol, sigma, bounds, "gaussian")
+        return _fit(model, signal, protocol, noise, bounds, "gaussian")
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,18 @@ class NoddiMle(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
-        return _fit(model, signal, protocol, sigma, bounds, "rician")
+        return _fit(model, signal, protocol, noise, bounds, "rician")
 
 
 def _fit(
     model: Any,
     signal: npt.ArrayLike,
     protocol: Protocol,
-    sigma: float | FloatArray | None,
+    told: Noise | None,
     bounds: Bounds | None,
     likelihood: Likelihood,
 ) -> FitResult:
@@ -102,9 +107,10 @@ def _fit(
     usable &= s0 > 0
     if likelihood == "rician":
         usable &= ~np.any(data < 0, axis=1)
-        if sigma is None and usable.any():
+        if told is None and usable.any():
             sigma = shell_sigma(data[usable], protocol, model.d_par)
-    noise = _relative_noise(sigma, s0, usable)
+            told = Noise(sigma, sigma)
+    noise = _relative_noise(told, s0, usable)
     relative = np.ascontiguousarray(data[usable].T) / s0[usable]
     form = form_weights(shells.directions, shells.members, shells.bvals, model.d_par)
     direction = least_axis(form @ relative)
@@ -120,20 +126,14 @@ def _part(protocol: DiffusionProtocol, images: npt.NDArray[np.intp]) -> Diffusio
 
 
 def _relative_noise(
-    sigma: float | FloatArray | None, s0: FloatArray, usable: npt.NDArray[np.bool_]
-) -> FloatArray | None:
+    told: Noise | None, s0: FloatArray, usable: npt.NDArray[np.bool_]
+) -> VoxelNoise | None:
     """Return the noise of usable voxels in units of their S0; None if it is not known."""
-    if sigma is None:
+    if told is None:
         return None
-    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), usable.shape)[usable]
-    if not np.all(noise > 0):
-        raise InputError(
-            f"the smallest noise standard deviation is {np.min(noise):g}",
-            field="sigma",
-            needed="numbers above 0",
-            fix="use lsq for noise-free signals",
-        )
-    return np.asarray(noise / s0[usable])
+    noise = told.spread(usable.size).take(usable)
+    require_positive(noise)
+    return noise.over(s0[usable])
 
 
 def _fit_relative(
@@ -141,7 +141,7 @@ def _fit_relative(
     signal: FloatArray,
     encoding: Encoding,
     direction: FloatArray,
-    sigma: FloatArray | None,
+    noise: VoxelNoise | None,
     limits: tuple[FloatArray, FloatArray],
     likelihood: Likelihood,
 ) -> FitResult:
@@ -150,10 +150,10 @@ def _fit_relative(
     if likelihood == "gaussian":
         minimum, direction = descend(model, LeastSquares(signal, weights), encoding, direction, limits)
     else:
-        assert sigma is not None
-        quick = QuickRicianLikelihood(signal, sigma, weights)
+        assert noise is not None
+        quick = QuickRicianLikelihood(signal, noise.floor, weights)
         minimum, direction = descend(model, quick, encoding, direction, limits)
-        exact = RicianLikelihood(signal, sigma, weights)
+        exact = RicianLikelihood(signal, noise.floor, weights)
         minimum, direction = descend(model, exact, encoding, direction, limits, minimum.theta)
     found = assemble(
         model,
@@ -162,7 +162,7 @@ def _fit_relative(
         np.ones(signal.shape[1], dtype=np.bool_),
         align(encoding, direction),
         limits,
-        sigma=sigma,
+        noise=noise,
         rician=likelihood == "rician",
     )
     upward = direction * np.where(direction[2] < 0, -1.0, 1.0)

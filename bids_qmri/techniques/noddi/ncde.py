@@ -23,6 +23,8 @@ from bids_qmri.estimators.networks.coverage import outside_ranges
 from bids_qmri.estimators.networks.network_file import Network, load_network, require_shipped_network
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.techniques.noddi.encoding import Encoding, encode
 from bids_qmri.techniques.noddi.model import Noddi, evaluate
@@ -107,18 +109,19 @@ class NoddiNcde(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         assert isinstance(model, Noddi)
         assert isinstance(protocol, DiffusionProtocol)
         loaded = load_network(self.network_file(model), model)
         shells = sort_shells(protocol)
         data = np.asarray(signal)
-        noise = _noise(data, protocol, sigma, model.d_par)
+        told = _noise(data, protocol, noise, model.d_par)
         problems = outside_ranges(loaded.card["coverage"], extremes(shells, model), WORDS)
         encoding = encode(protocol, model.d_par, model.d_iso)
-        work = partial(_estimate, loaded, model, data, shells, encoding, noise, dict(bounds or {}))
+        work = partial(_estimate, loaded, model, data, shells, encoding, told, dict(bounds or {}))
         blocks = [slice(first, first + BLOCK_VOXELS) for first in range(0, max(len(data), 1), BLOCK_VOXELS)]
         with ThreadPoolExecutor(self.threads) as pool:
             parts = list(pool.map(work, blocks))
@@ -141,21 +144,22 @@ def extremes(shells: ShellGroups, model: Noddi) -> dict[str, Range]:
 
 
 def _noise(
-    data: npt.NDArray[Any], protocol: DiffusionProtocol, sigma: float | FloatArray | None, d_par: float
+    data: npt.NDArray[Any], protocol: DiffusionProtocol, noise: Noise | None, d_par: float
 ) -> FloatArray:
     """Return the noise of a single image, (V,), NaN where it is not known."""
-    if sigma is None:
+    if noise is None:
         sample = data[:: max(len(data) // NOISE_SAMPLE, 1)]
         usable = _usable(sample, protocol.b0_mask)
         sigma = shell_sigma(sample[usable], protocol, d_par) if usable.any() else np.nan
-    noise = np.broadcast_to(np.asarray(sigma, dtype=np.float64), (len(data),))
-    if np.any(noise <= 0):
+        noise = Noise(sigma, sigma)
+    found = noise.spread(len(data)).scatter
+    if np.any(found <= 0):
         raise InputError(
-            f"the smallest noise standard deviation is {np.nanmin(noise):g}",
+            f"the smallest noise standard deviation is {np.nanmin(found):g}",
             field="sigma",
             needed="numbers above 0",
         )
-    return noise
+    return found
 
 
 def _usable(signal: npt.NDArray[Any], b0: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -31,6 +31,8 @@ from bids_qmri.estimators.networks.network_file import (
 )
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.noddi.model import NODDI
 from bids_qmri.techniques.noddi.scheme import IntArray, volumes_of
@@ -234,8 +236,9 @@ class SchemeOnnx(Estimator):
         model: Model,
         signal: npt.ArrayLike,
         protocol: Protocol,
-        sigma: float | FloatArray | None,
+        noise: Noise | None,
         bounds: Bounds | None,
+        prior: Prior,
     ) -> FitResult:
         loaded = load_scheme_network(self.network_file(model))
         assert isinstance(protocol, DiffusionProtocol)

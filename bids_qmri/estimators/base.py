@@ -301,9 +301,7 @@ def _options(kind: type[Estimator], given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in known}
 
 
-def _check(
-    model: Model, protocol: Protocol, signal: Any, noise: Noise | None, bounds: Bounds | None
-) -> None:
+def _check(model: Model, protocol: Protocol, signal: Any, noise: Noise | None, bounds: Bounds | None) -> None:
     """Refuse what would otherwise fail somewhere inside, or give maps of something else."""
     if not isinstance(protocol, model.protocol):
         raise InputError(

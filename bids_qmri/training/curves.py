@@ -166,7 +166,9 @@ class Curves:
 
 def features_of(model: Model, group: Group) -> dict[str, npt.NDArray[Any]]:
     """Return features and targets of the usable curves of a group, by field of `pool.FeatureRows`."""
-    read = make_features(model, group.signal, group.protocol, sigma=group.noise, bounds=group.box, prior=group.prior)
+    read = make_features(
+        model, group.signal, group.protocol, sigma=group.noise, bounds=group.box, prior=group.prior
+    )
     truth, free = targets(model, group.theta, group.box)
     found: dict[str, npt.NDArray[Any]]
     found = {"path": read.path, "context": read.context, "centre": read.centre.T, "width": read.width.T}

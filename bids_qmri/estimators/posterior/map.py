@@ -156,9 +156,7 @@ def maximise(
     return Mode(minimum.theta, minimum.converged, step, covariance * noise.scatter**2)
 
 
-def _penalty(
-    model: Model, noise: VoxelNoise, lower: FloatArray, upper: FloatArray, prior: Prior
-) -> Penalty:
+def _penalty(model: Model, noise: VoxelNoise, lower: FloatArray, upper: FloatArray, prior: Prior) -> Penalty:
     """Return the Gaussian of mean and variance of a prior; costs are in units of the scatter squared."""
     if not prior.bells:
         even = np.full(len(lower), 1.0 / PRIOR_VARIANCE)

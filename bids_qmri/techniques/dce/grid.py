@@ -38,7 +38,6 @@ BLOCK = 256
 differently for another number of voxels."""
 
 
-
 @dataclass(frozen=True)
 class Axes:
     """A nodes over kep and t0, each (A,): values, squared widths of cells over 12, logarithm of volumes."""

@@ -125,9 +125,7 @@ def _part(protocol: DiffusionProtocol, images: npt.NDArray[np.intp]) -> Diffusio
     return DiffusionProtocol(protocol.bvals[images], bvecs, protocol.weights[images])
 
 
-def _relative_noise(
-    told: Noise | None, s0: FloatArray, usable: npt.NDArray[np.bool_]
-) -> VoxelNoise | None:
+def _relative_noise(told: Noise | None, s0: FloatArray, usable: npt.NDArray[np.bool_]) -> VoxelNoise | None:
     """Return the noise of usable voxels in units of their S0; None if it is not known."""
     if told is None:
         return None

@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Selection, Status
+from bids_qmri.estimators.classical.noise import require_positive
 from bids_qmri.estimators.networks.coverage import outside_ranges
 from bids_qmri.estimators.networks.network_file import Network, load_network, require_shipped_network
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
-from bids_qmri.physics.noise import Noise
-from bids_qmri.physics.prior import Prior
+from bids_qmri.physics.noise import Noise, VoxelNoise
+from bids_qmri.physics.prior import Prior, moments
 from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.techniques.noddi.encoding import Encoding, encode
 from bids_qmri.techniques.noddi.model import Noddi, evaluate
@@ -42,6 +43,9 @@ from bids_qmri.units import FloatArray
 BLOCK_VOXELS = 4096
 """Voxels per block: their features stay in the cache, and the threads share out the blocks."""
 
+LEAST_WIDTH = 1e-3
+"""Least standard deviation of a prior."""
+
 NOISE_SAMPLE = 20_000
 """Voxels that the noise is estimated from, evenly spread over those given."""
 
@@ -55,8 +59,15 @@ WORDS = {
 }
 """How messages name the properties of `extremes`, and their units."""
 
-CENTRE, WIDTH = 0.5, 0.29
-"""What shift and spread of the network refer to: mean and standard deviation of a uniform density."""
+
+def expected(model: Model, prior: Prior) -> tuple[FloatArray, FloatArray]:
+    """Return mean and standard deviation of the prior of the quantities, each (3,).
+
+    Shift and spread of the network refer to these.
+    """
+    lower, upper = model.limits()
+    mean, sd = moments(prior, model, tuple(lower), tuple(upper))
+    return mean[: len(QUANTITIES)], np.maximum(sd[: len(QUANTITIES)], LEAST_WIDTH)
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class NoddiNcde(Estimator):
     over that of the noise: near 1 for a single bundle, more where bundles cross. Status OUT_OF_RANGE where
     the network was not trained for the protocol or the diffusivities (`notes` then say so), or so much noise.
     A noise level of NaN is one that is not known: the network then leans on the residual of the voxel.
-    Estimates are cut to the limits, which the network does not know.
+    Estimates are cut to the limits, of which the network knows what the prior says.
 
     Parameters
     ----------
@@ -86,6 +97,7 @@ class NoddiNcde(Estimator):
     )
     reference = "Kuppens et al. 2024, doi:10.48550/arXiv.2412.20844"
     needs_noise = True
+    has_prior = True
 
     network: Path | None = None
     threads: int = 1
@@ -121,7 +133,9 @@ class NoddiNcde(Estimator):
         told = _noise(data, protocol, noise, model.d_par)
         problems = outside_ranges(loaded.card["coverage"], extremes(shells, model), WORDS)
         encoding = encode(protocol, model.d_par, model.d_iso)
-        work = partial(_estimate, loaded, model, data, shells, encoding, told, dict(bounds or {}))
+        work = partial(
+            _estimate, loaded, model, data, shells, encoding, told, dict(bounds or {}), expected(model, prior)
+        )
         blocks = [slice(first, first + BLOCK_VOXELS) for first in range(0, max(len(data), 1), BLOCK_VOXELS)]
         with ThreadPoolExecutor(self.threads) as pool:
             parts = list(pool.map(work, blocks))
@@ -145,20 +159,16 @@ def extremes(shells: ShellGroups, model: Noddi) -> dict[str, Range]:
 
 def _noise(
     data: npt.NDArray[Any], protocol: DiffusionProtocol, noise: Noise | None, d_par: float
-) -> FloatArray:
-    """Return the noise of a single image, (V,), NaN where it is not known."""
+) -> VoxelNoise:
+    """Return the noise of a single image, NaN where it is not known."""
     if noise is None:
         sample = data[:: max(len(data) // NOISE_SAMPLE, 1)]
         usable = _usable(sample, protocol.b0_mask)
         sigma = shell_sigma(sample[usable], protocol, d_par) if usable.any() else np.nan
         noise = Noise(sigma, sigma)
-    found = noise.spread(len(data)).scatter
-    if np.any(found <= 0):
-        raise InputError(
-            f"the smallest noise standard deviation is {np.nanmin(found):g}",
-            field="sigma",
-            needed="numbers above 0",
-        )
+    found = noise.spread(len(data))
+    known = np.isfinite(found.scatter)
+    require_positive(found.take(known))
     return found
 
 
@@ -173,8 +183,9 @@ def _estimate(
     data: npt.NDArray[Any],
     shells: ShellGroups,
     encoding: Encoding,
-    noise: FloatArray,
+    noise: VoxelNoise,
     bounds: Mapping[str, Range],
+    prior: tuple[FloatArray, FloatArray],
     voxels: slice,
 ) -> FitResult:
     """Return the estimates of a block of voxels."""
@@ -183,25 +194,26 @@ def _estimate(
     signal[~usable] = 1.0
     zonal = fit_zonal(signal, shells, model.d_par)
     least, largest = network.card["coverage"]["snr"]
-    relative = noise[voxels] / zonal.s0
+    relative = noise.take(voxels).over(zonal.s0)
     # With less noise than ever seen, the most certain answer that was learnt is the right one to give.
-    told = np.maximum(relative, 1.0 / largest)
-    shift, spread = network.run(*network_inputs(zonal, shells, told, model.d_par, model.d_iso))
+    told = VoxelNoise(*(np.maximum(level, 1.0 / largest) for level in (relative.floor, relative.scatter)))
+    inputs = network_inputs(zonal, shells, told, (model.d_par, model.d_iso), prior)
+    shift, spread = network.run(*inputs)
     status = np.full(usable.size, Status.OK, dtype=np.uint8)
     maps, sd = {}, {}
     for k, name in enumerate(QUANTITIES):
         low, high = bounds.get(name, (0.0, 1.0))
-        value = CENTRE + WIDTH * shift[:, k].astype(np.float64)
+        value = prior[0][k] + prior[1][k] * shift[:, k].astype(np.float64)
         status[(value <= low) | (value >= high)] = Status.AT_BOUND
         maps[name] = np.clip(value, low, high)
-        sd[name] = WIDTH * spread[:, k].astype(np.float64)
+        sd[name] = prior[1][k] * spread[:, k].astype(np.float64)
     maps["s0"] = zonal.s0
     upwards = np.where(zonal.direction[2] < 0, -zonal.direction, zonal.direction)
     maps |= {f"direction_{axis}": row.copy() for axis, row in zip("xyz", upwards, strict=True)}
-    maps["misfit"] = np.square(zonal.noise / relative)
+    maps["misfit"] = np.square(zonal.noise / relative.scatter)
     curve = evaluate(encoding, np.stack([maps[name] for name in QUANTITIES]), zonal.direction)
     residual = _root_mean_square(np.ascontiguousarray(signal.T)[encoding.order], zonal.s0 * curve)
-    status[relative * least > 1.0] = Status.OUT_OF_RANGE
+    status[relative.scatter * least > 1.0] = Status.OUT_OF_RANGE
     status[~usable] = Status.UNUSABLE
     for values in (*maps.values(), *sd.values(), residual):
         values[~usable] = np.nan

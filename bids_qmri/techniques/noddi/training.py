@@ -16,13 +16,14 @@ import numpy.typing as npt
 from bids_qmri.errors import UsageError
 from bids_qmri.estimators.classical.objective import LeastSquares, RicianLikelihood
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.noise import VoxelNoise, add_rician_noise
+from bids_qmri.physics.prior import EVEN, Bell, Prior, quantile
 from bids_qmri.physics.protocol import Range
 from bids_qmri.physics.sampling import log_uniform
 from bids_qmri.techniques.noddi.encoding import encode
 from bids_qmri.techniques.noddi.fit import descend
 from bids_qmri.techniques.noddi.model import Noddi, noddi_signal
-from bids_qmri.techniques.noddi.ncde import CENTRE, WIDTH
+from bids_qmri.techniques.noddi.ncde import expected
 from bids_qmri.techniques.noddi.sampling import Ranges
 from bids_qmri.techniques.noddi.zonal import QUANTITIES, fit_zonal, network_inputs, sort_shells
 from bids_qmri.units import FloatArray
@@ -49,6 +50,11 @@ class Shells:
     sigma_error, sigma_exact, sigma_unknown
         Standard deviation of the logarithm of the error of the sigma that the network is told, and shares of
         the schemes in which it is exact, and in which it is not known.
+    bell_share, bell_width
+        Share of the schemes whose truth is expected in bells (`physics.prior`), and range of their widths.
+    scatter_share, scatter
+        Share of the schemes in which images scatter more than thermal noise makes them, and range of the
+        ratio at b = 0.
     d_par, d_iso, diffusivity_share
         Ranges of the diffusivities in a share of the schemes; in others they are those of the model.
     """
@@ -65,6 +71,10 @@ class Shells:
     sigma_error: float
     sigma_exact: float
     sigma_unknown: float
+    bell_share: float
+    bell_width: Range
+    scatter_share: float
+    scatter: Range
     d_par: Range
     d_iso: Range
     diffusivity_share: float
@@ -75,27 +85,52 @@ class Shells:
         if rng.random() < self.diffusivity_share:
             d_par, d_iso = rng.uniform(*self.d_par), rng.uniform(*self.d_iso)
         snr = log_uniform(self.snr, self.curves, rng)
-        truth = rng.uniform(0.0, 1.0, (3, self.curves))
-        truth[2] *= np.where(rng.random(self.curves) < self.fwf_low_share, self.fwf_low, 1.0)
+        prior = self._bells(rng) if rng.random() < self.bell_share else EVEN
+        truth = self._truth(model, prior, rng)
         direction = random_directions(self.curves, rng)
-        ndi, odi, fwf = truth
-        clean = noddi_signal(ndi, odi, fwf, direction, protocol, d_par=d_par, d_iso=d_iso)
-        signal = add_rician_noise(clean, 1.0 / snr, rng).T
+        clean = noddi_signal(*truth, direction, protocol, d_par=d_par, d_iso=d_iso)
+        ratio = np.ones(self.curves)
+        if rng.random() < self.scatter_share:
+            ratio = log_uniform(self.scatter, self.curves, rng)
+        moving = np.sqrt(1.0 - 1.0 / ratio**2) / snr
+        moved = np.abs(clean * (1.0 + moving * rng.standard_normal(clean.shape)))
+        signal = add_rician_noise(moved, 1.0 / (snr * ratio), rng).T
         shells = sort_shells(protocol)
         zonal = fit_zonal(signal, shells, d_par)
-        path, context = network_inputs(zonal, shells, self._told(1.0 / snr, rng) / zonal.s0, d_par, d_iso)
+        told = self._told(VoxelNoise(1.0 / (snr * ratio), 1.0 / snr), rng).over(zonal.s0)
+        mean, sd = expected(model, prior)
+        path, context = network_inputs(zonal, shells, told, (d_par, d_iso), (mean, sd))
         shape = truth.T.shape
-        anchor = {"centre": np.full(shape, CENTRE), "width": np.full(shape, WIDTH), "free": np.ones(shape)}
+        anchor = {name: np.broadcast_to(row, shape) for name, row in (("centre", mean), ("width", sd))}
+        anchor["free"] = np.ones(shape)
         return {"path": path, "context": context, **anchor, "truth": truth.T, "snr": snr}
 
-    def _told(self, sigma: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Return the noise that the network is told, (V,)."""
+    def _bells(self, rng: np.random.Generator) -> Prior:
+        """Draw where each quantity is expected."""
+        widths = log_uniform(self.bell_width, len(QUANTITIES), rng)
+        # Most tissue holds little free water.
+        centres = rng.uniform(0.0, 1.0, len(QUANTITIES)) * np.array([1.0, 1.0, rng.choice([0.2, 1.0])])
+        bells = (Bell(float(c), float(w)) for c, w in zip(centres, widths, strict=True))
+        return Prior(tuple(zip(QUANTITIES, bells, strict=True)))
+
+    def _truth(self, model: Noddi, prior: Prior, rng: np.random.Generator) -> FloatArray:
+        """Draw the quantities, (3, V)."""
+        truth = np.stack(
+            [quantile(prior, p, rng.random(self.curves), *p.bounds) for p in model.parameters[:3]]
+        )
+        if not prior.bells:
+            truth[2] *= np.where(rng.random(self.curves) < self.fwf_low_share, self.fwf_low, 1.0)
+        return truth
+
+    def _told(self, noise: VoxelNoise, rng: np.random.Generator) -> VoxelNoise:
+        """Return the noise that the network is told."""
         chance = rng.random()
         if chance < self.sigma_unknown:
-            return np.full(sigma.shape, np.nan)
+            return VoxelNoise.thermal(np.full(noise.scatter.shape, np.nan))
         if chance < self.sigma_unknown + self.sigma_exact:
-            return sigma
-        return np.asarray(sigma * np.exp(self.sigma_error * rng.standard_normal(sigma.shape)))
+            return noise
+        wrong = np.exp(self.sigma_error * rng.standard_normal(noise.scatter.shape))
+        return VoxelNoise(noise.floor * wrong, noise.scatter * wrong)
 
     def coverage(self, model: Noddi, ranges: Ranges) -> dict[str, Any]:
         """Return what training covered, `directions` and `bvals` of single shells."""

@@ -7,7 +7,7 @@ allow they are one point of a path over the shells, which begins without diffusi
 linear, and so fast that no block of voxels is worth keeping. Precisions and b-values are entries of the path
 of every voxel: a scheme that differs from voxel to voxel would change this file alone.
 
-Called by `noddi_ncde` and by `training.noddi` alike, so that a network is given what it was trained on.
+Called by `ncde` and by `training` alike, so that a network is given what it was trained on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.noise import rician_moments
+from bids_qmri.physics.noise import VoxelNoise, rician_moments
 from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.units import FloatArray
@@ -36,12 +36,16 @@ coefficients of degree 0 to 6 (the higher ones times 2, 5, 15); half the logarit
 without the bias of magnitudes; 20 times the standard deviation of the first that noise makes; the shares of
 the ridge in the others, 1 where the directions of the shell say nothing about them."""
 
-CONTEXT = ("log_sigma", "sigma_unknown", "log_residual", "b0_noise", "d_ratio", "count")
-"""Names of the Q entries of the context: logarithm of the noise, whether it is not known, logarithm of the
-residual of the zonal fits, and what b = 0 images, diffusivities and all images amount to."""
-
 QUANTITIES = ("ndi", "odi", "fwf")
 """What the network estimates, all from 0 to 1."""
+
+CONTEXT = (
+    *("log_sigma", "sigma_unknown", "log_floor", "log_residual", "b0_noise", "d_ratio", "count"),
+    *(f"{kind}_{q}" for kind in ("prior_mean", "prior_log_sd") for q in QUANTITIES),
+)
+"""Names of the Q entries of the context: logarithm of the noise, whether it is not known, logarithms of its
+floor over it and of the residual of the zonal fits, what b = 0 images, diffusivities and all images amount
+to, and where the quantities are expected."""
 
 RIDGE = np.array([1e-6, 0.06, 0.3, 2.0])
 """Ridge on the coefficients, in units of one measurement."""
@@ -259,7 +263,11 @@ def _free_coefficients(coefficients: FloatArray, sigma: FloatArray) -> tuple[Flo
 
 
 def network_inputs(
-    zonal: ZonalFit, shells: ShellGroups, sigma: FloatArray, d_par: float, d_iso: float
+    zonal: ZonalFit,
+    shells: ShellGroups,
+    noise: VoxelNoise,
+    diffusivities: tuple[float, float],
+    expected: tuple[FloatArray, FloatArray],
 ) -> tuple[Float32Array, Float32Array]:
     """Return path (V, S + 1, C) and context (V, Q) of voxels.
 
@@ -269,15 +277,19 @@ def network_inputs(
         Fit of the voxels.
     shells
         Of the protocol.
-    sigma
-        Noise in units of the signal at b = 0, (V,); NaN where it is not known, which takes the residual.
-    d_par, d_iso
-        Diffusivities along the fibres and of free water in mm^2/s.
+    noise
+        In units of the signal at b = 0; NaN where it is not known, which takes the residual.
+    diffusivities
+        Along the fibres and of free water in mm^2/s.
+    expected
+        Mean and standard deviation of the prior of the quantities, each (3,).
     """
     count = zonal.s0.size
-    unknown = np.isnan(sigma)
+    d_par, d_iso = diffusivities
+    unknown = np.isnan(noise.scatter)
     residual = np.maximum(zonal.noise, LEAST_SIGNAL)
-    told = np.maximum(np.where(unknown, residual, sigma), LEAST_SIGNAL)
+    told = np.maximum(np.where(unknown, residual, noise.scatter), LEAST_SIGNAL)
+    floor = np.maximum(np.where(unknown, residual, noise.floor), LEAST_SIGNAL)
     path = np.zeros((count, len(shells.members) + 1, len(CHANNELS)), dtype=np.float32)
     path[:, 0, 1] = 1.0
     for s, bval in enumerate(shells.bvals):
@@ -286,15 +298,17 @@ def network_inputs(
         point[:, 0] = 1e-3 * bval * d_par / NOMINAL_D_PAR
         point[:, 1:5] = (a * np.array([[1.0], [2.0], [5.0], [15.0]])).T
         point[:, 5] = 0.5 * np.log(np.maximum(a[0], LEAST_SIGNAL))
-        free = _free_coefficients(a, told)
+        free = _free_coefficients(a, floor)
         point[:, 6], point[:, 7] = free[0], 2.0 * free[1]
         point[:, 8] = 20.0 * told * u[0]
         point[:, 9:] = (u[1:] * np.sqrt(RIDGE[1:, None])).T
     context = np.empty((count, len(CONTEXT)), dtype=np.float32)
     context[:, 0] = np.log(told) + 3.0
     context[:, 1] = unknown
-    context[:, 2] = np.log(residual) + 3.0
-    context[:, 3] = 1.0 / np.sqrt(len(shells.b0))
-    context[:, 4] = d_iso / d_par - NOMINAL_RATIO
-    context[:, 5] = 10.0 / np.sqrt(shells.counts.sum()) - 1.0
+    context[:, 2] = np.log(floor / told)
+    context[:, 3] = np.log(residual) + 3.0
+    context[:, 4] = 1.0 / np.sqrt(len(shells.b0))
+    context[:, 5] = d_iso / d_par - NOMINAL_RATIO
+    context[:, 6] = 10.0 / np.sqrt(shells.counts.sum()) - 1.0
+    context[:, 7:10], context[:, 10:] = expected[0], np.log(expected[1])
     return path, context

@@ -109,12 +109,13 @@ TECHNIQUES: tuple[Technique, ...] = (
         "bids_qmri.techniques.noddi",
         "dwi",
         (
-            ModelEntry("noddi", 7, "model:NODDI", ("lsq", "mle", "ncde", "nnmle", "nngt", "onnx")),
+            ModelEntry("noddi", 7, "model:NODDI", ("lsq", "mle", "bayes", "ncde", "nnmle", "nngt", "onnx")),
             ModelEntry("noddiexvivo", 8, "exvivo:EX_VIVO_NODDI", ("lsq", "mle")),
         ),
         {
             "lsq": "fit:NoddiLsq",
             "mle": "fit:NoddiMle",
+            "bayes": "bayes:NoddiBayes",
             "ncde": "ncde:NoddiNcde",
             "nnmle": "scheme_network:NnMle",
             "nngt": "scheme_network:NnGt",

@@ -16,8 +16,7 @@ import numpy.typing as npt
 from bids_qmri.estimators.networks.condense import condense
 from bids_qmri.estimators.networks.coverage import extremes
 from bids_qmri.physics.model import Model
-from bids_qmri.physics.noise import Noise
-from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.noise import Noise, add_rician_noise
 from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.physics.sampling import Fixed, Study, Varied
 from bids_qmri.training.curves import Group, features_of, simulate, table1_box

@@ -15,7 +15,6 @@ from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
-from bids_qmri.units import FloatArray
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from bids_qmri.estimators.posterior.box import boxed
 from bids_qmri.estimators.posterior.map import grid_posterior, maximise
-from bids_qmri.estimators.posterior.problem import IntArray, Problem
+from bids_qmri.estimators.posterior.problem import Features, IntArray, Problem
 from bids_qmri.units import FloatArray
 
 NODES = (17, 31, 53)
@@ -28,8 +28,10 @@ MORE_NODES = (127, 251, 509)
 """The same where the effective number of nodes is below `ENOUGH`."""
 
 GENERATOR = {
+    1: dict.fromkeys((17, 31, 53, 127, 251, 509), 1),
     2: {17: 10, 31: 12, 53: 22, 127: 78, 251: 181, 509: 215},
     3: {17: 10, 31: 7, 53: 14, 127: 37, 251: 79, 509: 215},
+    4: {17: 2, 31: 7, 53: 3, 127: 43, 251: 123, 509: 204},
 }
 """Generators of lattices by dimensions and points: of low centred discrepancy and P2, in three dimensions of
 31 and 53 points those of least error for IVIM. Prime sizes have the best ones."""
@@ -151,6 +153,36 @@ def _expectations(
     problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]
 ) -> tuple[FloatArray, FloatArray]:
     """Return what `_in_blocks` does, of a few voxels."""
+    found = lay(problem, estimates, nodes)
+    weight = weights(found.log_evidence, found.mixture)
+    values = np.concatenate([part() for part in found.features], axis=2)
+    return np.einsum("vg,fvg->fv", weight, values), 1.0 / np.einsum("vg,vg->v", weight, weight)
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Nodes of V voxels.
+
+    Parameters
+    ----------
+    points
+        In the unit box, (D, V, G).
+    log_evidence
+        At each, (V, G).
+    mixture
+        Expected number of nodes per volume there, (V, G).
+    features
+        Return what is to be averaged, (F, V, G') each, one part of the nodes after the other.
+    """
+
+    points: FloatArray
+    log_evidence: FloatArray
+    mixture: FloatArray
+    features: tuple[Features, ...]
+
+
+def lay(problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]) -> Laid:
+    """Lay nodes over the box, around first estimates, and around the mean that these give."""
     dimensions, n_voxels = estimates[0].mean.shape
     everywhere, first, second = nodes
     voxels = np.arange(n_voxels)
@@ -159,15 +191,14 @@ def _expectations(
     points = np.concatenate([box, *(_draw(around, estimate) for estimate in estimates)], axis=2)
     log_evidence, features = problem.evaluate(points, voxels)
     mixture = _mixture(points, estimates, everywhere, first)
-    again = _moments(points, _weights(log_evidence, mixture))
+    again = _moments(points, weights(log_evidence, mixture))
 
     more = _draw(lattice(dimensions, second), again)
     log_more, features_more = problem.evaluate(more, voxels)
     mixture = np.concatenate([mixture, _mixture(more, estimates, everywhere, first)], axis=1)
-    mixture += second * _density(np.concatenate([points, more], axis=2), again)
-    weight = _weights(np.concatenate([log_evidence, log_more], axis=1), mixture)
-    values = np.concatenate([features(), features_more()], axis=2)
-    return np.einsum("vg,fvg->fv", weight, values), 1.0 / np.einsum("vg,vg->v", weight, weight)
+    points = np.concatenate([points, more], axis=2)
+    mixture += second * _density(points, again)
+    return Laid(points, np.concatenate([log_evidence, log_more], axis=1), mixture, (features, features_more))
 
 
 def _mixture(points: FloatArray, estimates: list[Estimate], everywhere: int, first: int) -> FloatArray:
@@ -242,7 +273,7 @@ def _slopes(d: int, root: FloatArray) -> list[FloatArray]:
     return slopes[::-1]
 
 
-def _weights(log_evidence: FloatArray, mixture: FloatArray) -> FloatArray:
+def weights(log_evidence: FloatArray, mixture: FloatArray) -> FloatArray:
     """Return the normalised weights of nodes, shape (V, G)."""
     weight = np.exp(log_evidence - log_evidence.max(axis=1, keepdims=True)) / mixture
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))

@@ -1,7 +1,8 @@
 """Maximum of the posterior under a Gaussian prior: the anchor that the networks correct.
 
 The Gaussian has mean and variance of the prior that is told within the limits, so that a voxel the data say
-nothing about gets the mean: of a uniform prior, the middle of the box. Much faster than the posterior mean (`bayes`), nearly as accurate for IVIM.
+nothing about gets the mean: of a uniform prior, the middle of the box. Much faster than the posterior mean
+(`bayes`), nearly as accurate for IVIM.
 """
 
 from __future__ import annotations

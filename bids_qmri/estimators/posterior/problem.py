@@ -81,17 +81,28 @@ class Problem:
         `voxels`, (V,), are the indices of the points' voxels. The features, (F, V, ...), are the means of
         parameters and derived quantities at each point, then those of their squares.
         """
-        density = _rician if self.model.amplitude is not None else _gaussian
-        log_evidence, features = density(self, points, voxels)
+        if self.model.amplitude is not None:
+            log_evidence, features = _rician(self, points, voxels)
+        elif self.whole:
+            log_evidence, features = _misfit(self, points, voxels)
+        else:
+            log_evidence, features = _gaussian(self, points, voxels)
         if self.prior.bells:
+            integrated = () if self.whole else self.model.linear
             theta = self.theta(points)
-            log_evidence = log_evidence + self.prior.log_density(self.model, theta, but=self.model.linear)
+            log_evidence = log_evidence + self.prior.log_density(self.model, theta, but=integrated)
         return log_evidence, features
 
     def take(self, voxels: IntArray | slice) -> Problem:
         """Return the problem of some of its voxels."""
         signal, noise = self.signal[:, voxels], self.noise.take(voxels)
         return replace(self, protocol=self.protocol.take(voxels), signal=signal, noise=noise)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the nodes span what a concentration is linear in, too, so that nothing is integrated."""
+        free = {i for i in map(self.index, self.model.linear) if self.lower[i] < self.upper[i]}
+        return bool(free) and free <= set(self.spanned)
 
     @property
     def n_voxels(self) -> int:
@@ -175,6 +186,21 @@ def _gaussian(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[F
         return np.asarray((mass * _features(problem, at_nodes, ve, mean, square)).sum(axis=1))
 
     return log_evidence, features
+
+
+def _misfit(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:
+    """Return the log likelihood of concentrations at nodes that span all parameters, and their features."""
+    theta = problem.theta(points)
+    ve, vp = (theta[problem.index(name)] for name in problem.model.linear)
+    yy, ye, yp, ee, ep, pp = _products(problem, theta, voxels)
+    misfit = yy - ve * (2.0 * ye - ve * ee) - vp * (2.0 * (yp - ve * ep) - vp * pp)
+
+    def features() -> FloatArray:
+        derived, _ = problem.model.derive(theta.reshape(len(theta), -1))
+        first = np.concatenate([theta, derived.reshape(-1, *theta.shape[1:])])
+        return np.concatenate([first, first**2])
+
+    return -misfit / 2.0, features
 
 
 def _products(problem: Problem, theta: FloatArray, voxels: IntArray) -> list[FloatArray]:

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import assemble, checked_signal, require_measurements
 from bids_qmri.estimators.classical.lm import Minimum, minimise
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.mle import Mle
+from bids_qmri.estimators.classical.noise import require_positive
 from bids_qmri.estimators.classical.objective import LeastSquares, QuickRicianLikelihood, RicianLikelihood
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
@@ -28,7 +28,6 @@ from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.noddi.encoding import Encoding, align, encode
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.model import Noddi
-from bids_qmri.estimators.classical.noise import require_positive
 from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 from bids_qmri.techniques.noddi.zonal import sort_shells
 from bids_qmri.units import FloatArray

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Selection, Status
 from bids_qmri.estimators.classical.noise import require_positive
 from bids_qmri.estimators.networks.coverage import outside_ranges

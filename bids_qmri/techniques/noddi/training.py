@@ -88,7 +88,8 @@ class Shells:
         prior = self._bells(rng) if rng.random() < self.bell_share else EVEN
         truth = self._truth(model, prior, rng)
         direction = random_directions(self.curves, rng)
-        clean = noddi_signal(*truth, direction, protocol, d_par=d_par, d_iso=d_iso)
+        ndi, odi, fwf = truth
+        clean = noddi_signal(ndi, odi, fwf, direction, protocol, d_par=d_par, d_iso=d_iso)
         ratio = np.ones(self.curves)
         if rng.random() < self.scatter_share:
             ratio = log_uniform(self.scatter, self.curves, rng)

@@ -1,0 +1,123 @@
+"""A prior learned from the scan itself, by expectation and maximisation over some of its voxels.
+
+Every voxel's nodes (`nodes`) are weighted by the present prior; centre and width of the bell of each parameter
+follow from all of them; and again. What a voxel does not tell counts as the prior, not as its estimate, so
+that noise does not widen the bells (Dempster et al. 1977, doi:10.1111/j.2517-6161.1977.tb01600.x). The tails of
+a bell take what does not belong to the bulk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bids_qmri.estimators.posterior.nodes import Nodes, nodes_of, normalised
+from bids_qmri.physics.model import Model, Parameter
+from bids_qmri.physics.noise import VoxelNoise
+from bids_qmri.physics.prior import PARTS, Bell, Prior
+from bids_qmri.physics.protocol import Protocol
+from bids_qmri.units import FloatArray
+
+MOST_VOXELS = 2500
+"""Voxels that are enough to learn from."""
+
+LEAST_VOXELS = 500
+"""Voxels below which a prior would be that of a handful."""
+
+ROUNDS = 40
+
+STEP = 1.8
+"""Times the change that a round asks for: what the data hardly tell is learned slowly otherwise."""
+
+LOGARITHMIC_SPAN = 2.5
+"""Counts as the width of the limits of a logarithmic parameter, in units of its logarithm."""
+
+FIRST_WIDTH, LEAST_WIDTH, LARGEST_WIDTH = 0.3, 0.01, 0.6
+"""Width of a bell at first, at least and at most, over that of the limits; wider ones say nothing."""
+
+LEAST_SHARE = 1e-6
+"""Of its upper limit, that a logarithmic parameter counts as at least."""
+
+TINY = 1e-300
+
+
+def learn_prior(
+    model: Model,
+    signal: FloatArray,
+    protocol: Protocol,
+    noise: VoxelNoise,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> Prior:
+    """Learn where the parameters of a scan lie.
+
+    Parameters
+    ----------
+    model
+        Forward model.
+    signal
+        Measured signals of a sample of the scan, shape (V, N), all usable.
+    protocol
+        Of these voxels.
+    noise
+        Of a single image.
+    lower, upper
+        Limits, shape (P,).
+    """
+    nodes = nodes_of(model, signal, protocol, noise, lower, upper)
+    axes = [
+        _axis(model.parameters[i], values, lower[i], upper[i])
+        for i, values in zip(nodes.index, nodes.theta, strict=True)
+    ]
+    best = np.argmax(nodes.log_weight, axis=1)[:, None]
+    place = [float(np.median(np.take_along_axis(axis.own, best, axis=1))) for axis in axes]
+    width = [axis.span * FIRST_WIDTH for axis in axes]
+    for _ in range(ROUNDS):
+        parts = [_parts(axis, *bell) for axis, bell in zip(axes, zip(place, width, strict=True), strict=True)]
+        log_prior = sum(np.log(np.maximum(part.sum(axis=0), TINY)) for part in parts)
+        weight = normalised(nodes.log_weight + log_prior - sum(axis.log_slope for axis in axes))
+        for d, (axis, part) in enumerate(zip(axes, parts, strict=True)):
+            place[d], width[d] = _updated(axis, part, weight, place[d], width[d])
+    bells = {
+        model.parameters[i].name: Bell(
+            float(np.exp(at)) if model.parameters[i].logarithmic else at, float(wide)
+        )
+        for i, at, wide in zip(nodes.index, place, width, strict=True)
+    }
+    return Prior(tuple(bells.items()), f"scan, learned from {len(signal)} voxels")
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One parameter on its own scale: nodes (V, K), log of d theta / d own, width of the limits."""
+
+    own: FloatArray
+    log_slope: FloatArray | float
+    span: float
+
+
+def _axis(parameter: Parameter, values: FloatArray, lower: float, upper: float) -> _Axis:
+    if not parameter.logarithmic:
+        return _Axis(values, 0.0, upper - lower)
+    own = np.log(np.maximum(values, upper * LEAST_SHARE))
+    return _Axis(own, own, LOGARITHMIC_SPAN)
+
+
+def _parts(axis: _Axis, centre: float, width: float) -> FloatArray:
+    """Return the parts of the density of a bell at nodes, (3, V, K)."""
+    square = ((axis.own - centre) / width) ** 2
+    return np.stack([share / (wide * width) * np.exp(-0.5 * square / wide**2) for share, wide in PARTS])
+
+
+def _updated(
+    axis: _Axis, parts: FloatArray, weight: FloatArray, centre: float, width: float
+) -> tuple[float, float]:
+    """Return centre and width of greater likelihood, a step further than they are greatest at."""
+    precision = sum(part / wide**2 for part, (_, wide) in zip(parts, PARTS, strict=True))
+    share = weight * (precision / np.maximum(parts.sum(axis=0), TINY))
+    mean = float(np.sum(share * axis.own) / np.sum(share))
+    variance = float(np.sum(share * (axis.own - mean) ** 2) / len(weight))
+    log_width = np.log(width) + STEP * (0.5 * np.log(max(variance, TINY)) - np.log(width))
+    found = np.clip(np.exp(log_width), LEAST_WIDTH * axis.span, LARGEST_WIDTH * axis.span)
+    return centre + STEP * (mean - centre), float(found)

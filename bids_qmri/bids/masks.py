@@ -185,7 +185,8 @@ def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
     reference = reference_images(acquisition.protocol, series.n_measurements, baseline_volumes=stated)
     mean, usable = series.summary(reference)
     shape = series.shape
-    mask = tissue_mask(mean.reshape(shape, order="F"), usable.reshape(shape, order="F")).ravel(order="F")
+    grids = mean.reshape(shape, order="F"), usable.reshape(shape, order="F")
+    mask = tissue_mask(*grids, len(reference)).ravel(order="F")
     if not mask.any():
         raise InputError(
             "no voxel is finite and above 0 in its reference images",
@@ -193,4 +194,4 @@ def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
             needed="an image with signal",
             fix="check the image, or pass a mask by -d masks=PATH",
         )
-    return MaskChoice(mask, "automatic: brighter than air and than 3 % of the brightest, no brain extraction")
+    return MaskChoice(mask, "automatic: the object above the noise floor, holes filled, no brain extraction")

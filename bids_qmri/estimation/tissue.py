@@ -18,8 +18,8 @@ Mask = npt.NDArray[np.bool_]
 
 BRIGHT_PERCENTILE = 98.0
 LOWEST_FRACTION, BESIDE_AIR = 0.03, 0.07
-"""Of the brightest signal: what is darker is no object; beside air, neither is what is darker than the second,
-as blurred edges and ghosts reach into it, and what is dark inside the object is enclosed."""
+"""Of the brightest signal: what is darker is no object, and beside air, into which blurred edges and ghosts
+reach, what is darker than the second; what is dark inside the object is enclosed."""
 MOST, SURE = 2.0, 2.5
 """Times the air: where most of a neighbourhood is brighter, or a voxel alone (three standard deviations of
 the magnitude of a single image)."""
@@ -31,11 +31,11 @@ RAYLEIGH = (0.45, 0.62)
 QUARTER = 25.0
 """Percentile of the patches of the border that air is read from, as an object may touch the rest."""
 SHORTEST_SIDE, FACE, PATCH = 16, 2, 8
-"""Voxels: only sides as long as this are likely to reach into air; thickness of a face; side of its patches."""
+"""Voxels: shortest side that is likely to reach into air; thickness of a face; side of its patches."""
 SMALL = 0.01
 """Of the largest piece: smaller ones are noise or ghosts, unless bright. Arms, a second breast are larger."""
 BRIGHT_FRACTION, BRIGHT_AIR = 0.25, 5.0
-"""Of the brightest signal, and times the air: what a small piece must reach somewhere, as a small vial does."""
+"""Of the brightest signal, and times the air: what a small piece must reach somewhere, as small vials do."""
 FIRST_FRAMES = 3
 
 
@@ -73,18 +73,18 @@ def tissue_mask(mean: FloatArray, usable: Mask, n_images: int = 1) -> Mask:
 
     Returns
     -------
-    Mask of the same shape; empty if nothing is usable.
+    Mask of the same shape; empty if nothing is usable, all that is usable where nothing stands out.
 
     Notes
     -----
     Air is what the darkest quarter of the faces of the field of view shows, if this is below 10 % of the
     brightest signal (the 98th percentile), or below 50 % and scatters as noise does. A voxel belongs to the
     object if it is brighter than 2.5 times the air, or most of its neighbourhood (3 x 3 within the slice) is
-    brighter than 2 times the air; either must exceed 7 % of the brightest signal, 3 % where others have set the
-    air to 0. Pieces with less than 1 % of the voxels of the largest are dropped if nowhere brighter than a
-    quarter of the brightest signal and 5 times the air. Enclosed holes are filled (slice by slice below 16
-    slices); voxels that are not usable are left out. Without air in sight (a crop) a voxel need only exceed
-    3 % of the brightest signal.
+    brighter than 2 times the air; either must exceed 7 % of the brightest signal, 3 % where others have set
+    the air to 0. Pieces with less than 1 % of the voxels of the largest are dropped if nowhere brighter than
+    a quarter of the brightest signal and 5 times the air. What is enclosed within a slice (across the
+    shortest axis) is filled; voxels that are not usable are left out. Without air in sight (a crop) a voxel
+    need only exceed 3 % of the brightest signal.
 
     The thresholds are low on purpose: a fitted background voxel costs time, a lost tissue voxel is lost.
 
@@ -103,7 +103,8 @@ def tissue_mask(mean: FloatArray, usable: Mask, n_images: int = 1) -> Mask:
     lowest = (BESIDE_AIR if air > 0 else LOWEST_FRACTION) * bright
     above = _mostly(mean > max(MOST * air, lowest)) | (mean > max(SURE * air, lowest))
     kept = _pieces(above, mean > max(BRIGHT_FRACTION * bright, BRIGHT_AIR * air))
-    return np.asarray(_filled(kept) & usable)
+    mask = np.asarray(_filled(kept) & usable)
+    return mask if mask.any() else usable
 
 
 def _air(mean: FloatArray, bright: float, n_images: int) -> float | None:
@@ -164,9 +165,7 @@ def _pieces(mask: Mask, bright: Mask) -> Mask:
 
 
 def _filled(mask: Mask) -> Mask:
-    """Fill what is enclosed: in a volume all around, in few slices within each."""
+    """Fill what is enclosed within a slice."""
     axis = _slice_axis(mask.shape)
-    if mask.shape[axis] >= SHORTEST_SIDE:
-        return np.asarray(ndimage.binary_fill_holes(mask))
     slices = [ndimage.binary_fill_holes(one) for one in np.moveaxis(mask, axis, 0)]
     return np.stack(slices, axis=axis)

@@ -7,7 +7,7 @@ then magnitude (or Gaussian on concentrations), with a g-factor and physiologica
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,8 @@ class Phantom:
         Whether images are magnitudes.
     spoiled
         How images become what is fitted; None: they are.
+    headline
+        Region that the main table of a parameter is about, where it is not the whole mask.
     """
 
     name: str
@@ -128,10 +130,15 @@ class Phantom:
     reference: float
     magnitude: bool = True
     spoiled: Spoiled | None = None
+    headline: Mapping[str, str] = field(default_factory=dict)
 
     def voxels(self, grid: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the values of a grid (x, y, z, ...) in the mask, (V, ...)."""
         return grid[self.mask]
+
+    def fitted(self, images: FloatArray) -> FloatArray:
+        """Return what models explain of images (x, y, z, N): themselves, or concentrations."""
+        return images if self.spoiled is None else self.spoiled.concentration(images)
 
     def grid(self, voxels: FloatArray) -> FloatArray:
         """Return values (V, ...) of the mask on the grid, NaN outside."""
@@ -218,9 +225,8 @@ def noisy(
     else:
         images = mean + sigma[..., None] * rng.standard_normal(mean.shape)
     floor, physiological = sigma, physiology * np.sqrt(np.mean(phantom.clean**2, axis=-1))
-    signal = images
+    signal = phantom.fitted(images)
     if phantom.spoiled is not None:
-        signal = phantom.spoiled.concentration(images)
         per_unit = _concentration_per_signal(phantom.clean, phantom.spoiled)
         floor = sigma * np.sqrt(np.mean(per_unit**2, axis=-1))
         physiological = physiology * np.sqrt(np.mean((per_unit * phantom.clean) ** 2, axis=-1))

@@ -88,6 +88,7 @@ def noddi(seed: int, name: str = "s1", slices: int = 2) -> Phantom:
         protocol,
         clean,
         reference,
+        headline={"ndi": "matter", "odi": "matter"},
     )
 
 

@@ -164,6 +164,9 @@ class ReadOptions:
         b-values up to this many s/mm^2 count as b = 0.
     b1_units
         Unit of TB1map images.
+    mask
+        What an automatic mask is of: ``"body"`` (the whole object), ``"brain"``, or ``"auto"`` (the brain
+        where the sidecars say that it is a head).
     values
         Options of techniques by name, which override sidecars; those not given are absent.
     """
@@ -173,4 +176,5 @@ class ReadOptions:
     derivatives: Mapping[str, Path] = field(default_factory=dict)
     b0_threshold: float = 50.0
     b1_units: Literal["factor", "percent", "auto"] = "auto"
+    mask: Literal["auto", "body", "brain"] = "auto"
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.bids.brain import PACKAGE, THINNEST_VIEW, brain_of, installed, thinnest_side, told_head
 from bids_qmri.bids.images import Series, load_map, require_map_grid, same_grid
 from bids_qmri.bids.layout import BidsFile, matches, read_layout
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.tissue import Mask, reference_images, tissue_mask
+from bids_qmri.units import FloatArray
 
 LOGGER = logging.getLogger("bids_qmri")
 
 GIVEN = "masks"
 """Name of the dataset of masks on the command line (``-d masks=PATH``)."""
+
+OBJECT = "automatic: the object above the noise floor, holes filled"
 
 NOT_OF_THE_SCAN = ("desc", "space", "res", "label")
 """Entities that say how a mask was made, not of which scan."""
@@ -39,7 +43,7 @@ class MaskChoice:
     files
         Images it was read from; empty if automatic.
     skull_stripped
-        True only if it was read from brain masks (``desc-brain``).
+        True only if it was read from brain masks (``desc-brain``), or the brain was extracted.
     """
 
     mask: Mask
@@ -52,8 +56,9 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
     """Choose the voxels to fit.
 
     A mask from the dataset named ``masks``, else a ``desc-brain`` mask of another named dataset, else
-    automatic. Masks must belong to the same participant and session, contradict no other entity of the
-    acquisition (a mask of run 1 is none of run 2), and lie on the grid of the series.
+    automatic: the object, or its brain where the sidecars say that it is a head (`bids.brain`), as far as
+    ``options.mask`` leaves it open. Masks must belong to the same participant and session, contradict no
+    other entity of the acquisition (a mask of run 1 is none of run 2), and lie on the grid of the series.
 
     Parameters
     ----------
@@ -62,12 +67,13 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
     series
         These images, opened.
     options
-        Named datasets, and filters of kind ``mask``.
+        Named datasets, filters of kind ``mask``, and what an automatic mask is of.
 
     Raises
     ------
     InputError
-        If masks were given but none fits this grid, or if the mask is empty.
+        If masks were given but none fits this grid, the mask is empty, or the brain is asked for without the
+        extra that finds it.
     """
     given = options.derivatives.get(GIVEN)
     if given is not None:
@@ -86,7 +92,7 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
         on_grid = [image for image in brain if same_grid(read_header(image.path), series)]
         if on_grid:
             return _read(preferred(on_grid, acquisition), series, f"derivative dataset {name}")
-    return _automatic(acquisition, series)
+    return _automatic(acquisition, series, options.mask)
 
 
 def images_for(
@@ -179,14 +185,14 @@ def _union(paths: Sequence[Path], series: Series) -> Mask:
     return mask
 
 
-def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
-    """Take the voxels that hold an object (`tissue_mask`)."""
+def _automatic(acquisition: Acquisition, series: Series, wanted: str) -> MaskChoice:
+    """Take the voxels that hold an object (`tissue_mask`), or its brain if it is a head."""
     stated = getattr(acquisition.settings, "reference_volumes", None)
     reference = reference_images(acquisition.protocol, series.n_measurements, baseline_volumes=stated)
-    mean, usable = series.summary(reference)
+    flat = series.summary(reference)
     shape = series.shape
-    grids = mean.reshape(shape, order="F"), usable.reshape(shape, order="F")
-    mask = tissue_mask(*grids, len(reference)).ravel(order="F")
+    mean, usable = flat[0].reshape(shape, order="F"), flat[1].reshape(shape, order="F")
+    mask = tissue_mask(mean, usable, len(reference))
     if not mask.any():
         raise InputError(
             "no voxel is finite and above 0 in its reference images",
@@ -194,4 +200,30 @@ def _automatic(acquisition: Acquisition, series: Series) -> MaskChoice:
             needed="an image with signal",
             fix="check the image, or pass a mask by -d masks=PATH",
         )
-    return MaskChoice(mask, "automatic: the object above the noise floor, holes filled, no brain extraction")
+    told = told_head(acquisition.metadata)
+    if wanted == "body" or (wanted == "auto" and not told):
+        return MaskChoice(mask.ravel(order="F"), OBJECT)
+    brain, how = _brain(mean, mask, series, wanted)
+    if brain is None:
+        LOGGER.info("%s: %s; the mask is the whole object", acquisition.label, how)
+        return MaskChoice(mask.ravel(order="F"), f"{OBJECT} ({how})")
+    why = f"since {told}" if wanted == "auto" else "as asked"
+    return MaskChoice(brain.ravel(order="F"), f"automatic: the brain, by {how}, {why}", skull_stripped=True)
+
+
+def _brain(mean: FloatArray, head: Mask, series: Series, wanted: str) -> tuple[Mask | None, str]:
+    """Return the brain in a head and by what it was found, or None and why not."""
+    extractor, side = installed(), thinnest_side(series.shape, series.affine)
+    if not extractor and wanted == "brain":
+        raise InputError(
+            f"{PACKAGE} is not installed",
+            field="--mask brain",
+            needed="the extra for brain extraction",
+            fix="pip install 'bids_qmri[brain]', or give brain masks by -d masks=PATH",
+        )
+    if not extractor:
+        return None, "a head, but bids_qmri[brain] is not installed"
+    if side < THINNEST_VIEW:
+        return None, f"a head, but {side:.0f} mm are too few for brain extraction"
+    brain = brain_of(mean, head, series.affine)
+    return brain, extractor if brain is not None else f"{extractor} found no brain"

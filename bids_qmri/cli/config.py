@@ -21,6 +21,8 @@ from bids_qmri.workflows.config import RunConfig
 
 if TYPE_CHECKING:
     from bids_qmri.bids.acquisition import ReadOptions
+    from bids_qmri.estimation.noise import ScanNoise
+    from bids_qmri.estimation.prior import PriorChoice
     from bids_qmri.interfaces.job import DicomOutput
 
 OF_A_FILE = ("mlp", "onnx")
@@ -68,6 +70,8 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         prefer=_unique(args.tensor_fit),
         networks=_networks(args),
         bounds=_bounds(args.bounds),
+        prior=_prior(args.prior),
+        noise=_noise(args.noise),
         settings=_settings(args),
         random_seed=args.random_seed,
         dicom=_dicom(args, bids_dir, output_dir, run_id),
@@ -307,6 +311,50 @@ def _bounds(pairs: list[tuple[str, tuple[float, float]]]) -> dict[str, tuple[flo
     models = map(catalogue.get_model, catalogue.model_names())
     check_bounds(models, dict(pairs), field="--bounds", error=UsageError)
     return dict(pairs)
+
+
+def _prior(choice: str) -> PriorChoice:
+    """Return a word, or the priors of a file."""
+    from bids_qmri.estimation.prior import WORDS, read_priors
+
+    if choice in WORDS:
+        return choice
+    path = Path(choice)
+    if not path.is_file():
+        raise UsageError(f"is {choice!r}", field="--prior", needed=f"{', '.join(WORDS)}, or a file of priors")
+    try:
+        return read_priors(path, [catalogue.get_model(name) for name in catalogue.model_names()])
+    except InputError as error:
+        raise UsageError(
+            error.seen,
+            file=error.file,
+            field=f"--prior {error.field or ''}".strip(),
+            needed=error.needed,
+            fix=error.fix,
+        ) from error
+
+
+def _noise(text: str | None) -> ScanNoise | Path | None:
+    """Return the noise that a person states, or the image that holds it."""
+    from bids_qmri.estimation.noise import ScanNoise
+    from bids_qmri.physics.noise import Noise
+
+    if text is None:
+        return None
+    if Path(text).is_file():
+        return Path(text).resolve()
+    try:
+        levels = [float(part) for part in text.split(":")]
+    except ValueError:
+        levels = []
+    stated = len(levels) in (1, 2) and all(0 < level < float("inf") for level in levels)
+    if not stated or levels[0] > levels[-1]:
+        raise UsageError(
+            f"is {text!r}",
+            field="--noise",
+            needed="a standard deviation above 0, FLOOR:SCATTER with the smaller first, or an image",
+        )
+    return ScanNoise.told(Noise(levels[0], levels[-1]))
 
 
 def _read_plugin(path: Path) -> dict[str, Any]:

@@ -186,6 +186,19 @@ def _add_changes(group: argparse._ArgumentGroup) -> None:
         help="limits of parameters, as t1=0.1,5 (s), d=0,0.003 (mm^2/s), ndi=0.1,0.9",
     )
     group.add_argument(
+        "--prior",
+        default="scan",
+        metavar="{scan,box,FILE}",
+        help="where map, bayes and ncde expect the truth within the limits: as the scan itself shows "
+        "(default), evenly, or as a TOML or JSON file says, which subjects of a study can share",
+    )
+    group.add_argument(
+        "--noise",
+        metavar="{SD,FLOOR:SCATTER,FILE}",
+        help="noise of a single image in the unit of the images: one number, floor and scatter, or an image "
+        "on the grid of the series; default: found from air, patches and residuals",
+    )
+    group.add_argument(
         "--tensor-fit",
         nargs="+",
         choices=catalogue.estimator_words(),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation, Voxels
+from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, FitResult
-from bids_qmri.estimators.classical.noise import pooled_sigma
+from bids_qmri.estimators.classical.noise import Residuals, fit_residuals
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -79,11 +82,11 @@ def array_blocks(signal: FloatArray) -> Iterator[Measured]:
 
 def wants_noise(how: Preparation) -> bool:
     """Tell whether a preparation has one noise level for the whole scan."""
-    return how.scan_noise is not None or how.noise_is_common
+    return how.residuals is not None or how.noise_is_common
 
 
-def noise_level(model: Model, how: Preparation, sample: Measured) -> float | None:
-    """Estimate the noise of a single image from voxels spread over the scan.
+def residuals_of(model: Model, how: Preparation, sample: Measured) -> Residuals | None:
+    """Return what noise leaves in voxels spread over the scan.
 
     Parameters
     ----------
@@ -96,22 +99,42 @@ def noise_level(model: Model, how: Preparation, sample: Measured) -> float | Non
 
     Returns
     -------
-    float or None
-        Standard deviation in the unit of the signal; None where voxels do not share one, or where there are
-        too few measurements to tell.
+    Residuals or None
+        None where there are too few measurements to tell.
     """
-    if not wants_noise(how):
-        return None
     signal, protocol = (how.convert_for_noise or how.convert)(*sample)
-    if how.scan_noise is not None:
-        return how.scan_noise(signal, protocol)
+    if how.residuals is not None:
+        return how.residuals(signal, protocol)
     if protocol.n_measurements <= len(model.parameters):
         return None
-    return pooled_sigma(model, signal, protocol, bounds=how.bounds)
+    return fit_residuals(model, signal, protocol, bounds=how.bounds)
+
+
+def noise_level(model: Model, how: Preparation, sample: Measured) -> ScanNoise | None:
+    """Estimate the noise of a single image from voxels alone: all of it counts as thermal.
+
+    Arguments as of `residuals_of`. None where voxels do not share a level, or nothing tells it.
+    """
+    found = residuals_of(model, how, sample) if wants_noise(how) else None
+    if found is None:
+        return None
+    sigma = found.sigma()
+    source = f"residuals of {len(found.cost)} voxels, pooled"
+    return ScanNoise(sigma, sigma, {"NoiseFloorFrom": source, "NoiseScatterFrom": source})
+
+
+def prior_sample(how: Preparation, measured: Measured, noise: ScanNoise | None) -> PriorSample | None:
+    """Return what a prior is learned from, given voxels of `prior.sample_voxels`; None without noise."""
+    signal, voxels = measured
+    if not voxels.size:
+        return None
+    converted, protocol = how.convert(signal, voxels)
+    told = voxel_noise(how, converted, protocol, voxels, noise)
+    return None if told is None else PriorSample(converted, protocol, told)
 
 
 def fit_block(
-    model: Model, estimator: Estimator, how: Preparation, measured: Measured, sigma: float | None
+    model: Model, estimator: Estimator, how: Preparation, measured: Measured, noise: ScanNoise | None
 ) -> Block:
     """Convert and fit some voxels.
 
@@ -121,14 +144,24 @@ def fit_block(
         What is fitted, and how.
     measured
         Signals and voxels.
-    sigma
-        Noise level of a single image, None if unknown or different in every voxel.
+    noise
+        Of a single image, None if unknown or told by every voxel.
     """
     signal, voxels = measured
     converted, protocol = how.convert(signal, voxels)
-    noise = sigma if how.voxel_noise is None else how.voxel_noise(converted, protocol)
-    fit = estimator.fit(model, converted, protocol, sigma=noise, bounds=how.bounds)
+    sigma = voxel_noise(how, converted, protocol, voxels, noise)
+    fit = estimator.fit(model, converted, protocol, sigma=sigma, bounds=how.bounds, prior=how.prior)
     return Block(voxels, signal, converted, protocol, fit)
+
+
+def voxel_noise(
+    how: Preparation, converted: FloatArray, protocol: Protocol, voxels: Voxels, noise: ScanNoise | None
+) -> Noise | None:
+    """Return the noise of some voxels: as their own signals tell it, or as that of the scan."""
+    if how.voxel_noise is not None:
+        sigma = how.voxel_noise(converted, protocol)
+        return Noise(sigma, sigma)
+    return None if noise is None else noise.at(voxels)
 
 
 def fit_blocks(
@@ -137,7 +170,7 @@ def fit_blocks(
     how: Preparation,
     blocks: Iterable[Measured],
     n_voxels: int,
-    sigma: float | None,
+    noise: ScanNoise | None,
     observe: Callable[[Block], None] | None = None,
 ) -> ImageMaps:
     """Fit all voxels of some blocks into maps of a whole grid.
@@ -150,8 +183,8 @@ def fit_blocks(
         Voxels to fit.
     n_voxels
         Size V of the grid.
-    sigma
-        Noise level of a single image, None if unknown or different in every voxel.
+    noise
+        Of a single image, None if unknown or told by every voxel.
     observe
         Called with every block after its fit, for metrics that need the measurements.
     """
@@ -162,7 +195,7 @@ def fit_blocks(
     notes: dict[str, None] = {}
     internal = {p.name for p in model.parameters if p.internal}
     for measured in blocks:
-        block = fit_block(model, estimator, how, measured, sigma)
+        block = fit_block(model, estimator, how, measured, noise)
         if observe is not None:
             observe(block)
         fit, voxels = block.fit, block.voxels
@@ -181,7 +214,8 @@ def fit_array(
     estimator: Estimator,
     how: Preparation,
     signal: npt.ArrayLike,
-    sigma: float | FloatArray | None = None,
+    noise: ScanNoise | None = None,
+    choice: PriorChoice = "box",
 ) -> FitResult:
     """Fit an array of voxels as the command line fits an image.
 
@@ -191,8 +225,10 @@ def fit_array(
         What is fitted, and how.
     signal
         Signals as measured, shape (V, N).
-    sigma
-        Noise level of a single image, one number or (V,); None estimates it where the estimator needs it.
+    noise
+        Of a single image; None estimates it where the estimator needs it.
+    choice
+        Where the truth is expected.
 
     Raises
     ------
@@ -202,25 +238,16 @@ def fit_array(
     data = np.asarray(signal, dtype=np.float64)
     if data.ndim != 2:
         raise InputError(f"signals have shape {data.shape}", field="signal", needed="(voxels, measurements)")
-    if sigma is None and len(data):
-        voxels = spread(np.all(np.isfinite(data), axis=1))
-        sigma = noise_level(model, how, (data[voxels], voxels)) if voxels.size else None
-    parts = [_fit_part(model, estimator, how, measured, sigma) for measured in array_blocks(data)]
+    finite = np.all(np.isfinite(data), axis=1)
+    if noise is None and len(data):
+        voxels = spread(finite)
+        noise = noise_level(model, how, (data[voxels], voxels)) if voxels.size else None
+    if estimator.has_prior:
+        chosen = sample_voxels(finite)
+        sample = prior_sample(how, (data[chosen], chosen), noise)
+        how = replace(how, prior=choose_prior(model, choice, how.bounds, sample))
+    parts = [fit_block(model, estimator, how, measured, noise).fit for measured in array_blocks(data)]
     return join(parts)
-
-
-def _fit_part(
-    model: Model,
-    estimator: Estimator,
-    how: Preparation,
-    measured: Measured,
-    sigma: float | FloatArray | None,
-) -> FitResult:
-    """Fit a block whose noise may be given per voxel."""
-    if sigma is None or np.ndim(sigma) == 0:
-        return fit_block(model, estimator, how, measured, None if sigma is None else float(sigma)).fit
-    signal, protocol = how.convert(*measured)
-    return estimator.fit(model, signal, protocol, sigma=np.asarray(sigma)[measured[1]], bounds=how.bounds)
 
 
 def join(parts: list[FitResult]) -> FitResult:

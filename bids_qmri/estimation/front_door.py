@@ -12,10 +12,14 @@ import numpy.typing as npt
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import fit_array
+from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Scan, prepare, require_limits, require_noise
+from bids_qmri.estimation.prior import WORDS, PriorChoice
 from bids_qmri.estimators.base import Estimator, FitResult, get_estimator
 from bids_qmri.estimators.networks.own import network_estimator
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -26,8 +30,9 @@ def fit(
     protocol: Protocol | None = None,
     *,
     estimator: str | Estimator = "lsq",
-    sigma: float | FloatArray | None = None,
+    sigma: float | FloatArray | Noise | None = None,
     bounds: Bounds | None = None,
+    prior: PriorChoice | Prior = "scan",
     **played_out: npt.ArrayLike | float,
 ) -> FitResult:
     """Estimate the parameters of every voxel, with the defaults of the command line.
@@ -49,9 +54,12 @@ def fit(
         `get_estimator` or `load_network`.
     sigma
         Noise standard deviation of a single image in the unit of the signal, one number or an array of the
-        shape of the voxels; None estimates it.
+        shape of the voxels, or a `Noise` of floor and scatter; None estimates it from residuals.
     bounds
         Limits by parameter name, in its unit; equal limits fix a parameter.
+    prior
+        Where estimators that have a prior expect the truth: ``"scan"`` learns it from the voxels given, 500
+        of them at least, ``"box"`` is even within the limits, or a `Prior`.
     played_out
         Fields of the model's protocol in its units, such as ``bvals=`` (s/mm^2), ``bvecs=``; ``flip_angle=``
         (rad), ``repetition_time=`` (s); ``time=``, ``aif_time=`` (s), ``aif=`` (mmol/L of plasma).
@@ -88,8 +96,9 @@ def fit(
     require_noise(forward, by, played, sigma)
     how = prepare(forward, by, Scan(played, mask=np.ones(data.size // played.n_measurements, bool)), bounds)
     shape = data.shape[:-1]
-    noise = None if sigma is None else _noise(sigma, shape)
-    found = fit_array(forward, by, how, data.reshape(-1, played.n_measurements), noise)
+    noise = None if sigma is None else ScanNoise.told(_noise(sigma, shape))
+    choice = _choice(prior, forward)
+    found = fit_array(forward, by, how, data.reshape(-1, played.n_measurements), noise, choice)
     return _shaped(found, shape, forward)
 
 
@@ -182,8 +191,21 @@ def _signal(signal: npt.ArrayLike, protocol: Protocol) -> FloatArray:
     return data
 
 
-def _noise(sigma: float | FloatArray, shape: tuple[int, ...]) -> float | FloatArray:
-    """Return one number, or one per voxel, (V,)."""
+def _choice(prior: PriorChoice | Prior, model: Model) -> PriorChoice:
+    if isinstance(prior, Prior):
+        return {model.name: prior}
+    if isinstance(prior, str) and prior not in WORDS:
+        raise InputError(f"is {prior!r}", field="prior", needed=f"{', '.join(WORDS)}, or a Prior")
+    return prior
+
+
+def _noise(sigma: float | FloatArray | Noise, shape: tuple[int, ...]) -> Noise:
+    """Return floor and scatter, each one number or one per voxel, (V,)."""
+    told = sigma if isinstance(sigma, Noise) else Noise(sigma, sigma)
+    return Noise(*(_levels(level, shape) for level in (told.floor, told.scatter)))
+
+
+def _levels(sigma: float | FloatArray, shape: tuple[int, ...]) -> float | FloatArray:
     level = np.asarray(sigma, dtype=np.float64)
     if level.shape not in ((), shape):
         raise InputError(f"has shape {level.shape}", field="sigma", needed=f"one number, or shape {shape}")

@@ -17,9 +17,11 @@ import numpy.typing as npt
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, Selection
+from bids_qmri.estimators.classical.noise import Residuals
 from bids_qmri.estimators.networks.network_file import summary
 from bids_qmri.physics.limits import check_bounds
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.prior import EVEN, Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -88,15 +90,17 @@ class Preparation:
         Those that the estimator takes; empty: all.
     bounds
         Limits that replace the model's own.
+    prior
+        Where the truth is expected within them.
     noise_is_common
         True if all voxels share the noise level of the scan; False where it varies, or is not asked for.
     convert_for_noise
         Used instead of `convert` where the noise level is estimated; None takes `convert`.
     noise_conversion
         Name of that conversion.
-    scan_noise
-        Takes converted signals and their protocol, returns the noise level of the scan; None: residuals of
-        the model's fits tell it.
+    residuals
+        Takes converted signals and their protocol, returns what noise leaves in them; None: the residuals of
+        the model's fits.
     voxel_noise
         Takes converted signals and their protocol, returns the noise level of each voxel; None if the
         estimator does without one or all voxels share it.
@@ -112,10 +116,11 @@ class Preparation:
     conversion: str = ""
     measurements: tuple[int, ...] = ()
     bounds: Bounds | None = None
+    prior: Prior = EVEN
     noise_is_common: bool = True
     convert_for_noise: Converter | None = None
     noise_conversion: str = ""
-    scan_noise: Callable[[FloatArray, Any], float] | None = None
+    residuals: Callable[[FloatArray, Any], Residuals] | None = None
     voxel_noise: Callable[[FloatArray, Any], FloatArray] | None = None
     baseline: int | None = None
     used: Mapping[str, Any] = field(default_factory=dict)

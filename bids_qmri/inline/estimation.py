@@ -185,7 +185,7 @@ class Estimation:
         mask = self._masks.get(number)
         inside = self._possible(signal) if mask is None else mask[rows]
         measured = signal[inside], np.zeros(int(inside.sum()), dtype=np.intp)
-        block = fit_block(self._model, self._estimator, plan.how, measured, plan.sigma)
+        block = fit_block(self._model, self._estimator, plan.how, measured, plan.noise)
         return _Block(number, rows, inside, block.fit)
 
     def _possible(self, signal: Signal) -> Mask:

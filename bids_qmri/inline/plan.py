@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import Measured, noise_level
+from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation, Scan, prepare, require_noise
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.header import StreamHeader
@@ -28,7 +29,7 @@ class Plan:
     """What all voxels of a series share: how they become a fit's input, and the noise of a single image."""
 
     how: Preparation
-    sigma: float | None = None
+    noise: ScanNoise | None = None
 
 
 def expected_images(config: Config, header: StreamHeader) -> int | None:
@@ -75,7 +76,7 @@ def plan_of(config: Config, scan: Scan, sample: Measured | None) -> Plan:
     require_noise(model, estimator, scan.protocol, config.sigma)
     how = prepare(model, estimator, scan, config.bounds)
     if config.sigma is not None:
-        return Plan(replace(how, voxel_noise=None), config.sigma)
+        return Plan(replace(how, voxel_noise=None), ScanNoise.told(config.sigma))
     return Plan(how, None if sample is None else noise_level(model, how, sample))
 
 

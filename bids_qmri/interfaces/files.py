@@ -17,7 +17,9 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.derivatives import write_map, write_sidecar
 from bids_qmri.bids.masks import mask_of_file
 from bids_qmri.errors import InputError
+from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import require_limits, require_noise
+from bids_qmri.estimation.prior import PriorChoice
 from bids_qmri.estimators.base import STATUS_MEANING, Estimator
 from bids_qmri.interfaces.fit import Found, estimate
 from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
@@ -111,6 +113,7 @@ def fit_files(
     mask: Path | None = None,
     bounds: Bounds | None = None,
     sigma: float | None = None,
+    prior: PriorChoice = "scan",
     **inputs: Any,
 ) -> dict[str, Path]:
     """Fit images in files, and write maps into a folder.
@@ -127,6 +130,8 @@ def fit_files(
         Limits by parameter name.
     sigma
         Noise level of a single image; None estimates it where it is needed.
+    prior
+        Where estimators that have a prior expect the truth.
     inputs
         As `ports_of` the technique says.
 
@@ -159,7 +164,8 @@ def fit_files(
             choice = mask_of_file(mask, opened.series)
             opened.choice, opened.mask = choice, choice.mask
         how = opened.prepare(model, estimator, bounds or {})
-        found = estimate(model, estimator, opened, how, sigma=sigma)
+        opened.stated = None if sigma is None else ScanNoise.told(sigma)
+        found = estimate(model, estimator, opened, how, choice=prior)
         return _write(model, estimator, opened, found, folder)
 
 
@@ -208,7 +214,7 @@ def _as_path(value: Any) -> Any:
 def _write(
     model: Model, estimator: Estimator, opened: OpenAcquisition, result: Found, folder: Path
 ) -> dict[str, Path]:
-    how, found, sigma = result
+    how, found, noise = result
     table, series = output_table(model.name), opened.series
     own = {table.rmse.name: "residual"}
     paths: dict[str, Path] = {}
@@ -219,7 +225,7 @@ def _write(
         write_map(paths[name], values, series.shape, series.affine, series.zooms)
         fields[name] = {"Units": row.unit, "Description": row.description}
     fields["status"]["Levels"] = {str(int(level)): meaning for level, meaning in STATUS_MEANING.items()}
-    fields["fit"] = _about(model, estimator, opened, sigma, how.bounds) | {
+    fields["fit"] = _about(model, estimator, opened, noise, how.bounds) | {
         key: value if not isinstance(value, Path) else str(value) for key, value in how.used.items()
     }
     fields["fit"]["Notes"] = [*opened.acquisition.notes, *how.notes]
@@ -229,7 +235,11 @@ def _write(
 
 
 def _about(
-    model: Model, estimator: Estimator, opened: OpenAcquisition, sigma: float | None, bounds: Bounds | None
+    model: Model,
+    estimator: Estimator,
+    opened: OpenAcquisition,
+    noise: ScanNoise | None,
+    bounds: Bounds | None,
 ) -> dict[str, Any]:
     """Return what a reader needs to repeat a fit."""
     return {
@@ -239,7 +249,7 @@ def _about(
         "EstimationAlgorithm": estimator.description,
         "EstimationReference": estimator.reference,
         "Bounds": {name: list(limits) for name, limits in (bounds or {}).items()},
-        "NoiseLevel": sigma,
+        **({"NoiseLevel": None} if noise is None else noise.fields(opened.mask)),
         "Mask": opened.choice.origin,
         "SoftwareVersion": __version__,
     }

@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError, InternalError, QmriError
 from bids_qmri.estimation.blocks import ImageMaps, fit_blocks
+from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
+from bids_qmri.estimation.prior import PriorChoice
 from bids_qmri.estimators.base import Estimator, Status
 from bids_qmri.interfaces.dicom import dicom_identity, write_dicom
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
@@ -24,11 +27,12 @@ from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
 from bids_qmri.interfaces.write import disown_outputs, write_outputs
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.prior import Prior
 
 log = logging.getLogger("bids_qmri.fit")
 
-Found = tuple[Preparation, ImageMaps, float | None]
-"""What went into a fit, its maps over the whole grid, and the noise level of the scan."""
+Found = tuple[Preparation, ImageMaps, ScanNoise | None]
+"""What went into a fit, its maps over the whole grid, and the noise of the scan."""
 
 
 def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
@@ -52,6 +56,7 @@ def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
         for fit in job.fits:
             disown_outputs(fit)
         with open_acquisition(job.acquisition, first.options, first.work_dir, thin=first.sloppy) as opened:
+            opened.stated, opened.seed = first.noise, first.seed
             for fit in job.fits:
                 outcome = _guarded(fit, partial(_fit, fit, opened, shared=len(job.fits) > 1))
                 reported += 1
@@ -95,7 +100,7 @@ def estimate(
     opened: OpenAcquisition,
     how: Preparation,
     *,
-    sigma: float | None = None,
+    choice: PriorChoice = "box",
     shared: bool = False,
     watch: Watch | None = None,
 ) -> Found:
@@ -107,8 +112,8 @@ def estimate(
         What is fitted, and how.
     opened, how
         The images, and what goes into the fit.
-    sigma
-        Noise level of a single image; None estimates it where it is needed.
+    choice
+        Where estimators that have a prior expect the truth.
     shared
         Keep what is computed from the signals for the next fit of the same acquisition.
     watch
@@ -119,12 +124,14 @@ def estimate(
     InputError
         If no voxel could be fitted, or the scan lacks what the fit needs.
     """
-    if sigma is None:
-        sigma = opened.noise(model, how)
-    else:
+    if opened.stated is not None:
         how = replace(how, voxel_noise=None)
+    noise = opened.noise(model, how)
     how, blocks = opened.blocks(how, keep=shared)
-    found = fit_blocks(model, estimator, how, blocks, opened.series.n_voxels, sigma, watch)
+    if estimator.has_prior:
+        prior = opened.prior(model, how, noise, choice)
+        how = replace(how, prior=prior, used={**how.used, **prior_fields(prior)})
+    found = fit_blocks(model, estimator, how, blocks, opened.series.n_voxels, noise, watch)
     if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
         raise InputError(
             f"none of {int(opened.mask.sum())} masked voxels could be fitted",
@@ -133,9 +140,10 @@ def estimate(
             fix=f"look at the images and the mask ({opened.choice.origin})",
         )
     if complete := catalogue.part(model.name, "maps", "complete"):
-        found = complete(found, opened.series.affine, sigma)
+        found = complete(found, opened.series.affine, None if noise is None else noise.scatter)
     inside = found.status != Status.OUTSIDE
-    remarks = estimator.remarks({name: values[inside] for name, values in found.maps.items()}, sigma)
+    level = None if noise is None else noise.typical(inside)[1]
+    remarks = estimator.remarks({name: values[inside] for name, values in found.maps.items()}, level)
     if found.sd and not any(np.any(np.isfinite(values[inside])) for values in found.sd.values()):
         remarks = (
             *remarks,
@@ -143,7 +151,12 @@ def estimate(
         )
     found = replace(found, notes=(*found.notes, *remarks))
     notes = dict.fromkeys((*how.notes, *opened.notes, *found.notes))
-    return replace(how, notes=tuple(notes)), found, sigma
+    return replace(how, notes=tuple(notes)), found, noise
+
+
+def prior_fields(prior: Prior) -> dict[str, Any]:
+    """Return what sidecars say of a prior."""
+    return {"PriorFrom": prior.origin, **({"Prior": dict(prior.sidecar())} if prior.bells else {})}
 
 
 def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ...]:
@@ -152,10 +165,12 @@ def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ..
     identity = dicom_identity(job)
     how = opened.prepare(job.model, job.estimator, job.bounds)
     watch = Watch(job, opened.series, how)
-    how, found, sigma = estimate(job.model, job.estimator, opened, how, shared=shared, watch=watch)
-    quality = assess(job, opened, how, found, watch, sigma)
-    keep_page_data(job, opened, how, found, sigma, time.monotonic() - started)
-    write_outputs(job, opened, how, found, sigma, quality)
+    how, found, noise = estimate(
+        job.model, job.estimator, opened, how, choice=job.prior, shared=shared, watch=watch
+    )
+    quality = assess(job, opened, how, found, watch, noise)
+    keep_page_data(job, opened, how, found, noise, time.monotonic() - started)
+    write_outputs(job, opened, how, found, noise, quality)
     if identity is not None:
         write_dicom(job, identity, opened.series, opened.choice.mask, found)
     log.info("%s: %d voxels, mask %s", job.name, int(opened.mask.sum()), opened.choice.origin)

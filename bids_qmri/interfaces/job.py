@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.estimation.noise import ScanNoise
+from bids_qmri.estimation.prior import PriorChoice
 from bids_qmri.estimators.base import Estimator
 from bids_qmri.outputs.tables import OutputTable, output_table
 from bids_qmri.physics.model import Bounds, Model
@@ -51,6 +53,10 @@ class FitJob:
         Raw dataset, derivative dataset, scratch folder.
     bounds
         Limits by parameter that a person asked for.
+    prior
+        Where estimators that have a prior expect the truth.
+    noise
+        Noise that a person states, or a map of it; None: it is found.
     seed
         Seed of everything random.
     dicom
@@ -72,6 +78,8 @@ class FitJob:
     output_dir: Path
     work_dir: Path
     bounds: Bounds = field(default_factory=dict)
+    prior: PriorChoice = "scan"
+    noise: ScanNoise | Path | None = None
     seed: int = 0
     dicom: DicomOutput | None = None
     sloppy: bool = False

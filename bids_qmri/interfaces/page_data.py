@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from bids_qmri.bids.regions import Regions
 from bids_qmri.estimation.blocks import Block, ImageMaps, fit_block
+from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimators.base import Status
 from bids_qmri.interfaces.job import FitJob
@@ -37,7 +38,7 @@ def keep_page_data(
     opened: OpenAcquisition,
     how: Preparation,
     found: ImageMaps,
-    sigma: float | None,
+    noise: ScanNoise | None,
     seconds: float,
 ) -> None:
     """Write what the page of a fit needs beside its maps.
@@ -48,13 +49,13 @@ def keep_page_data(
         What was fitted.
     found
         Maps over the whole grid.
-    sigma
-        Noise level of a single image, None if unknown.
+    noise
+        Of a single image, None if unknown.
     seconds
         How long the fit took.
     """
     table = job.table
-    x_label, traces = _traces(job, opened, how, found, sigma)
+    x_label, traces = _traces(job, opened, how, found, noise)
     data = PageData(
         seconds=round(seconds, 2),
         x_label=x_label,
@@ -98,7 +99,7 @@ def _choose(found: ImageMaps) -> dict[str, int]:
 
 
 def _traces(
-    job: FitJob, opened: OpenAcquisition, how: Preparation, found: ImageMaps, sigma: float | None
+    job: FitJob, opened: OpenAcquisition, how: Preparation, found: ImageMaps, noise: ScanNoise | None
 ) -> tuple[str, list[Trace]]:
     """Return what the horizontal axis means, and the signals of some voxels."""
     chosen = _choose(found)
@@ -108,7 +109,7 @@ def _traces(
     series = opened.series
     raw = np.concatenate([series.read(int(voxel), int(voxel) + 1) for voxel in voxels])
     # Fitted once more, because maps do not hold all that predicts a signal.
-    block = fit_block(job.model, job.estimator, how, (raw, voxels), sigma)
+    block = fit_block(job.model, job.estimator, how, (raw, voxels), noise)
     fitted = job.model.predict(block.fit.maps, block.protocol)
     if fitted is None:
         return "", []

@@ -19,6 +19,7 @@ from bids_qmri.bids.images import Series
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.regions import Regions
 from bids_qmri.estimation.blocks import Block, ImageMaps
+from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.scan import OpenAcquisition
@@ -113,7 +114,7 @@ def assess(
     how: Preparation,
     found: ImageMaps,
     watch: Watch,
-    sigma: float | None,
+    noise: ScanNoise | None,
 ) -> Quality:
     """Compute all metrics of a fit.
 
@@ -125,15 +126,16 @@ def assess(
         Maps over the whole grid.
     watch
         What was seen while fitting.
-    sigma
-        Noise level of a single image, None if unknown.
+    noise
+        Of a single image, None if voxels tell their own or none is known.
     """
     limits = _limits(job, how)
     amplitude = job.table.amplitude
     mask = map_metrics(found.maps, found.sd, found.residual, found.status, limits, amplitude)
     usable = usable_voxels(found.status)
     mask["rmse_autocorrelation"] = rmse_autocorrelation(found.residual, usable, opened.series.shape)
-    mask |= watch.metrics(sigma)
+    mask |= watch.metrics(None if noise is None else noise.typical(opened.mask)[1])
+    mask["noise_floor"] = None if noise is None else noise.typical(opened.mask)[0]
     mask["b1_coverage"] = how.used.get("B1Coverage")
     parts = {} if opened.regions is None else _by_region(found, opened.regions, limits, amplitude)
     return Quality(mask, parts, watch.images.shells())

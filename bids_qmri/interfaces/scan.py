@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import binary_dilation
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, FittedMap, ReadOptions
@@ -18,13 +19,44 @@ from bids_qmri.bids.b1 import load_b1
 from bids_qmri.bids.images import Series, load_map, open_series
 from bids_qmri.bids.masks import MaskChoice, find_mask
 from bids_qmri.bids.regions import Regions, find_regions
-from bids_qmri.estimation.blocks import Measured, fit_block, noise_level, spread, wants_noise
+from bids_qmri.estimation.blocks import (
+    Measured,
+    fit_block,
+    prior_sample,
+    residuals_of,
+    spread,
+    wants_noise,
+)
+from bids_qmri.estimation.noise import (
+    LEAST_PATCH_IMAGES,
+    Air,
+    ScanNoise,
+    air_floor,
+    combine,
+    local_scatter,
+    noise_of_map,
+    patch_sigma,
+)
 from bids_qmri.estimation.preparation import Converter, Preparation, Scan, Voxels, prepare
+from bids_qmri.estimation.prior import PriorChoice, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, Status, get_estimator
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
+
+AIR_DISTANCE = 3
+"""Voxels that air is away from the object, at least."""
+
+BORDER = 8
+"""Air is read from this part of the field of view on each side within the slice, where ghosts are least."""
+
+AIR_SAMPLE = 20_000
+"""Voxels of air that are enough."""
+
+PATCHES, PATCH_HALF = 150, 2
+"""Patches of tissue that noise is sought in, and voxels from their middle to their faces."""
 
 
 @dataclass(eq=False)
@@ -43,6 +75,10 @@ class OpenAcquisition:
         Voxels that are fitted, (V,).
     work_dir
         Scratch folder.
+    stated
+        Noise that a person states, or a map of it; None: it is found.
+    seed
+        By which voxels are drawn that a prior is learned from.
     """
 
     acquisition: Acquisition
@@ -53,7 +89,10 @@ class OpenAcquisition:
     work_dir: Path
     notes: list[str] = field(default_factory=list)
     sources: list[Path] = field(default_factory=list)
-    _noise: dict[Any, float | None] = field(default_factory=dict)
+    stated: ScanNoise | Path | None = None
+    seed: int = 0
+    _noise: dict[Any, ScanNoise | None] = field(default_factory=dict)
+    _priors: dict[Any, Prior] = field(default_factory=dict)
     _converted: dict[str, Converter] = field(default_factory=dict)
 
     @cached_property
@@ -122,8 +161,10 @@ class OpenAcquisition:
         convert = self._converted.get(how.conversion, how.convert)
         return replace(how, convert=convert), masked_blocks(self.series, self.mask)
 
-    def noise(self, model: Model, how: Preparation) -> float | None:
-        """Return the noise level of a single image, None if voxels share none; computed once per question."""
+    def noise(self, model: Model, how: Preparation) -> ScanNoise | None:
+        """Return the noise of a single image, None if voxels tell it one by one; found once per question."""
+        if self.stated is not None:
+            return self._stated()
         if not wants_noise(how):
             return None
         limits = tuple(sorted((how.bounds or {}).items()))
@@ -134,8 +175,99 @@ class OpenAcquisition:
             seen = (how.noise_conversion, ())
         key = (model.name, told, seen, limits)
         if key not in self._noise:
-            self._noise[key] = noise_level(model, how, self.sample())
+            self._noise[key] = self._find_noise(model, how)
         return self._noise[key]
+
+    def _stated(self) -> ScanNoise:
+        """Return the noise that a person stated, read from a map if it is one."""
+        stated = self.stated
+        if not isinstance(stated, Path):
+            assert stated is not None
+            return stated
+        values = load_map(stated, self.series)
+        self.sources.append(stated)
+        return noise_of_map(stated, values, self.mask, mean_curve(self.series, self.mask))
+
+    def _find_noise(self, model: Model, how: Preparation) -> ScanNoise | None:
+        """Estimate the noise from residuals, air and patches of tissue."""
+        signal, voxels = self.sample()
+        residuals = residuals_of(model, how, (signal, voxels))
+        if residuals is None:
+            return None
+        air = self._air
+        positions = self._positions(voxels[residuals.voxels])
+        floor = None if air is None else air.floor
+        grid = self.series.shape
+        zooms = tuple(float(size) for size in self.series.zooms[: len(grid)])
+        scatter = local_scatter(residuals, positions, grid, self.mask, zooms, floor)
+        found = combine(scatter, self.mask, air, self._patches, len(residuals.cost))
+        self.notes += found.warnings
+        return found
+
+    def _positions(self, voxels: Voxels) -> FloatArray:
+        """Return the indices of voxels along the axes of the grid, (v, 3)."""
+        return np.stack(np.unravel_index(voxels, self.series.shape, order="F"), axis=1).astype(np.float64)
+
+    @cached_property
+    def _air(self) -> Air | None:
+        """What the voxels away from the object say, None where there are none or they are not air."""
+        near = np.reshape(self.choice.mask, self.series.shape, order="F")
+        near = binary_dilation(near, iterations=AIR_DISTANCE)
+        border = np.zeros_like(near)
+        for axis, size in enumerate(near.shape[:2]):
+            edge = max(size // BORDER, 1)
+            for face in (slice(0, edge), slice(size - edge, size)):
+                border[(slice(None),) * axis + (face,)] = True
+        away = np.flatnonzero((border & ~near).ravel(order="F"))
+        chosen = np.zeros(self.series.n_voxels, dtype=bool)
+        chosen[away[:: max(away.size // AIR_SAMPLE, 1)]] = True
+        parts = [signal for signal, _ in masked_blocks(self.series, chosen)]
+        return air_floor(np.concatenate(parts)) if parts else None
+
+    @cached_property
+    def _patches(self) -> float | None:
+        """What patches of tissue say about thermal noise."""
+        shape = self.series.shape
+        if self.series.n_measurements < LEAST_PATCH_IMAGES:
+            return None
+        half = np.array([min(PATCH_HALF, (size - 1) // 2) for size in shape])
+        centres = self._positions(sample_voxels(self.mask, seed=1)).astype(np.intp)
+        whole = np.all((centres >= half) & (centres < np.array(shape) - half), axis=1)
+        centres = centres[whole][:: max(int(whole.sum()) // PATCHES, 1)]
+        offsets = np.stack([x.ravel() for x in np.meshgrid(*(np.arange(-h, h + 1) for h in half))], axis=1)
+        wanted = np.ravel_multi_index(
+            np.moveaxis(centres[:, None] + offsets, 2, 0).reshape(3, -1), shape, order="F"
+        )
+        chosen = np.zeros(self.series.n_voxels, dtype=bool)
+        chosen[wanted] = True
+        parts = list(masked_blocks(self.series, chosen))
+        if not parts:
+            return None
+        signals = np.concatenate([signal for signal, _ in parts])
+        place = np.zeros(self.series.n_voxels, dtype=np.intp)
+        place[np.concatenate([voxels for _, voxels in parts])] = np.arange(len(signals))
+        inside = self.choice.mask[wanted].reshape(len(centres), -1)
+        rows = place[wanted].reshape(len(centres), -1)
+        return patch_sigma([signals[row] for row, full in zip(rows, inside, strict=True) if full.all()])
+
+    def prior(self, model: Model, how: Preparation, noise: ScanNoise | None, choice: PriorChoice) -> Prior:
+        """Return where the truth of a fit is expected, learned from the scan if that is the choice."""
+        if choice != "scan":
+            return choose_prior(model, choice, how.bounds, None)
+        chosen = np.zeros_like(self.mask)
+        chosen[sample_voxels(self.mask, self.seed)] = True
+        parts = list(masked_blocks(self.series, chosen))
+        if not parts:
+            return choose_prior(model, choice, how.bounds, None)
+        measured = (
+            np.concatenate([signal for signal, _ in parts]),
+            np.concatenate([voxels for _, voxels in parts]),
+        )
+        limits = tuple(sorted((how.bounds or {}).items()))
+        key = (model.name, tuple(model.told().items()), how.conversion, how.measurements, limits)
+        if key not in self._priors:
+            self._priors[key] = choose_prior(model, choice, how.bounds, prior_sample(how, measured, noise))
+        return self._priors[key]
 
     def sample(self) -> Measured:
         """Return voxels spread over the mask."""

@@ -18,6 +18,7 @@ from bids_qmri.bids.masks import MaskChoice
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.sources import resolve_paths
 from bids_qmri.estimation.blocks import ImageMaps
+from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimators.base import STATUS_MEANING
 from bids_qmri.interfaces.job import FitJob
@@ -45,7 +46,7 @@ def write_outputs(
     opened: OpenAcquisition,
     how: Preparation,
     found: ImageMaps,
-    sigma: float | None,
+    noise: ScanNoise | None,
     quality: Quality,
 ) -> None:
     """Write everything one fit found; the quality file comes last and so says that the rest is complete.
@@ -58,13 +59,13 @@ def write_outputs(
         Grid, mask and regions; what went into the fit.
     found
         Maps over the whole grid.
-    sigma
-        Noise level that was used, None if unknown.
+    noise
+        That was used, None if unknown.
     quality
         Metrics of the fit.
     """
     choice, regions = opened.choice, opened.regions
-    used = _used(job, choice, how, sigma)
+    used = _used(job, choice, how, noise, opened.mask)
     every = dict.fromkeys((*job.acquisition.sources, *choice.files, *opened.sources))
     acquisition = replace(job.acquisition, sources=tuple(every))
     images = images_of(job.table, choice.mask, found)
@@ -98,11 +99,13 @@ def _remove_others(job: FitJob, written: Sequence[MapRow]) -> None:
                 _path(job, row.name_parts(job.label), extension).unlink(missing_ok=True)
 
 
-def _used(job: FitJob, choice: MaskChoice, how: Preparation, sigma: float | None) -> dict[str, Any]:
+def _used(
+    job: FitJob, choice: MaskChoice, how: Preparation, noise: ScanNoise | None, mask: npt.NDArray[np.bool_]
+) -> dict[str, Any]:
     """Collect what a reader needs to repeat the fit, as sidecar fields."""
     used: dict[str, Any] = {
         "Mask": choice.origin,
-        "NoiseLevel": sigma,
+        **({"NoiseLevel": None} if noise is None else noise.fields(mask)),
         "RandomSeed": job.seed,
         "SoftwareVersion": __version__,
         **how.used,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bids_qmri.bids.acquisition import ReadOptions
+    from bids_qmri.estimation.noise import ScanNoise
+    from bids_qmri.estimation.prior import PriorChoice
     from bids_qmri.interfaces.job import DicomOutput
 
 Settings = Mapping[str, Mapping[str, float]]
@@ -44,6 +46,10 @@ class RunConfig:
         Trained networks of a user; their cards say what they are for.
     bounds
         Limits by parameter that replace those of the estimators.
+    prior
+        Where estimators that have a prior expect the truth.
+    noise
+        Noise that a person states, or a map of it; None: it is found.
     settings
         What models are told beside the protocol.
     random_seed
@@ -75,6 +81,8 @@ class RunConfig:
     prefer: tuple[str, ...] = ()
     networks: tuple[Path, ...] = ()
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    prior: PriorChoice = "scan"
+    noise: ScanNoise | Path | None = None
     settings: Settings = field(default_factory=dict)
     random_seed: int = 0
     dicom: DicomOutput | None = field(default=None, compare=False)

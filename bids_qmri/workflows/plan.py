@@ -184,6 +184,8 @@ def _job(config: RunConfig, participant: str, acquisition: Acquisition, choice: 
         output_dir=config.output_dir,
         work_dir=config.work_dir / f"sub-{participant}",
         bounds={name: limits for name, limits in config.bounds.items() if name in known},
+        prior=config.prior,
+        noise=config.noise,
         seed=config.random_seed,
         dicom=config.dicom,
         sloppy=config.sloppy,

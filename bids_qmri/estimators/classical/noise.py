@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,15 +28,60 @@ CORRECTIONS = 6
 """Rounds of correction for magnitude noise; the last changes less than 0.2 %."""
 
 
-def pooled_sigma(
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """What fits of V voxels leave unexplained.
+
+    Parameters
+    ----------
+    cost
+        Sum of squared residuals, (V,).
+    freedom
+        Degrees of freedom of it, (V,), above 0.
+    shrink
+        Returns by how much less magnitudes vary than their noise, (V,), given the noise; None: not at all.
+    voxels
+        Which of the voxels that were given these are, (V,).
+    """
+
+    cost: FloatArray
+    freedom: FloatArray
+    shrink: Callable[[float], FloatArray] | None
+    voxels: npt.NDArray[np.intp]
+
+    def sigma(self) -> float:
+        """Return the noise of a single image that voxels share, but those that the model does not explain."""
+        sigma = np.sqrt(pooled_variance(self.cost, self.freedom))
+        if self.shrink is not None:
+            for _ in range(CORRECTIONS if sigma > 0 else 0):
+                sigma = np.sqrt(pooled_variance(self.cost / self.shrink(float(sigma)), self.freedom))
+        return float(sigma)
+
+    def variances(self, floor: float | None = None) -> FloatArray:
+        """Return the variance of each voxel, (V,), of which medians are right.
+
+        `floor` is the noise that magnitudes shrink by; None takes `sigma`.
+        """
+        cost = self.cost
+        if self.shrink is not None:
+            known = self.sigma() if floor is None else floor
+            cost = cost / self.shrink(known) if known > 0 else cost
+        return np.asarray(cost / self.freedom / median_share(self.freedom))
+
+
+def median_share(freedom: FloatArray) -> FloatArray:
+    """Return the median of chi-squared over its mean, by Wilson and Hilferty."""
+    return np.asarray((1.0 - 2.0 / (9.0 * freedom)) ** 3)
+
+
+def fit_residuals(
     model: Model, signal: npt.ArrayLike, protocol: Protocol, *, bounds: Bounds | None = None
-) -> float:
-    """Estimate the noise of a single image from least-squares residuals pooled over voxels.
+) -> Residuals:
+    """Return what bounded least-squares fits leave unexplained.
 
     Every voxel has as many degrees of freedom as measurements beyond its free parameters that do not lie at
-    a limit. Voxels that the model does not explain (motion, flow, vessels) are left out. Magnitudes vary
-    less than the noise of either channel where there is little signal; that is corrected for models with
-    an amplitude, the others describe concentrations.
+    a limit. Magnitudes vary less than the noise of either channel where there is little signal; that is told
+    for models with an amplitude, the others describe concentrations.
 
     Parameters
     ----------
@@ -56,8 +104,7 @@ def pooled_sigma(
     require_measurements(model, protocol, lower, upper)
     voxels = np.flatnonzero(usable)
     voxels = voxels[:: max(voxels.size // MAX_VOXELS, 1)]
-    weights = protocol.weights[:, None]
-    objective = LeastSquares(data[voxels].T, weights)
+    objective = LeastSquares(data[voxels].T, protocol.weights[:, None])
     part = protocol.take(voxels)
     theta = minimise(model, objective, part, lower, upper).theta
     freedom = protocol.n_measurements - np.count_nonzero(~at_bound(theta, lower, upper), axis=0)
@@ -70,11 +117,25 @@ def pooled_sigma(
             needed="more measurements than free parameters",
             fix="give the noise standard deviation",
         )
-    cost, freedom, prediction = cost[known], freedom[known], prediction[:, known]
-    sigma = np.sqrt(pooled_variance(cost, freedom))
-    for _ in range(CORRECTIONS if model.amplitude is not None and sigma > 0 else 0):
-        sigma = np.sqrt(pooled_variance(cost / magnitude_variance(prediction / sigma).mean(axis=0), freedom))
-    return float(sigma)
+    explained = prediction[:, known]
+
+    def shrink(sigma: float) -> FloatArray:
+        return np.asarray(magnitude_variance(explained / sigma).mean(axis=0))
+
+    return Residuals(
+        cost[known], freedom[known], shrink if model.amplitude is not None else None, voxels[known]
+    )
+
+
+def pooled_sigma(
+    model: Model, signal: npt.ArrayLike, protocol: Protocol, *, bounds: Bounds | None = None
+) -> float:
+    """Estimate the noise of a single image from least-squares residuals pooled over voxels.
+
+    Arguments and errors as of `fit_residuals`. Voxels that the model does not explain (motion, flow, vessels)
+    are left out.
+    """
+    return fit_residuals(model, signal, protocol, bounds=bounds).sigma()
 
 
 def voxel_noise(
@@ -187,9 +248,7 @@ def pooled_variance(cost: FloatArray, freedom: FloatArray | npt.NDArray[np.intp]
     """
     from scipy.special import gammainc
 
-    # The median of chi-squared over its mean, by Wilson and Hilferty.
-    median = (1.0 - 2.0 / (9.0 * freedom)) ** 3
-    typical = float(np.median(cost / freedom / median))
+    typical = float(np.median(cost / freedom / median_share(np.asarray(freedom, dtype=np.float64))))
     limit = freedom + OUTLIER * np.sqrt(2.0 * freedom)
     kept = cost <= limit * typical
     # What is expected of chi-squared below its limit, which the cut at the limit makes smaller.

@@ -54,7 +54,8 @@ class Bayes(Estimator):
     (whose upper bound may be infinite) always is. The amplitude is integrated, not profiled, because only
     then do the means have the least mean squared error and the standard deviations include what the amplitude
     leaves open. Derived quantities are posterior means of their own (of the product, not products of means).
-    NOT_CONVERGED where the nodes did not close in on the posterior. Rician noise: Gudbjartsson and Patz 1995, doi:10.1002/mrm.1910340618.
+    NOT_CONVERGED where the nodes did not close in on the posterior. Rician noise: Gudbjartsson and Patz 1995,
+    doi:10.1002/mrm.1910340618.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """A prior learned from the scan itself, by expectation and maximisation over some of its voxels.
 
-Every voxel's nodes (`nodes`) are weighted by the present prior; centre and width of the bell of each parameter
-follow from all of them; and again. What a voxel does not tell counts as the prior, not as its estimate, so
-that noise does not widen the bells (Dempster et al. 1977, doi:10.1111/j.2517-6161.1977.tb01600.x). The tails of
-a bell take what does not belong to the bulk.
+Every voxel's nodes (`nodes`) are weighted by the present prior; centre and width of the bell of each
+parameter follow from all of them; and again. What a voxel does not tell counts as the prior, not as its
+estimate, so that noise does not widen the bells (Dempster et al. 1977,
+doi:10.1111/j.2517-6161.1977.tb01600.x). The tails of a bell take what does not belong to the bulk.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_qmri.estimators.posterior.nodes import Nodes, nodes_of, normalised
+from bids_qmri.estimators.posterior.nodes import nodes_of, normalised
 from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.noise import VoxelNoise
 from bids_qmri.physics.prior import PARTS, Bell, Prior
@@ -35,6 +35,9 @@ LOGARITHMIC_SPAN = 2.5
 
 FIRST_WIDTH, LEAST_WIDTH, LARGEST_WIDTH = 0.3, 0.01, 0.6
 """Width of a bell at first, at least and at most, over that of the limits; wider ones say nothing."""
+
+UNTOLD = 30.0
+"""Voxels that tell a parameter fully, as whose opinion the first width counts."""
 
 LEAST_SHARE = 1e-6
 """Of its upper limit, that a logarithmic parameter counts as at least."""
@@ -118,6 +121,11 @@ def _updated(
     share = weight * (precision / np.maximum(parts.sum(axis=0), TINY))
     mean = float(np.sum(share * axis.own) / np.sum(share))
     variance = float(np.sum(share * (axis.own - mean) ** 2) / len(weight))
-    log_width = np.log(width) + STEP * (0.5 * np.log(max(variance, TINY)) - np.log(width))
+    # Of a parameter that the data hardly tell, the width would drift to any: voxels count by what they tell.
+    within = np.einsum("vk,vk->v", weight, axis.own**2) - np.einsum("vk,vk->v", weight, axis.own) ** 2
+    told = float(np.sum(np.maximum(1.0 - within / variance, 0.0)))
+    trust = told / (told + UNTOLD)
+    wanted = trust * 0.5 * np.log(max(variance, TINY)) + (1.0 - trust) * np.log(FIRST_WIDTH * axis.span)
+    log_width = np.log(width) + STEP * (wanted - np.log(width))
     found = np.clip(np.exp(log_width), LEAST_WIDTH * axis.span, LARGEST_WIDTH * axis.span)
     return centre + STEP * (mean - centre), float(found)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.estimators.posterior.coarse_grid import product
 from bids_qmri.estimators.posterior.nodes import Nodes
@@ -45,7 +46,7 @@ KEPT = 192
 
 PAIRS = [(i, j) for i in range(DEGREES) for j in range(i + 1)]
 
-Float32 = np.dtype(np.float32)
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ def summed(signal: FloatArray, shells: ShellGroups, d_par: float) -> Sums:
     return Sums(s0, direction, np.stack(right, axis=1), np.stack(normal, axis=1))
 
 
-def log_likelihood(grid: Grid, sums: Sums, noise: VoxelNoise, n_b0: int) -> FloatArray:
+def log_likelihood(grid: Grid, sums: Sums, noise: VoxelNoise, n_b0: int) -> Float32Array:
     """Return the logarithm of the likelihood at all nodes, S0 integrated, (V, A), in single precision.
 
     `noise` is in units of S0.

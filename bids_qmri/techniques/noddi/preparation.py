@@ -8,7 +8,7 @@ from bids_qmri.estimation.preparation import Preparation, Scan, as_measured
 from bids_qmri.estimators.base import Estimator
 from bids_qmri.physics.model import Model
 from bids_qmri.techniques.noddi.model import Noddi
-from bids_qmri.techniques.noddi.shell_noise import shell_sigma
+from bids_qmri.techniques.noddi.shell_noise import shell_residuals
 
 OWN_NOISE = True
 """The noise level does not come from residuals of the model."""
@@ -17,4 +17,4 @@ OWN_NOISE = True
 def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
     """Return the preparation of a multi-shell series."""
     assert isinstance(model, Noddi)
-    return as_measured(scan, scan_noise=partial(shell_sigma, d_par=model.d_par))
+    return as_measured(scan, residuals=partial(shell_residuals, d_par=model.d_par))

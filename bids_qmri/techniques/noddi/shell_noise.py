@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.noise import CORRECTIONS, magnitude_variance, pooled_variance
+from bids_qmri.estimators.classical.noise import Residuals, magnitude_variance
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.noddi.zonal import (
     COSINE_WEIGHTS,
@@ -28,11 +28,10 @@ DIRECTION = 2
 """Degrees of freedom that the fibre direction takes, found from the same signals."""
 
 
-def shell_sigma(signal: npt.ArrayLike, protocol: DiffusionProtocol, d_par: float) -> float:
-    """Estimate the noise of a single image from residuals within shells, pooled over voxels.
+def shell_residuals(signal: npt.ArrayLike, protocol: DiffusionProtocol, d_par: float) -> Residuals:
+    """Return what smooth functions of direction leave unexplained within shells.
 
-    Voxels that vary more than noise makes them (motion, crossings at high SNR) are left out. Magnitudes vary
-    less than the noise of either channel where there is little signal; that is corrected.
+    Magnitudes vary less than the noise of either channel where there is little signal; that is told.
 
     Parameters
     ----------
@@ -42,11 +41,6 @@ def shell_sigma(signal: npt.ArrayLike, protocol: DiffusionProtocol, d_par: float
         Diffusion weightings on shells, with directions.
     d_par
         Diffusivity along fibres in mm^2/s, which weighs the shells when the direction is sought.
-
-    Returns
-    -------
-    float
-        In the unit of the signal.
 
     Raises
     ------
@@ -59,14 +53,22 @@ def shell_sigma(signal: npt.ArrayLike, protocol: DiffusionProtocol, d_par: float
     if not usable.any():
         raise InputError("no voxel is finite and above 0 at b = 0", needed="signals to estimate noise from")
     zonal = fit_zonal(data[usable], shells, d_par)
-    cost = zonal.misfit * zonal.s0**2
     by_group = _freedom(zonal, shells)
+
+    def shrink(sigma: float) -> FloatArray:
+        return np.asarray(np.average(_variance(zonal, sigma), axis=0, weights=by_group))
+
     freedom = np.maximum(by_group.sum(axis=0) - DIRECTION, 1.0)
-    sigma = np.sqrt(pooled_variance(cost, freedom))
-    for _ in range(CORRECTIONS if sigma > 0 else 0):
-        shrunk = np.average(_variance(zonal, float(sigma)), axis=0, weights=by_group)
-        sigma = np.sqrt(pooled_variance(cost / shrunk, freedom))
-    return float(sigma)
+    return Residuals(zonal.misfit * zonal.s0**2, freedom, shrink, np.flatnonzero(usable))
+
+
+def shell_sigma(signal: npt.ArrayLike, protocol: DiffusionProtocol, d_par: float) -> float:
+    """Estimate the noise of a single image from residuals within shells, pooled over voxels.
+
+    Arguments and errors as of `shell_residuals`. Voxels that vary more than noise makes them (motion,
+    crossings at high signal-to-noise ratio) are left out.
+    """
+    return shell_residuals(signal, protocol, d_par).sigma()
 
 
 def _freedom(zonal: ZonalFit, shells: ShellGroups) -> FloatArray:

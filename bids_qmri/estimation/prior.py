@@ -1,0 +1,164 @@
+"""Which prior an estimator is told: an even one within limits, one learned from the scan, or one of a file.
+
+The choice is ``box``, ``scan``, or a `Prior` by model as `read_priors` makes it of a file, so that subjects
+of a study can share one: what a scan teaches itself differs from scan to scan.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.errors import InputError
+from bids_qmri.estimators.classical.asymptotic import checked_signal
+from bids_qmri.estimators.posterior.learned import LEAST_VOXELS, MOST_VOXELS, learn_prior
+from bids_qmri.physics.model import Bounds, Model, Parameter
+from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import EVEN, Bell, Prior
+from bids_qmri.physics.protocol import Protocol
+from bids_qmri.units import FloatArray
+
+PriorChoice = str | Mapping[str, Prior]
+"""``box``, ``scan``, or priors by the names of models."""
+
+WORDS = ("box", "scan")
+
+FIELDS = {"centre", "width", "unit"}
+"""What a file says of a parameter."""
+
+LARGEST_LOG_WIDTH = 3.0
+"""Width in logarithms beyond which a bell says nothing, so that another unit is meant."""
+
+
+@dataclass(frozen=True, eq=False)
+class PriorSample:
+    """Voxels that a prior is learned from: signals (V, N) as they are fitted, their protocol and noise."""
+
+    signal: FloatArray
+    protocol: Protocol
+    noise: Noise
+
+
+def sample_voxels(mask: npt.NDArray[np.bool_], seed: int = 0) -> npt.NDArray[np.intp]:
+    """Return voxels of a mask to learn from, drawn by a seed, in increasing order."""
+    inside = np.flatnonzero(mask)
+    if inside.size <= MOST_VOXELS:
+        return inside
+    return np.sort(np.random.default_rng(seed).choice(inside, MOST_VOXELS, replace=False))
+
+
+def choose_prior(
+    model: Model, choice: PriorChoice, bounds: Bounds | None, sample: PriorSample | None
+) -> Prior:
+    """Return the prior of a fit; where a scan cannot teach one, an even one whose origin says why.
+
+    Parameters
+    ----------
+    model
+        What is fitted.
+    choice
+        What a person wants.
+    bounds
+        Limits within which the truth is expected.
+    sample
+        Voxels of the scan, None where there are none or their noise is not known.
+    """
+    if not isinstance(choice, str):
+        return choice.get(model.name, replace(EVEN, origin=f"box: the file has none for {model.name}"))
+    if choice == "box":
+        return EVEN
+    if sample is None:
+        return replace(EVEN, origin="box: the noise of the scan is not known")
+    data, usable = checked_signal(model, sample.signal, sample.protocol)
+    noise = sample.noise.spread(len(data))
+    usable &= np.isfinite(noise.scatter) & (noise.scatter > 0) & (noise.floor > 0)
+    if model.amplitude is not None or model.magnitude:
+        usable &= ~np.any(data < 0, axis=1)
+    if np.count_nonzero(usable) < LEAST_VOXELS:
+        seen = np.count_nonzero(usable)
+        return replace(EVEN, origin=f"box: {seen} voxels, fewer than {LEAST_VOXELS}, teach no prior")
+    lower, upper = model.limits(bounds)
+    return learn_prior(model, data[usable], sample.protocol.take(usable), noise.take(usable), lower, upper)
+
+
+def read_priors(path: Path, models: Sequence[Model]) -> dict[str, Prior]:
+    """Read a TOML or JSON file of priors: a table for each model, in it one for each parameter.
+
+    Parameters
+    ----------
+    path
+        The file, such as ``[ivim.d]`` with ``centre``, ``width`` and, to be sure, ``unit``.
+    models
+        Models that a prior may be of.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, names what no model has, or states what cannot be meant.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot be read ({error})", file=path, needed="a TOML or JSON file of priors"
+        ) from error
+    known = {model.name: model for model in models}
+    found = {}
+    for name, table in content.items() if isinstance(content, dict) else ():
+        if name not in known or not isinstance(table, dict):
+            raise InputError(
+                f"is {name!r}", file=path, field="model", needed=f"one of {', '.join(sorted(known))}"
+            )
+        bells = tuple((key, _bell(path, known[name], key, fields)) for key, fields in table.items())
+        found[name] = Prior(bells, f"file {path.name}")
+    if not found:
+        raise InputError("holds no prior", file=path, needed="a table such as [ivim.d] with centre and width")
+    return found
+
+
+def _bell(path: Path, model: Model, key: str, fields: Any) -> Bell:
+    """Return the bell that a table states."""
+    field = f"{model.name}.{key}"
+    parameters = {p.name: p for p in model.parameters if p.name != model.amplitude and not p.internal}
+    if key not in parameters:
+        raise InputError(
+            f"{model.name} has no parameter {key!r}",
+            file=path,
+            field=field,
+            needed=f"one of {', '.join(parameters)}",
+        )
+    if not isinstance(fields, dict) or not {"centre", "width"} <= set(fields) <= FIELDS:
+        raise InputError(f"is {fields!r}", file=path, field=field, needed="centre, width and perhaps unit")
+    parameter = parameters[key]
+    unit = fields.get("unit", parameter.unit)
+    if unit != parameter.unit:
+        raise InputError(f"unit is {unit!r}", file=path, field=field, needed=repr(parameter.unit))
+    _require_meant(path, field, parameter, fields)
+    return Bell(float(fields["centre"]), float(fields["width"]))
+
+
+def _require_meant(path: Path, field: str, parameter: Parameter, fields: Mapping[str, Any]) -> None:
+    """Refuse a centre outside the physical limits, or a width that no bell within them has."""
+    low, high = parameter.widest or parameter.bounds
+    largest = LARGEST_LOG_WIDTH if parameter.logarithmic else high - low
+    for name, least, most in (("centre", low, high), ("width", 0.0, largest)):
+        value = fields[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not least <= value <= most or (name == "width" and value == 0):
+            of = " of the natural logarithm" if name == "width" and parameter.logarithmic else ""
+            unit = "" if of else f" {parameter.unit}"
+            raise InputError(
+                f"{name} is {value!r}",
+                file=path,
+                field=field,
+                needed=f"{least:g} to {most:g}{unit}{of}",
+                fix="write it in the unit of the parameter",
+            )

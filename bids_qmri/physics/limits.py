@@ -1,4 +1,4 @@
-"""Limits that a person may set."""
+"""Limits that a person may set, and values that lie at one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.errors import InputError, QmriError
 from bids_qmri.physics.model import Model
+from bids_qmri.units import FloatArray
+
+BOUND_TOLERANCE = 1e-6
+"""Distance from a limit, in box widths, that counts as at the limit."""
+
+
+def at_bound(theta: FloatArray, lower: FloatArray, upper: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which parameters lie at a limit (fixed ones included), shape (P, V)."""
+    width = upper - lower
+    near = np.where(np.isfinite(width), BOUND_TOLERANCE * width, 0.0)
+    return np.asarray((theta <= (lower + near)[:, None]) | (theta >= (upper - near)[:, None]))
 
 
 def widest_limits(models: Iterable[Model]) -> dict[str, tuple[float, float]]:

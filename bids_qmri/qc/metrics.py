@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.estimators.base import Status
-from bids_qmri.estimators.classical.asymptotic import at_bound
+from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Bounds
 
 FITTED = tuple(status for status in Status if status is not Status.OUTSIDE)

@@ -12,13 +12,11 @@ import numpy.typing as npt
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.classical.lm import Minimum
+from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import VoxelNoise, rician_information
 from bids_qmri.physics.protocol import Measurements
 from bids_qmri.units import FloatArray
-
-BOUND_TOLERANCE = 1e-6
-"""Distance from a limit, in box widths, that counts as at the limit."""
 
 SINGULAR = 1e-12
 """Determinant of the correlation of the information below which parameters cannot be told apart."""
@@ -67,13 +65,6 @@ def require_measurements(model: Model, protocol: Measurements, lower: FloatArray
             needed=f"at least {free} measurements",
             fix="acquire more, or fix parameters by equal bounds",
         )
-
-
-def at_bound(theta: FloatArray, lower: FloatArray, upper: FloatArray) -> BoolArray:
-    """Return which parameters lie at a limit (fixed ones included), shape (P, V)."""
-    width = upper - lower
-    near = np.where(np.isfinite(width), BOUND_TOLERANCE * width, 0.0)
-    return np.asarray((theta <= (lower + near)[:, None]) | (theta >= (upper - near)[:, None]))
 
 
 def assemble(

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.asymptotic import at_bound, checked_signal, require_measurements
+from bids_qmri.estimators.classical.asymptotic import checked_signal, require_measurements
 from bids_qmri.estimators.classical.lm import minimise
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.classical.objective import LeastSquares
+from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise, rician_moments
 from bids_qmri.physics.protocol import Protocol

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
-from bids_qmri.estimators.classical.asymptotic import BOUND_TOLERANCE, checked_signal
+from bids_qmri.estimators.classical.asymptotic import checked_signal
 from bids_qmri.estimators.classical.noise import residual_sigma, voxel_noise
 from bids_qmri.estimators.networks.coverage import (
     box_of,
@@ -37,6 +37,7 @@ from bids_qmri.estimators.networks.network_file import (
     require_shipped_network,
 )
 from bids_qmri.estimators.posterior.box import box, boxed, quantities
+from bids_qmri.physics.limits import BOUND_TOLERANCE
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.prior import Prior

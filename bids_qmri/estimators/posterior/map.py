@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from bids_qmri import catalogue
 from bids_qmri.estimators.base import Estimator, FitResult, Status
-from bids_qmri.estimators.classical.asymptotic import at_bound, checked_signal, require_measurements
+from bids_qmri.estimators.classical.asymptotic import checked_signal, require_measurements
 from bids_qmri.estimators.classical.lm import Minimum, Penalty, box_scale, minimise, solve
 from bids_qmri.estimators.classical.noise import voxel_noise
 from bids_qmri.estimators.classical.objective import LeastSquares, Objective, QuickRicianLikelihood
 from bids_qmri.estimators.posterior.box import boxed
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, magnitude_posterior
+from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.prior import EVEN, Prior, moments

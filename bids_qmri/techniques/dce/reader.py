@@ -332,7 +332,7 @@ class _Reader:
             for files in self.datasets
             for image in files.images({"T1map"})
             if image.entities.get("ses") == session
-            and not image.entities.get("desc", "").endswith(("Std", "Status"))
+            and not image.entities.get("desc", "").endswith(("Std", "Status", "Determined"))
             and matches(image, self.options.filters.get("t1map", {}))
             and same_grid(read_header(image.path), header)
         ]

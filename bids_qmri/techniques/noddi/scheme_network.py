@@ -20,7 +20,6 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
-from bids_qmri.estimators.classical.asymptotic import BOUND_TOLERANCE
 from bids_qmri.estimators.networks.network_file import (
     FORMAT,
     kept,
@@ -30,6 +29,7 @@ from bids_qmri.estimators.networks.network_file import (
     weights_folder,
 )
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.limits import BOUND_TOLERANCE
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.prior import Prior

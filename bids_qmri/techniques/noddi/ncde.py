@@ -24,7 +24,7 @@ from bids_qmri.estimators.networks.network_file import Network, load_network, re
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
-from bids_qmri.physics.prior import Prior, moments
+from bids_qmri.physics.prior import EVEN, Prior, moments
 from bids_qmri.physics.protocol import Protocol, Range
 from bids_qmri.techniques.noddi.encoding import Encoding, encode
 from bids_qmri.techniques.noddi.model import Noddi, evaluate
@@ -33,6 +33,7 @@ from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 from bids_qmri.techniques.noddi.zonal import (
     QUANTITIES,
     ShellGroups,
+    ZonalFit,
     fit_zonal,
     network_inputs,
     sort_shells,
@@ -59,7 +60,15 @@ WORDS = {
 """How messages name the properties of `extremes`, and their units."""
 
 
-def expected(model: Model, prior: Prior) -> tuple[FloatArray, FloatArray]:
+Expected = tuple[FloatArray, FloatArray]
+"""Mean and standard deviation of the prior of the quantities, each (3,)."""
+
+DOUBT, FAR = 1.5, 2.5
+"""Standard deviations from the mean of the prior at which an even one is asked; and, its own standard deviation
+included, believed."""
+
+
+def expected(model: Model, prior: Prior) -> Expected:
     """Return mean and standard deviation of the prior of the quantities, each (3,).
 
     Shift and spread of the network refer to these.
@@ -184,7 +193,7 @@ def _estimate(
     encoding: Encoding,
     noise: VoxelNoise,
     bounds: Mapping[str, Range],
-    prior: tuple[FloatArray, FloatArray],
+    prior: Expected,
     voxels: slice,
 ) -> FitResult:
     """Return the estimates of a block of voxels."""
@@ -196,16 +205,15 @@ def _estimate(
     relative = noise.take(voxels).over(zonal.s0)
     # With less noise than ever seen, the most certain answer that was learnt is the right one to give.
     told = VoxelNoise(*(np.maximum(level, 1.0 / largest) for level in (relative.floor, relative.scatter)))
-    inputs = network_inputs(zonal, shells, told, (model.d_par, model.d_iso), prior)
-    shift, spread = network.run(*inputs)
+    answer, uncertain = _answer(network, model, zonal, shells, told, prior)
     status = np.full(usable.size, Status.OK, dtype=np.uint8)
     maps, sd = {}, {}
     for k, name in enumerate(QUANTITIES):
         low, high = bounds.get(name, (0.0, 1.0))
-        value = prior[0][k] + prior[1][k] * shift[:, k].astype(np.float64)
+        value = answer[k]
         status[(value <= low) | (value >= high)] = Status.AT_BOUND
         maps[name] = np.clip(value, low, high)
-        sd[name] = prior[1][k] * spread[:, k].astype(np.float64)
+        sd[name] = uncertain[k]
     maps["s0"] = zonal.s0
     upwards = np.where(zonal.direction[2] < 0, -zonal.direction, zonal.direction)
     maps |= {f"direction_{axis}": row.copy() for axis, row in zip("xyz", upwards, strict=True)}
@@ -217,6 +225,42 @@ def _estimate(
     for values in (*maps.values(), *sd.values(), residual):
         values[~usable] = np.nan
     return FitResult(maps, sd, residual, status)
+
+
+def _answer(
+    network: Network,
+    model: Noddi,
+    zonal: ZonalFit,
+    shells: ShellGroups,
+    noise: VoxelNoise,
+    prior: Expected,
+) -> tuple[FloatArray, FloatArray]:
+    """Return estimates and standard deviations, each (3, V).
+
+    A quantity that the data put far outside its prior is that of an even prior: a network has not learned the
+    tails of a bell as well as its core.
+    """
+    path, context = network_inputs(zonal, shells, noise, (model.d_par, model.d_iso), prior)
+    value, sd = _values(network, path, context, prior)
+    even = expected(model, EVEN)
+    doubtful = np.flatnonzero(np.any(np.abs(value - prior[0][:, None]) > DOUBT * prior[1][:, None], axis=0))
+    if doubtful.size and np.any(prior[1] < even[1]):
+        path, context = path[doubtful], context[doubtful]
+        context[:, -2 * len(QUANTITIES) :] = np.concatenate([even[0], np.log(even[1])])
+        other, other_sd = _values(network, path, context, even)
+        far = np.abs(other - prior[0][:, None]) > FAR * np.hypot(prior[1][:, None], other_sd)
+        value[:, doubtful] = np.where(far, other, value[:, doubtful])
+        sd[:, doubtful] = np.where(far, other_sd, sd[:, doubtful])
+    return value, sd
+
+
+def _values(
+    network: Network, path: npt.NDArray[Any], context: npt.NDArray[Any], prior: Expected
+) -> tuple[FloatArray, FloatArray]:
+    """Return what the network answers, in the unit of the quantities, each (3, V)."""
+    shift, spread = network.run(path, context)
+    mean, width = (part[:, None] for part in prior)
+    return mean + width * shift.T.astype(np.float64), width * spread.T.astype(np.float64)
 
 
 def _root_mean_square(signal: FloatArray, curve: FloatArray) -> FloatArray:

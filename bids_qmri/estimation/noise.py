@@ -39,7 +39,8 @@ SAME_AIR = 0.35
 """Relative distance from it within which voxels are air alone."""
 
 AIR_VARIATION = (0.3, 1.0)
-"""Standard deviation over mean of what can be air: averages vary less than single images, rounded ones more."""
+"""Standard deviation over mean of what can be air: averages vary less than single images,
+rounded ones more."""
 
 NEIGHBOURS = 32
 """Voxels of the sample that tell the scatter of a place."""

@@ -15,6 +15,7 @@ from bids_qmri.physics.arterial_input import population_aif
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_T1, signal_to_concentration
+from bids_qmri.techniques.dce.baseline import with_baseline_noise
 from bids_qmri.techniques.dce.bolus import bolus_arrival
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.dce.settings import DceSettings
@@ -23,8 +24,8 @@ from bids_qmri.units import FloatArray
 DARK_FRAME = 0.02
 """Share of the median frame's mean signal below which a frame is empty; no bolus quenches a mask so far."""
 LONGEST_DELAY = 30.0
-"""Longest delay in s that is fitted to a population input; a measured input shares the scan's clock."""
-LONGEST_PRIOR_DELAY = 9.0
+"""Longest delay in s that is fitted: of the tissue after the artery, or of a population input."""
+LONGEST_PRIOR_DELAY = 12.0
 """Seconds that blood takes at most from the artery of the input to the tissue."""
 EARLIEST_INPUT = 6.0
 """Seconds (at least two frames) by which a population input starts before the last baseline frame.
@@ -45,20 +46,24 @@ def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
     settings = scan.settings
     if settings is None:
         # Concentrations, by somebody who knows the input.
-        return as_measured(scan, noise_is_common=False, voxel_noise=noise)
+        bounds = delay_limits(estimator.has_prior, 0.0)
+        noise = None if noise is None else partial(noise, bounds=bounds)
+        return as_measured(scan, noise_is_common=False, voxel_noise=noise, bounds=bounds)
     assert isinstance(settings, DceSettings)
     assert scan.mean_curve is not None
     curve = scan.mean_curve()
     require_signal(curve)
     baseline = baseline_frames(curve, settings.baseline_volumes)
     protocol, earlier = _driven(settings, baseline.stop)
-    bounds = None if settings.aif.time is not None else delay_limits(estimator.has_prior, earlier)
+    bounds = delay_limits(estimator.has_prior, earlier)
+    convert = _conversion(settings, scan)
     return Preparation(
-        partial(_concentration, _conversion(settings, scan, baseline), protocol),
+        partial(_concentration, partial(convert, baseline=baseline), protocol),
         conversion="concentration",
         bounds=bounds,
         noise_is_common=False,
         voxel_noise=None if noise is None else partial(noise, bounds=bounds),
+        widen=partial(with_baseline_noise, model, estimator, convert, baseline),
         baseline=baseline.stop,
         used=_used(settings, scan, baseline),
     )
@@ -70,11 +75,11 @@ def _concentration(
     return convert(signal, voxels), protocol
 
 
-def _conversion(settings: DceSettings, scan: Scan, baseline: slice) -> Any:
-    """Return what turns signals (v, N) of voxels (v,) into concentrations in mmol/L."""
+def _conversion(settings: DceSettings, scan: Scan) -> Any:
+    """Return what turns signals (v, N) of voxels (v,) into concentrations in mmol/L, given a baseline."""
     b1, t10 = scan.maps.get("b1"), _native_t1(settings, scan)
 
-    def convert(signal: FloatArray, voxels: Voxels) -> FloatArray:
+    def convert(signal: FloatArray, voxels: Voxels, baseline: slice | FloatArray) -> FloatArray:
         return signal_to_concentration(
             signal,
             baseline,

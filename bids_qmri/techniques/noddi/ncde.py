@@ -64,8 +64,8 @@ Expected = tuple[FloatArray, FloatArray]
 """Mean and standard deviation of the prior of the quantities, each (3,)."""
 
 DOUBT, FAR = 1.5, 2.5
-"""Standard deviations from the mean of the prior at which an even one is asked; and, its own standard deviation
-included, believed."""
+"""Standard deviations from the mean of the prior at which an even one is asked; and, its own standard
+deviation included, believed."""
 
 
 def expected(model: Model, prior: Prior) -> Expected:

@@ -12,7 +12,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation, Voxels
 from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
-from bids_qmri.estimators.base import Estimator, FitResult
+from bids_qmri.estimators.base import Estimator, FitResult, judged
 from bids_qmri.estimators.classical.noise import Residuals, fit_residuals
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import Noise
@@ -33,7 +33,8 @@ Measured = tuple[FloatArray, Voxels]
 class ImageMaps:
     """Maps over all V voxels of a grid; zero outside the mask, NaN where a fit was impossible.
 
-    `notes` are what the estimator says of all of them, `directions` are unit vectors, each (V, 3).
+    `notes` are what the estimator says of all of them, `directions` are unit vectors, each (V, 3);
+    `determined` is 1 where the data determine a parameter, for those that it can be told of.
     """
 
     maps: dict[str, npt.NDArray[np.float32]]
@@ -42,6 +43,7 @@ class ImageMaps:
     status: npt.NDArray[np.uint8]
     notes: tuple[str, ...] = ()
     directions: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    determined: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,7 @@ def fit_block(
     converted, protocol = how.convert(signal, voxels)
     sigma = voxel_noise(how, converted, protocol, voxels, noise)
     fit = estimator.fit(model, converted, protocol, sigma=sigma, bounds=how.bounds, prior=how.prior)
-    return Block(voxels, signal, converted, protocol, fit)
+    return Block(voxels, signal, converted, protocol, judged(fit, model, how.bounds))
 
 
 def voxel_noise(
@@ -192,6 +194,7 @@ def fit_blocks(
     residual = np.zeros(n_voxels, dtype=np.float32)
     maps: dict[str, npt.NDArray[np.float32]] = {}
     sd: dict[str, npt.NDArray[np.float32]] = {}
+    determined: dict[str, npt.NDArray[np.uint8]] = {}
     notes: dict[str, None] = {}
     internal = {p.name for p in model.parameters if p.internal}
     for measured in blocks:
@@ -206,7 +209,9 @@ def fit_blocks(
             for name, values in part.items():
                 if name not in internal:
                     whole.setdefault(name, np.zeros(n_voxels, dtype=np.float32))[voxels] = values
-    return ImageMaps(maps, sd, residual, status, tuple(notes))
+        for name, known in fit.determined.items():
+            determined.setdefault(name, np.zeros(n_voxels, dtype=np.uint8))[voxels] = known
+    return ImageMaps(maps, sd, residual, status, tuple(notes), determined=determined)
 
 
 def fit_array(
@@ -259,4 +264,12 @@ def join(parts: list[FitResult]) -> FitResult:
         np.concatenate([part.residual for part in parts]),
         np.concatenate([part.status for part in parts]),
         tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        {name: _determined(parts, name) for name in first.maps if any(name in p.determined for p in parts)},
+    )
+
+
+def _determined(parts: list[FitResult], name: str) -> npt.NDArray[np.bool_]:
+    """Return where a parameter is determined; blocks that could not tell count as not."""
+    return np.concatenate(
+        [part.determined.get(name, np.zeros(part.status.shape, dtype=bool)) for part in parts]
     )

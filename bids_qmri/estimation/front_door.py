@@ -67,7 +67,8 @@ def fit(
     Returns
     -------
     FitResult
-        Maps, standard deviations, residual and status, each of the shape of the voxels.
+        Maps, standard deviations, residual, status, and where the data determine the parameters, each of the
+        shape of the voxels.
 
     Raises
     ------
@@ -224,4 +225,6 @@ def _shaped(found: FitResult, shape: tuple[int, ...], model: Model) -> FitResult
         {name: values.reshape(shape) for name, values in part.items() if name not in internal}
         for part in (found.maps, found.sd)
     )
-    return FitResult(maps, sd, found.residual.reshape(shape), found.status.reshape(shape), found.notes)
+    determined = {name: known.reshape(shape) for name, known in found.determined.items()}
+    residual, status = found.residual.reshape(shape), found.status.reshape(shape)
+    return FitResult(maps, sd, residual, status, found.notes, determined)

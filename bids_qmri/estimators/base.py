@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.determined import determined_by_data
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.prior import EVEN, Prior
@@ -35,6 +36,7 @@ class Status(IntEnum):
     NOT_CONVERGED = 3
     UNUSABLE = 4
     OUT_OF_RANGE = 5
+    UNDETERMINED = 6
 
 
 STATUS_MEANING = {
@@ -44,7 +46,11 @@ STATUS_MEANING = {
     Status.NOT_CONVERGED: "not converged",
     Status.UNUSABLE: "signal not finite or unusable",
     Status.OUT_OF_RANGE: "outside what the network was trained for",
+    Status.UNDETERMINED: "estimated, no parameter determined by the data",
 }
+
+ESTIMATED = (Status.OK, Status.AT_BOUND, Status.UNDETERMINED)
+"""Where there is an estimate, be it at a bound or hardly told by the data."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,9 @@ class FitResult:
         One `Status` per voxel, (V,), uint8.
     notes
         What a person should know about all of them.
+    determined
+        Where the data determine a parameter, by its name, each (V,), bool (`determined.determined_by_data`);
+        those that nobody can tell it of are left out.
     """
 
     maps: dict[str, FloatArray]
@@ -70,6 +79,7 @@ class FitResult:
     residual: FloatArray = field(default_factory=lambda: np.empty(0))
     status: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
     notes: tuple[str, ...] = ()
+    determined: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
 
 class Estimator(ABC):
@@ -138,8 +148,8 @@ class Estimator(ABC):
         Returns
         -------
         FitResult
-            Maps of the parameters and of the quantities derived from them, with standard deviations, residual
-            and status.
+            Maps of the parameters and of the quantities derived from them, with standard deviations, where
+            the data determine them, residual and status.
 
         Raises
         ------
@@ -151,7 +161,7 @@ class Estimator(ABC):
         serving = self.serving(model)
         noise = sigma if sigma is None or isinstance(sigma, Noise) else Noise(sigma, sigma)
         _check(model, protocol, signal, noise, bounds)
-        return serving._fit(model, signal, protocol, noise, bounds, prior or EVEN)
+        return judged(serving._fit(model, signal, protocol, noise, bounds, prior or EVEN), model, bounds)
 
     @abstractmethod
     def _fit(
@@ -299,6 +309,28 @@ def get_estimator(model_name: str, label: str, **options: Any) -> Estimator:
 def _options(kind: type[Estimator], given: Mapping[str, Any]) -> dict[str, Any]:
     known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
     return {name: value for name, value in given.items() if name in known}
+
+
+def judged(found: FitResult, model: Model, bounds: Bounds | None) -> FitResult:
+    """Say what the data determine, and in the status where they determine nothing.
+
+    Asked by `Estimator.fit`, and again by whoever changes estimates or standard deviations afterwards.
+
+    Parameters
+    ----------
+    found
+        What was found.
+    model, bounds
+        As of `Estimator.fit`.
+    """
+    determined = determined_by_data(model, bounds, found.maps, found.sd)
+    fitted = [determined[p.name] for p in model.parameters if p.name in determined]
+    if not fitted:
+        return replace(found, determined=determined)
+    nothing = ~np.any(fitted, axis=0)
+    status = np.where(found.status == Status.UNDETERMINED, Status.OK, found.status)
+    status[np.isin(found.status, ESTIMATED) & nothing] = Status.UNDETERMINED
+    return replace(found, status=status.astype(np.uint8), determined=determined)
 
 
 def _check(model: Model, protocol: Protocol, signal: Any, noise: Noise | None, bounds: Bounds | None) -> None:

@@ -15,7 +15,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import BLOCK_VOXELS, Measured, fit_block, spread
 from bids_qmri.estimation.preparation import Scan
 from bids_qmri.estimation.tissue import Mask, reference_images, tissue_mask
-from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.base import ESTIMATED, FitResult, Status
 from bids_qmri.inline.config import Config
 from bids_qmri.inline.encoding import Reader
 from bids_qmri.inline.header import StreamHeader
@@ -153,7 +153,7 @@ class Estimation:
         blocks = [future.result() for futures in pending.values() for future in futures]
         maps, status = self._assemble(blocks, mask)
         if not np.any(
-            np.isin(status, (Status.OK, Status.AT_BOUND, Status.NOT_CONVERGED, Status.OUT_OF_RANGE))
+            np.isin(status, (*ESTIMATED, Status.NOT_CONVERGED, Status.OUT_OF_RANGE))
         ):
             raise InputError(
                 f"none of {int(mask.sum())} voxels could be estimated",

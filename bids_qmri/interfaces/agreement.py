@@ -63,9 +63,18 @@ def _compare(record: Record, reference: Record, name: str) -> Metrics:
     for row in record.table.maps:
         values, expected = _values(record, row), _values(reference, row)
         if values is not None and expected is not None and values.shape == expected.shape == status.shape:
-            metrics = agreement_metrics(values.ravel(), status.ravel(), expected.ravel(), other.ravel())
+            determined = (_determined(one, row) for one in (record, reference))
+            metrics = agreement_metrics(
+                values.ravel(), status.ravel(), expected.ravel(), other.ravel(), *determined
+            )
             found |= {f"{row.name}_{key}_{name}": value for key, value in metrics.items()}
     return found
+
+
+def _determined(record: Record, row: MapRow) -> npt.NDArray[Any] | None:
+    """Return where the data determine a map, None where the fit could not tell."""
+    known = _values(record, record.table.determined(row.name))
+    return None if known is None else known.ravel()
 
 
 def _values(record: Record, row: MapRow) -> npt.NDArray[Any] | None:

@@ -115,9 +115,10 @@ def _first_number(job: FitJob) -> int:
 def _volume(row: MapRow, values: npt.NDArray[Any], shape: tuple[int, int, int]) -> MapVolume:
     from bids_qmri.inline.dicom_values import MapVolume
 
+    determined = row.tail == "Determined"
     return MapVolume(
-        name=row.name,
-        symbol=row.symbol,
+        name=row.name + row.tail * determined,
+        symbol=f"{row.symbol} determined" if determined else row.symbol,
         unit=row.unit,
         description=row.description,
         window=row.range,

@@ -20,10 +20,11 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import require_limits, require_noise
 from bids_qmri.estimation.prior import PriorChoice
-from bids_qmri.estimators.base import STATUS_MEANING, Estimator
+from bids_qmri.estimators.base import Estimator
+from bids_qmri.estimators.determined import box_sd
 from bids_qmri.interfaces.fit import Found, estimate
 from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
-from bids_qmri.interfaces.write import images_of
+from bids_qmri.interfaces.write import images_of, levels_of
 from bids_qmri.outputs.tables import MapRow, output_table
 from bids_qmri.physics.model import Bounds, Model
 
@@ -96,13 +97,17 @@ def _kind(hint: Any) -> Kind:
 
 
 def port_rows(model_name: str) -> dict[str, MapRow]:
-    """Return the outputs of a model by the names of ports: maps, ``NAME_sd``, ``residual``, ``status``."""
+    """Return the outputs of a model by the names of ports.
+
+    Maps, ``NAME_sd``, ``NAME_determined``, ``residual`` and ``status``.
+    """
     table = output_table(model_name)
     maps = {row.name: row for row in table.maps}
     model = catalogue.get_model(model_name)
     fitted = {p.name for p in (*model.parameters, *model.derived)}
     sd = {f"{row.name}_sd": table.sd(row.name) for row in table.maps if row.name in fitted}
-    return {**maps, **sd, "residual": table.rmse, "status": table.status}
+    known = {f"{name}_determined": table.determined(name) for name in box_sd(model)}
+    return {**maps, **sd, "residual": table.rmse, "status": table.status, **known}
 
 
 def fit_files(
@@ -216,15 +221,16 @@ def _write(
 ) -> dict[str, Path]:
     how, found, noise = result
     table, series = output_table(model.name), opened.series
-    own = {table.rmse.name: "residual"}
+    own, tails = {table.rmse.name: "residual"}, {"Std": "_sd", "Determined": "_determined"}
     paths: dict[str, Path] = {}
     fields: dict[str, Any] = {}
     for row, values in images_of(table, opened.choice.mask, found):
-        name = f"{row.name}_sd" if row.tail == "Std" else own.get(row.name, row.name)
+        name = own.get(row.name, row.name) + tails.get(row.tail, "")
         paths[name] = folder / f"{model.name}_{name}.nii.gz"
         write_map(paths[name], values, series.shape, series.affine, series.zooms)
         fields[name] = {"Units": row.unit, "Description": row.description}
-    fields["status"]["Levels"] = {str(int(level)): meaning for level, meaning in STATUS_MEANING.items()}
+        if levels := levels_of(row):
+            fields[name]["Levels"] = levels
     fields["fit"] = _about(model, estimator, opened, noise, how.bounds) | {
         key: value if not isinstance(value, Path) else str(value) for key, value in how.used.items()
     }

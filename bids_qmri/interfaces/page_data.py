@@ -15,6 +15,7 @@ from bids_qmri.estimators.base import Status
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.physics.model import Model
+from bids_qmri.qc.metrics import determined_voxels, usable_voxels
 from bids_qmri.reports.page import unit_label
 from bids_qmri.reports.page_data import (
     MASK,
@@ -71,29 +72,31 @@ def _quantity(unit: str) -> str:
 
 
 def _histograms(job: FitJob, found: ImageMaps, regions: Regions | None) -> dict[str, Histogram]:
-    usable = np.isin(found.status, (Status.OK, Status.AT_BOUND))
-    parts = {MASK: np.ones(int(usable.sum()), dtype=bool)}
-    if regions is not None:
-        labels = regions.labels[usable]
-        parts |= {name: labels == index for index, name in regions.names.items()}
-    table = job.table
-    return {
-        name: count_values(values[usable], table.estimate(name).range, parts)
-        for name, values in found.maps.items()
-    }
+    """Count the values of every map in the voxels in which the data determine it, as far as that is known."""
+    usable = usable_voxels(found.status)
+    histograms = {}
+    for name, values in found.maps.items():
+        counted = determined_voxels(usable, found.determined.get(name))
+        parts = {MASK: np.ones(int(counted.sum()), dtype=bool)}
+        if regions is not None:
+            labels = regions.labels[counted]
+            parts |= {region: labels == index for index, region in regions.names.items()}
+        histograms[name] = count_values(values[counted], job.table.estimate(name).range, parts)
+    return histograms
 
 
 def _choose(found: ImageMaps) -> dict[str, int]:
     """Return voxels to show, by why: at percentiles of the residual, and those with the largest."""
     residual = np.where(np.isfinite(found.residual), found.residual, -1.0)
-    usable = np.flatnonzero(np.isin(found.status, (Status.OK, Status.AT_BOUND)) & (residual >= 0))
+    estimated = usable_voxels(found.status)
+    usable = np.flatnonzero(estimated & (residual >= 0))
     chosen: dict[str, int] = {}
     if usable.size:
         ranked = usable[np.argsort(residual[usable], kind="stable")]
         for kind, percent in REPRESENTATIVE.items():
             chosen[kind] = int(ranked[round((ranked.size - 1) * percent / 100)])
-    fitted = np.isin(found.status, (Status.OK, Status.AT_BOUND, Status.NOT_CONVERGED)) & (residual >= 0)
-    worst = np.flatnonzero(fitted)
+    fitted = estimated | (found.status == Status.NOT_CONVERGED)
+    worst = np.flatnonzero(fitted & (residual >= 0))
     worst = worst[np.argsort(-residual[worst], kind="stable")][:WORST]
     return chosen | {f"worst {rank}": int(voxel) for rank, voxel in enumerate(worst, 1)}
 

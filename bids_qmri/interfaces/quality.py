@@ -131,7 +131,9 @@ def assess(
     """
     limits = _limits(job, how)
     amplitude = job.table.amplitude
-    mask = map_metrics(found.maps, found.sd, found.residual, found.status, limits, amplitude)
+    mask = map_metrics(
+        found.maps, found.sd, found.residual, found.status, limits, amplitude, found.determined
+    )
     usable = usable_voxels(found.status)
     mask["rmse_autocorrelation"] = rmse_autocorrelation(found.residual, usable, opened.series.shape)
     mask |= watch.metrics(None if noise is None else noise.typical(opened.mask)[1])
@@ -149,7 +151,9 @@ def _by_region(
     for index, name in regions.names.items():
         voxels = np.flatnonzero(regions.labels == index)
         maps, sd = ({key: values[voxels] for key, values in part.items()} for part in (found.maps, found.sd))
-        own = map_metrics(maps, sd, found.residual[voxels], found.status[voxels], limits, amplitude)
+        known = {key: values[voxels] for key, values in found.determined.items()}
+        rest = found.residual[voxels], found.status[voxels], limits, amplitude, known
+        own = map_metrics(maps, sd, *rest)
         parts[f"{name} {index}" if name in (MASK, *parts) else name] = own
     return parts
 

@@ -137,7 +137,8 @@ class OpenAcquisition:
             self.notes += other.notes
             for measured in masked_blocks(series, self.mask):
                 fit = fit_block(model, estimator, how, measured, None).fit
-                values[measured[1]] = np.where(fit.status == Status.OK, fit.maps[source.name], np.nan)
+                trusted = (fit.status == Status.OK) & fit.determined.get(source.name, True)
+                values[measured[1]] = np.where(trusted, fit.maps[source.name], np.nan)
         self.sources += [*source.acquisition.images, *other.sources]
         return values
 

@@ -1,4 +1,4 @@
-"""Write what a fit found: maps, standard deviations, residual, status, sidecars, and the quality file."""
+"""Write what a fit found: all its maps with their sidecars, and the quality file."""
 
 from __future__ import annotations
 
@@ -81,19 +81,30 @@ def images_of(
     table: OutputTable, mask: npt.NDArray[np.bool_], found: ImageMaps
 ) -> list[tuple[MapRow, npt.NDArray[Any]]]:
     """Return all that is written of a fit, each with its row; error bars only if any is known in the mask."""
-    images = [(table.estimate(name), values) for name, values in (found.maps | found.directions).items()]
+    images: list[tuple[MapRow, npt.NDArray[Any]]] = [
+        (table.estimate(name), values) for name, values in (found.maps | found.directions).items()
+    ]
     images += [
         (table.sd(name), values) for name, values in found.sd.items() if np.any(np.isfinite(values[mask]))
     ]
     if np.any(np.isfinite(found.residual[mask])):
         images.append((table.rmse, found.residual))
-    return [*images, (table.status, found.status)]
+    images.append((table.status, found.status))
+    return images + [(table.determined(name), known) for name, known in found.determined.items()]
+
+
+def levels_of(row: MapRow) -> dict[str, str]:
+    """Return the meaning of the numbers of a map that holds codes; empty for one of quantities."""
+    if row.tail == "Determined":
+        return {"0": "not determined", "1": "determined"}
+    if row.tail == "Status":
+        return {str(int(status)): meaning for status, meaning in STATUS_MEANING.items()}
+    return {}
 
 
 def _remove_others(job: FitJob, written: Sequence[MapRow]) -> None:
     """Remove maps of an earlier run that this one did not write, such as error bars it could not know."""
-    table = job.table
-    for row in (*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse):
+    for row in job.table.every_row():
         if row not in written:
             for extension in (".nii.gz", ".json"):
                 _path(job, row.name_parts(job.label), extension).unlink(missing_ok=True)
@@ -135,7 +146,7 @@ def _write(
     brain: bool,
 ) -> None:
     """Write one map, its sidecar first: whoever sees the image also finds what it means."""
-    table, estimator = job.table, job.estimator
+    estimator = job.estimator
     fields = map_sidecar(
         job.acquisition,
         units=row.unit,
@@ -147,8 +158,8 @@ def _write(
         used=used,
         skull_stripped=brain,
     )
-    if row is table.status:
-        fields["Levels"] = {str(int(status)): meaning for status, meaning in STATUS_MEANING.items()}
+    if levels := levels_of(row):
+        fields["Levels"] = levels
     if row.darkened_by is not None:
         fields["OrientationEncoding"] = ORIENTATION_ENCODING
     parts = row.name_parts(job.label)

@@ -17,6 +17,8 @@ import yaml
 
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError, InternalError
+from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.determined import NARROW, box_sd
 from bids_qmri.units import is_cmixf
 
 COLOUR_MAPS = frozenset({"viridis", "plasma", "inferno", "magma", "cividis"})
@@ -68,7 +70,7 @@ class MapRow:
     datatype, suffix, model, param
         Parts of the file name; `model` and `param` are None where the suffix alone says what it is.
     tail
-        Appended to the estimator's label: ``""``, ``"Std"`` or ``"Status"``.
+        Appended to the estimator's label: ``""``, ``"Std"``, ``"Determined"`` or ``"Status"``.
     darkened_by
         Of a direction, three numbers a voxel: name of the map, 0 to 1, that darkens its colours; None for
         one number a voxel.
@@ -161,6 +163,26 @@ class OutputTable:
             row, description=f"Standard deviation of: {meaning}", range=width, cmap="cividis", tail="Std"
         )
 
+    def determined(self, name: str) -> MapRow:
+        """Return the row of what says where the data determine the map called `name`."""
+        row = self.estimate(name)
+        known = box_sd(catalogue.get_model(self.model)).get(name)
+        number = "" if known is None else f", {NARROW * known:.3g} {row.unit}".removesuffix(" 1")
+        return replace(
+            row,
+            description=f"Whether the data determine {row.symbol}: its standard deviation is at most "
+            f"{NARROW:g} of that of a guess within the default limits{number}, and it lies at no limit.",
+            unit="1",
+            range=(0.0, 1.0),
+            cmap="cividis",
+            tail="Determined",
+        )
+
+    def every_row(self) -> tuple[MapRow, ...]:
+        """Return the rows of all images that a fit may write."""
+        beside = (part(row.name) for part in (self.sd, self.determined) for row in self.maps)
+        return (*self.maps, *beside, self.rmse, self.status)
+
     def qc_parts(self, label: str) -> NameParts:
         """Return the parts of the name of the quality file of one estimator."""
         return NameParts(datatype=self.datatype, suffix="qc", model=self.entity, param=None, desc=label)
@@ -242,7 +264,7 @@ def parse_table(raw: Mapping[str, Any], file: str) -> OutputTable:
             symbol="status",
             unit="1",
             description="What happened in each voxel, as a code that Levels explains.",
-            range=(0.0, 5.0),
+            range=(0.0, float(max(Status))),
             cmap="viridis",
             tail="Status",
             **home,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.qc.metrics import Metrics, Values, usable_voxels
+from bids_qmri.qc.metrics import Known, Metrics, Values, determined_voxels, usable_voxels
 
 REFERENCES = ("lsq", "mle")
 """Estimators that networks are compared with."""
@@ -19,11 +19,24 @@ REFERENCES = ("lsq", "mle")
 _LIMITS = {"loa_low": 2.5, "bias": 50.0, "loa_high": 97.5}
 
 
+def common_voxels(
+    status: npt.NDArray[np.uint8],
+    reference_status: npt.NDArray[np.uint8],
+    determined: Known | None,
+    reference_determined: Known | None,
+) -> npt.NDArray[np.bool_]:
+    """Return the voxels, (V,), that two estimators are compared in; arguments as of `agreement_metrics`."""
+    ours = determined_voxels(usable_voxels(status), determined)
+    return ours & determined_voxels(usable_voxels(reference_status), reference_determined)
+
+
 def agreement_metrics(
     values: Values,
     status: npt.NDArray[np.uint8],
     reference: Values,
     reference_status: npt.NDArray[np.uint8],
+    determined: Known | None = None,
+    reference_determined: Known | None = None,
 ) -> Mapping[str, float | None]:
     """Compare two maps of one parameter.
 
@@ -33,13 +46,15 @@ def agreement_metrics(
         Estimates and status codes, (V,).
     reference, reference_status
         Those of the estimator that is compared with, (V,).
+    determined, reference_determined
+        Where the data determine the parameter by either, (V,); None where that is not known.
 
     Returns
     -------
     dict
         ``bias``, ``loa_low`` and ``loa_high`` of values minus reference; None without a common voxel.
     """
-    both = usable_voxels(status) & usable_voxels(reference_status)
+    both = common_voxels(status, reference_status, determined, reference_determined)
     difference = values[both].astype(np.float64) - reference[both]
     difference = difference[np.isfinite(difference)]
     keys = ("bias", "loa_low", "loa_high")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bids_qmri.estimators.base import STATUS_MEANING
+from bids_qmri.estimators.determined import NARROW
 from bids_qmri.qc.agreement import REFERENCES
 from bids_qmri.qc.metrics import FITTED
 from bids_qmri.qc.smoothness import SAMPLED
@@ -17,6 +18,7 @@ REGION = f"Voxels of the row: {MASK} for the whole mask, else a region of the se
 """What the column ``region`` of tables means."""
 
 _WHERE = "over voxels estimated, at a bound or not"
+_DETERMINED = f"{_WHERE}, where known only over those in which the data determine it"
 _STATISTICS = {
     "median": "Median",
     "iqr": "Interquartile range",
@@ -85,10 +87,16 @@ def _map_definitions(units: Mapping[str, str]) -> dict[str, Metric]:
     known: dict[str, Metric] = {}
     for name, unit in units.items():
         for key, words in _STATISTICS.items():
-            known[f"{name}_{key}"] = Metric(unit, f"{words} of {name} {_WHERE}.")
-        known[f"{name}_sd_median"] = Metric(unit, f"Median standard deviation of {name} {_WHERE}.")
+            known[f"{name}_{key}"] = Metric(unit, f"{words} of {name} {_DETERMINED}.")
+        known[f"{name}_sd_median"] = Metric(unit, f"Median standard deviation of {name} {_DETERMINED}.")
         known[f"{name}_at_bound"] = Metric(
             "1", f"Fraction of the voxels with an estimate where {name} lies at one of its limits, 0 to 1."
+        )
+        known[f"{name}_determined"] = Metric(
+            "1",
+            f"Fraction of the voxels with an estimate where the data determine {name}, 0 to 1: its standard "
+            f"deviation is at most {NARROW:g} of that of a guess within the default limits, and it lies at "
+            "no limit.",
         )
     return known
 
@@ -157,7 +165,10 @@ def _series_definitions() -> dict[str, Metric]:
 def _agreement_definitions(units: Mapping[str, str], references: Sequence[str]) -> dict[str, Metric]:
     known: dict[str, Metric] = {}
     for reference in references:
-        both = f"over voxels that {reference} of the same acquisition estimated too"
+        both = (
+            f"over voxels that {reference} of the same acquisition estimated too, where known only those in "
+            "which the data determine it for both"
+        )
         for name, unit in units.items():
             difference = f"of {name} minus that by {reference} {both}"
             known[f"{name}_bias_{reference}"] = Metric(unit, f"Median {difference}.")

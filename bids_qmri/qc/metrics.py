@@ -1,7 +1,8 @@
 """Quality metrics of one fit from its maps: how many voxels can be used, and what the maps look like there.
 
 Called by `interfaces/quality.py` for the whole mask and for every region. A metric that cannot be computed is
-None, never zero. What the numbers mean is in `definitions.py`.
+None, never zero. Statistics of a map are over the voxels in which the data determine it, where that is known.
+What the numbers mean is in `definitions.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.base import ESTIMATED, Status
 from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Bounds
 
@@ -21,12 +22,18 @@ FITTED = tuple(status for status in Status if status is not Status.OUTSIDE)
 STATISTICS = ("median", "iqr", "p05", "p95")
 
 Values = npt.NDArray[np.floating[Any]]
+Known = npt.NDArray[np.bool_ | np.uint8]
 Metrics = dict[str, float | None]
 
 
 def usable_voxels(status: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Return where there is an estimate, at a bound or not, (V,)."""
-    return np.isin(status, (Status.OK, Status.AT_BOUND))
+    """Return where there is an estimate, at a bound or not, determined or not, (V,)."""
+    return np.isin(status, ESTIMATED)
+
+
+def determined_voxels(usable: npt.NDArray[np.bool_], known: Known | None) -> npt.NDArray[np.bool_]:
+    """Return the usable voxels in which the data determine a map; all where nobody can tell, None."""
+    return usable if known is None else usable & known.astype(bool)
 
 
 def map_metrics(
@@ -36,6 +43,7 @@ def map_metrics(
     status: npt.NDArray[np.uint8],
     limits: Bounds | None = None,
     amplitude: str | None = None,
+    determined: Mapping[str, Known] | None = None,
 ) -> Metrics:
     """Summarise the maps of a fit, over the mask or over the voxels of one region.
 
@@ -54,6 +62,8 @@ def map_metrics(
     amplitude
         Name of the map in the scale of the input images, which residuals are compared with; None: there is
         none.
+    determined
+        Where the data determine a map, by its name, each (V,); may lack maps.
 
     Returns
     -------
@@ -63,9 +73,12 @@ def map_metrics(
     usable = usable_voxels(status)
     metrics: Metrics = dict(_status_metrics(status))
     for name, values in maps.items():
-        metrics |= {f"{name}_{key}": value for key, value in _summary(values[usable]).items()}
-        metrics[f"{name}_sd_median"] = median(sd[name][usable]) if name in sd else None
+        known = (determined or {}).get(name)
+        counted = determined_voxels(usable, known)
+        metrics |= {f"{name}_{key}": value for key, value in _summary(values[counted]).items()}
+        metrics[f"{name}_sd_median"] = median(sd[name][counted]) if name in sd else None
         metrics[f"{name}_at_bound"] = _share_at_bound(values[usable], (limits or {}).get(name))
+        metrics[f"{name}_determined"] = None if known is None else share(known[usable])
     metrics["rmse_median"] = median(residual[usable]) if residual.size else None
     whole = median(maps[amplitude][usable]) if amplitude and amplitude in maps else None
     metrics["nrmse"] = ratio(metrics["rmse_median"], whole)
@@ -76,6 +89,11 @@ def median(values: Values) -> float | None:
     """Return the median of the finite values, None if there are none."""
     finite = values[np.isfinite(values)]
     return float(np.median(finite.astype(np.float64))) if finite.size else None
+
+
+def share(known: Known) -> float | None:
+    """Return the share of voxels, None without any."""
+    return float(np.mean(known.astype(bool))) if known.size else None
 
 
 def ratio(part: float | None, whole: float | None) -> float | None:

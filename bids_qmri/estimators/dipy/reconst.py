@@ -134,6 +134,8 @@ class QmriFit(ReconstFit):  # type: ignore[misc]
         Root mean square difference between signal and model, shape of the mask.
     status
         One `estimators.base.Status` per voxel, uint8, shape of the mask.
+    determined
+        Where the data determine a parameter, by name, bool, each of the shape of the mask.
     """
 
     def __init__(
@@ -146,6 +148,9 @@ class QmriFit(ReconstFit):  # type: ignore[misc]
         self.residual = _spread(result.residual, mask)
         self.status = np.full(mask.shape, Status.OUTSIDE, dtype=np.uint8)
         self.status[mask] = result.status
+        self.determined = {
+            name: _spread(known, mask).astype(bool) for name, known in result.determined.items()
+        }
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -167,7 +172,7 @@ class QmriFit(ReconstFit):  # type: ignore[misc]
         return image
 
 
-def _spread(values: FloatArray, mask: npt.NDArray[np.bool_]) -> FloatArray:
+def _spread(values: FloatArray | npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_]) -> FloatArray:
     """Put the values of the voxels inside a mask into an image of zeros."""
     image = np.zeros(mask.shape)
     image[mask] = values

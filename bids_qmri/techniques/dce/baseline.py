@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimators.base import Estimator, FitResult
-from bids_qmri.estimators.classical.asymptotic import at_bound
+from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.prior import Prior, moments

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from bids_qmri import catalogue
-from bids_qmri.reports.page import number, unit_label
+from bids_qmri.estimators.determined import NARROW
 from bids_qmri.reports.records import Record
 
 HALF = 0.5
 """A fit is warned about if fewer voxels were estimated, or more have a parameter at a bound."""
 MANY_OUTSIDE = 0.05
 """Share of voxels outside of what a network was trained for from which a fit is warned about."""
-HARDLY_IDENTIFIED = 0.5
-"""Standard deviation over that of a uniform distribution between the limits from which data says little."""
+HARDLY_DETERMINED = 0.5
+"""Share of voxels in which the data determine a parameter below which a fit is warned about."""
 
 
 @dataclass(frozen=True)
@@ -40,45 +36,29 @@ def find_cautions(records: Sequence[Record]) -> list[Caution]:
     found = sorted(notes, key=lambda caution: (caution.where, caution.text))
     for record in records:
         where = f"{record.acquisition} {record.table.model} {record.estimator}"
-        found += [Caution(where, text) for text in (*_coverage(record), *_identifiability(record))]
+        found += [Caution(where, text) for text in (*_coverage(record), *_undetermined(record))]
     return found
 
 
 def _coverage(record: Record) -> Iterator[str]:
-    words = ("ok", "at_bound", "out_of_range")
-    ok, at_bound, outside = (record.metrics.get(f"fraction_{word}") for word in words)
-    if ok is not None and at_bound is not None and ok + at_bound < HALF:
-        yield f"only {ok + at_bound:.0%} of the voxels were estimated"
+    words = ("ok", "at_bound", "out_of_range", "undetermined")
+    ok, at_bound, outside, nothing = (record.metrics.get(f"fraction_{word}") for word in words)
+    estimated = None if ok is None or at_bound is None else ok + at_bound + (nothing or 0.0)
+    if estimated is not None and estimated < HALF:
+        yield f"only {estimated:.0%} of the voxels were estimated"
     if at_bound is not None and at_bound > HALF:
         yield f"in {at_bound:.0%} of the voxels a parameter lies at its bound"
     if outside is not None and outside > MANY_OUTSIDE:
         yield f"{outside:.0%} of the voxels lie outside of what the network was trained for"
 
 
-def _identifiability(record: Record) -> Iterator[str]:
-    """Compare the typical standard deviation with that of a guess between the limits."""
-    limits = _limits(record)
+def _undetermined(record: Record) -> Iterator[str]:
+    """Name the parameters that the data determine in few voxels."""
     for row in record.table.maps:
-        sd = record.metrics.get(f"{row.name}_sd_median")
-        low, high = limits.get(row.name, (0.0, 0.0))
-        if sd is None or not 0.0 < high - low < np.inf:
-            continue
-        guess = (high - low) / np.sqrt(12.0)
-        if sd > HARDLY_IDENTIFIED * guess:
-            own, guessed = (
-                f"{number(float(f'{one:.3g}'))} {unit_label(row.unit)}".strip() for one in (sd, guess)
-            )
+        share = record.metrics.get(f"{row.name}_determined")
+        if share is not None and share < HARDLY_DETERMINED:
             yield (
-                f"{row.symbol} is hardly determined by these data: its standard deviation is {own} in the "
-                f"median voxel, that of a guess between its limits {guessed}"
+                f"{row.symbol} is hardly determined by these data: in {1 - share:.0%} of the voxels its "
+                f"standard deviation is more than {NARROW:g} of that of a guess within the default limits, "
+                "or it lies at a limit"
             )
-
-
-def _limits(record: Record) -> dict[str, tuple[float, float]]:
-    """Return the limits of the fit: the model's, and over them those that the record names."""
-    found = {p.name: p.bounds for p in catalogue.get_model(record.table.model).parameters}
-    named: Any = record.fields.get("Bounds")
-    for name, pair in named.items() if isinstance(named, Mapping) else ():
-        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int | float) for end in pair):
-            found[name] = (float(pair[0]), float(pair[1]))
-    return found

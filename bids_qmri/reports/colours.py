@@ -19,12 +19,15 @@ LOWEST, HIGHEST, FAILED = 1, 254, 255
 
 BACKGROUND = "#111317"
 FAILED_COLOUR = "#9a9a9a"
+VEIL_COLOUR, VEIL_OPACITY = "#565b63", 0.8
+"""Of what lies over voxels in which the data do not determine a map; its colours still show through."""
 
 STATUS_COLOURS: dict[Status, str] = {
     Status.AT_BOUND: "#f2c14e",
     Status.NOT_CONVERGED: "#e4572e",
     Status.UNUSABLE: "#b07cf0",
     Status.OUT_OF_RANGE: "#4ea8de",
+    Status.UNDETERMINED: "#a0683c",
 }
 """Of what is not simply estimated; that is shown in grey."""
 

@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from bids_qmri.bids.derivatives import write_atomic
 from bids_qmri.bids.names import derivative_path
-from bids_qmri.estimators.base import Status
 from bids_qmri.outputs.tables import MapRow
-from bids_qmri.qc.agreement import agreement_metrics
-from bids_qmri.reports.page import number, unit_label
+from bids_qmri.qc.agreement import agreement_metrics, common_voxels
+from bids_qmri.qc.metrics import determined_voxels, usable_voxels
+from bids_qmri.reports.page import number, percent, unit_label
 from bids_qmri.reports.page_data import MASK, PageData, count_values, read_page_data
 from bids_qmri.reports.panels import (
     draw_agreement,
@@ -109,7 +109,7 @@ def draw_fit(task: Task) -> Gallery:
         return Gallery(traces=traces, data=data)
     mask = status.values > 0
     grid = Grid(mask, lay_out(mask, status.affine, task.max_pixels))
-    usable = np.isin(status.values, (Status.OK, Status.AT_BOUND))
+    usable = usable_voxels(status.values)
     maps = tuple(filter(None, (_panels(record, row, grid, usable, data) for row in record.table.maps)))
     below = _load(record, _underlay(record))
     happened = draw_status(status.values, mask if below is None else below.values, grid, by=record.estimator)
@@ -122,8 +122,9 @@ def draw_fit(task: Task) -> Gallery:
 def _panels(
     record: Record, row: MapRow, grid: Grid, usable: npt.NDArray[np.bool_], data: PageData
 ) -> MapPanels | None:
-    image = _load(record, row)
-    picture = _draw(record, row, image, grid)
+    image, known = _load(record, row), _load(record, record.table.determined(row.name))
+    determined = None if known is None else known.values
+    picture = _draw(record, row, image, grid, determined)
     if image is None or picture is None:
         return None
     if row.darkened_by is not None:
@@ -132,13 +133,27 @@ def _panels(
     sd = _draw(record, sd_row, _load(record, sd_row), grid)
     histogram = (data.histograms or {}).get(row.name)
     if histogram is None:
-        values = image.values[usable]
+        values = image.values[determined_voxels(usable, determined)]
         histogram = count_values(values, row.range, {MASK: np.ones(values.size, dtype=bool)})
-    panel = Panel(draw_histogram(row, histogram, record.estimator))
+    panel = Panel(draw_histogram(row, histogram, record.estimator), _counted(record, row))
     return MapPanels(row.symbol, unit_label(row.unit), tuple(filter(None, (picture, sd))), panel)
 
 
-def _draw(record: Record, row: MapRow, image: _Image | None, grid: Grid) -> Picture | None:
+def _counted(record: Record, row: MapRow) -> str:
+    """Say of which voxels a histogram is, where the data do not determine the map in all."""
+    share = record.metrics.get(f"{row.name}_determined")
+    if share is None or share == 1:
+        return ""
+    return f"Over voxels in which the data determine {row.symbol}: {percent(share)} of those estimated."
+
+
+def _draw(
+    record: Record,
+    row: MapRow,
+    image: _Image | None,
+    grid: Grid,
+    determined: npt.NDArray[Any] | None = None,
+) -> Picture | None:
     if image is None:
         return None
     name = f"sd of {row.symbol}" if row.tail == "Std" else row.symbol
@@ -164,6 +179,7 @@ def _draw(record: Record, row: MapRow, image: _Image | None, grid: Grid) -> Pict
             cmap=row.cmap,
             caption="Standard deviation of the estimate." if row.tail else row.description,
             by=record.estimator,
+            determined=determined,
         )
     _keep(record, row, picture)
     return picture
@@ -181,12 +197,18 @@ def _compare(record: Record, other: Record) -> Sequence[Panel]:
     panels: list[Panel] = []
     if status is None or other_status is None or status.values.shape != other_status.values.shape:
         return panels
-    both = np.isin(status.values, (1, 2)) & np.isin(other_status.values, (1, 2))
     labels = (record.estimator, other.estimator)
     for row in record.table.maps:
         ours, theirs = _load(record, row), _load(other, row)
         if ours is None or theirs is None or row.darkened_by is not None or ours.values.ndim != 3:
             continue
+        known, other_known = (_load(one, one.table.determined(row.name)) for one in (record, other))
+        both = common_voxels(
+            status.values,
+            other_status.values,
+            None if known is None else known.values,
+            None if other_known is None else other_known.values,
+        )
         pair = [image.values[both].astype(np.float64) for image in (ours, theirs)]
         finite = np.isfinite(pair[0]) & np.isfinite(pair[1])
         values, reference = pair[0][finite], pair[1][finite]
@@ -220,8 +242,8 @@ def count_pictures(records: Sequence[Record]) -> int:
     rows: list[Path] = []
     for record in records:
         table = record.table
-        every = (*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse, table.status)
-        rows += [record.path(row, ".nii.gz") for row in every]
+        every = table.every_row()
+        rows += [record.path(row, ".nii.gz") for row in every if row.tail != "Determined"]
     return sum(path.is_file() for path in rows)
 
 

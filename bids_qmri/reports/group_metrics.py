@@ -14,6 +14,7 @@ from bids_qmri.reports.page import short_exponent, unit_label
 
 _OF_MAPS = {
     "Medians": {"median": "{}"},
+    "Determined": {"determined": "{} determined"},
     "Spread": {"iqr": "IQR of {}"},
     "Low and high values": {"p05": "5th percentile of {}", "p95": "95th percentile of {}"},
     "Error bars": {"sd_median": "sd of {}"},
@@ -27,6 +28,7 @@ _AGREEMENT = {
 _FIT = {
     "fraction_ok": "Estimated, not at a bound",
     "fraction_at_bound": "At a bound",
+    "fraction_undetermined": "No parameter determined",
     "fraction_not_converged": "Not converged",
     "fraction_unusable": "Unusable",
     "fraction_out_of_range": "Outside the training",
@@ -107,7 +109,8 @@ def _typical(group: GroupTable, name: str) -> float:
 def _titles(table: OutputTable) -> dict[str, tuple[str, str]]:
     """Return title and set of every metric that the page can show, in its order."""
     symbols = {row.name: row.symbol for row in table.maps}
-    sets = {"Medians": _of_maps(symbols, "Medians"), "Fit": _FIT, "Images": _IMAGES}
+    first = {together: _of_maps(symbols, together) for together in ("Medians", "Determined")}
+    sets = {**first, "Fit": _FIT, "Images": _IMAGES}
     for together in _OF_MAPS:
         sets.setdefault(together, _of_maps(symbols, together))
     for reference in REFERENCES:

@@ -63,8 +63,9 @@ def group_page(group: GroupTable, people: Participants) -> str:
     shown = shown_metrics(group)
     data, left_out = payload(group, shown, people)
     first = [one for one in shown if one.group == "Medians"]
-    core = [one for one in shown if one.group in ("Medians", "Fit", "Images")]
-    listed = [*first, *(one for one in shown if one.name in _IN_LIST)]
+    determined = [one for one in shown if one.group == "Determined"]
+    core = [one for one in shown if one.group in ("Medians", "Determined", "Fit", "Images")]
+    listed = [*first, *determined, *(one for one in shown if one.name in _IN_LIST)]
     flags = group.flags()
     rows = _listed_rows(group, flags)
     return render(

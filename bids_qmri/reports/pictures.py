@@ -23,6 +23,8 @@ from bids_qmri.reports.colours import (
     HIGHEST,
     LOWEST,
     STATUS_COLOURS,
+    VEIL_COLOUR,
+    VEIL_OPACITY,
     levels,
     palette,
     ramp,
@@ -66,6 +68,8 @@ class Picture:
         Colour and meaning of classes.
     viewer
         What turns its colours back into numbers.
+    veil
+        Picture of the same size that greys what the data do not determine, and its text; None: nothing.
     """
 
     name: str
@@ -77,11 +81,17 @@ class Picture:
     scale: Scale | None
     key: tuple[tuple[str, str], ...]
     viewer: dict[str, Any]
+    veil: tuple[bytes, str] | None = None
 
     @property
     def source(self) -> str:
         """The picture as a data URI."""
         return embed(self.png)
+
+    @property
+    def veil_source(self) -> str:
+        """The veil as a data URI, empty if there is none."""
+        return embed(self.veil[0]) if self.veil else ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,7 @@ def draw_map(
     cmap: str,
     caption: str,
     by: str,
+    determined: Array | None = None,
 ) -> Picture:
     """Draw a map of numbers.
 
@@ -143,6 +154,8 @@ def draw_map(
         Values at the ends of the scale; None: from the data.
     by
         Label of the estimator.
+    determined
+        Not 0 where the data determine the map, same shape; None: nobody can tell.
     """
     inside = values[grid.mask & np.isfinite(values)]
     low, high = limits or robust_limits(inside)
@@ -153,6 +166,10 @@ def draw_map(
         f"All slices of the map of {name} by {by}, colours from {low:.4g} to {high:.4g} {unit}".rstrip() + "."
     )
     beyond = _beyond(inside, low, high) if limits else ""
+    veiled = grid.mask & np.isfinite(values) & (False if determined is None else determined == 0)
+    share = np.count_nonzero(veiled) / max(inside.size, 1)
+    key = [(FAILED_COLOUR, "no estimate")] * bool(np.any(pixels == FAILED))
+    key += [(VEIL_COLOUR, f"not determined by the data: {percent(share)}")] * bool(share > 0)
     return Picture(
         name,
         encode_indexed(pixels, palette(cmap)),
@@ -161,9 +178,18 @@ def draw_map(
         grid.size,
         grid.sheet.sides[0],
         _scale(cmap, low, high, units),
-        ((FAILED_COLOUR, "no estimate"),) if np.any(pixels == FAILED) else (),
+        tuple(key),
         {"kind": "map", "low": low, "high": high, "unit": unit, "cmap": cmap, **grid.describe()},
+        _veil(veiled, grid, f"Grey where the data do not determine {name}: {percent(share)} of the voxels."),
     )
+
+
+def _veil(voxels: Array, grid: Grid, text: str) -> tuple[bytes, str] | None:
+    """Return a picture that is grey in some voxels and transparent elsewhere, None if there are none."""
+    if not np.any(voxels):
+        return None
+    shown = grid.sheet.fill(voxels, False).astype(np.uint8)
+    return encode_indexed(shown, np.stack([rgb(BACKGROUND), rgb(VEIL_COLOUR)]), transparent=True), text
 
 
 def draw_status(status: npt.NDArray[np.uint8], below: Array, grid: Grid, *, by: str) -> Picture:
@@ -291,19 +317,25 @@ def standalone(picture: Picture, title: str) -> str:
     """
     width = 800.0
     high = width * picture.size[1] / picture.size[0]
+    below = high + (92 if picture.scale else 50)
+    end = below + 22 if picture.key else high + 90
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {high + 90:.1f}" font-size="14" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {end:.1f}" font-size="14" '
         f'font-family="sans-serif" fill="#e8eaed"><title>{escape(title)}</title>',
         f'<rect width="100%" height="100%" fill="{BACKGROUND}"/><text x="10" y="24">{escape(title)}</text>',
-        f'<image y="36" width="{width:g}" height="{high:.1f}" preserveAspectRatio="none" '
-        f'style="image-rendering:pixelated" href="{picture.source}"/>',
+        *(
+            f'<image y="36" width="{width:g}" height="{high:.1f}" preserveAspectRatio="none" '
+            f'style="image-rendering:pixelated" opacity="{opacity:g}" href="{source}"/>'
+            for source, opacity in ((picture.source, 1), (picture.veil_source, VEIL_OPACITY))
+            if source
+        ),
     ]
     if picture.scale is not None:
         parts += _scale_svg(picture, high + 48, width)
-    for place, (colour, text) in enumerate(() if picture.scale else picture.key):
+    for place, (colour, text) in enumerate(picture.key):
         x = 10 + 250 * place
-        parts.append(f'<rect x="{x}" y="{high + 50:.1f}" width="12" height="12" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 18}" y="{high + 61:.1f}">{escape(text)}</text>')
+        parts.append(f'<rect x="{x}" y="{below:.1f}" width="12" height="12" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 18}" y="{below + 11:.1f}">{escape(text)}</text>')
     return "".join([*parts, "</svg>"])
 
 

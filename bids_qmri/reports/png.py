@@ -24,7 +24,7 @@ def encode_indexed(pixels: Pixels, palette: Pixels, *, transparent: bool = False
     pixels
         Indices, shape (rows, columns).
     palette
-        Red, green and blue by index, shape (256, 3).
+        Red, green and blue by index, shape (n, 3), n up to 256.
     transparent
         Show what lies behind where the index is 0.
     """

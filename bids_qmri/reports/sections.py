@@ -11,8 +11,9 @@ from typing import Any
 from markupsafe import Markup
 
 from bids_qmri.qc.agreement import REFERENCES
+from bids_qmri.reports.cautions import HARDLY_DETERMINED
 from bids_qmri.reports.gallery import Gallery, Task, count_pictures, draw_fit
-from bids_qmri.reports.page import number, unit_label
+from bids_qmri.reports.page import number, percent, unit_label
 from bids_qmri.reports.panels import draw_protocol
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 from bids_qmri.reports.records import Record
@@ -26,19 +27,39 @@ DrawAll = Callable[[Callable[[Task], Gallery], Iterable[Task]], Iterable[Gallery
 
 @dataclass(frozen=True)
 class Row:
-    """Statistics of one map: median, IQR, 5th and 95th percentile, median sd."""
+    """Statistics of one map: median, IQR, 5th and 95th percentile, median sd; where the data determine it."""
 
     symbol: str
     numbers: tuple[float | None, ...]
     unit: str
+    determined: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Median of a map in a region.
+
+    Parameters
+    ----------
+    value
+        None where there is none.
+    share
+        Of the voxels with an estimate it is over, as text; empty for all, or where nobody can tell.
+    faint
+        Whether it is over few of them.
+    """
+
+    value: float | None
+    share: str
+    faint: bool
 
 
 @dataclass(frozen=True)
 class RegionTable:
-    """Median of every map by region."""
+    """Number of voxels and median of every map by region."""
 
     symbols: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+    rows: tuple[tuple[str, float | None, tuple[Cell, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,7 @@ class Fit:
     voxels: str
     estimated: str
     at_bound: str
+    undetermined: str
     failed: str
     seconds: str
     figures: Gallery
@@ -150,8 +172,9 @@ def _fit(record: Record, figures: Gallery) -> Fit:
         estimator=record.estimator,
         algorithm=str(_sidecar(record).get("EstimationAlgorithm", "")),
         voxels=number(metrics.get("n_voxels")),
-        estimated=_percent([metrics.get("fraction_ok"), metrics.get("fraction_at_bound")]),
+        estimated=_percent([metrics.get(f"fraction_{word}") for word in ("ok", "at_bound", "undetermined")]),
         at_bound=_percent([metrics.get("fraction_at_bound")]),
+        undetermined=_percent([metrics.get("fraction_undetermined")]),
         failed=_percent(failed),
         seconds="n/a" if seconds is None else f"{seconds:.1f} s",
         figures=figures,
@@ -172,7 +195,8 @@ def _statistics(record: Record) -> Iterator[Row]:
         keys = [f"{row.name}_{key}" for key in ("median", "iqr", "p05", "p95", "sd_median")]
         if keys[0] in record.metrics:
             numbers = tuple(record.metrics.get(key) for key in keys)
-            yield Row(row.symbol, numbers, unit_label(row.unit))
+            determined = record.metrics.get(f"{row.name}_determined")
+            yield Row(row.symbol, numbers, unit_label(row.unit), _percent([determined]))
 
 
 def _regions(record: Record) -> RegionTable | None:
@@ -186,10 +210,23 @@ def _regions(record: Record) -> RegionTable | None:
     rows = []
     for name, metrics in found.items():
         values = metrics if isinstance(metrics, Mapping) else {}
-        numbers = [values.get(key) for key in ("n_voxels", *(f"{row.name}_median" for row in maps))]
-        known = tuple(one if isinstance(one, int | float) else None for one in numbers)
-        rows.append((str(name), known))
+        cells = tuple(
+            _cell(_number(values, f"{row.name}_median"), _number(values, f"{row.name}_determined"))
+            for row in maps
+        )
+        rows.append((str(name), _number(values, "n_voxels"), cells))
     return RegionTable(symbols, tuple(rows))
+
+
+def _number(metrics: Mapping[str, Any], key: str) -> float | None:
+    value = metrics.get(key)
+    return value if isinstance(value, int | float) else None
+
+
+def _cell(median: float | None, determined: float | None) -> Cell:
+    if determined is None or determined == 1:
+        return Cell(median, "", False)
+    return Cell(median, percent(determined), determined < HARDLY_DETERMINED)
 
 
 def _residuals(record: Record) -> Iterator[tuple[str, str]]:

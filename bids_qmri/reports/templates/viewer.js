@@ -2,7 +2,7 @@
 // Slice viewer: shows one tile of a picture of the page enlarged, and turns its colours back into values.
 // Level 0 of a palette is outside the mask, 1 to 254 span the range, 255 is a voxel without an estimate.
 (() => {
-  const HIGHEST = 254, FAILED = 255, PIXELS = 640, SAME_COLOUR = 300, DARKEST = 0.85;
+  const HIGHEST = 254, FAILED = 255, PIXELS = 640, SAME_COLOUR = 300, DARKEST = 0.85, VEILED = 0.8;
   const palettes = {};
   for (const [name, hex] of Object.entries(JSON.parse(document.getElementById("palettes").textContent))) {
     palettes[name] = hex.match(/../g).map((pair) => parseInt(pair, 16));
@@ -52,7 +52,7 @@
     const layers = figures.map((figure) => ({
       ...JSON.parse(figure.dataset.viewer),
       figure, fit: figure.dataset.fit, name: figure.dataset.name,
-      image: figure.querySelector("img"),
+      image: figure.querySelector("img"), veil: figure.querySelector("img.veil"),
     }));
     const tile = document.createElement("canvas");
     const state = {layer: layers[0], slice: 0, x: 0, y: 0};
@@ -63,11 +63,11 @@
       groups[layer.fit].append(new Option(layer.name, index));
     });
 
-    function pixels(layer, slice) {
+    function pixels(layer, slice, image = layer.image) {
       const [high, wide] = layer.tile;
       [tile.width, tile.height] = [wide - 1, high - 1];
       const pen = tile.getContext("2d", {willReadFrequently: true});
-      pen.drawImage(layer.image, -(slice % layer.columns) * wide, -Math.floor(slice / layer.columns) * high);
+      pen.drawImage(image, -(slice % layer.columns) * wide, -Math.floor(slice / layer.columns) * high);
       return pen.getImageData(0, 0, wide - 1, high - 1);
     }
 
@@ -92,14 +92,26 @@
       }
     }
 
+    // Greys what the data do not determine, as in the figure; returns where that is.
+    function addVeil(shown, layer) {
+      const veil = layer.veil ? pixels(layer, state.slice, layer.veil).data : [];
+      for (let at = 0; at < veil.length; at += 4) {
+        for (let channel = at; veil[at + 3] && channel < at + 3; channel += 1) {
+          shown.data[channel] += VEILED * (veil[channel] - shown.data[channel]);
+        }
+      }
+      return veil;
+    }
+
     async function draw() {
       const layer = state.layer;
       viewer.setAttribute("aria-busy", "true");
-      await layer.image.decode();
+      await Promise.all([layer.image, layer.veil].map((image) => image?.decode()));
       if (layer !== state.layer) return;
       const original = pixels(layer, state.slice);
       const shown = new ImageData(new Uint8ClampedArray(original.data), original.width, original.height);
       addFading(shown, layer);
+      const veil = addVeil(shown, layer);
       addMarks(shown, layer);
       tile.getContext("2d").putImageData(shown, 0, 0);
       const [wide, high] = [tile.width, tile.height * layer.aspect];
@@ -111,14 +123,14 @@
       pen.strokeStyle = "rgba(255, 255, 255, 0.55)";
       pen.strokeRect(state.x * zoom - 1, state.y * zoom * layer.aspect - 1, zoom + 2, zoom * layer.aspect + 2);
       const place = 4 * (state.y * original.width + state.x);
-      say(layer, original.data.subarray(place, place + 3));
+      say(layer, original.data.subarray(place, place + 3), veil[place + 3] > 0);
       viewer.setAttribute("aria-busy", "false");
     }
 
-    function say(layer, colour) {
+    function say(layer, colour, veiled) {
       const [first, across, down, after] = layer.steps;
       const voxel = first.map((start, axis) => start + across[axis] * state.x + down[axis] * state.y + after[axis] * state.slice);
-      const value = describe(layer, colour);
+      const value = describe(layer, colour) + (veiled ? ", not determined by the data" : "");
       const where = `voxel ${voxel.join(", ")}\nslice ${state.slice + 1} of ${layer.count}`;
       readout.textContent = `${layer.name}${value ? `: ${value}` : ""}\n${where}`;
       canvas.setAttribute("aria-label", `${layer.fit} ${readout.textContent.replaceAll("\n", ", ")}`);

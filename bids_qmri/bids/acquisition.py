@@ -167,6 +167,8 @@ class ReadOptions:
     mask
         What an automatic mask is of: ``"body"`` (the whole object), ``"brain"``, or ``"auto"`` (the brain
         where the sidecars say that it is a head).
+    denoise
+        ``"mppca"``: diffusion series are denoised before they are fitted; None: they are not.
     values
         Options of techniques by name, which override sidecars; those not given are absent.
     """
@@ -177,4 +179,5 @@ class ReadOptions:
     b0_threshold: float = 50.0
     b1_units: Literal["factor", "percent", "auto"] = "auto"
     mask: Literal["auto", "body", "brain"] = "auto"
+    denoise: Literal["mppca"] | None = None
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -182,6 +182,8 @@ def _read_options(args: argparse.Namespace) -> ReadOptions:
         derivatives=_derivatives(args.derivatives),
         b0_threshold=args.b0_threshold,
         b1_units=args.b1_units,
+        mask=args.mask,
+        denoise=args.denoise,
         values=read_values(vars(args)),
     )
 

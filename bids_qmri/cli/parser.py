@@ -241,6 +241,19 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="unit of TB1map images; auto decides from their median and logs it",
     )
     group.add_argument(
+        "--mask",
+        choices=("auto", "body", "brain"),
+        default="auto",
+        help="what an automatic mask is of: the whole object, its brain (needs the package's extra brain), "
+        "or the brain where sidecars tell a head and the extra is installed (auto, default)",
+    )
+    group.add_argument(
+        "--denoise",
+        choices=("mppca",),
+        help="denoise diffusion series of 10 images or more before they are fitted (dipy's MPPCA); "
+        "default: no denoising",
+    )
+    group.add_argument(
         "--skip-bids-validation",
         action="store_true",
         help="accepted for compatibility: the dataset as a whole is never validated, what is read is checked",

@@ -124,8 +124,10 @@ def estimate(
     InputError
         If no voxel could be fitted, or the scan lacks what the fit needs.
     """
-    if opened.stated is not None:
+    if opened.stated is not None or opened.denoised is not None:
         how = replace(how, voxel_noise=None)
+    if opened.denoised is not None:
+        how = replace(how, used={**how.used, **opened.denoised.fields(opened.mask)})
     noise = opened.noise(model, how)
     how, blocks = opened.blocks(how, keep=shared)
     if estimator.has_prior:

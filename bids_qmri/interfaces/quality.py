@@ -139,6 +139,7 @@ def assess(
     mask |= watch.metrics(None if noise is None else noise.typical(opened.mask)[1])
     mask["noise_floor"] = None if noise is None else noise.typical(opened.mask)[0]
     mask["b1_coverage"] = how.used.get("B1Coverage")
+    mask["denoised_fraction"] = how.used.get("DenoisedFraction")
     parts = {} if opened.regions is None else _by_region(found, opened.regions, limits, amplitude)
     return Quality(mask, parts, watch.images.shells())
 

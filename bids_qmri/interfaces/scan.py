@@ -19,6 +19,7 @@ from bids_qmri.bids.b1 import load_b1
 from bids_qmri.bids.images import Series, load_map, open_series
 from bids_qmri.bids.masks import MaskChoice, find_mask
 from bids_qmri.bids.regions import Regions, find_regions
+from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import (
     Measured,
     fit_block,
@@ -40,6 +41,7 @@ from bids_qmri.estimation.noise import (
 from bids_qmri.estimation.preparation import Converter, Preparation, Scan, Voxels, prepare
 from bids_qmri.estimation.prior import PriorChoice, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, Status, get_estimator
+from bids_qmri.interfaces.denoised import DIFFUSION, DenoisedSeries, denoise_series
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.prior import Prior
@@ -79,6 +81,8 @@ class OpenAcquisition:
         Noise that a person states, or a map of it; None: it is found.
     seed
         By which voxels are drawn that a prior is learned from.
+    denoised
+        The series with its noise, if it was denoised.
     """
 
     acquisition: Acquisition
@@ -91,6 +95,7 @@ class OpenAcquisition:
     sources: list[Path] = field(default_factory=list)
     stated: ScanNoise | Path | None = None
     seed: int = 0
+    denoised: DenoisedSeries | None = None
     _noise: dict[Any, ScanNoise | None] = field(default_factory=dict)
     _priors: dict[Any, Prior] = field(default_factory=dict)
     _converted: dict[str, Converter] = field(default_factory=dict)
@@ -166,6 +171,8 @@ class OpenAcquisition:
         """Return the noise of a single image, None if voxels tell it one by one; found once per question."""
         if self.stated is not None:
             return self._stated()
+        if self.denoised is not None:
+            return self.denoised.noise(self.mask)
         if not wants_noise(how):
             return None
         limits = tuple(sorted((how.bounds or {}).items()))
@@ -315,7 +322,25 @@ def open_acquisition(
         series = stack.enter_context(open_series(acquisition.images, work_dir))
         choice = find_mask(acquisition, series, options)
         mask = _thinned(choice.mask) if thin else choice.mask
-        yield OpenAcquisition(acquisition, options, series, choice, mask, work_dir)
+        opened = OpenAcquisition(acquisition, options, series, choice, mask, work_dir)
+        if options.denoise:
+            _denoise(opened, stack)
+        yield opened
+
+
+def _denoise(opened: OpenAcquisition, stack: ExitStack) -> None:
+    """Replace a diffusion series by its denoised one; note what cannot be denoised."""
+    if opened.acquisition.datatype != DIFFUSION:
+        opened.notes.append("not denoised: only diffusion series are")
+        return
+    try:
+        denoised = denoise_series(opened.series, opened.choice.mask, opened.work_dir, opened._air)
+    except InputError as error:
+        opened.notes.append(f"not denoised: {error}")
+        return
+    stack.enter_context(denoised.series)
+    opened.denoised, opened.series = denoised, denoised.series
+    opened.notes += denoised.remarks()
 
 
 def _thinned(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

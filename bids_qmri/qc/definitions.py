@@ -159,6 +159,11 @@ def _series_definitions() -> dict[str, Metric]:
             f"of the others of its b-value, {shells}; low after motion or dropout.",
         ),
         "b1_coverage": Metric("1", "Fraction of the mask where the transmit field is known, 0 to 1."),
+        "denoised_fraction": Metric(
+            "1",
+            "Variance that denoising removed over what of independent noise it removes, median of the mask:"
+            " above 1 where signal went too, below where noise that neighbours share stayed.",
+        ),
     }
 
 

@@ -73,7 +73,7 @@ def test_the_noise_that_remains_is_told(shape: tuple[int, ...], count: int, snr:
 
 @pytest.mark.parametrize(("shape", "count", "snr"), [((16, 16, 8), 16, 30), ((24, 24, 1), 40, 20)])
 def test_error_bars_of_fits_hold(shape: tuple[int, ...], count: int, snr: float) -> None:
-    """With what remains taken for independent noise, bars of one standard deviation cover too little."""
+    """They are made with the noise before: what remains lies along the components that were kept."""
     signal, jacobian = _decays(shape, count, SEED + 10)
     inverse = np.linalg.inv(np.einsum("...nk,...nl->...kl", jacobian, jacobian))
     unit_sd = np.sqrt(np.diagonal(inverse, axis1=-2, axis2=-1))
@@ -81,18 +81,10 @@ def test_error_bars_of_fits_hold(shape: tuple[int, ...], count: int, snr: float)
     for k in range(3):
         found = denoise(_noisy(signal, 100 / snr, SEED + 11 + k))
         error = np.einsum("...kl,...nl,...n->...k", inverse, jacobian, found.images - signal)
-        for scatter, shares in ((found.scatter(3), covered), (found.remaining, naive)):
+        for scatter, shares in ((found.sigma, covered), (found.remaining, naive)):
             shares.append(np.mean(np.abs(error) < scatter[..., np.newaxis] * unit_sd, axis=(0, 1, 2)))
-    assert np.mean(covered, axis=0).min() > 0.63
+    assert np.mean(covered, axis=0).min() > 0.66
     assert np.mean(naive, axis=0).min() < 0.45
-
-
-def test_no_parameter_is_told_better_than_by_the_noise_before() -> None:
-    found = denoise(_noisy(_decays((16, 16, 8), 16, SEED)[0], 5, 1))
-    for n_parameters in (1, 4, 16):
-        assert np.all(found.scatter(n_parameters) <= found.sigma)
-    assert np.all(found.scatter(8) <= found.scatter(4))
-    np.testing.assert_allclose(found.scatter(16), np.minimum(found.sigma, found.remaining))
 
 
 def test_the_floor_of_magnitudes_stays() -> None:

@@ -82,20 +82,7 @@ def nodes_of(
     if own is not None:
         return own(model, signal, protocol, noise, lower, upper)
     free = [i for i in boxed(model) if lower[i] < upper[i]]
-    problem = Problem(
-        model,
-        np.ascontiguousarray(signal.T),
-        protocol,
-        protocol.weights,
-        noise,
-        lower,
-        upper,
-        EVEN,
-        free,
-        INNER_NODES,
-        INNER_REACH,
-        tabulated=model.amplitude is None,
-    )
+    problem = _problem(model, signal, protocol, noise, (lower, upper), free)
     estimates = first_estimates(problem)
     size = max(BLOCK_VALUES // sum(NODES), 1)
     parts = []
@@ -107,6 +94,56 @@ def nodes_of(
         log_weight = np.concatenate([part.log_evidence - np.log(part.mixture) for part in parts])
     width = (upper - lower)[free, None, None]
     return Nodes(tuple(free), lower[free, None, None] + points * width, log_weight)
+
+
+def likelihood_at(
+    model: Model,
+    signal: FloatArray,
+    protocol: Protocol,
+    noise: VoxelNoise,
+    limits: tuple[FloatArray, FloatArray],
+    index: tuple[int, ...],
+    theta: FloatArray,
+) -> FloatArray:
+    """Return the log likelihood, amplitude integrated, (V, K), at nodes (D, V, K) of the parameters `index`."""
+    own: Callable[..., FloatArray] | None = catalogue.part(model.name, "posterior", "likelihood_at")
+    if own is not None:
+        return own(model, signal, protocol, noise, limits, index, theta)
+    free = list(index)
+    problem = _problem(model, signal, protocol, noise, limits, free)
+    width = (limits[1] - limits[0])[free, None, None]
+    points = (theta - limits[0][free, None, None]) / width
+    size = max(BLOCK_VALUES // theta.shape[2], 1)
+    found = np.empty(theta.shape[1:])
+    for first in range(0, len(found), size):
+        block = slice(first, first + size)
+        part = problem.take(block)
+        found[block] = part.evaluate(points[:, block], np.arange(part.n_voxels))[0]
+    return found
+
+
+def _problem(
+    model: Model,
+    signal: FloatArray,
+    protocol: Protocol,
+    noise: VoxelNoise,
+    limits: tuple[FloatArray, FloatArray],
+    free: list[int],
+) -> Problem:
+    """Return the posterior of voxels (V, N) under an even prior, over nodes of all free parameters."""
+    return Problem(
+        model,
+        np.ascontiguousarray(signal.T),
+        protocol,
+        protocol.weights,
+        noise,
+        *limits,
+        EVEN,
+        free,
+        INNER_NODES,
+        INNER_REACH,
+        tabulated=model.amplitude is None,
+    )
 
 
 def normalised(log_weight: FloatArray) -> FloatArray:

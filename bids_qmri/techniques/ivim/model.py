@@ -66,8 +66,8 @@ class Ivim(Model):
             (0.0, 1.0),
             (0.03, 0.25),
             "Perfusion fraction.",
-            # Liver and kidney reach 0.4; above 0.7 it is a vessel.
-            prior=(0.0, 0.7),
+            # Liver and kidney reach 0.4; a vessel is blood alone.
+            prior=(0.0, 1.0),
             typical=0.1,
             nodes=10,
         ),

@@ -16,9 +16,8 @@ from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
-from bids_qmri.techniques.noddi.encoding import Encoding, encode
-from bids_qmri.techniques.noddi.model import Noddi, evaluate
-from bids_qmri.techniques.noddi.posterior import Grid, log_likelihood, make_grid, summed
+from bids_qmri.techniques.noddi.model import COMPONENTS, Noddi
+from bids_qmri.techniques.noddi.posterior import Grid, log_likelihood, make_grid, predicted, summed
 from bids_qmri.techniques.noddi.shell_noise import shell_sigma
 from bids_qmri.techniques.noddi.zonal import QUANTITIES, ShellGroups, sort_shells
 from bids_qmri.units import FloatArray
@@ -65,15 +64,14 @@ class NoddiBayes(Estimator):
         told = noise.spread(usable.size)
         require_positive(told.take(usable))
         grid = make_grid(model, shells, *model.limits(bounds), prior)
-        encoding = encode(protocol, model.d_par, model.d_iso)
-        names = (*QUANTITIES, "s0", "direction_x", "direction_y", "direction_z")
+        names = (*QUANTITIES, "s0", *COMPONENTS)
         values = np.full((len(names), usable.size), np.nan)
         sd, residual = np.full((len(QUANTITIES), usable.size), np.nan), np.full(usable.size, np.nan)
         voxels = np.flatnonzero(usable)
         for first in range(0, voxels.size, BLOCK_VOXELS):
             part = voxels[first : first + BLOCK_VOXELS]
             values[:, part], sd[:, part], residual[part] = _block(
-                model, grid, shells, encoding, data[part], told.take(part)
+                model, grid, shells, protocol, data[part], told.take(part)
             )
         status = np.where(usable, Status.OK, Status.UNUSABLE).astype(np.uint8)
         return FitResult(
@@ -85,7 +83,7 @@ def _block(
     model: Noddi,
     grid: Grid,
     shells: ShellGroups,
-    encoding: Encoding,
+    protocol: DiffusionProtocol,
     signal: FloatArray,
     noise: VoxelNoise,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -99,12 +97,7 @@ def _block(
     table = np.concatenate([np.ones((1, first.shape[1])), first, second]).astype(np.float32)
     moments = (mass @ table.T).T.astype(np.float64)
     mean, square = np.split(moments[1:] / moments[0], 2)
-    curve = evaluate(encoding, mean, sums.direction) * sums.s0
-    measured = np.ascontiguousarray(signal.T)[encoding.order]
-    upward = sums.direction * np.where(sums.direction[2] < 0, -1.0, 1.0)
-    values = np.concatenate([mean, sums.s0[None], upward])
-    return (
-        values,
-        np.sqrt(np.maximum(square - mean**2, 0.0)),
-        np.sqrt(np.mean((measured - curve) ** 2, axis=0)),
-    )
+    also, curve = predicted(model, signal, protocol, mean)
+    values = np.concatenate([mean, *(row[None] for row in also.values())])
+    spread = np.sqrt(np.maximum(square - mean**2, 0.0))
+    return values, spread, np.sqrt(np.mean((signal.T - curve) ** 2, axis=0))

@@ -22,7 +22,8 @@ from bids_qmri.physics.noise import VoxelNoise, rician_moments
 from bids_qmri.physics.prior import EVEN, Prior, cells_under
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
-from bids_qmri.techniques.noddi.model import Noddi, noddi_signal
+from bids_qmri.techniques.noddi.encoding import encode
+from bids_qmri.techniques.noddi.model import COMPONENTS, Noddi, evaluate, noddi_signal
 from bids_qmri.techniques.noddi.zonal import ShellGroups, sort_shells
 from bids_qmri.units import FloatArray
 
@@ -43,6 +44,9 @@ FLOOR_END = 60.0
 
 KEPT = 192
 """Nodes of each voxel that are kept where voxels are compared: the likeliest ones."""
+
+LAID_VOXELS = 256
+"""Voxels whose nodes are interpolated at a time."""
 
 PAIRS = [(i, j) for i in range(DEGREES) for j in range(i + 1)]
 
@@ -176,6 +180,95 @@ def nodes(
     free = [i for i in range(len(grid.theta)) if lower[i] < upper[i]]
     kept = np.take_along_axis(log_weight, place, axis=1).astype(np.float64)
     return Nodes(tuple(free), grid.theta[free][:, place], kept)
+
+
+def likelihood_at(
+    model: Model,
+    signal: FloatArray,
+    protocol: Protocol,
+    noise: VoxelNoise,
+    limits: tuple[FloatArray, FloatArray],
+    index: tuple[int, ...],
+    theta: FloatArray,
+) -> FloatArray:
+    """Return the log likelihood at nodes anywhere; see `estimators.posterior.nodes.likelihood_at`.
+
+    Series between the nodes of the grid are interpolated linearly.
+    """
+    assert isinstance(model, Noddi)
+    assert isinstance(protocol, DiffusionProtocol)
+    shells = sort_shells(protocol)
+    grid = make_grid(model, shells, *limits)
+    axes = [np.unique(row) for row in grid.theta]
+    sums = summed(signal, shells, model.d_par)
+    relative = noise.over(sums.s0)
+    step = np.round(np.log(relative.floor) / NOISE_STEP)
+    found = np.empty(theta.shape[1:])
+    full = np.repeat(limits[0][:3, None, None], theta.shape[1], axis=1) + np.zeros(theta.shape[2])
+    full[list(index)] = theta
+    for value in np.unique(step):
+        table = _series(grid, float(np.exp(value * NOISE_STEP)))
+        table = np.moveaxis(table, 2, 0).reshape(*(axis.size for axis in axes), -1).astype(np.float32)
+        chosen = np.flatnonzero(step == value)
+        for voxels in np.array_split(chosen, max(chosen.size // LAID_VOXELS, 1)):
+            series = _between(table, axes, full[:, voxels])
+            by_shell = series.reshape(*series.shape[:2], -1, DEGREES)
+            energy = np.concatenate(
+                [
+                    np.stack([by_shell[..., s, i] * by_shell[..., s, j] for i, j in PAIRS], axis=-1)
+                    for s in range(by_shell.shape[2])
+                ],
+                axis=-1,
+            )
+            fit = np.einsum("vkc,vc->vk", series, sums.right[voxels]) + len(shells.b0)
+            size = np.einsum("vkc,vc->vk", energy, sums.normal[voxels]) + len(shells.b0)
+            sharp = 0.5 / relative.scatter[voxels, None] ** 2
+            found[voxels] = sharp * fit**2 / size - 0.5 * np.log(size)
+    return found
+
+
+def _between(table: Float32Array, axes: list[FloatArray], theta: FloatArray) -> FloatArray:
+    """Return the entries of a table, (a, b, c, C), at parameters (3, V, K), (V, K, C)."""
+    lower, upper, share = [], [], []
+    for axis, values in zip(axes, theta, strict=True):
+        at = np.clip(np.searchsorted(axis, values) - 1, 0, max(axis.size - 2, 0))
+        after = np.minimum(at + 1, axis.size - 1)
+        width = np.where(after > at, axis[after] - axis[at], 1.0)
+        lower.append(at)
+        upper.append(after)
+        share.append((values - axis[at]) / width)
+    total = np.zeros((*theta.shape[1:], table.shape[3]))
+    for corner in range(8):
+        high = [bool(corner >> axis & 1) for axis in range(3)]
+        weight = np.ones(theta.shape[1:])
+        for axis in range(3):
+            weight = weight * (share[axis] if high[axis] else 1.0 - share[axis])
+        place = tuple(upper[axis] if high[axis] else lower[axis] for axis in range(3))
+        total += weight[..., None] * table[place]
+    return total
+
+
+def predicted(
+    model: Noddi, signal: FloatArray, protocol: DiffusionProtocol, found: FloatArray
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Return S0 and direction of voxels by name, (V,) each, and their curves, (N, V).
+
+    Parameters
+    ----------
+    signal
+        Measured signals, (V, N), with a positive mean at b = 0.
+    found
+        NDI, ODI and FWF, (3 or more, V).
+    """
+    shells = sort_shells(protocol)
+    s0 = signal[:, shells.b0].mean(axis=1)
+    form = form_weights(shells.directions, shells.members, shells.bvals, model.d_par)
+    direction = least_axis(form @ np.ascontiguousarray((signal / s0[:, None]).T))
+    encoding = encode(protocol, model.d_par, model.d_iso)
+    curve = np.empty(signal.shape[::-1])
+    curve[encoding.order] = evaluate(encoding, found[:3], direction) * s0
+    upward = direction * np.where(direction[2] < 0, -1.0, 1.0)
+    return {"s0": s0, **dict(zip(COMPONENTS, upward, strict=True))}, curve
 
 
 @lru_cache(maxsize=1)

@@ -75,7 +75,7 @@ class Technique:
         return self.package.rpartition(".")[2]
 
 
-_CURVE = ("lsq", "mle", "map", "bayes", "ncde", "mlp")
+_CURVE = ("lsq", "mle", "map", "bayes", "local", "ncde", "mlp")
 _TENSOR = ("ols", "wls", "nlls", "restore")
 _TENSOR_WORDS = {"lsq": ("wls",), "dipy": ("wls",)}
 _DWI = "bids_qmri.bids.dwi"
@@ -109,7 +109,7 @@ TECHNIQUES: tuple[Technique, ...] = (
         "bids_qmri.techniques.noddi",
         "dwi",
         (
-            ModelEntry("noddi", 7, "model:NODDI", ("lsq", "mle", "bayes", "ncde", "nnmle", "nngt", "onnx")),
+            ModelEntry("noddi", 7, "model:NODDI", ("lsq", "mle", "bayes", "local", "ncde", "nnmle", "nngt", "onnx")),
             ModelEntry("noddiexvivo", 8, "exvivo:EX_VIVO_NODDI", ("lsq", "mle")),
         ),
         {
@@ -128,8 +128,8 @@ TECHNIQUES: tuple[Technique, ...] = (
         "dce",
         (
             # Concentrations have Gaussian noise: the likelihood estimate is least squares.
-            ModelEntry("etofts", 4, "model:EXTENDED_TOFTS", ("lsq", "map", "bayes", "ncde", "mlp")),
-            ModelEntry("tofts", 3, "model:TOFTS", ("lsq", "map", "bayes")),
+            ModelEntry("etofts", 4, "model:EXTENDED_TOFTS", ("lsq", "map", "bayes", "local", "ncde", "mlp")),
+            ModelEntry("tofts", 3, "model:TOFTS", ("lsq", "map", "bayes", "local")),
         ),
     ),
 )
@@ -139,6 +139,7 @@ ESTIMATORS: Mapping[str, str] = {
     "mle": "bids_qmri.estimators.classical.mle:Mle",
     "map": "bids_qmri.estimators.posterior.map:Map",
     "bayes": "bids_qmri.estimators.posterior.bayes:Bayes",
+    "local": "bids_qmri.estimators.posterior.local:Local",
     "ncde": "bids_qmri.estimators.networks.ncde:Ncde",
     "mlp": "bids_qmri.estimators.networks.ncde:Mlp",
     "dipyTrr": "bids_qmri.estimators.dipy.ivim:DipyTrr",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimation.beyond import beyond_limits
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation, Voxels
 from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
@@ -153,7 +154,27 @@ def fit_block(
     converted, protocol = how.convert(signal, voxels)
     sigma = voxel_noise(how, converted, protocol, voxels, noise)
     fit = estimator.fit(model, converted, protocol, sigma=sigma, bounds=how.bounds, prior=how.prior)
-    return Block(voxels, signal, converted, protocol, judged(fit, model, how.bounds))
+    return completed(model, estimator, how, measured, (converted, protocol, sigma), fit)
+
+
+def completed(
+    model: Model,
+    estimator: Estimator,
+    how: Preparation,
+    measured: Measured,
+    fitted: tuple[FloatArray, Protocol, Noise | None],
+    fit: FitResult,
+) -> Block:
+    """Return a block with what its estimator could not know: truth beyond its limits, noise that is shared.
+
+    `fitted` are converted signals, their protocol, and their noise.
+    """
+    converted, protocol, sigma = fitted
+    if estimator.has_prior:
+        fit = beyond_limits(model, how, converted, protocol, sigma, fit)
+    if how.widen is not None:
+        fit = how.widen(how, measured, protocol, sigma, fit)
+    return Block(measured[1], measured[0], converted, protocol, judged(fit, model, how.bounds))
 
 
 def voxel_noise(
@@ -166,29 +187,24 @@ def voxel_noise(
     return None if noise is None else noise.at(voxels)
 
 
-def fit_blocks(
+def gather(
     model: Model,
-    estimator: Estimator,
-    how: Preparation,
-    blocks: Iterable[Measured],
+    blocks: Iterable[Block],
     n_voxels: int,
-    noise: ScanNoise | None,
     observe: Callable[[Block], None] | None = None,
 ) -> ImageMaps:
-    """Fit all voxels of some blocks into maps of a whole grid.
+    """Gather fitted blocks into maps of a whole grid.
 
     Parameters
     ----------
-    model, estimator, how
-        What is fitted, and how.
+    model
+        What was fitted.
     blocks
-        Voxels to fit.
+        Fitted voxels.
     n_voxels
         Size V of the grid.
-    noise
-        Of a single image, None if unknown or told by every voxel.
     observe
-        Called with every block after its fit, for metrics that need the measurements.
+        Called with every block, for metrics that need the measurements.
     """
     status = np.zeros(n_voxels, dtype=np.uint8)
     residual = np.zeros(n_voxels, dtype=np.float32)
@@ -197,8 +213,7 @@ def fit_blocks(
     determined: dict[str, npt.NDArray[np.uint8]] = {}
     notes: dict[str, None] = {}
     internal = {p.name for p in model.parameters if p.internal}
-    for measured in blocks:
-        block = fit_block(model, estimator, how, measured, noise)
+    for block in blocks:
         if observe is not None:
             observe(block)
         fit, voxels = block.fit, block.voxels

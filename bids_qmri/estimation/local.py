@@ -8,7 +8,7 @@ that look at neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri import catalogue
-from bids_qmri.estimation.blocks import Measured, voxel_noise
+from bids_qmri.errors import InputError
+from bids_qmri.estimation.blocks import Block, Measured, completed, voxel_noise
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
-from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import checked_signal
 from bids_qmri.estimators.posterior import neighbours
 from bids_qmri.estimators.posterior.neighbours import Axes, Belief, Common, Summary
@@ -29,7 +30,7 @@ from bids_qmri.estimators.posterior.nodes import (
     normalised,
 )
 from bids_qmri.physics.model import Model
-from bids_qmri.physics.noise import VoxelNoise
+from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -90,9 +91,9 @@ def fit_neighbours(
     grid: Grid,
     noise: ScanNoise | None,
     folder: Path,
-    finish: Callable[[Measured, FitResult], None],
-) -> None:
-    """Fit all voxels of some blocks together.
+    estimator: Estimator,
+) -> Iterator[Block]:
+    """Fit all voxels of some blocks together, and yield these.
 
     Parameters
     ----------
@@ -106,33 +107,42 @@ def fit_neighbours(
         Of a single image; None: voxels tell their own.
     folder
         Scratch folder for nodes.
-    finish
-        Takes what was found of every block.
+    estimator
+        Which one this is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lower, upper = model.limits(how.bounds)
     kept, axes, index = _first(model, how, blocks, noise, folder, (lower, upper))
+    fitted = [block for block in kept if block.usable.any()]
     if axes is None:
-        return
-    common = _learn(kept)
-    voxels = np.concatenate([block.measured[1][block.usable] for block in kept])
+        raise InputError("no voxel can be fitted", needed="positive, finite signals in every image")
+    common = _learn(fitted)
+    voxels = np.concatenate([block.measured[1][block.usable] for block in fitted])
     places = neighbours.places_of(voxels, grid.shape, grid.zooms)
     belief = neighbours.first_belief(common, voxels.size)
     for turn in range(ROUNDS):
-        known = _known(kept, belief, common)
+        known = _known(fitted, belief, common)
         if turn in REDRAWN:
-            for block in kept:
+            for block in fitted:
                 _redraw(model, block, axes, index, known, common, (lower, upper))
-            known = _known(kept, belief, common)
+            known = _known(fitted, belief, common)
         belief = neighbours.update(belief, known, common, places, agree=turn >= AGREE_FROM)
-    known = _known(kept, belief, common)
+    known = _known(fitted, belief, common)
     for block in kept:
-        _redraw(model, block, axes, index, known, common, (lower, upper))
-        finish(block.measured, _result(model, block, axes, index, belief, common, (lower, upper)))
-        block.file.unlink()
+        mean, spread, quality = _nothing(model)
+        if block.usable.any():
+            _redraw(model, block, axes, index, known, common, (lower, upper))
+            mean, spread, quality = _means(model, block, axes, index, belief, common, (lower, upper))
+            block.file.unlink()
+        fit = _result(model, block, mean, spread, quality)
+        noise_of = Noise(block.noise.floor, block.noise.scatter)
+        yield completed(model, estimator, how, block.measured, (block.signal, block.protocol, noise_of), fit)
 
 
 Limits = tuple[FloatArray, FloatArray]
+
+Found = tuple[FloatArray, FloatArray, dict[str, FloatArray]]
+"""Means and standard deviations of parameters and derived quantities, (P + Q, v), and maps for quality."""
 
 
 def _first(
@@ -169,7 +179,7 @@ def _first(
         axes = neighbours.axes_of(model, index, *limits)
         x, log_slope = axes.coordinates(nodes.theta)
         block.keep(x, nodes.log_weight + log_slope)
-    return [block for block in kept if block.usable.any()], axes, index
+    return kept, axes, index
 
 
 def _learn(kept: list[_Block]) -> Common:
@@ -241,7 +251,7 @@ def _redraw(
     block.keep(x, likelihood - density)
 
 
-def _result(
+def _means(
     model: Model,
     block: _Block,
     axes: Axes,
@@ -249,7 +259,7 @@ def _result(
     belief: Belief,
     common: Common,
     limits: Limits,
-) -> FitResult:
+) -> Found:
     """Return means and standard deviations of the voxels of a block, and the two maps for quality."""
     x, log_weight = block.load()
     log_prior, safe = neighbours.log_prior(belief.take(block.places), common, x)
@@ -269,10 +279,16 @@ def _result(
     variance = np.einsum("ddv->dv", alone.covariance)
     shift = np.sqrt(np.mean((now.mean - alone.mean) ** 2 / variance, axis=0))
     share = np.einsum("vk,vk->v", weight, np.exp(safe - log_prior))
-    return _spread_out(model, block, mean, spread, {"safety": share, "shift": shift})
+    return mean, spread, {"safety": share, "shift": shift}
 
 
-def _spread_out(
+def _nothing(model: Model) -> Found:
+    """Return what is found of no voxel."""
+    none = np.empty((len(model.parameters) + len(model.derived), 0))
+    return none, none, {"safety": np.empty(0), "shift": np.empty(0)}
+
+
+def _result(
     model: Model, block: _Block, mean: FloatArray, spread: FloatArray, quality: dict[str, FloatArray]
 ) -> FitResult:
     """Return the result of all voxels of a block from those that could be fitted."""

@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.base import Estimator, Selection
+from bids_qmri.estimators.base import Estimator, FitResult, Selection
 from bids_qmri.estimators.classical.noise import Residuals
 from bids_qmri.estimators.networks.network_file import summary
 from bids_qmri.physics.limits import check_bounds
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.prior import EVEN, Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
@@ -29,6 +30,9 @@ Voxels = npt.NDArray[np.intp]
 
 Converter = Callable[[FloatArray, Voxels], tuple[FloatArray, Protocol]]
 """Takes signals (v, N) and the numbers of their voxels (v,); returns signals and their protocol."""
+
+
+Widen = Callable[["Preparation", tuple[FloatArray, Voxels], Protocol, Noise | None, FitResult], FitResult]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +94,10 @@ class Preparation:
         Those that the estimator takes; empty: all.
     bounds
         Limits that replace the model's own.
+    physical
+        Limits that least squares would have.
     prior
-        Where the truth is expected within them.
+        Where the truth is expected within `bounds`.
     noise_is_common
         True if all voxels share the noise level of the scan; False where it varies, or is not asked for.
     convert_for_noise
@@ -104,6 +110,9 @@ class Preparation:
     voxel_noise
         Takes converted signals and their protocol, returns the noise level of each voxel; None if the
         estimator does without one or all voxels share it.
+    widen
+        Takes the preparation itself, measured signals with their voxels, the protocol, the noise if it is
+        known, and what was found; returns that with standard deviations that know what residuals do not show.
     baseline
         Number of first measurements before anything happens; None: the protocol knows its repeats.
     used
@@ -116,12 +125,14 @@ class Preparation:
     conversion: str = ""
     measurements: tuple[int, ...] = ()
     bounds: Bounds | None = None
+    physical: Bounds | None = None
     prior: Prior = EVEN
     noise_is_common: bool = True
     convert_for_noise: Converter | None = None
     noise_conversion: str = ""
     residuals: Callable[[FloatArray, Any], Residuals] | None = None
     voxel_noise: Callable[[FloatArray, Any], FloatArray] | None = None
+    widen: Widen | None = None
     baseline: int | None = None
     used: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -156,8 +167,11 @@ def prepare(model: Model, estimator: Estimator, scan: Scan, asked: Bounds | None
         how = _selected(how, estimator.prepare(model, scan.protocol))
     network = estimator.network_file(model)
     used = how.used if network is None else {**how.used, "Network": summary(network)}
-    bounds = estimator.limits(model, how.bounds or {}, asked or {})
-    return replace(how, bounds=dict(bounds) or None, used=used)
+    given = how.bounds or {}
+    bounds = estimator.limits(model, given, asked or {})
+    known = {p.name for p in model.parameters}
+    physical = dict(given) | {name: limits for name, limits in (asked or {}).items() if name in known}
+    return replace(how, bounds=dict(bounds) or None, physical=physical, used=used)
 
 
 def untold_noise(model: Model, estimator: Estimator, protocol: Protocol | None) -> str:

@@ -99,6 +99,10 @@ class Estimator(ABC):
         Whether it keeps limits of its own, whatever it is told.
     needs_file
         Whether it is nothing without the file of a network.
+    neighbours
+        Whether it fits voxels together with those around them, which takes a whole image.
+    own_prior
+        Whether it finds out by itself where within its limits the truth is.
     single_images
         Whether it fits single images where directions could be averaged: a Rician likelihood does not hold
         for averages.
@@ -111,6 +115,8 @@ class Estimator(ABC):
     has_prior: ClassVar[bool] = False
     own_limits: ClassVar[bool] = False
     needs_file: ClassVar[bool] = False
+    neighbours: ClassVar[bool] = False
+    own_prior: ClassVar[bool] = False
     single_images: ClassVar[bool] = False
 
     def fit(

@@ -15,7 +15,8 @@ import numpy as np
 
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError, InternalError, QmriError
-from bids_qmri.estimation.blocks import ImageMaps, fit_blocks
+from bids_qmri.estimation.blocks import ImageMaps, fit_block, gather
+from bids_qmri.estimation.local import Grid, fit_neighbours
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimation.prior import PriorChoice
@@ -130,10 +131,15 @@ def estimate(
         how = replace(how, used={**how.used, **opened.denoised.fields(opened.mask)})
     noise = opened.noise(model, how)
     how, blocks = opened.blocks(how, keep=shared)
-    if estimator.has_prior:
+    if estimator.has_prior and not estimator.own_prior:
         prior = opened.prior(model, how, noise, choice)
         how = replace(how, prior=prior, used={**how.used, **prior_fields(prior)})
-    found = fit_blocks(model, estimator, how, blocks, opened.series.n_voxels, noise, watch)
+    if estimator.neighbours:
+        grid = Grid(opened.series.shape, tuple(float(size) for size in opened.series.zooms[:3]))
+        fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir / "nodes", estimator)
+    else:
+        fitted = (fit_block(model, estimator, how, measured, noise) for measured in blocks)
+    found = gather(model, fitted, opened.series.n_voxels, watch)
     if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
         raise InputError(
             f"none of {int(opened.mask.sum())} masked voxels could be fitted",

@@ -11,7 +11,7 @@ from bids_qmri.bids.regions import Regions
 from bids_qmri.estimation.blocks import Block, ImageMaps, fit_block
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
-from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.physics.model import Model
@@ -111,8 +111,13 @@ def _traces(
         return "", []
     series = opened.series
     raw = np.concatenate([series.read(int(voxel), int(voxel) + 1) for voxel in voxels])
-    # Fitted once more, because maps do not hold all that predicts a signal.
-    block = fit_block(job.model, job.estimator, how, (raw, voxels), noise)
+    if job.estimator.neighbours:
+        converted, protocol = how.convert(raw, voxels)
+        fit = FitResult({name: values[voxels].astype(np.float64) for name, values in found.maps.items()})
+        block = Block(voxels, raw, converted, protocol, fit)
+    else:
+        # Fitted once more, because maps do not hold all that predicts a signal.
+        block = fit_block(job.model, job.estimator, how, (raw, voxels), noise)
     fitted = job.model.predict(block.fit.maps, block.protocol)
     if fitted is None:
         return "", []

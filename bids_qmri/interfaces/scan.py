@@ -140,8 +140,9 @@ class OpenAcquisition:
             )
             how = prepare(model, estimator, other.scan)
             self.notes += other.notes
+            noise = other.noise(model, how)
             for measured in masked_blocks(series, self.mask):
-                fit = fit_block(model, estimator, how, measured, None).fit
+                fit = fit_block(model, estimator, how, measured, noise).fit
                 trusted = (fit.status == Status.OK) & fit.determined.get(source.name, True)
                 values[measured[1]] = np.where(trusted, fit.maps[source.name], np.nan)
         self.sources += [*source.acquisition.images, *other.sources]

@@ -163,7 +163,7 @@ def draw_student(mean: FloatArray, covariance: FloatArray, count: int) -> FloatA
     uniform = stdtrit(DRAWN_FREEDOM, (steps + 0.5) / count)
     root = np.moveaxis(np.linalg.cholesky(np.moveaxis(covariance, 2, 0)), 0, 2)
     drawn = mean[:, :, None] + np.einsum("dev,ek->dvk", root, uniform)
-    return np.clip(drawn, -LARGEST, LARGEST)
+    return np.asarray(np.clip(drawn, -LARGEST, LARGEST))
 
 
 def log_prior(belief: Belief, common: Common, x: FloatArray) -> tuple[FloatArray, FloatArray]:

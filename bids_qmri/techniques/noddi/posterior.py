@@ -207,8 +207,8 @@ def likelihood_at(
     full = np.repeat(limits[0][:3, None, None], theta.shape[1], axis=1) + np.zeros(theta.shape[2])
     full[list(index)] = theta
     for value in np.unique(step):
-        table = _series(grid, float(np.exp(value * NOISE_STEP)))
-        table = np.moveaxis(table, 2, 0).reshape(*(axis.size for axis in axes), -1).astype(np.float32)
+        by_node = np.moveaxis(_series(grid, float(np.exp(value * NOISE_STEP))), 2, 0)
+        table = by_node.reshape(*(axis.size for axis in axes), -1).astype(np.float32)
         chosen = np.flatnonzero(step == value)
         for voxels in np.array_split(chosen, max(chosen.size // LAID_VOXELS, 1)):
             series = _between(table, axes, full[:, voxels])
@@ -230,13 +230,14 @@ def likelihood_at(
 def _between(table: Float32Array, axes: list[FloatArray], theta: FloatArray) -> FloatArray:
     """Return the entries of a table, (a, b, c, C), at parameters (3, V, K), (V, K, C)."""
     lower, upper, share = [], [], []
-    for axis, values in zip(axes, theta, strict=True):
-        at = np.clip(np.searchsorted(axis, values) - 1, 0, max(axis.size - 2, 0))
-        after = np.minimum(at + 1, axis.size - 1)
-        width = np.where(after > at, axis[after] - axis[at], 1.0)
+    for nodes_of_axis, values in zip(axes, theta, strict=True):
+        last = nodes_of_axis.size - 1
+        at = np.clip(np.searchsorted(nodes_of_axis, values) - 1, 0, max(last - 1, 0))
+        after = np.minimum(at + 1, last)
+        width = np.where(after > at, nodes_of_axis[after] - nodes_of_axis[at], 1.0)
         lower.append(at)
         upper.append(after)
-        share.append((values - axis[at]) / width)
+        share.append((values - nodes_of_axis[at]) / width)
     total = np.zeros((*theta.shape[1:], table.shape[3]))
     for corner in range(8):
         high = [bool(corner >> axis & 1) for axis in range(3)]

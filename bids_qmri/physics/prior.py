@@ -25,6 +25,9 @@ PARTS: Parts = ((0.75, 1.0), (0.19, 2.2), (0.06, 6.0))
 CORE = 1.6
 """Standard deviation of the one normal density that stands for a bell where its tails do not matter."""
 
+WIDEST = 1.0 / PARTS[-1][1] ** 2
+"""Precision of the widest part, over that of the core."""
+
 STEPS = 9
 """Points at which the density within a cell of a grid is taken."""
 
@@ -59,6 +62,18 @@ class Bell:
             each = [np.log(share / wide) - square / (2.0 * wide**2) for share, wide in parts]
         density = np.logaddexp.reduce(each) - 0.5 * np.log(2.0 * np.pi) - np.log(self.width)
         return np.asarray(density - scaled if parameter.logarithmic else density)
+
+
+    def pull(self, parameter: Parameter, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return centre and precision, (V,), of the normal densities of the same slope at values, (V,)."""
+        own = np.log(values) if parameter.logarithmic else values
+        slope = 1.0 / values if parameter.logarithmic else np.ones_like(values)
+        away = own - (np.log(self.centre) if parameter.logarithmic else self.centre)
+        square = (away / self.width) ** 2
+        parts = [share / wide * np.exp(-square / (2.0 * wide**2)) for share, wide in PARTS]
+        total = np.maximum(sum(parts), TINY)
+        sharp = sum(part / wide**2 for part, (_, wide) in zip(parts, PARTS, strict=True)) / total
+        return values - away / slope, np.asarray(np.maximum(sharp, WIDEST) * (slope / self.width) ** 2)
 
 
 @dataclass(frozen=True)

@@ -110,9 +110,9 @@ class Penalty:
     weight
         Squared noise, what a squared distance of one standard deviation costs, shape (V,).
     centre
-        In the unit of the parameters, shape (P,).
+        In the unit of the parameters, shape (P, 1) or (P, V).
     precision
-        One over the variance of the prior in box widths, shape (P,).
+        One over the variance of the prior in box widths, shape (P, 1) or (P, V).
     """
 
     weight: FloatArray
@@ -121,7 +121,9 @@ class Penalty:
 
     def take(self, voxels: npt.NDArray[np.intp]) -> Penalty:
         """Return that of some voxels."""
-        return Penalty(self.weight[voxels], self.centre, self.precision)
+        shared = self.centre.shape[1] == 1
+        parts = (self.centre, self.precision)
+        return Penalty(self.weight[voxels], *(part if shared else part[:, voxels] for part in parts))
 
 
 def minimise(

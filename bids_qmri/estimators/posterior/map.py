@@ -35,6 +35,9 @@ PRIOR_VARIANCE = 1.0 / 12.0
 LEAST_WIDTH = 1e-3
 """Least standard deviation of a prior in box widths."""
 
+TAIL_ROUNDS = 3
+"""Times that the Gaussian is adapted to the tails of a bell."""
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -63,7 +66,7 @@ class Map(Estimator):
     """Maximum of the posterior, and standard deviations from its curvature.
 
     Every parameter but the amplitude has a Gaussian prior with the mean and the variance that its prior has
-    within its limits; the posterior is cut off at the limits. Magnitudes get the Rician likelihood,
+    within its limits, and the slope of its tails where the data put it there; the posterior is cut off at the limits. Magnitudes get the Rician likelihood,
     concentrations the Gaussian one.
     """
 
@@ -95,6 +98,10 @@ class Map(Estimator):
         signals = (data[usable].T, part, protocol.weights, told.take(usable), *limits)
         start = grid_posterior(model, *signals, prior=prior).best
         mode = maximise(model, *signals, prior=prior, start=start)
+        for _ in range(TAIL_ROUNDS if prior.bells else 0):
+            # A bell has tails: what the data put there is held less.
+            penalty = _reweighted(model, told.take(usable), *limits, prior, mode.theta)
+            mode = maximise(model, *signals, penalty=penalty, start=mode.theta)
         return _result(model, mode, data, part, usable, limits)
 
 
@@ -124,6 +131,7 @@ def maximise(
     upper: FloatArray,
     prior: Prior = EVEN,
     start: FloatArray | None = None,
+    penalty: Penalty | None = None,
 ) -> Mode:
     """Find the maximum of the posterior of every voxel.
 
@@ -145,6 +153,8 @@ def maximise(
         Where the parameters are expected within these.
     start
         First estimate, shape (P, V); None takes the model's.
+    penalty
+        Taken instead of the Gaussian that stands for the prior.
     """
     column = None if np.all(weights == 1.0) else weights[:, None]
     objective: Objective
@@ -152,7 +162,8 @@ def maximise(
         objective = LeastSquares(signal, column)
     else:
         objective = QuickRicianLikelihood(signal, noise.floor, column)
-    penalty = _penalty(model, noise, lower, upper, prior)
+    if penalty is None:
+        penalty = _penalty(model, noise, lower, upper, prior)
     minimum = minimise(model, objective, protocol, lower, upper, prior=penalty, start=start)
     step, covariance = _curvature(model, minimum, lower, upper)
     return Mode(minimum.theta, minimum.converged, step, covariance * noise.scatter**2)
@@ -162,10 +173,26 @@ def _penalty(model: Model, noise: VoxelNoise, lower: FloatArray, upper: FloatArr
     """Return the Gaussian of mean and variance of a prior; costs are in units of the scatter squared."""
     if not prior.bells:
         even = np.full(len(lower), 1.0 / PRIOR_VARIANCE)
-        return Penalty(noise.scatter**2, 0.5 * (lower + upper), even)
+        return Penalty(noise.scatter**2, 0.5 * (lower + upper)[:, None], even[:, None])
     mean, sd = (x[: len(lower)] for x in moments(prior, model, tuple(lower), tuple(upper)))
     width = np.where((lower < upper) & np.isfinite(upper), upper - lower, 1.0)
-    return Penalty(noise.scatter**2, mean, (width / np.maximum(sd, LEAST_WIDTH * width)) ** 2)
+    precision = (width / np.maximum(sd, LEAST_WIDTH * width)) ** 2
+    return Penalty(noise.scatter**2, mean[:, None], precision[:, None])
+
+
+def _reweighted(
+    model: Model, noise: VoxelNoise, lower: FloatArray, upper: FloatArray, prior: Prior, theta: FloatArray
+) -> Penalty:
+    """Return the Gaussian whose slope at parameters (P, V) is that of the prior."""
+    centre = np.repeat(0.5 * (lower + upper)[:, None], theta.shape[1], axis=1)
+    precision = np.full(theta.shape, 1.0 / PRIOR_VARIANCE)
+    for i, parameter in enumerate(model.parameters):
+        bell = prior.of(parameter.name)
+        if bell is not None and lower[i] < upper[i]:
+            width = upper[i] - lower[i]
+            centre[i], sharp = bell.pull(parameter, np.maximum(theta[i], LEAST_WIDTH * width))
+            precision[i] = sharp * width**2
+    return Penalty(noise.scatter**2, centre, precision)
 
 
 def _curvature(

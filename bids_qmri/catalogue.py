@@ -75,13 +75,13 @@ class Technique:
         return self.package.rpartition(".")[2]
 
 
-_CURVE = ("lsq", "mle", "map", "bayes", "local", "ncde", "mlp")
+_CURVE = ("lsq", "mle", "map", "bayes", "ncde", "mlp")
 _TENSOR = ("ols", "wls", "nlls", "restore")
 _TENSOR_WORDS = {"lsq": ("wls",), "dipy": ("wls",)}
 _DWI = "bids_qmri.bids.dwi"
 
 TECHNIQUES: tuple[Technique, ...] = (
-    Technique("bids_qmri.techniques.vfa", "vfa", (ModelEntry("vfa", 1, "model:VFA", _CURVE),)),
+    Technique("bids_qmri.techniques.vfa", "vfa", (ModelEntry("vfa", 1, "model:VFA", (*_CURVE, "local")),)),
     Technique(
         "bids_qmri.techniques.ivim",
         "dwi",
@@ -90,7 +90,7 @@ TECHNIQUES: tuple[Technique, ...] = (
                 "ivim",
                 2,
                 "model:IVIM",
-                (*_CURVE, "dipyTrr", "dipyVarpro"),
+                (*_CURVE, "dipyTrr", "dipyVarpro", "local"),
                 {"dipy": ("dipyTrr", "dipyVarpro")},
             ),
         ),
@@ -109,7 +109,12 @@ TECHNIQUES: tuple[Technique, ...] = (
         "bids_qmri.techniques.noddi",
         "dwi",
         (
-            ModelEntry("noddi", 7, "model:NODDI", ("lsq", "mle", "bayes", "local", "ncde", "nnmle", "nngt", "onnx")),
+            ModelEntry(
+                "noddi",
+                7,
+                "model:NODDI",
+                ("lsq", "mle", "ncde", "nnmle", "nngt", "onnx", "bayes", "local"),
+            ),
             ModelEntry("noddiexvivo", 8, "exvivo:EX_VIVO_NODDI", ("lsq", "mle")),
         ),
         {
@@ -128,7 +133,7 @@ TECHNIQUES: tuple[Technique, ...] = (
         "dce",
         (
             # Concentrations have Gaussian noise: the likelihood estimate is least squares.
-            ModelEntry("etofts", 4, "model:EXTENDED_TOFTS", ("lsq", "map", "bayes", "local", "ncde", "mlp")),
+            ModelEntry("etofts", 4, "model:EXTENDED_TOFTS", ("lsq", "map", "bayes", "ncde", "mlp", "local")),
             ModelEntry("tofts", 3, "model:TOFTS", ("lsq", "map", "bayes", "local")),
         ),
     ),

@@ -114,6 +114,32 @@ def test_the_value_shown_is_that_of_the_map(
     assert compared >= 3
 
 
+def test_the_viewer_says_where_the_data_do_not_determine_a_map(study: Path, subject: Visit) -> None:
+    table = output_table("ivim")
+    shown = viewer(subject, "dwi")
+    shown.locator("select").select_option(label="D*")
+    known, values = (
+        np.asarray(
+            nib.load(
+                study / derivative_path({"sub": "abdomen01"}, extension=".nii.gz", **row.name_parts("lsq"))
+            ).dataobj
+        )
+        for row in (table.determined("dstar"), table.estimate("dstar"))
+    )
+    shown.locator("canvas").scroll_into_view_if_needed()
+    box = shown.locator("canvas").bounding_box()
+    told = []
+    for x, y in np.random.default_rng(1).uniform(0.1, 0.9, (80, 2)):
+        subject.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        voxel = tuple(state(shown)[2])
+        if values[voxel] != 0 and np.isfinite(values[voxel]):
+            said = "not determined by the data" in shown.locator(".readout").inner_text()
+            assert said == (known[voxel] == 0)
+            told.append(said)
+    assert 0 < sum(told) < len(told)
+    assert subject.clean, subject.complaints
+
+
 def test_a_click_on_a_picture_opens_its_slice(subject: Visit) -> None:
     picture = subject.page.locator("figure[data-name='sd of T1'] img").first
     picture.scroll_into_view_if_needed()

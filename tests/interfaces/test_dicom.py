@@ -51,7 +51,10 @@ def test_every_scalar_map_is_a_series_equal_to_the_nifti_map_within_half_a_step(
     [job] = jobs(dicom=tmp_path / "dicom")
     assert not run_fit(job).error
     folder = tmp_path / "dicom" / FOLDER
-    assert {each.name for each in folder.iterdir()} == {"t1", "m0", "t1Std", "m0Std", "rmse", "status"}
+    names = {"t1", "m0", "t1Std", "m0Std", "rmse", "status", "t1Determined"}
+    assert {each.name for each in folder.iterdir()} == names
+    known = nifti(tmp_path / "out", "_desc-lsqDetermined_T1map")
+    np.testing.assert_array_equal(volume(folder / "t1Determined"), known.get_fdata())
     for name in ("t1", "m0"):
         image = nifti(tmp_path / "out", f"_desc-lsq_{name.upper()}map")
         step = float(pydicom.dcmread(folder / name / "0001.dcm").RescaleSlope)

@@ -44,8 +44,7 @@ def test_every_parameter_of_a_model_has_a_row_with_its_unit(model: str) -> None:
 @pytest.mark.parametrize("model", model_names())
 def test_no_two_images_of_a_model_share_a_name(model: str) -> None:
     table = output_table(model)
-    rows = [*table.maps, *(table.sd(row.name) for row in table.maps), table.rmse, table.status]
-    names = [tuple(row.name_parts("lsq").values()) for row in rows]
+    names = [tuple(row.name_parts("lsq").values()) for row in table.every_row()]
     assert len(set(names)) == len(names)
 
 
@@ -72,6 +71,16 @@ def test_sd_keeps_the_unit_and_marks_the_label() -> None:
     table = output_table("ivim")
     assert table.sd("d").unit == table.estimate("d").unit
     assert table.sd("d").name_parts("mle")["desc"] == "mleStd"
+
+
+def test_what_is_determined_marks_the_label_and_tells_the_rule_with_its_number() -> None:
+    row = output_table("ivim").determined("dstar")
+    assert (row.unit, row.range) == ("1", (0.0, 1.0))
+    assert row.name_parts("mle") == output_table("ivim").estimate("dstar").name_parts("mle") | {
+        "desc": "mleDetermined"
+    }
+    assert "at most 0.5 of that of a guess within the default limits, 0.0281 mm^2/s, and" in row.description
+    assert row.description.endswith(".")
 
 
 @pytest.mark.parametrize(("model", "name"), [("vfa", "m0"), ("noddi", "s0"), ("dki", "s0"), ("tofts", None)])

@@ -25,6 +25,15 @@ def test_only_voxels_that_both_estimated_count() -> None:
     assert agreement_metrics(values, mine, reference, other)["bias"] == -1.0
 
 
+def test_only_voxels_in_which_the_data_determine_it_for_both_count() -> None:
+    values, reference = np.array([1.0, 5.0, 9.0, 13.0]), np.zeros(4)
+    ok, ours, theirs = (np.array(codes, np.uint8) for codes in ([1] * 4, [1, 1, 0, 0], [1, 0, 1, 0]))
+    assert agreement_metrics(values, ok, reference, ok, ours, theirs)["bias"] == 1.0
+    assert agreement_metrics(values, ok, reference, ok, ours)["bias"] == 3.0
+    undetermined = np.full(4, 6, np.uint8)
+    assert agreement_metrics(values, undetermined, reference, ok)["bias"] == 7.0
+
+
 def test_without_a_common_voxel_there_is_no_agreement() -> None:
     values = np.ones(3)
     found = agreement_metrics(values, np.full(3, 1, np.uint8), values, np.full(3, 5, np.uint8))

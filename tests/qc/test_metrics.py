@@ -94,6 +94,39 @@ def test_statistics_scale_with_the_map(factor: float) -> None:
     assert scaled["t1_iqr"] == pytest.approx(2.0 * factor)
 
 
+KNOWN = np.array([1, 0, 1, 1, 1, 1, 1, 1, 0, 0], dtype=np.uint8)
+"""Not the first and the last estimate, 1 and 5."""
+
+
+def test_statistics_of_a_map_are_over_the_voxels_in_which_the_data_determine_it() -> None:
+    found = metrics(determined={"t1": KNOWN}, sd={"t1": T1 / 10})
+    assert found["t1_determined"] == pytest.approx(3 / 5)
+    assert (found["t1_median"], found["t1_iqr"]) == (3.0, 1.0)
+    assert found["t1_sd_median"] == pytest.approx(0.3)
+    assert found["t1_p95"] == pytest.approx(3.9)
+    assert (found["m0_median"], found["m0_determined"]) == (10.0, None)
+
+
+def test_fractions_of_voxels_are_over_all_with_an_estimate_determined_or_not() -> None:
+    limits = {"t1": (1.0, 5.0)}
+    whole = metrics(limits=limits)
+    part = metrics(limits=limits, determined={"t1": KNOWN})
+    for name in ("t1_at_bound", "rmse_median", "nrmse", "fraction_ok", "n_voxels"):
+        assert part[name] == whole[name]
+
+
+def test_where_nothing_is_determined_there_is_no_median_but_a_fraction_of_0() -> None:
+    status = np.where(STATUS == Status.OK, Status.UNDETERMINED, STATUS)
+    found = metrics(status=status, determined={"t1": np.zeros(10, dtype=bool)})
+    assert (found["t1_determined"], found["t1_median"], found["t1_sd_median"]) == (0.0, None, None)
+    assert (found["n_undetermined"], found["m0_median"]) == (4, 10.0)
+
+
+def test_a_fraction_of_no_voxels_is_not_known() -> None:
+    nothing = np.full(10, Status.UNUSABLE, dtype=np.uint8)
+    assert metrics(status=nothing, determined={"t1": KNOWN})["t1_determined"] is None
+
+
 def test_fractions_at_a_bound_count_either_limit_as_float32_stores_it() -> None:
     status = np.ones(4, dtype=np.uint8)
     d = np.array([0.003, 0.0001, 0.001, np.nan], dtype=np.float32)

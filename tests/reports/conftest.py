@@ -32,6 +32,7 @@ def write_fit(tmp_path: Path) -> WriteFit:
         scale: float = 1.0,
         images: bool = True,
         sidecar: Mapping[str, Any] | None = None,
+        determined: np.ndarray | None = None,
         **fields: Any,
     ) -> Path:
         table = output_table(model)
@@ -41,13 +42,17 @@ def write_fit(tmp_path: Path) -> WriteFit:
         values[10] = np.nan
         names = [row.name for row in table.maps]
         rows = [*table.maps, table.sd(names[0]), table.rmse]
-        for row, content in [*((row, values) for row in rows), (table.status, status)] if images else ():
+        known = {} if determined is None else {names[0]: determined.astype(np.uint8)}
+        contents = [*((row, values) for row in rows), (table.status, status)]
+        contents += [(table.determined(name), part) for name, part in known.items()]
+        for row, content in contents if images else ():
             path = tmp_path / derivative_path(entities, extension=".nii.gz", **row.name_parts(label))
             write_map(path, content, SHAPE, np.eye(4), (1, 1, 1))
             write_sidecar(
                 Path(str(path).replace(".nii.gz", ".json")), {"Sources": ["bids:raw:a"], **(sidecar or {})}
             )
-        metrics = map_metrics(dict.fromkeys(names, values), {names[0]: values}, values, status)
+        maps = dict.fromkeys(names, values)
+        metrics = map_metrics(maps, {names[0]: values}, values, status, determined=known)
         quality = tmp_path / derivative_path(entities, extension=".json", **table.qc_parts(label))
         write_sidecar(quality, {"Metrics": metrics, "SoftwareVersion": "9.8.7"} | fields)
         return quality

@@ -18,19 +18,23 @@ def texts(model: str = "ivim", estimator: str = "ncde", **fields: Any) -> list[s
 
 
 def test_a_sound_fit_has_no_warning() -> None:
-    assert texts(Metrics={"fraction_ok": 0.9, "fraction_at_bound": 0.05, "dstar_sd_median": 0.005}) == []
+    assert texts(Metrics={"fraction_ok": 0.9, "fraction_at_bound": 0.05, "dstar_determined": 0.95}) == []
 
 
-def test_a_parameter_known_no_better_than_a_guess_is_named() -> None:
-    bounds = {"dstar": [0.005, 0.2]}
-    (text,) = texts(Metrics={"dstar_sd_median": 0.05, "d_sd_median": 1e-5}, Bounds=bounds)
-    assert text.startswith("D* is hardly determined by these data: its standard deviation is 0.05 mm²/s")
-    assert text.endswith("guess between its limits 0.0563 mm²/s")
+def test_a_parameter_that_the_data_determine_in_few_voxels_is_named() -> None:
+    (text,) = texts(Metrics={"dstar_determined": 0.2, "d_determined": 1.0, "f_determined": None})
+    assert text.startswith("D* is hardly determined by these data: in 80% of the voxels")
+    assert "more than 0.5 of that of a guess within the default limits" in text
 
 
-@pytest.mark.parametrize("bounds", [{"dstar": [0, None]}, {"dstar": "x"}, {"dstar": [0.1, 0.1]}, "x", None])
-def test_limits_that_say_nothing_warn_of_nothing(bounds: Any) -> None:
-    assert not [text for text in texts(Metrics={"s0_sd_median": 1e9}, Bounds=bounds) if "S0" in text]
+@pytest.mark.parametrize("seen", [{}, {"dstar_determined": "0.1"}, {"dstar_determined": [0.1]}])
+def test_what_nobody_can_tell_warns_of_nothing(seen: Any) -> None:
+    assert texts(Metrics=seen) == []
+
+
+def test_voxels_in_which_nothing_is_determined_were_estimated() -> None:
+    metrics = {"fraction_ok": 0.2, "fraction_at_bound": 0.1, "fraction_undetermined": 0.6}
+    assert not any("were estimated" in text for text in texts(Metrics=metrics))
 
 
 @pytest.mark.parametrize(

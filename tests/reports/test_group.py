@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bids_qmri.catalogue import FORMER_NAMES
@@ -48,6 +49,22 @@ def test_every_entity_that_tells_acquisitions_apart_has_a_column(tmp_path: Path,
     rows = rows_of(tmp_path / "group_vfa.tsv")
     assert sorted(row["space"] for row in rows) == ["MNI", "T1w"]
     assert {(row["task"], row["chunk"], row["res"]) for row in rows} == {("rest", "1", "2")}
+
+
+def test_the_share_of_determined_voxels_is_in_the_table_and_on_the_page(
+    tmp_path: Path, write_fit: WriteFit
+) -> None:
+    known = np.ones(90, dtype=bool)
+    known[11:90:2] = False
+    write_fit(determined=known, images=False, Regions={"liver": {"t1_median": 0.5, "t1_determined": 0.25}})
+    write_group(tmp_path)
+    whole, liver = rows_of(tmp_path / "group_vfa.tsv")
+    assert float(whole["t1_determined"]) == pytest.approx(39 / 79)
+    assert float(liver["t1_determined"]) == 0.25
+    page = (tmp_path / "group_vfa.html").read_text(encoding="utf-8")
+    assert "T1 determined" in page
+    explained = json.loads((tmp_path / "group_vfa.json").read_text())["t1_determined"]["Description"]
+    assert "at most 0.5 of that of a guess" in explained
 
 
 def test_numbers_keep_their_precision_and_missing_ones_are_n_a(tmp_path: Path, write_fit: WriteFit) -> None:

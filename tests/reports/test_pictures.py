@@ -10,7 +10,7 @@ import pytest
 
 from bids_qmri.estimators.base import Status
 from bids_qmri.outputs.tables import COLOUR_MAPS
-from bids_qmri.reports.colours import FAILED_COLOUR, STATUS_COLOURS, levels, palette, rgb
+from bids_qmri.reports.colours import FAILED_COLOUR, STATUS_COLOURS, VEIL_COLOUR, levels, palette, rgb
 from bids_qmri.reports.pictures import Grid, Picture, draw_direction, draw_map, draw_status, standalone
 from bids_qmri.reports.sheets import lay_out
 
@@ -68,6 +68,37 @@ def test_failed_voxels_are_grey_and_nothing_is_drawn_outside_the_mask() -> None:
     assert np.all(shown == palette("viridis")[0], axis=-1).sum() == shown[..., 0].size - 120
 
 
+def veiled(picture: Picture) -> np.ndarray:
+    """Return where the veil of a picture is not transparent."""
+    from matplotlib.image import imread
+
+    assert picture.veil is not None
+    return np.asarray(imread(io.BytesIO(picture.veil[0]), format="png"))[..., 3] > 0
+
+
+def test_what_the_data_do_not_determine_is_under_a_veil_and_keeps_its_colours() -> None:
+    values = np.linspace(0, 1, 144).reshape(EVERYWHERE.shape)
+    values[0, 0, 0] = np.nan
+    known = EVERYWHERE.copy()
+    known[:2] = False
+    picture = draw(values, determined=known)
+    assert picture.png == draw(values).png
+    expected = ~GRID.sheet.fill(known, True).astype(bool) & np.isfinite(GRID.sheet.fill(values, 0.0))
+    np.testing.assert_array_equal(veiled(picture), expected)
+    assert picture.key[-1] == (VEIL_COLOUR, "not determined by the data: 33 %")
+    assert picture.veil is not None
+    assert picture.veil[1] == "Grey where the data do not determine t: 33 % of the voxels."
+    assert picture.veil_source in standalone(picture, "t")
+
+
+def test_nothing_is_veiled_where_all_is_determined_outside_the_mask_or_unknown() -> None:
+    values, mask = np.full(EVERYWHERE.shape, 0.5), EVERYWHERE.copy()
+    mask[0] = False
+    for known in (None, EVERYWHERE, mask):
+        picture = draw(values, Grid(mask, GRID.sheet), determined=known)
+        assert (picture.veil, picture.veil_source, picture.key) == (None, "", ())
+
+
 def test_an_empty_map_is_still_drawn() -> None:
     nothing = np.zeros(EVERYWHERE.shape, dtype=bool)
     assert pixels(draw(np.zeros(EVERYWHERE.shape), Grid(nothing, lay_out(nothing, RAS)), limits=None)).size
@@ -95,6 +126,16 @@ def test_what_happened_is_drawn_over_grey_and_counted() -> None:
     assert np.all(shown == rgb(STATUS_COLOURS[Status.UNUSABLE]), axis=-1).sum() == 1
     assert picture.key == ((STATUS_COLOURS[Status.UNUSABLE], "signal not finite or unusable: 0.83 %"),)
     assert "unusable: 0.83 %" in picture.alt
+
+
+def test_every_status_that_is_not_simply_an_estimate_has_a_colour_unlike_the_others() -> None:
+    assert set(STATUS_COLOURS) == set(Status) - {Status.OUTSIDE, Status.OK}
+    colours = np.array([rgb(colour) for colour in STATUS_COLOURS.values()], dtype=int)
+    greys = palette("gray").astype(int)
+    for place, colour in enumerate(colours):
+        others = np.concatenate([np.delete(colours, place, axis=0), greys])
+        # The viewer takes colours closer than 300 for the same.
+        assert np.min(np.sum((others - colour) ** 2, axis=1)) > 2 * 300
 
 
 @pytest.mark.parametrize("flip", [1, -1])

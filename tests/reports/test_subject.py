@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bids_qmri import __version__
@@ -195,6 +196,40 @@ def test_signals_regions_and_times_that_a_fit_kept_are_shown(tmp_path: Path, wri
     assert "over whole mask, liver" in text
     assert '<td class="number">1.2 s</td>' in text
     assert '<th scope="row">liver</th><td class="number">12</td><td class="number">0.75</td>' in text
+
+
+def test_what_the_data_do_not_determine_is_grey_and_its_share_is_told(
+    tmp_path: Path, write_fit: WriteFit
+) -> None:
+    known = np.ones(90, dtype=bool)
+    known[11:31] = False
+    regions = {
+        "liver": {"n_voxels": 12, "t1_median": 0.75, "t1_determined": 0.6},
+        "cyst": {"n_voxels": 9, "t1_median": 0.5, "t1_determined": 0.25},
+        "kidney": {"n_voxels": 8, "t1_median": 0.25, "t1_determined": 1.0},
+    }
+    write_fit(determined=known, Regions=regions)
+    text, outline = page(tmp_path)
+    (veil,) = [image for image in outline.images if "veil" in str(image["class"])]
+    assert veil["alt"] == "Grey where the data do not determine T1: 25 % of the voxels."
+    assert "not determined by the data: 25 %" in text
+    assert "Over voxels in which the data determine T1: 75 % of those estimated." in text
+    assert '<td class="unit">s</td><td class="number">74.7 %</td>' in text
+    for cell in ('number">0.75 <small>(60 %)', 'number faint">0.5 <small>(25 %)', 'number">0.25</td>'):
+        assert f'<td class="{cell}' in text
+    assert "not determined" in (tmp_path / "sub-01/figures/sub-01_desc-lsq_T1map.svg").read_text()
+
+
+def test_estimators_are_compared_where_the_data_determine_a_map_for_both(
+    tmp_path: Path, write_fit: WriteFit
+) -> None:
+    one, other = np.ones(90, dtype=bool), np.ones(90, dtype=bool)
+    one[11:20], other[15:30] = False, False
+    write_fit(determined=one)
+    write_fit(label="ncde", scale=1.1, determined=other)
+    text, _ = page(tmp_path)
+    assert "T1 by ncde against lsq: density of 60 voxels" in text
+    assert "M0 by ncde against lsq: density of 79 voxels" in text
 
 
 def test_signals_that_were_not_kept_are_missed_aloud(tmp_path: Path, write_fit: WriteFit) -> None:

@@ -20,6 +20,7 @@ from bids_qmri import catalogue, workflows
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.determined import box_sd
 from bids_qmri.estimators.networks.network_file import shipped_network
 from bids_qmri.interfaces import ports
 from bids_qmri.interfaces.files import port_rows, ports_of
@@ -135,7 +136,8 @@ def test_a_technique_behind_a_node_of_another_pipeline(tmp_path: Path, name: str
     [job] = planned_fits(run_config(bids, tmp_path / "out", tmp_path / "app", **choices))
     assert run_fit(job).error == ""
     rows = port_rows(model)
-    for port in (p for main in catalogue.get_model(model).main for p in (main, f"{main}_sd")):
+    wanted = [p for main in catalogue.get_model(model).main for p in (main, f"{main}_sd")]
+    for port in [*wanted, *(f"{name}_determined" for name in box_sd(catalogue.get_model(model)))]:
         file = derivative_path({"sub": "01"}, extension=".nii.gz", **rows[port].name_parts(estimator))
         np.testing.assert_array_equal(values(found[port]), values(tmp_path / "out" / file), err_msg=port)
         assert about[port]["Units"] == rows[port].unit

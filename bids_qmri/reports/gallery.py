@@ -16,7 +16,7 @@ from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import MapRow
 from bids_qmri.qc.agreement import agreement_metrics, common_voxels
 from bids_qmri.qc.metrics import determined_voxels, usable_voxels
-from bids_qmri.reports.page import number, percent, unit_label
+from bids_qmri.reports.page import number, unit_label
 from bids_qmri.reports.page_data import MASK, PageData, count_values, read_page_data
 from bids_qmri.reports.panels import (
     draw_agreement,
@@ -144,7 +144,7 @@ def _counted(record: Record, row: MapRow) -> str:
     share = record.metrics.get(f"{row.name}_determined")
     if share is None or share == 1:
         return ""
-    return f"Over voxels in which the data determine {row.symbol}: {percent(share)} of those estimated."
+    return f"Over voxels in which the data determine {row.symbol}: {100 * share:.1f} % of those estimated."
 
 
 def _draw(

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from bids_qmri.qc.agreement import REFERENCES
 from bids_qmri.reports.cautions import HARDLY_DETERMINED
 from bids_qmri.reports.gallery import Gallery, Task, count_pictures, draw_fit
-from bids_qmri.reports.page import number, percent, unit_label
+from bids_qmri.reports.page import number, unit_label
 from bids_qmri.reports.panels import draw_protocol
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 from bids_qmri.reports.records import Record
@@ -226,7 +226,7 @@ def _number(metrics: Mapping[str, Any], key: str) -> float | None:
 def _cell(median: float | None, determined: float | None) -> Cell:
     if determined is None or determined == 1:
         return Cell(median, "", False)
-    return Cell(median, percent(determined), determined < HARDLY_DETERMINED)
+    return Cell(median, _percent([determined]), determined < HARDLY_DETERMINED)
 
 
 def _residuals(record: Record) -> Iterator[tuple[str, str]]:

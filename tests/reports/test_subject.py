@@ -213,9 +213,9 @@ def test_what_the_data_do_not_determine_is_grey_and_its_share_is_told(
     (veil,) = [image for image in outline.images if "veil" in str(image["class"])]
     assert veil["alt"] == "Grey where the data do not determine T1: 25 % of the voxels."
     assert "not determined by the data: 25 %" in text
-    assert "Over voxels in which the data determine T1: 75 % of those estimated." in text
+    assert "Over voxels in which the data determine T1: 74.7 % of those estimated." in text
     assert '<td class="unit">s</td><td class="number">74.7 %</td>' in text
-    for cell in ('number">0.75 <small>(60 %)', 'number faint">0.5 <small>(25 %)', 'number">0.25</td>'):
+    for cell in ('number">0.75 <small>(60.0 %)', 'number faint">0.5 <small>(25.0 %)', 'number">0.25</td>'):
         assert f'<td class="{cell}' in text
     assert "not determined" in (tmp_path / "sub-01/figures/sub-01_desc-lsq_T1map.svg").read_text()
 

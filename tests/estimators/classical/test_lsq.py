@@ -32,7 +32,9 @@ def test_noise_free_vfa_is_recovered(flips: list[int], tr: float, b1: float | No
     theta = draw(VFA, 50, seed)
     result = Lsq().fit(VFA, VFA.signal(theta, protocol).T, protocol)
     np.testing.assert_allclose(estimates(VFA, result), theta, rtol=1e-6)
-    assert np.all(result.status == Status.OK)
+    # Where nothing at all is left unexplained, nobody knows a standard deviation.
+    unknown = np.isnan(result.sd["t1"])
+    assert np.all((result.status == Status.OK) | (unknown & (result.status == Status.UNDETERMINED)))
 
 
 IVIM_BVALS = {
@@ -121,7 +123,8 @@ def test_estimate_outside_the_bounds_ends_at_the_bound() -> None:
     theta = np.array([[2.0], [1.0]])
     result = Lsq().fit(VFA, VFA.signal(theta, VFA_PROTOCOL).T, VFA_PROTOCOL, bounds={"t1": (0.1, 1.5)})
     assert result.maps["t1"][0] == 1.5
-    assert result.status[0] == Status.AT_BOUND
+    # Status 6 takes the place of 2 where the only parameter is at its limit.
+    assert result.status[0] == Status.UNDETERMINED
     assert np.isnan(result.sd["t1"][0])
 
 
@@ -129,7 +132,7 @@ def test_unusable_voxels_are_named_and_do_not_disturb_others() -> None:
     theta = draw(VFA, 6)
     signal = VFA.signal(theta, VFA_PROTOCOL).T
     signal[0, 1], signal[1, 2], signal[2], signal[3] = np.nan, np.inf, 0.0, -signal[3]
-    result = Lsq().fit(VFA, signal, VFA_PROTOCOL)
+    result = Lsq().fit(VFA, signal, VFA_PROTOCOL, sigma=1e-4)
     np.testing.assert_array_equal(result.status, [4, 4, 4, 4, 1, 1])
     assert np.all(np.isnan(result.maps["t1"][:4]))
     np.testing.assert_allclose(result.maps["t1"][4:], theta[0, 4:], rtol=1e-6)

@@ -9,9 +9,9 @@ from simulated import CASES, VFA_PROTOCOL, draw, narrow
 
 from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.estimators.posterior.box import box, from_box, quantities, sd_from_box, to_box
-from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, cells, grid, magnitude_posterior
+from bids_qmri.estimators.posterior.coarse_grid import GridPosterior, edges, grid, magnitude_posterior
 from bids_qmri.physics.model import Bounds, Model
-from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.noise import VoxelNoise, add_rician_noise
 from bids_qmri.techniques.dce.grid import concentration_posterior
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
@@ -26,7 +26,7 @@ def coarse(name: str, snr: float, voxels: int, bounds: Bounds) -> tuple[FloatArr
     theta = draw(model, voxels)
     theta[-1] = 1.0
     signal = add_rician_noise(model.signal(theta, protocol), 1 / snr, np.random.default_rng(4))
-    noise, limits = np.full(voxels, 1 / snr), model.limits(bounds)
+    noise, limits = VoxelNoise.thermal(np.full(voxels, 1 / snr)), model.limits(bounds)
     return signal.T, magnitude_posterior(model, signal, protocol, protocol.weights, noise, *limits)
 
 
@@ -35,22 +35,22 @@ def kinetics(
 ) -> tuple[FloatArray, FloatArray, GridPosterior]:
     """Return noisy concentrations (V, N), their noise and their grid posterior."""
     _, signal, sigma = dynamic(snr, voxels)
-    limits = model.limits(bounds)
-    return signal, sigma, concentration_posterior(model, signal.T, DCE_PROTOCOL, np.ones(17), sigma, *limits)
+    noise, limits = VoxelNoise.thermal(sigma), model.limits(bounds)
+    return signal, sigma, concentration_posterior(model, signal.T, DCE_PROTOCOL, np.ones(17), noise, *limits)
 
 
 @pytest.mark.parametrize("logarithmic", [False, True])
 @pytest.mark.parametrize("limits", [(0.1, 3.0), (0.0, 0.5), (2.0, 2.0)])
 def test_cells_fill_their_interval(limits: tuple[float, float], logarithmic: bool) -> None:
-    centres, widths = cells(*limits, 16, logarithmic=logarithmic)
-    assert widths.sum() == pytest.approx(limits[1] - limits[0])
-    assert np.all((centres >= limits[0]) & (centres <= limits[1]))
-    assert centres.size == (1 if limits[0] == limits[1] else 16)
+    ends = edges(*limits, 16, logarithmic=logarithmic)
+    assert (ends[0], ends[-1]) == pytest.approx(limits)
+    assert np.all(np.diff(ends) >= 0)
+    assert ends.size == (2 if limits[0] == limits[1] else 17)
 
 
 def test_logarithmic_cells_have_equal_ratios() -> None:
-    centres, _ = cells(0.1, 3.0, 8, logarithmic=True)
-    np.testing.assert_allclose(centres[1:] / centres[:-1], 30 ** (1 / 8))
+    ends = edges(0.1, 3.0, 8, logarithmic=True)
+    np.testing.assert_allclose(ends[1:] / ends[:-1], 30 ** (1 / 8))
 
 
 def test_grid_holds_the_volume_of_the_box() -> None:
@@ -95,8 +95,8 @@ def test_amounts_stay_accurate_between_the_nodes() -> None:
     clean = EXTENDED_TOFTS.signal(theta, DCE_PROTOCOL)
     bounds = narrow(EXTENDED_TOFTS) | {"kep": (0.7, 0.7), "t0": (3.0, 3.0)}
     lower, upper = EXTENDED_TOFTS.limits(bounds)
-    sigma = np.full(50, 1e-3)
-    ours = concentration_posterior(EXTENDED_TOFTS, clean, DCE_PROTOCOL, np.ones(17), sigma, lower, upper)
+    noise = VoxelNoise.thermal(np.full(50, 1e-3))
+    ours = concentration_posterior(EXTENDED_TOFTS, clean, DCE_PROTOCOL, np.ones(17), noise, lower, upper)
     score = (ours.mean[1:3] - to_box(theta[1:3], lower[1:3], upper[1:3])) / ours.sd[1:3]
     assert np.median(np.abs(score)) < 0.2
 
@@ -106,7 +106,7 @@ def test_no_information_gives_the_uniform_prior(name: str) -> None:
     model, protocol = CASES[name]
     signal = np.random.default_rng(5).rayleigh(1.0, (protocol.n_measurements, 20))
     limits = model.limits(narrow(model))
-    weights, noise = protocol.weights, np.full(20, 1e4)
+    weights, noise = protocol.weights, VoxelNoise.thermal(np.full(20, 1e4))
     posterior = magnitude_posterior(model, signal, protocol, weights, noise, *limits)
     # A free amplitude leaves a prior of its standard deviation, which is not flat in T1 or f.
     assert np.all(np.abs(posterior.mean - 0.5) < 0.2)
@@ -118,7 +118,7 @@ def test_own_flip_angles_of_every_voxel_change_nothing_where_they_are_equal() ->
     bounds = narrow(model)
     signal, shared = coarse("vfa", 100, 70, bounds)
     own = protocol.with_b1(np.ones(70))
-    arguments = (protocol.weights, np.full(70, 0.01), *model.limits(bounds))
+    arguments = (protocol.weights, VoxelNoise.thermal(np.full(70, 0.01)), *model.limits(bounds))
     each = magnitude_posterior(model, signal.T, own, *arguments)
     np.testing.assert_allclose(each.mean, shared.mean, atol=1e-4)
     np.testing.assert_allclose(each.sd, shared.sd, atol=1e-4)
@@ -129,7 +129,7 @@ def test_transmit_field_is_the_scale_of_the_flip_angle() -> None:
     bounds, factor = narrow(model), 0.8
     scaled = VfaProtocol(factor * VFA_PROTOCOL.flip_angle, 0.005)
     signal, _ = coarse("vfa", 100, 30, bounds)
-    arguments = (np.ones(4), np.full(30, 0.01), *model.limits(bounds))
+    arguments = (np.ones(4), VoxelNoise.thermal(np.full(30, 0.01)), *model.limits(bounds))
     direct = magnitude_posterior(model, signal.T, scaled, *arguments)
     mapped = magnitude_posterior(model, signal.T, VFA_PROTOCOL.with_b1(np.full(30, factor)), *arguments)
     np.testing.assert_allclose(mapped.mean, direct.mean, atol=1e-4)
@@ -152,7 +152,7 @@ def test_a_voxel_alone_gets_the_same_numbers(first: int) -> None:
     bounds = narrow(CASES["ivim"][0])
     model, protocol = CASES["ivim"]
     signal, together = coarse("ivim", 30, 100, bounds)
-    arguments = (protocol.weights, np.full(1, 1 / 30), *model.limits(bounds))
+    arguments = (protocol.weights, VoxelNoise.thermal(np.full(1, 1 / 30)), *model.limits(bounds))
     alone = magnitude_posterior(model, signal[first : first + 1].T, protocol, *arguments)
     np.testing.assert_allclose(alone.mean[:, 0], together.mean[:, first], atol=1e-7)
     np.testing.assert_allclose(alone.sd[:, 0], together.sd[:, first], atol=1e-7)
@@ -162,8 +162,9 @@ def test_a_curve_alone_gets_the_same_numbers() -> None:
     bounds = narrow(EXTENDED_TOFTS)
     signal, sigma, together = kinetics(30, 100, EXTENDED_TOFTS, bounds)
     limits = EXTENDED_TOFTS.limits(bounds)
+    noise = VoxelNoise.thermal(sigma[70:71])
     alone = concentration_posterior(
-        EXTENDED_TOFTS, signal[70:71].T, DCE_PROTOCOL, np.ones(17), sigma[70:71], *limits
+        EXTENDED_TOFTS, signal[70:71].T, DCE_PROTOCOL, np.ones(17), noise, *limits
     )
     np.testing.assert_allclose(alone.mean[:, 0], together.mean[:, 70], atol=1e-7)
 
@@ -178,8 +179,10 @@ def test_fixed_quantities_have_no_spread() -> None:
 def test_weights_count_as_so_many_images() -> None:
     _, signal, sigma = dynamic(20, 10)
     limits = EXTENDED_TOFTS.limits(narrow(EXTENDED_TOFTS))
-    first = concentration_posterior(EXTENDED_TOFTS, signal.T, DCE_PROTOCOL, np.full(17, 4.0), sigma, *limits)
-    second = concentration_posterior(EXTENDED_TOFTS, signal.T, DCE_PROTOCOL, np.ones(17), sigma / 2, *limits)
+    curves = EXTENDED_TOFTS, signal.T, DCE_PROTOCOL
+    once, half = VoxelNoise.thermal(sigma), VoxelNoise.thermal(sigma / 2)
+    first = concentration_posterior(*curves, np.full(17, 4.0), once, *limits)
+    second = concentration_posterior(*curves, np.ones(17), half, *limits)
     np.testing.assert_allclose(first.mean, second.mean, rtol=1e-9)
 
 

@@ -15,7 +15,8 @@ from bids_qmri.estimators.posterior.importance import Estimate, lattice
 from bids_qmri.estimators.posterior.problem import Problem
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds
-from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.noise import VoxelNoise, add_rician_noise
+from bids_qmri.physics.prior import EVEN
 from bids_qmri.techniques.dce.protocol import DceProtocol
 
 IVIM = DiffusionProtocol(np.array([0, 10, 20, 50, 100, 300, 600.0]))
@@ -179,7 +180,8 @@ def test_more_nodes_converge_to_the_grid():
     _, signal, sigma = simulate("ivim", "narrow", 40, 60)
     model, few = get_model("ivim"), slice(0, 5)
     limits = model.limits(NARROW["ivim"])
-    problem = Problem(model, signal[few].T, IVIM, IVIM.weights, sigma[few], *limits, [0, 1, 2], 12, 5.0)
+    noise = VoxelNoise.thermal(sigma[few])
+    problem = Problem(model, signal[few].T, IVIM, IVIM.weights, noise, *limits, EVEN, [0, 1, 2], 12, 5.0)
     estimates = importance.first_estimates(problem)
     sampled, _ = importance._in_blocks(problem, estimates, importance.MORE_NODES)
     exact, _ = quadrature.expectations(problem.evaluate, 3, 5)

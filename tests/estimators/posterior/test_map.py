@@ -16,7 +16,7 @@ from bids_qmri.estimators.classical.mle import Mle
 from bids_qmri.estimators.classical.objective import QuickRicianLikelihood, RicianLikelihood
 from bids_qmri.estimators.posterior.map import Map, maximise
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.noise import add_rician_noise
+from bids_qmri.physics.noise import VoxelNoise, add_rician_noise
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.units import FloatArray
 
@@ -46,7 +46,7 @@ def test_no_information_gives_the_prior(name: str) -> None:
         width = np.ptp(parameter.training)
         np.testing.assert_allclose(in_box(result.maps[parameter.name], parameter.training), 0.5, atol=1e-3)
         np.testing.assert_allclose(result.sd[parameter.name] / width, PRIOR_SD, rtol=1e-3)
-    assert np.all(result.status == Status.OK)
+    assert np.all(np.isin(result.status, (Status.OK, Status.UNDETERMINED)))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -135,7 +135,8 @@ def test_a_start_elsewhere_ends_in_the_same_place() -> None:
     model, protocol = CASES["vfa"]
     _, signal = magnitudes("vfa", 300)
     limits = model.limits(narrow(model))
-    arguments = (model, signal.T.copy(), protocol, np.ones(4), np.full(400, 1 / 300), *limits)
+    noise = VoxelNoise.thermal(np.full(400, 1 / 300))
+    arguments = (model, signal.T.copy(), protocol, np.ones(4), noise, *limits)
     usual = maximise(*arguments)
     start = np.stack([np.full(400, 0.5), usual.theta[1]])
     other = maximise(*arguments, start=start)
@@ -147,7 +148,7 @@ def test_newton_step_vanishes_but_at_limits() -> None:
     model, protocol = CASES["vfa"]
     _, signal = magnitudes("vfa", 1000)
     lower, upper = model.limits({"t1": (0.5, 1.5)})
-    noise = np.full(400, 1e-3)
+    noise = VoxelNoise.thermal(np.full(400, 1e-3))
     mode = maximise(model, signal.T.copy(), protocol, np.ones(4), noise, lower, upper)
     inside = (mode.theta[0] > lower[0]) & (mode.theta[0] < upper[0]) & (mode.theta[1] > 0)
     scaled = mode.step[0] / np.sqrt(mode.covariance[0, 0])

@@ -12,6 +12,8 @@ from bids_qmri.estimators.posterior.box import box, quantities, to_box
 from bids_qmri.estimators.posterior.coarse_grid import GridPosterior
 from bids_qmri.estimators.posterior.map import grid_posterior, maximise
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import VoxelNoise
+from bids_qmri.physics.prior import EVEN
 from bids_qmri.techniques.dce.lattice import local_posterior
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS, TOFTS
 from bids_qmri.units import FloatArray
@@ -23,10 +25,10 @@ def posteriors(
     signal: FloatArray, sigma: FloatArray, model: Model = EXTENDED_TOFTS, bounds: Bounds | None = BOUNDS
 ) -> tuple[GridPosterior, GridPosterior]:
     """Return the posteriors of signals (V, N) on the coarse grid and on lattices."""
-    data = (signal.T, DCE_PROTOCOL, np.ones(17), sigma, *model.limits(bounds))
+    data = (signal.T, DCE_PROTOCOL, np.ones(17), VoxelNoise.thermal(sigma), *model.limits(bounds))
     coarse = grid_posterior(model, *data)
     mode = maximise(model, *data, start=coarse.best)
-    return coarse, local_posterior(model, *data, coarse=coarse, mode=mode)
+    return coarse, local_posterior(model, *data, prior=EVEN, coarse=coarse, mode=mode)
 
 
 def exact(signal: FloatArray, sigma: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -10,8 +10,10 @@ from multishell import noisy, random_axes, scan, two_shells
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.noise import rician_moments
-from bids_qmri.techniques.noddi.model import noddi_signal
+from bids_qmri.physics.noise import VoxelNoise, rician_moments
+from bids_qmri.physics.prior import EVEN
+from bids_qmri.techniques.noddi.model import NODDI, noddi_signal
+from bids_qmri.techniques.noddi.ncde import expected
 from bids_qmri.techniques.noddi.zonal import (
     CHANNELS,
     CONTEXT,
@@ -29,8 +31,9 @@ SIGMA = 0.04
 
 def inputs(signal: np.ndarray, protocol: DiffusionProtocol, sigma: float = SIGMA):
     shells = sort_shells(protocol)
-    noise = np.full(len(signal), sigma)
-    return network_inputs(fit_zonal(signal, shells, D_PAR), shells, noise, D_PAR, D_ISO)
+    noise = VoxelNoise.thermal(np.full(len(signal), sigma))
+    zonal = fit_zonal(signal, shells, D_PAR)
+    return network_inputs(zonal, shells, noise, (D_PAR, D_ISO), expected(NODDI, EVEN))
 
 
 def unchanged(ours, others) -> None:
@@ -133,8 +136,10 @@ def test_mean_signals_of_shells_are_free_of_the_noise_floor() -> None:
 def test_unknown_noise_is_told_and_replaced_by_the_residual() -> None:
     protocol = two_shells()
     context = inputs(scan(protocol, 20, 25.0)[2], protocol, np.nan)[1]
-    np.testing.assert_array_equal(context[:, 1], 1.0)
-    np.testing.assert_array_equal(context[:, 0], context[:, 2])
+    seen = dict(zip(CONTEXT, context.T, strict=True))
+    np.testing.assert_array_equal(seen["sigma_unknown"], 1.0)
+    np.testing.assert_array_equal(seen["log_sigma"], seen["log_residual"])
+    np.testing.assert_array_equal(seen["log_floor"], 0.0)
 
 
 @pytest.mark.parametrize(

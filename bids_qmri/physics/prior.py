@@ -8,8 +8,8 @@ limits. Estimators take it beside their limits; `estimation.prior` measures it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -94,6 +94,10 @@ class Prior:
     def of(self, name: str) -> Bell | None:
         """Return the bell of a parameter, None where it is expected evenly."""
         return dict(self.bells).get(name)
+
+    def without(self, names: Collection[str]) -> Prior:
+        """Return it without the bells of some parameters, which are then expected evenly."""
+        return replace(self, bells=tuple(bell for bell in self.bells if bell[0] not in names))
 
     def log_density(self, model: Model, theta: FloatArray, but: tuple[str, ...] = ()) -> FloatArray | float:
         """Return the logarithm of the density at parameters (P, ...), of all but some; 0 where it is even."""

@@ -8,7 +8,7 @@ for quantitative MRI: Kuppens et al., doi:10.48550/arXiv.2412.20844.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -40,12 +40,16 @@ from bids_qmri.estimators.posterior.box import box, boxed, quantities
 from bids_qmri.physics.limits import BOUND_TOLERANCE
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
-from bids_qmri.physics.prior import Prior
+from bids_qmri.physics.prior import EVEN, Prior, moments
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
 BLOCK_VOXELS = 4096
 """Voxels per block: their features stay in the cache, and the threads share out the blocks."""
+
+DOUBT, FAR = 1.5, 2.5
+"""Standard deviations from the mean of the prior at which an even one is asked; and, its own standard
+deviation included, believed."""
 
 BOX_ANCHOR = 0.5, 0.29
 """Position and width in box units where a network has no fit to start from: those of a uniform density."""
@@ -204,10 +208,13 @@ def _estimate(
 ) -> _Estimate:
     """Return the estimates of a block of voxels."""
     signal, noise, part = data[voxels], told.take(voxels), protocol.take(voxels)
-    given = Noise(noise.floor, noise.scatter)
-    features = make_features(model, signal, part, sigma=given, bounds=bounds, prior=prior)
     limits = box(model, bounds)
-    inside, spread = _answer(network, features)
+    ask = partial(_ask, network, model, bounds)
+    usable, inside, spread = ask(prior, signal, part, noise)
+    if prior.bells:
+        inside, spread = _without_contradicted(
+            ask, model, bounds, prior, (signal, part, noise), inside, spread
+        )
     span = limits[1] - limits[0]
     values = limits[0][:, None] + span[:, None] * inside
     sd = np.where(span > 0, span, np.nan)[:, None] * spread
@@ -220,11 +227,69 @@ def _estimate(
     touched = np.any(free & (np.abs(fitted - 0.5) >= 0.5 - BOUND_TOLERANCE), axis=0)
     status = np.where(touched, Status.AT_BOUND, Status.OK).astype(np.uint8)
     status[voxels_outside(network.card["coverage"], part, snr)] = Status.OUT_OF_RANGE
-    failed = ~features.usable | ~np.isfinite(residual)
+    failed = ~usable | ~np.isfinite(residual)
     status[failed] = Status.UNUSABLE
     for array in (values, sd, amplitude, residual):
         array[..., failed] = np.nan
     return _Estimate(values, sd, amplitude, residual, status)
+
+
+Ask = Callable[
+    [Prior, FloatArray, Protocol, VoxelNoise], tuple[npt.NDArray[np.bool_], FloatArray, FloatArray]
+]
+"""Takes a prior, signals, their protocol and noise; returns usable voxels and what `_answer` does."""
+
+
+def _ask(
+    network: Network,
+    model: Model,
+    bounds: Bounds | None,
+    prior: Prior,
+    signal: FloatArray,
+    protocol: Protocol,
+    noise: VoxelNoise,
+) -> tuple[npt.NDArray[np.bool_], FloatArray, FloatArray]:
+    given = Noise(noise.floor, noise.scatter)
+    features = make_features(model, signal, protocol, sigma=given, bounds=bounds, prior=prior)
+    return features.usable, *_answer(network, features)
+
+
+def _without_contradicted(
+    ask: Ask,
+    model: Model,
+    bounds: Bounds | None,
+    prior: Prior,
+    given: tuple[FloatArray, Protocol, VoxelNoise],
+    inside: FloatArray,
+    spread: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return answers in which parameters that the data put far outside their bells are expected evenly.
+
+    A maximum under a Gaussian stands in for a bell, whose tails it has not. Where the answer lies far out, an
+    even prior is asked; what lies far out under that as well has its bell taken away.
+    """
+    lower, upper = model.limits(bounds)
+    names = [model.parameters[i].name for i in boxed(model)]
+    mean, sd = (x[boxed(model)] for x in moments(prior, model, tuple(lower), tuple(upper)))
+    width = np.where(upper > lower, upper - lower, np.inf)[boxed(model)]
+    mean, sd = ((mean - lower[boxed(model)]) / width)[:, None], (sd / width)[:, None]
+    belled = np.array([prior.of(name) is not None for name in names])[:, None]
+    count = len(names)
+    doubtful = np.flatnonzero(np.any(belled & (np.abs(inside[:count] - mean) > DOUBT * sd), axis=0))
+    if not doubtful.size:
+        return inside, spread
+    signal, protocol, noise = given
+    _, even, even_sd = ask(EVEN, signal[doubtful], protocol.take(doubtful), noise.take(doubtful))
+    far = belled & (np.abs(even[:count] - mean) > FAR * np.hypot(sd, even_sd[:count]))
+    inside, spread = inside.copy(), spread.copy()
+    for pattern in np.unique(far, axis=1).T:
+        voxels = doubtful[np.all(far == pattern[:, None], axis=0)]
+        if pattern.any():
+            told = prior.without([name for name, out in zip(names, pattern, strict=True) if out])
+            _, inside[:, voxels], spread[:, voxels] = ask(
+                told, signal[voxels], protocol.take(voxels), noise.take(voxels)
+            )
+    return inside, spread
 
 
 def _answer(network: Network, features: Features) -> tuple[FloatArray, FloatArray]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bids_qmri.physics.prior import EVEN, Bell, Prior
 from bids_qmri.physics.sampling import log_uniform
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
 from bids_qmri.techniques.ivim.model import IVIM
 from bids_qmri.techniques.vfa.model import VFA
-from bids_qmri.training.curves import BoxRange, fix_some, random_box, table1_box, targets, uniform_truth
+from bids_qmri.training.curves import BoxRange, draw_truth, fix_some, random_box, table1_box, targets
 
 
 def test_table_1_as_printed() -> None:
@@ -39,7 +40,7 @@ def test_a_share_of_the_boxes_fixes_the_parameter_at_its_lowest_value() -> None:
 
 def test_truths_fill_the_box_evenly_and_amplitudes_their_range() -> None:
     rng = np.random.default_rng(0)
-    theta = uniform_truth(IVIM, table1_box(IVIM), (0.5, 2.0), 20_000, rng)
+    theta = draw_truth(IVIM, table1_box(IVIM), EVEN, (0.5, 2.0), 20_000, rng)
     units, free = targets(IVIM, theta, table1_box(IVIM))
     assert free.all()
     np.testing.assert_allclose(
@@ -47,6 +48,17 @@ def test_truths_fill_the_box_evenly_and_amplitudes_their_range() -> None:
     )
     assert np.median(theta[3]) == pytest.approx(1.0, rel=0.02)
     assert 0.5 <= theta[3].min() < theta[3].max() <= 2.0
+
+
+def test_truths_of_a_bell_lie_where_it_says_and_within_the_box() -> None:
+    bell = Prior((("d", Bell(1.2e-3, 1e-4)), ("dstar", Bell(0.07, 0.2))))
+    theta = draw_truth(IVIM, table1_box(IVIM), bell, (0.5, 2.0), 20_000, np.random.default_rng(0))
+    # Of normal densities of widths 1, 2.2 and 6, three quarters have the first.
+    assert np.median(theta[0]) == pytest.approx(1.2e-3, rel=0.01)
+    assert np.median(np.log(theta[1] / 0.07)) == pytest.approx(0.0, abs=0.01)
+    assert 0.56 < np.mean(np.abs(theta[0] - 1.2e-3) < 1e-4) < 0.62
+    for values, (low, high) in zip(theta, table1_box(IVIM).values(), strict=False):
+        assert low <= values.min() < values.max() <= high
 
 
 QUARTILES = [0.0, 0.25, 0.5, 0.75, 1.0]

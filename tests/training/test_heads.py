@@ -68,7 +68,7 @@ def test_features_lead_to_the_signals_of_training(trained: tuple[Recipe, Protoco
     recipe, network = trained
     group = group_of(recipe, 100, 1)
     features = make_features(
-        recipe.forward, group.signal, group.protocol, sigma=group.sigma, bounds=group.box
+        recipe.forward, group.signal, group.protocol, sigma=group.noise, bounds=group.box
     )
     ours = network.normalised(torch.from_numpy(features.path), torch.from_numpy(features.context))
     read = recipe.data.as_read(recipe.forward, recipe.protocol, group)
@@ -82,7 +82,7 @@ def test_onnx_and_torch_agree(trained: tuple[Recipe, ProtocolMlp]) -> None:
     session = onnxruntime.InferenceSession(content(recipe, network, {"name": recipe.name}))
     for bounds in (group.box, wide):
         features = make_features(
-            recipe.forward, group.signal, group.protocol, sigma=group.sigma, bounds=bounds
+            recipe.forward, group.signal, group.protocol, sigma=group.noise, bounds=bounds
         )
         ours = session.run(["shift", "spread"], {"path": features.path, "context": features.context})
         with torch.inference_mode():
@@ -103,7 +103,7 @@ def test_the_application_gives_what_training_trained(tmp_path: Path) -> None:
     group = group_of(recipe, 300, 3)
     estimator = get_estimator("ivim", "mlp", network=weights)
     found = [
-        estimator.fit(recipe.forward, 50 * group.signal, group.protocol, sigma=50 * group.sigma, bounds=b)
+        estimator.fit(recipe.forward, 50 * group.signal, group.protocol, sigma=50 * group.noise.scatter, bounds=b)
         for b in (group.box, {"d": (0.0, 4e-3), "dstar": (0.005, 0.2), "f": (0.0, 0.7)})
     ]
     assert np.mean(found[0].status == Status.OUT_OF_RANGE) < 0.2

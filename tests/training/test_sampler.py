@@ -127,6 +127,6 @@ def test_groups_of_shipped_recipes_have_features(name: str) -> None:
     for index in range(15):
         group = recipe.data.group(recipe.forward, recipe.protocol, np.random.default_rng([5, index]))
         features = make_features(
-            recipe.forward, group.signal, group.protocol, sigma=group.sigma, bounds=group.box
+            recipe.forward, group.signal, group.protocol, sigma=group.noise, bounds=group.box
         )
         assert features.usable.mean() > 0.99

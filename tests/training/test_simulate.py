@@ -55,7 +55,7 @@ def test_sigma_is_told_with_the_error_of_the_recipe(name: str) -> None:
     for index in range(60):
         group = recipe.data.group(recipe.forward, recipe.protocol, np.random.default_rng([1, index]))
         amplitude = group.theta[-1]
-        error = np.log(group.sigma * group.snr / amplitude)
+        error = np.log(group.noise.scatter * group.snr / amplitude)
         if np.allclose(error, 0.0):
             exact += 1
         else:

@@ -84,7 +84,8 @@ def test_the_network_is_a_default_and_near_the_truth(bids: Path, tmp_path: Path,
     add_noise(bids, 20)
     assert run(estimators=())[0] == 0
     labels = {path.name.split("_desc-")[1].split("_")[0] for path in tmp_path.rglob("*_dwimap.json")}
-    assert labels == {f"{label}{tail}" for label in ("lsq", "ncde") for tail in ("", "Std", "Status")}
+    tails = ("", "Std", "Determined", "Status")
+    assert labels == {f"{label}{tail}" for label in ("lsq", "ncde") for tail in tails}
     for name in ("ndi", "odi", "fwf"):
         error = image(tmp_path, MAPS[name], "ncde") - truth[name]
         assert np.sqrt(np.mean(error**2)) < 0.06

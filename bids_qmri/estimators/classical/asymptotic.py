@@ -160,12 +160,13 @@ def _describe(
         if rician:
             weights = weights * rician_information(prediction / noise.floor)
         information = np.einsum("inv,jnv->vij", jacobian * weights, jacobian)
-        covariance = _inverse_of_free(information, ~bound.T) * (noise.scatter**2)[:, None, None]
+        covariance = _inverse_of_free(information, ~bound.T)
         derived, slope = model.derive(theta)
         derived_covariance = np.einsum("qiv,vij,qjv->qv", slope, covariance, slope)
         variance = np.concatenate([np.einsum("vii->iv", covariance), derived_covariance])
         variance[: len(theta)][bound] = np.nan
-        spread = np.sqrt(np.where(variance > 0, variance, np.nan))
+        # Per unit of noise: without any, estimates are exact; what is held at a limit has no error to tell.
+        spread = np.sqrt(np.where(variance > 0, variance, np.nan)) * noise.scatter
     return np.concatenate([theta, derived]), spread, np.sqrt(np.mean(difference**2, axis=0))
 
 

@@ -31,10 +31,11 @@ def test_noise_free_vfa_is_recovered(flips: list[int], tr: float, b1: float | No
     protocol = protocol if b1 is None else protocol.with_b1(np.full(50, b1))
     theta = draw(VFA, 50, seed)
     result = Lsq().fit(VFA, VFA.signal(theta, protocol).T, protocol)
-    np.testing.assert_allclose(estimates(VFA, result), theta, rtol=1e-6)
-    # Where nothing at all is left unexplained, nobody knows a standard deviation.
-    unknown = np.isnan(result.sd["t1"])
-    assert np.all((result.status == Status.OK) | (unknown & (result.status == Status.UNDETERMINED)))
+    # Two angles of 40 and 41 degrees leave the search 1e-6 short of the end.
+    np.testing.assert_allclose(estimates(VFA, result), theta, rtol=1e-5)
+    # Two measurements of two parameters say nothing of the noise; more do, even where all is explained.
+    assert np.all((result.sd["t1"] >= 0) == (len(flips) > 2))
+    assert np.all(result.status == Status.OK)
 
 
 IVIM_BVALS = {

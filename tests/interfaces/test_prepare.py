@@ -105,8 +105,10 @@ def test_anisotropy_does_not_count_as_noise(tmp_path, label):
     synth.add_dwi(root, np.hypot(signal + 2.5 * noise[0], 2.5 * noise[1]), b, g)
     the_job = job(root, tmp_path, "ivim", label, "dwi")
     with opened(the_job) as here:
-        sigma = here.noise(the_job.model, here.prepare(the_job.model, the_job.estimator, {}))
-    assert sigma == pytest.approx(2.5, rel=0.2)
+        noise = here.noise(the_job.model, here.prepare(the_job.model, the_job.estimator, {}))
+        floor, scatter = noise.typical(here.mask)
+    assert floor == pytest.approx(2.5, rel=0.05)
+    assert scatter == pytest.approx(2.5, rel=0.2)
 
 
 def test_the_posterior_of_a_concentration_does_not_depend_on_noisier_neighbours(tmp_path):

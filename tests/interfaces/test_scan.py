@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counting)
 
-    for name in ("open_series", "find_mask", "noise_level", "load_b1"):
+    for name in ("open_series", "find_mask", "residuals_of", "load_b1"):
         count(scan, name)
     count(ivim, "average_directions")
     return counted
@@ -83,7 +83,7 @@ def test_directions_are_averaged_and_noise_is_estimated_once(
     alone, both = counts
     # Of the one block of voxels for the fits, and of those that the noise level is estimated from.
     assert both["average_directions"] <= alone["average_directions"] + 1
-    assert both["noise_level"] == 1
+    assert both["residuals_of"] == 1
 
 
 def test_the_t1_of_a_contrast_series_is_fitted_once(

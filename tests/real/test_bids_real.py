@@ -32,8 +32,8 @@ def without_delay(bids_real, tmp_path_factory):
     """Return kinetics with the artery's clock, as those who found the figures had them."""
     folder = tmp_path_factory.mktemp("clock")
     arguments = [str(bids_real), str(folder / "out"), "participant", "-w", str(folder / "work")]
-    options = ["--participant-label", "vfadce", "--models", "etofts", "--estimators", "lsq", "--bounds", "t0=0,0"]
-    assert main([*arguments, *options]) == 0
+    options = "--participant-label vfadce --models etofts --estimators lsq --bounds t0=0,0"
+    assert main([*arguments, *options.split()]) == 0
     return folder / "out"
 
 

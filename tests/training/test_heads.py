@@ -103,7 +103,7 @@ def test_the_application_gives_what_training_trained(tmp_path: Path) -> None:
     group = group_of(recipe, 300, 3)
     estimator = get_estimator("ivim", "mlp", network=weights)
     found = [
-        estimator.fit(recipe.forward, 50 * group.signal, group.protocol, sigma=50 * group.noise.scatter, bounds=b)
+        estimator.fit(recipe.forward, group.signal, group.protocol, sigma=group.noise, bounds=b)
         for b in (group.box, {"d": (0.0, 4e-3), "dstar": (0.005, 0.2), "f": (0.0, 0.7)})
     ]
     assert np.mean(found[0].status == Status.OUT_OF_RANGE) < 0.2

@@ -107,9 +107,8 @@ def test_the_series_of_ivim_are_not_taken_for_noddi() -> None:
 
 
 def test_methods_mean_the_labels_of_noddi() -> None:
-    assert labels_for("noddi", ["lsq", "mle", "ncde", "nnmle", "nngt", "onnx", "bayes", "mlp"]) == list(
-        find_entry("noddi")[1].estimators
-    )
+    words = ["lsq", "mle", "ncde", "nnmle", "nngt", "onnx", "bayes", "local", "mlp"]
+    assert labels_for("noddi", words) == list(find_entry("noddi")[1].estimators)
     assert default_words("noddi") == ("lsq", "ncde")
 
 

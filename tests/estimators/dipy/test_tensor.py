@@ -12,6 +12,7 @@ from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.estimators.dipy import normal_equations
 from bids_qmri.estimators.dipy.tensor import Nlls, Ols, Restore, TensorFit, Wls
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.prior import EVEN
 from bids_qmri.techniques.dti.model import KURTOSIS, TENSOR, Cumulants
 from bids_qmri.techniques.ivim.model import IVIM
 
@@ -246,7 +247,7 @@ def test_wrong_number_of_images_is_named():
 
 def test_models_that_are_no_power_series_are_refused():
     with pytest.raises(InputError, match="not a power series"):
-        Wls()._fit(IVIM, np.ones((1, 22)), shells(1000), None, None)
+        Wls()._fit(IVIM, np.ones((1, 22)), shells(1000), None, None, EVEN)
 
 
 def awkward(protocol: DiffusionProtocol, kurtosis: float, n_voxels: int = 60) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 An estimator with a prior cannot answer outside its limits; what it answers instead is wrong in every
 parameter (blood in a voxel of a tumour has more plasma than tissue can hold, and the excess becomes
-permeability). Where its estimate lies near such a limit and a fit within the physical limits explains the
-signal far better from beyond it, values and standard deviations are those of that fit, and the status says
-so.
+permeability). Where its estimate lies near such a limit, and least squares within the physical limits ends
+beyond it and explains the signal far better than within the estimator's, values and standard deviations are
+those of that fit, and the status says so.
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ def beyond_limits(
         return fit
     part = protocol.take(voxels)
     told = noise.spread(len(signal)).take(voxels)
-    other = Lsq().fit(model, signal[voxels], part, sigma=Noise(told.floor, told.scatter), bounds=how.physical)
-    fall = (_cost(model, fit, signal, protocol, voxels) - _cost(model, other, signal[voxels], part)) / (
-        told.scatter**2
+    given = (model, signal[voxels], part)
+    within, other = (
+        Lsq().fit(*given, sigma=Noise(told.floor, told.scatter), bounds=bounds)
+        for bounds in (how.bounds, how.physical)
     )
+    fall = (_cost(*given, within) - _cost(*given, other)) / told.scatter**2
     outside = np.zeros(voxels.size, dtype=bool)
     for i in wider:
         values = other.maps[model.parameters[i].name]
@@ -90,17 +92,10 @@ def _near(
     return np.asarray(found & (fit.status != Status.UNUSABLE))
 
 
-def _cost(
-    model: Model,
-    fit: FitResult,
-    signal: FloatArray,
-    protocol: Protocol,
-    voxels: npt.NDArray[np.intp] | None = None,
-) -> FloatArray:
-    """Return weighted sums of squared residuals of some voxels, (v,)."""
-    chosen = np.arange(len(signal)) if voxels is None else voxels
-    theta = np.stack([np.asarray(fit.maps[p.name], dtype=np.float64)[chosen] for p in model.parameters])
-    difference = signal[chosen].T - model.signal(theta, protocol.take(chosen))
+def _cost(model: Model, signal: FloatArray, protocol: Protocol, fit: FitResult) -> FloatArray:
+    """Return weighted sums of squared residuals, (v,)."""
+    theta = np.stack([np.asarray(fit.maps[p.name], dtype=np.float64) for p in model.parameters])
+    difference = signal.T - model.signal(theta, protocol)
     return np.asarray(np.einsum("n,nv,nv->v", protocol.weights, difference, difference))
 
 

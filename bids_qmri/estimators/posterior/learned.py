@@ -36,8 +36,8 @@ LOGARITHMIC_SPAN = 2.5
 FIRST_WIDTH, LEAST_WIDTH, LARGEST_WIDTH = 0.3, 0.01, 0.6
 """Width of a bell at first, at least and at most, over that of the limits; wider ones say nothing."""
 
-UNTOLD = 30.0
-"""Voxels that tell a parameter fully, as whose opinion the first width counts."""
+UNTOLD, UNTOLD_SHARE = 30.0, 0.05
+"""Voxels that tell a parameter fully, and share of all, as whose opinion the first width counts."""
 
 LEAST_SHARE = 1e-6
 """Of its upper limit, that a logarithmic parameter counts as at least."""
@@ -76,12 +76,14 @@ def learn_prior(
     best = np.argmax(nodes.log_weight, axis=1)[:, None]
     place = [float(np.median(np.take_along_axis(axis.own, best, axis=1))) for axis in axes]
     width = [axis.span * FIRST_WIDTH for axis in axes]
+    trust: list[float] = []
     for _ in range(ROUNDS):
         parts = [_parts(axis, *bell) for axis, bell in zip(axes, zip(place, width, strict=True), strict=True)]
         log_prior = sum(np.log(np.maximum(part.sum(axis=0), TINY)) for part in parts)
         weight = normalised(nodes.log_weight + log_prior - sum(axis.log_slope for axis in axes))
+        trust = trust or [_trust(axis, weight) for axis in axes]
         for d, (axis, part) in enumerate(zip(axes, parts, strict=True)):
-            place[d], width[d] = _updated(axis, part, weight, place[d], width[d])
+            place[d], width[d] = _updated(axis, part, weight, place[d], width[d], trust[d])
     bells = {
         model.parameters[i].name: Bell(
             float(np.exp(at)) if model.parameters[i].logarithmic else at, float(wide)
@@ -113,18 +115,27 @@ def _parts(axis: _Axis, centre: float, width: float) -> FloatArray:
     return np.stack([share / (wide * width) * np.exp(-0.5 * square / wide**2) for share, wide in PARTS])
 
 
+def _trust(axis: _Axis, weight: FloatArray) -> float:
+    """Return how far the width that is found can be trusted, 0 to 1, given weights under a wide prior.
+
+    Of a parameter that the data hardly tell by itself, the width would shrink to any: voxels count by what
+    their data add to a wide prior.
+    """
+    mean = np.einsum("vk,vk->v", weight, axis.own)
+    within = np.einsum("vk,vk->v", weight, axis.own**2) - mean**2
+    wide = (FIRST_WIDTH * axis.span) ** 2
+    told = float(np.sum(np.clip(1.0 - within / wide, 0.0, 1.0)))
+    return told / (told + UNTOLD + UNTOLD_SHARE * len(weight))
+
+
 def _updated(
-    axis: _Axis, parts: FloatArray, weight: FloatArray, centre: float, width: float
+    axis: _Axis, parts: FloatArray, weight: FloatArray, centre: float, width: float, trust: float
 ) -> tuple[float, float]:
     """Return centre and width of greater likelihood, a step further than they are greatest at."""
     precision = sum(part / wide**2 for part, (_, wide) in zip(parts, PARTS, strict=True))
     share = weight * (precision / np.maximum(parts.sum(axis=0), TINY))
     mean = float(np.sum(share * axis.own) / np.sum(share))
     variance = float(np.sum(share * (axis.own - mean) ** 2) / len(weight))
-    # Of a parameter that the data hardly tell, the width would drift to any: voxels count by what they tell.
-    within = np.einsum("vk,vk->v", weight, axis.own**2) - np.einsum("vk,vk->v", weight, axis.own) ** 2
-    told = float(np.sum(np.maximum(1.0 - within / variance, 0.0)))
-    trust = told / (told + UNTOLD)
     wanted = trust * 0.5 * np.log(max(variance, TINY)) + (1.0 - trust) * np.log(FIRST_WIDTH * axis.span)
     log_width = np.log(width) + STEP * (wanted - np.log(width))
     found = np.clip(np.exp(log_width), LEAST_WIDTH * axis.span, LARGEST_WIDTH * axis.span)

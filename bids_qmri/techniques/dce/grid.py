@@ -33,6 +33,9 @@ from bids_qmri.units import FloatArray
 RATES, DELAYS = 16, 6
 """Nodes over kep and t0."""
 
+LEAST_MASS = 1e-12
+"""Of a node, over the largest: a signal may lie where the prior has next to none."""
+
 BLOCK = 256
 """Voxels per block; the arrays of one stay in the L2 cache. The last one is padded: sums may be rounded
 differently for another number of voxels."""
@@ -141,7 +144,7 @@ def _grid(
     both = zip((model.parameters[0], model.parameters[3]), (rates, delays), strict=True)
     (kep, delay), (kep_sd, delay_sd), log_mass = product([cells_under(prior, p, ends) for p, ends in both])
     tissue, plasma = unit_curves(model, protocol, kep, delay)
-    axes = Axes(kep, delay, kep_sd**2, delay_sd**2, np.exp(log_mass - log_mass.max()))
+    axes = Axes(kep, delay, kep_sd**2, delay_sd**2, np.maximum(np.exp(log_mass - log_mass.max()), LEAST_MASS))
     column = np.array(weights)[:, None]
     curves = tuple(np.ascontiguousarray(x * column, dtype=np.float32) for x in (tissue, plasma))
     return axes, (curves[0], curves[1]), gram(tissue.T, plasma.T, np.array(weights))

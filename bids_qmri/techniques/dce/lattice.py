@@ -161,7 +161,8 @@ def _axes(table: Table, rate: IntArray, delay: IntArray, model: Model, prior: Pr
     log_density = prior.log_density(model, np.stack([kep, none, none, late]), but=model.linear)
     if isinstance(log_density, np.ndarray):
         of_voxels = log_density.reshape(len(rate), -1)
-        mass = mass * np.exp(of_voxels - of_voxels.max(axis=1, keepdims=True)).reshape(shape)
+        share = np.exp(of_voxels - of_voxels.max(axis=1, keepdims=True))
+        mass = mass * np.maximum(share, tofts_grid.LEAST_MASS).reshape(shape)
     return Axes(kep, late, none, none, mass.ravel())
 
 

@@ -151,7 +151,9 @@ def estimate(
         found = complete(found, opened.series.affine, None if noise is None else noise.scatter)
     inside = found.status != Status.OUTSIDE
     level = None if noise is None else noise.typical(inside)[1]
-    remarks = estimator.remarks({name: values[inside] for name, values in found.maps.items()}, level)
+    of_technique = catalogue.part(model.name, "remarks", "remarks_on")
+    said = () if of_technique is None else of_technique(model, how, opened.sample())
+    remarks = said + estimator.remarks({name: values[inside] for name, values in found.maps.items()}, level)
     if found.sd and not any(np.any(np.isfinite(values[inside])) for values in found.sd.values()):
         remarks = (
             *remarks,

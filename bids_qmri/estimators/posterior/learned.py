@@ -36,7 +36,7 @@ LOGARITHMIC_SPAN = 2.5
 FIRST_WIDTH, LEAST_WIDTH, LARGEST_WIDTH = 0.3, 0.01, 0.6
 """Width of a bell at first, at least and at most, over that of the limits; wider ones say nothing."""
 
-UNTOLD, UNTOLD_SHARE = 30.0, 0.05
+UNTOLD, UNTOLD_SHARE = 30.0, 0.1
 """Voxels that tell a parameter fully, and share of all, as whose opinion the first width counts."""
 
 LEAST_SHARE = 1e-6

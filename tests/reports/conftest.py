@@ -16,6 +16,8 @@ from bids_qmri.qc.metrics import map_metrics
 
 SHAPE = (6, 5, 3)
 VOXELS = 90
+OF_NEIGHBOURS = ("safety", "shift")
+"""Maps of the estimator that looks at neighbours alone."""
 
 WriteFit = Callable[..., Path]
 
@@ -40,8 +42,9 @@ def write_fit(tmp_path: Path) -> WriteFit:
         status[:10], status[10] = 0, 4
         values = np.where(status == 0, 0, np.linspace(0.1, 2, VOXELS) * scale).astype(np.float32)
         values[10] = np.nan
-        names = [row.name for row in table.maps]
-        rows = [*table.maps, table.sd(names[0]), table.rmse]
+        maps = [row for row in table.maps if row.name not in OF_NEIGHBOURS]
+        names = [row.name for row in maps]
+        rows = [*maps, table.sd(names[0]), table.rmse]
         known = {} if determined is None else {names[0]: determined.astype(np.uint8)}
         contents = [*((row, values) for row in rows), (table.status, status)]
         contents += [(table.determined(name), part) for name, part in known.items()]
@@ -51,8 +54,8 @@ def write_fit(tmp_path: Path) -> WriteFit:
             write_sidecar(
                 Path(str(path).replace(".nii.gz", ".json")), {"Sources": ["bids:raw:a"], **(sidecar or {})}
             )
-        maps = dict.fromkeys(names, values)
-        metrics = map_metrics(maps, {names[0]: values}, values, status, determined=known)
+        estimates = dict.fromkeys(names, values)
+        metrics = map_metrics(estimates, {names[0]: values}, values, status, determined=known)
         quality = tmp_path / derivative_path(entities, extension=".json", **table.qc_parts(label))
         write_sidecar(quality, {"Metrics": metrics, "SoftwareVersion": "9.8.7"} | fields)
         return quality

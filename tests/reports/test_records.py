@@ -33,7 +33,8 @@ def test_one_participant_is_not_mixed_with_another_of_similar_name(
 def test_a_record_leads_to_its_maps(tmp_path: Path, write_fit: WriteFit) -> None:
     write_fit({"sub": "01", "acq": "hi", "run": "2"}, label="mle")
     record = find_records(tmp_path)[0]
-    for row in (*record.table.maps, record.table.rmse, record.table.status):
+    estimates = [record.table.estimate(name) for name in ("t1", "m0")]
+    for row in (*estimates, record.table.rmse, record.table.status):
         assert record.path(row, ".nii.gz").is_file()
     assert (record.estimator, record.page) == ("mle", "sub-01.html")
 

@@ -174,7 +174,7 @@ def completed(
         fit = beyond_limits(model, how, converted, protocol, sigma, fit)
     if how.widen is not None:
         fit = how.widen(how, measured, protocol, sigma, fit)
-    return Block(measured[1], measured[0], converted, protocol, judged(fit, model, how.bounds))
+    return Block(measured[1], measured[0], converted, protocol, judged(fit, model, how.bounds, how.prior))
 
 
 def voxel_noise(

@@ -167,7 +167,8 @@ class Estimator(ABC):
         serving = self.serving(model)
         noise = sigma if sigma is None or isinstance(sigma, Noise) else Noise(sigma, sigma)
         _check(model, protocol, signal, noise, bounds)
-        return judged(serving._fit(model, signal, protocol, noise, bounds, prior or EVEN), model, bounds)
+        expected = prior if prior is not None and self.has_prior else EVEN
+        return judged(serving._fit(model, signal, protocol, noise, bounds, expected), model, bounds, expected)
 
     @abstractmethod
     def _fit(
@@ -317,7 +318,7 @@ def _options(kind: type[Estimator], given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in known}
 
 
-def judged(found: FitResult, model: Model, bounds: Bounds | None) -> FitResult:
+def judged(found: FitResult, model: Model, bounds: Bounds | None, prior: Prior = EVEN) -> FitResult:
     """Say what the data determine, and in the status where they determine nothing.
 
     Asked by `Estimator.fit`, and again by whoever changes estimates or standard deviations afterwards.
@@ -326,10 +327,10 @@ def judged(found: FitResult, model: Model, bounds: Bounds | None) -> FitResult:
     ----------
     found
         What was found.
-    model, bounds
+    model, bounds, prior
         As of `Estimator.fit`.
     """
-    determined = determined_by_data(model, bounds, found.maps, found.sd)
+    determined = determined_by_data(model, bounds, found.maps, found.sd, prior)
     fitted = [determined[p.name] for p in model.parameters if p.name in determined]
     if not fitted:
         return replace(found, determined=determined)

@@ -1,7 +1,7 @@
 """Which parameters the data determine: those that they narrow to half of what was known before, or less.
 
 Known before is the technique's default box (`Model.prior`), whatever limits or prior a fit was told: all
-estimators, and all scans, are judged by the same measure. `Estimator.fit` asks, the maps are written beside
+estimators, and all scans, are judged by the same measure. A prior is not data. `Estimator.fit` asks, the maps are written beside
 the standard deviations, and what is told of regions counts determined voxels.
 """
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Bounds, Model
-from bids_qmri.physics.prior import EVEN, moments
+from bids_qmri.physics.prior import EVEN, Prior, moments
 from bids_qmri.units import FloatArray
 
 NARROW = 0.5
@@ -40,7 +40,11 @@ def box_sd(model: Model) -> dict[str, float]:
 
 
 def determined_by_data(
-    model: Model, bounds: Bounds | None, maps: Mapping[str, FloatArray], sd: Mapping[str, FloatArray]
+    model: Model,
+    bounds: Bounds | None,
+    maps: Mapping[str, FloatArray],
+    sd: Mapping[str, FloatArray],
+    prior: Prior = EVEN,
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Return where the data determine each parameter.
 
@@ -50,6 +54,9 @@ def determined_by_data(
         What was fitted, and the limits that replaced the model's own.
     maps, sd
         Estimates and standard deviations by name, each (V,).
+    prior
+        Where the truth was expected: what its bells tell of a parameter is not told by the data, and is taken
+        out of the standard deviation as if both were normal.
 
     Returns
     -------
@@ -62,10 +69,27 @@ def determined_by_data(
         return {}
     lower, upper = model.limits(bounds)
     limits = dict(zip((p.name for p in model.parameters), np.stack([lower, upper], axis=1), strict=True))
+    told = _told_by(prior, model, lower, upper)
     found = {}
     for name, widest in box_sd(model).items():
         low, high = limits.get(name, np.array([-np.inf, np.inf]))[:, None]
         if name in maps and name in sd and low < high:
-            narrow = sd[name] <= NARROW * widest
+            with np.errstate(divide="ignore"):
+                of_data = 1.0 / sd[name] ** 2 - 1.0 / told.get(name, np.inf) ** 2
+            narrow = of_data >= 1.0 / (NARROW * widest) ** 2
             found[name] = np.asarray(narrow & ~at_bound(maps[name][None], low, high)[0])
     return found
+
+
+def _told_by(prior: Prior, model: Model, lower: FloatArray, upper: FloatArray) -> dict[str, float]:
+    """Return the standard deviations that the bells of a prior leave, by parameter and derived quantity."""
+    if not prior.bells:
+        return {}
+    spread = moments(prior, model, tuple(lower), tuple(upper))[1]
+    names = [p.name for p in (*model.parameters, *model.derived)]
+    derived = {p.name for p in model.derived}
+    return {
+        name: float(sd)
+        for name, sd in zip(names, spread, strict=True)
+        if name in derived or prior.of(name) is not None
+    }

@@ -125,7 +125,11 @@ def _series_definitions() -> dict[str, Metric]:
     shells = "shells of at least 3 images"
     return {
         "sigma": Metric(
-            "arbitrary", "Noise standard deviation of one image, from residuals pooled over voxels."
+            "arbitrary",
+            "Standard deviation of one image about the model, thermal noise and motion: median over the mask.",
+        ),
+        "noise_floor": Metric(
+            "arbitrary", "Thermal noise of one image, which passes for signal where there is none."
         ),
         "sigma_repeats": Metric(
             "arbitrary",

@@ -41,7 +41,8 @@ _FIT = {
 }
 _IMAGES = {
     "snr": "SNR",
-    "sigma": "Noise, from residuals",
+    "sigma": "Noise, scatter about the model",
+    "noise_floor": "Noise floor",
     "sigma_repeats": "Noise, from repetitions",
     "signal_median": "Reference signal",
     "shell_correlation_min": "Correlation within shells, worst image",

@@ -94,7 +94,11 @@ OF_A_SCHEME = ("nnmle", "nngt", "onnx")
 
 @pytest.mark.parametrize(
     ("model", "label"),
-    [pair for pair in ALL if pair[1] not in ("dipyVarpro", *OF_A_SCHEME) and pair != ("noddi", "ncde")],
+    [
+        pair
+        for pair in ALL
+        if pair[1] not in ("dipyVarpro", "local", *OF_A_SCHEME) and pair != ("noddi", "ncde")
+    ],
 )
 def test_every_estimator_answers_the_one_call(model, label, tmp_path, monkeypatch):
     signal, protocol = small_problem(model)
@@ -106,6 +110,13 @@ def test_every_estimator_answers_the_one_call(model, label, tmp_path, monkeypatc
     result = get_estimator(model, label, **options).fit(get_model(model), signal, protocol, sigma=0.01)
     assert isinstance(result, FitResult)
     assert all(values.shape == (2,) for values in (*result.maps.values(), result.residual, result.status))
+
+
+@pytest.mark.parametrize("model", [model for model, label in ALL if label == "local"])
+def test_an_array_has_no_neighbours(model):
+    signal, protocol = small_problem(model)
+    with pytest.raises(InputError, match="neighbours"):
+        get_estimator(model, "local").fit(get_model(model), signal, protocol, sigma=0.01)
 
 
 @pytest.mark.parametrize(("model", "label"), [("vfa", "lsq"), ("dti", "wls"), ("ivim", "dipyTrr")])

@@ -146,13 +146,13 @@ def test_smoothing_keeps_a_flat_image_flat(block):
 def test_oracle_beats_least_squares_on_its_own_phantom():
     from benchmarks.tissue_base import noisy
     from benchmarks.tissue_oracle import oracle
-    from benchmarks.tissue_rows import front_door
+    from benchmarks.tissue_rows import as_app
 
     phantom = drawn("ivim")
     scan = noisy(phantom, snr=20, seed=3)
     truth = phantom.voxels(phantom.truth["d"])
     best = oracle(phantom, scan.images, scan.noise)
-    fitted = front_door(phantom, scan.images, scan.noise, label="lsq")
+    fitted = as_app(phantom, scan.images, scan.noise, label="lsq")
     assert np.mean((best.maps["d"] - truth) ** 2) < 0.5 * np.mean((fitted.maps["d"] - truth) ** 2)
     covered = np.abs(best.maps["d"] - truth) < best.sd["d"]
     assert np.mean(covered) == pytest.approx(0.7, abs=0.1)

@@ -151,7 +151,15 @@ def air_floor(signal: npt.ArrayLike) -> Air | None:
     variation = float(np.median(kept.std(axis=0) / kept.mean(axis=0)))
     if not AIR_VARIATION[0] < variation < AIR_VARIATION[1]:
         return None
-    return Air(quiet / RAYLEIGH_MEAN, len(kept), variation)
+    return Air(quiet / (RAYLEIGH_MEAN * _quiet_share(data.shape[1])), len(kept), variation)
+
+
+def _quiet_share(images: int) -> float:
+    """Return the percentile `QUIET_AIR` of means of magnitudes of air over their mean, nearly a gamma density."""
+    from scipy.special import gammaincinv
+
+    shape = images / RAYLEIGH_VARIATION**2
+    return float(gammaincinv(shape, QUIET_AIR / 100.0) / shape)
 
 
 def patch_sigma(patches: list[FloatArray]) -> float | None:

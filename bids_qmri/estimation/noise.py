@@ -155,9 +155,10 @@ def air_floor(signal: npt.ArrayLike) -> Air | None:
 
 
 def _quiet_share(images: int) -> float:
-    """Return the percentile `QUIET_AIR` of means of magnitudes of air over their mean, nearly a gamma density."""
+    """Return the percentile `QUIET_AIR` of means over images of air, over their mean."""
     from scipy.special import gammaincinv
 
+    # Such means nearly have a gamma distribution.
     shape = images / RAYLEIGH_VARIATION**2
     return float(gammaincinv(shape, QUIET_AIR / 100.0) / shape)
 

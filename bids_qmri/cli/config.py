@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 OF_A_FILE = ("mlp", "onnx")
 """Estimators that are nothing without a network file."""
 
+MAY_BE_FILES = ("prior", "noise")
+"""Options that are words or numbers, or files."""
+
 SCRATCH = "bids_qmri"
 """Folder inside --work-dir that this program owns, and that --clean-workdir empties."""
 
@@ -130,6 +133,8 @@ def _spelled(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield key, f"{value}G"
         elif isinstance(value, Path):
             yield key, str(value.resolve())
+        elif key in MAY_BE_FILES and Path(value).is_file():
+            yield key, str(Path(value).resolve())
         elif isinstance(value, list) and any(isinstance(item, Path) for item in value):
             yield key, [str(item.resolve()) for item in value]
         else:

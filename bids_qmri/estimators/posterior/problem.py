@@ -146,10 +146,13 @@ def _rician(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[Flo
     limits = problem.lower[inner], problem.upper[inner]
     interval = _interval(product / energy, 1.0 / np.sqrt(images * energy), *limits, problem.reach)
     amplitude, log_density = _nodes(*interval, limits, problem.inner)
-    likelihood = -0.5 * amplitude**2 * energy
+    # Of thermal noise alone every image counts fully.
+    likelihood = log_density if np.all(images == 1.0) else np.zeros_like(log_density)
+    likelihood -= 0.5 * amplitude**2 * energy
     for w, u, y in terms:
         likelihood += w * _log_bessel_i0(amplitude * (u * y))
-    log_density += images * likelihood
+    if likelihood is not log_density:
+        log_density += images * likelihood
     log_evidence, mass = _normalise(log_density)
     mean, square = (np.sum(mass * x, axis=0) for x in (amplitude, amplitude**2))
     return log_evidence, partial(_features, problem, theta, inner, mean, square)

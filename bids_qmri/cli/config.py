@@ -328,7 +328,11 @@ def _prior(choice: str) -> PriorChoice:
         return choice
     path = Path(choice)
     if not path.is_file():
-        raise UsageError(f"is {choice!r}", field="--prior", needed=f"{', '.join(WORDS)}, or a file of priors")
+        raise UsageError(
+            f"is {choice!r}, and there is no such file",
+            field="--prior",
+            needed=f"{', '.join(WORDS)}, or a file of priors",
+        )
     try:
         return read_priors(path, [catalogue.get_model(name) for name in catalogue.model_names()])
     except InputError as error:

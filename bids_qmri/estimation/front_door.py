@@ -14,7 +14,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import fit_array
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Scan, prepare, require_limits, require_noise
-from bids_qmri.estimation.prior import WORDS, PriorChoice
+from bids_qmri.estimation.prior import WORDS, PriorChoice, read_priors
 from bids_qmri.estimators.base import Estimator, FitResult, get_estimator
 from bids_qmri.estimators.networks.own import network_estimator
 from bids_qmri.physics.model import Bounds, Model
@@ -32,7 +32,7 @@ def fit(
     estimator: str | Estimator = "lsq",
     sigma: float | FloatArray | Noise | None = None,
     bounds: Bounds | None = None,
-    prior: PriorChoice | Prior = "scan",
+    prior: str | Path | Prior = "scan",
     **played_out: npt.ArrayLike | float,
 ) -> FitResult:
     """Estimate the parameters of every voxel, with the defaults of the command line.
@@ -59,7 +59,7 @@ def fit(
         Limits by parameter name, in its unit; equal limits fix a parameter.
     prior
         Where estimators that have a prior expect the truth: ``"scan"`` learns it from the voxels given, 500
-        of them at least, ``"box"`` is even within the limits, or a `Prior`.
+        of them at least, ``"box"`` is even within the limits; or a file of priors, or a `Prior`.
     played_out
         Fields of the model's protocol in its units, such as ``bvals=`` (s/mm^2), ``bvecs=``; ``flip_angle=``
         (rad), ``repetition_time=`` (s); ``time=``, ``aif_time=`` (s), ``aif=`` (mmol/L of plasma).
@@ -192,12 +192,17 @@ def _signal(signal: npt.ArrayLike, protocol: Protocol) -> FloatArray:
     return data
 
 
-def _choice(prior: PriorChoice | Prior, model: Model) -> PriorChoice:
+def _choice(prior: str | Path | Prior, model: Model) -> PriorChoice:
     if isinstance(prior, Prior):
         return {model.name: prior}
-    if isinstance(prior, str) and prior not in WORDS:
-        raise InputError(f"is {prior!r}", field="prior", needed=f"{', '.join(WORDS)}, or a Prior")
-    return prior
+    if isinstance(prior, str) and prior in WORDS:
+        return prior
+    if isinstance(prior, str | Path) and Path(prior).is_file():
+        models = [catalogue.get_model(name) for name in catalogue.model_names()]
+        return read_priors(Path(prior), models)
+    raise InputError(
+        f"is {prior!r}", field="prior", needed=f"{', '.join(WORDS)}, a file of priors, or a Prior"
+    )
 
 
 def _noise(sigma: float | FloatArray | Noise, shape: tuple[int, ...]) -> Noise:

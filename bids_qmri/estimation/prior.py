@@ -33,8 +33,13 @@ WORDS = ("box", "scan")
 FIELDS = {"centre", "width", "unit"}
 """What a file says of a parameter."""
 
-LARGEST_LOG_WIDTH = 3.0
-"""Width in logarithms beyond which a bell says nothing, so that another unit is meant."""
+LEAST_LOG_WIDTH, LARGEST_LOG_WIDTH = 0.03, 3.0
+"""Widths in logarithms below which no tissue is so alike, and beyond which a bell says nothing: another unit
+is meant."""
+
+
+SMALLEST = 1e-4
+"""Width of a bell over that of the physical limits, at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +132,16 @@ def read_priors(path: Path, models: Sequence[Model]) -> dict[str, Prior]:
 def _bell(path: Path, model: Model, key: str, fields: Any) -> Bell:
     """Return the bell that a table states."""
     field = f"{model.name}.{key}"
+    fields = {name.lower(): value for name, value in fields.items()} if isinstance(fields, dict) else fields
     parameters = {p.name: p for p in model.parameters if p.name != model.amplitude and not p.internal}
     if key not in parameters:
         raise InputError(
             f"{model.name} has no parameter {key!r}",
             file=path,
             field=field,
-            needed=f"one of {', '.join(parameters)}",
+            needed=f"one of {', '.join(parameters)}"
+            if parameters
+            else f"a model with a prior, not {model.name}",
         )
     if not isinstance(fields, dict) or not {"centre", "width"} <= set(fields) <= FIELDS:
         raise InputError(f"is {fields!r}", file=path, field=field, needed="centre, width and perhaps unit")
@@ -149,10 +157,11 @@ def _require_meant(path: Path, field: str, parameter: Parameter, fields: Mapping
     """Refuse a centre outside the physical limits, or a width that no bell within them has."""
     low, high = parameter.widest or parameter.bounds
     largest = LARGEST_LOG_WIDTH if parameter.logarithmic else high - low
-    for name, least, most in (("centre", low, high), ("width", 0.0, largest)):
+    smallest = LEAST_LOG_WIDTH if parameter.logarithmic else SMALLEST * (high - low)
+    for name, least, most in (("centre", low, high), ("width", smallest, largest)):
         value = fields[name]
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not least <= value <= most or (name == "width" and value == 0):
+        if not number or not least <= value <= most:
             of = " of the natural logarithm" if name == "width" and parameter.logarithmic else ""
             unit = "" if of else f" {parameter.unit}"
             raise InputError(

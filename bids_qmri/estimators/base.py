@@ -45,7 +45,7 @@ STATUS_MEANING = {
     Status.AT_BOUND: "estimated, a parameter lies at its bound",
     Status.NOT_CONVERGED: "not converged",
     Status.UNUSABLE: "signal not finite or unusable",
-    Status.OUT_OF_RANGE: "outside what the network was trained for",
+    Status.OUT_OF_RANGE: "outside what the network was trained for, or beyond limits: value of least squares",
     Status.UNDETERMINED: "estimated, no parameter determined by the data",
 }
 

@@ -1,8 +1,8 @@
 """Which parameters the data determine: those that they narrow to half of what was known before, or less.
 
 Known before is the technique's default box (`Model.prior`), whatever limits or prior a fit was told: all
-estimators, and all scans, are judged by the same measure. A prior is not data. `Estimator.fit` asks, the maps are written beside
-the standard deviations, and what is told of regions counts determined voxels.
+estimators, and all scans, are judged by the same measure. A prior is not data. `Estimator.fit` asks, the maps
+are written beside the standard deviations, and what is told of regions counts determined voxels.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.prior import EVEN, Prior, moments
 from bids_qmri.units import FloatArray
+
+LIKE_PRIOR = 0.9
+"""Standard deviation over that of the core of a prior, beyond which the data have told nothing."""
 
 NARROW = 0.5
 """Largest standard deviation of a parameter that the data determine, over that of its default box."""
@@ -77,15 +80,16 @@ def determined_by_data(
             with np.errstate(divide="ignore"):
                 of_data = 1.0 / sd[name] ** 2 - 1.0 / told.get(name, np.inf) ** 2
             narrow = of_data >= 1.0 / (NARROW * widest) ** 2
+            narrow &= sd[name] <= LIKE_PRIOR * told.get(name, np.inf)
             found[name] = np.asarray(narrow & ~at_bound(maps[name][None], low, high)[0])
     return found
 
 
 def _told_by(prior: Prior, model: Model, lower: FloatArray, upper: FloatArray) -> dict[str, float]:
-    """Return the standard deviations that the bells of a prior leave, by parameter and derived quantity."""
+    """Return the standard deviations of the cores of bells, by parameter and derived quantity."""
     if not prior.bells:
         return {}
-    spread = moments(prior, model, tuple(lower), tuple(upper))[1]
+    spread = moments(prior, model, tuple(lower), tuple(upper), core=1.0)[1]
     names = [p.name for p in (*model.parameters, *model.derived)]
     derived = {p.name for p in model.derived}
     return {

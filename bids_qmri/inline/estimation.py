@@ -152,9 +152,7 @@ class Estimation:
         }
         blocks = [future.result() for futures in pending.values() for future in futures]
         maps, status = self._assemble(blocks, mask)
-        if not np.any(
-            np.isin(status, (*ESTIMATED, Status.NOT_CONVERGED, Status.OUT_OF_RANGE))
-        ):
+        if not np.any(np.isin(status, (*ESTIMATED, Status.NOT_CONVERGED, Status.OUT_OF_RANGE))):
             raise InputError(
                 f"none of {int(mask.sum())} voxels could be estimated",
                 needed="positive, finite signals in every image",

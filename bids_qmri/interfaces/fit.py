@@ -125,15 +125,16 @@ def estimate(
     InputError
         If no voxel could be fitted, or the scan lacks what the fit needs.
     """
-    if opened.stated is not None or opened.denoised is not None:
+    said = list(_said(model, estimator, opened, choice))
+    if model.magnitude and (opened.stated is not None or opened.denoised is not None):
         how = replace(how, voxel_noise=None)
     if opened.denoised is not None:
         how = replace(how, used={**how.used, **opened.denoised.fields(opened.mask)})
-    noise = opened.noise(model, how)
+    noise = opened.noise(model, how) if model.magnitude else None
     how, blocks = opened.blocks(how, keep=shared)
-    if estimator.has_prior and not estimator.own_prior:
-        prior = opened.prior(model, how, noise, choice)
-        how = replace(how, prior=prior, used={**how.used, **prior_fields(prior)})
+    how = _with_prior(model, estimator, opened, how, noise, choice)
+    if not how.prior.bells and how.prior.origin != "box":
+        said.append(f"prior: {how.prior.origin}")
     if estimator.neighbours:
         grid = Grid(opened.series.shape, tuple(float(size) for size in opened.series.zooms[:3]))
         fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir / "nodes", estimator)
@@ -152,8 +153,11 @@ def estimate(
     inside = found.status != Status.OUTSIDE
     level = None if noise is None else noise.typical(inside)[1]
     of_technique = catalogue.part(model.name, "remarks", "remarks_on")
-    said = () if of_technique is None else of_technique(model, how, opened.sample())
-    remarks = said + estimator.remarks({name: values[inside] for name, values in found.maps.items()}, level)
+    if of_technique is not None:
+        said += of_technique(model, how, opened.sample())
+    remarks = tuple(said) + estimator.remarks(
+        {name: values[inside] for name, values in found.maps.items()}, level
+    )
     if found.sd and not any(np.any(np.isfinite(values[inside])) for values in found.sd.values()):
         remarks = (
             *remarks,
@@ -162,6 +166,36 @@ def estimate(
     found = replace(found, notes=(*found.notes, *remarks))
     notes = dict.fromkeys((*how.notes, *opened.notes, *found.notes))
     return replace(how, notes=tuple(notes)), found, noise
+
+
+def _with_prior(
+    model: Model,
+    estimator: Estimator,
+    opened: OpenAcquisition,
+    how: Preparation,
+    noise: ScanNoise | None,
+    choice: PriorChoice,
+) -> Preparation:
+    """Return what goes into a fit, with the prior of an estimator that has one."""
+    if estimator.own_prior:
+        return replace(how, used={**how.used, "PriorFrom": "neighbours, and the scan where they disagree"})
+    if not estimator.has_prior:
+        return how
+    prior = opened.prior(model, how, noise, choice)
+    return replace(how, prior=prior, used={**how.used, **prior_fields(prior)})
+
+
+def _said(model: Model, estimator: Estimator, opened: OpenAcquisition, choice: PriorChoice) -> Iterator[str]:
+    """Say which wishes a fit does not follow, and what goes ill together."""
+    if opened.stated is not None and not model.magnitude:
+        yield "--noise is of images: that of concentrations is taken from the residuals of each voxel"
+    if estimator.own_prior and not isinstance(choice, str):
+        yield f"{estimator.label} takes its prior from neighbours and the scan: that of --prior is not used"
+    if estimator.neighbours and opened.denoised is not None:
+        yield (
+            "neighbours share noise after denoising: values lean to theirs, and standard deviations of "
+            f"{estimator.label} are too small"
+        )
 
 
 def prior_fields(prior: Prior) -> dict[str, Any]:

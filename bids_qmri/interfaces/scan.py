@@ -57,6 +57,9 @@ BORDER = 8
 AIR_SAMPLE = 20_000
 """Voxels of air that are enough."""
 
+UNLIKE = 3.0
+"""Ratio of stated noise and residuals beyond which one of them is likely wrong."""
+
 PATCHES, PATCH_HALF = 150, 2
 """Patches of tissue that noise is sought in, and voxels from their middle to their faces."""
 
@@ -171,7 +174,10 @@ class OpenAcquisition:
     def noise(self, model: Model, how: Preparation) -> ScanNoise | None:
         """Return the noise of a single image, None if voxels tell it one by one; found once per question."""
         if self.stated is not None:
-            return self._stated()
+            stated = self._stated()
+            if wants_noise(how):
+                self._compare(model, how, stated)
+            return stated
         if self.denoised is not None:
             return self.denoised.noise(self.mask)
         if not wants_noise(how):
@@ -196,6 +202,18 @@ class OpenAcquisition:
         values = load_map(stated, self.series)
         self.sources.append(stated)
         return noise_of_map(stated, values, self.mask, mean_curve(self.series, self.mask))
+
+    def _compare(self, model: Model, how: Preparation, stated: ScanNoise) -> None:
+        """Warn where stated noise is not what residuals show, such as one in another unit."""
+        residuals = residuals_of(model, how, self.sample())
+        if residuals is None:
+            return
+        level, seen = stated.typical(self.mask)[1], residuals.sigma()
+        if not seen / UNLIKE < level < seen * UNLIKE:
+            self.notes.append(
+                f"stated noise {level:.4g}, but images differ from the model by {seen:.4g}: is it that of "
+                "one image, in the unit of the images?"
+            )
 
     def _find_noise(self, model: Model, how: Preparation) -> ScanNoise | None:
         """Estimate the noise from residuals, air and patches of tissue."""

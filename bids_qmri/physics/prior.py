@@ -63,7 +63,6 @@ class Bell:
         density = np.logaddexp.reduce(each) - 0.5 * np.log(2.0 * np.pi) - np.log(self.width)
         return np.asarray(density - scaled if parameter.logarithmic else density)
 
-
     def pull(self, parameter: Parameter, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return centre and precision, (V,), of the normal densities of the same slope at values, (V,)."""
         own = np.log(values) if parameter.logarithmic else values
@@ -146,13 +145,18 @@ def cells_under(prior: Prior, parameter: Parameter, edges: FloatArray) -> Cells:
 
 @lru_cache(maxsize=64)
 def moments(
-    prior: Prior, model: Model, lower: tuple[float, ...], upper: tuple[float, ...]
+    prior: Prior,
+    model: Model,
+    lower: tuple[float, ...],
+    upper: tuple[float, ...],
+    core: float = CORE,
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean and standard deviation of parameters, then derived quantities, each (P + Q,).
 
-    Those of the core: tails would make them much wider than most of the truth is. The amplitude counts as 1.
+    Those of one normal density for each bell, `core` times as wide as its core: tails would make them much
+    wider than most of the truth is. The amplitude counts as 1.
     """
-    points = sample(prior, model, np.array(lower), np.array(upper), ((1.0, CORE),))
+    points = sample(prior, model, np.array(lower), np.array(upper), ((1.0, core),))
     values = np.concatenate([points, model.derive(points)[0]])
     return values.mean(axis=1), values.std(axis=1)
 

@@ -126,7 +126,7 @@ def _series_definitions() -> dict[str, Metric]:
     return {
         "sigma": Metric(
             "arbitrary",
-            "Standard deviation of one image about the model, thermal noise and motion: median over the mask.",
+            "Standard deviation of one image about the model, motion included: median over the mask.",
         ),
         "noise_floor": Metric(
             "arbitrary", "Thermal noise of one image, which passes for signal where there is none."

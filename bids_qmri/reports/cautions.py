@@ -49,7 +49,10 @@ def _coverage(record: Record) -> Iterator[str]:
     if at_bound is not None and at_bound > HALF:
         yield f"in {at_bound:.0%} of the voxels a parameter lies at its bound"
     if outside is not None and outside > MANY_OUTSIDE:
-        yield f"{outside:.0%} of the voxels lie outside of what the network was trained for"
+        yield (
+            f"{outside:.0%} of the voxels lie outside of what the network was trained for (protocol, limits "
+            "or noise), or of the estimator's limits"
+        )
 
 
 def _undetermined(record: Record) -> Iterator[str]:

@@ -122,7 +122,7 @@ def _plan_acquisition(
             )
         for choice in choices:
             try:
-                reason = _obstacle(choice, found)
+                reason = _obstacle(choice, found, stated=config.noise is not None)
             except InputError as error:
                 faults.append(
                     Unusable(f"{found.label} {name} {choice.estimator.label}", error, kind=found.kind)
@@ -138,12 +138,15 @@ def _plan_acquisition(
     return PlannedAcquisition(found, tuple(jobs), left_out), faults
 
 
-def _obstacle(choice: Choice, found: Acquisition) -> str:
-    """Return why an estimator is not used for a scan; one that cannot be, for want of a network, raises."""
+def _obstacle(choice: Choice, found: Acquisition, *, stated: bool) -> str:
+    """Return why an estimator is not used for a scan; one that cannot be, for want of a network, raises.
+
+    `stated`: a person has said what the noise is.
+    """
     choice.estimator.network_file(choice.model)
     if found.protocol is not None:
         choice.estimator.prepare(choice.model, found.protocol)
-    return untold_noise(choice.model, choice.estimator, found.protocol)
+    return "" if stated else untold_noise(choice.model, choice.estimator, found.protocol)
 
 
 def describe(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""Posterior means of voxels together with their neighbours: what the estimator is; `estimation.local` computes."""
+"""Posterior means of voxels together with their neighbours: what it is; `estimation.local` computes it."""
 
 from __future__ import annotations
 

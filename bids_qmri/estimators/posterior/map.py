@@ -66,7 +66,8 @@ class Map(Estimator):
     """Maximum of the posterior, and standard deviations from its curvature.
 
     Every parameter but the amplitude has a Gaussian prior with the mean and the variance that its prior has
-    within its limits, and the slope of its tails where the data put it there; the posterior is cut off at the limits. Magnitudes get the Rician likelihood,
+    within its limits, and the slope of its tails where the data put it there; the posterior is cut off at the
+    limits. Magnitudes get the Rician likelihood,
     concentrations the Gaussian one.
     """
 

@@ -105,7 +105,7 @@ def likelihood_at(
     index: tuple[int, ...],
     theta: FloatArray,
 ) -> FloatArray:
-    """Return the log likelihood, amplitude integrated, (V, K), at nodes (D, V, K) of the parameters `index`."""
+    """Return the log likelihood, amplitude integrated, (V, K), at nodes (D, V, K) of parameters `index`."""
     own: Callable[..., FloatArray] | None = catalogue.part(model.name, "posterior", "likelihood_at")
     if own is not None:
         return own(model, signal, protocol, noise, limits, index, theta)

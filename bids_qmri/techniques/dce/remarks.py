@@ -59,6 +59,6 @@ def remarks_on(
         return ()
     delay = float(np.median(free.maps["t0"][late]))
     return (
-        f"the delay is fixed at {low:g} s, but {np.mean(late):.0%} of the voxels of most uptake fit far better "
-        f"with one of {delay:.1f} s; all parameters depend on it: leave t0 out of --bounds, or widen it",
+        f"the delay is fixed at {low:g} s, but {np.mean(late):.0%} of the voxels of most uptake fit far "
+        f"better with one of {delay:.1f} s: leave t0 out of --bounds, or widen it",
     )

@@ -21,8 +21,8 @@ from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import VoxelNoise, rician_moments
 from bids_qmri.physics.prior import EVEN, Prior, cells_under
 from bids_qmri.physics.protocol import Protocol
-from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.encoding import encode
+from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.model import COMPONENTS, Noddi, evaluate, noddi_signal
 from bids_qmri.techniques.noddi.zonal import ShellGroups, sort_shells
 from bids_qmri.units import FloatArray

@@ -95,13 +95,16 @@ def test_fits_learn_from_what_they_are_given(label: str) -> None:
     np.testing.assert_array_equal(usual.maps["d"], fits["scan"].maps["d"])
 
 
-def test_a_prior_given_as_an_object_is_that_prior() -> None:
+def test_a_prior_is_the_same_as_an_object_and_in_a_file(tmp_path: Path) -> None:
     signal, _, sigma = simulate("ivim", PROTOCOL, voxels=20, snr=15)
-    given, by_name = (
+    file = tmp_path / "study.toml"
+    file.write_text("[ivim.d]\ncentre = 1e-3\nwidth = 2e-4\n")
+    given, read, even = (
         bids_qmri.fit("ivim", signal, PROTOCOL, estimator="bayes", sigma=sigma, prior=prior)
-        for prior in (TOLD["ivim"], TOLD)
+        for prior in (TOLD["ivim"], file, "box")
     )
-    np.testing.assert_array_equal(given.maps["d"], by_name.maps["d"])
+    np.testing.assert_array_equal(given.maps["d"], read.maps["d"])
+    assert not np.array_equal(given.maps["d"], even.maps["d"])
     with pytest.raises(InputError, match="prior: is 'tissue'; needed: box, scan"):
         bids_qmri.fit("ivim", signal, PROTOCOL, estimator="bayes", sigma=sigma, prior="tissue")
 
@@ -156,6 +159,13 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
     assert first["ivim"].origin == "file study.toml"
 
 
+def test_what_a_sidecar_says_of_a_prior_can_be_told(tmp_path: Path) -> None:
+    """Its fields are spelled as those of sidecars are."""
+    file = tmp_path / "study.json"
+    file.write_text(json.dumps({"ivim": TOLD["ivim"].sidecar()}))
+    assert read_priors(file, MODELS)["ivim"].bells == TOLD["ivim"].bells
+
+
 @pytest.mark.parametrize(
     ("content", "field", "needed"),
     [
@@ -163,13 +173,14 @@ def test_toml_and_json_say_the_same(tmp_path: Path) -> None:
         ({"ivim": {"t1": {"centre": 1.0, "width": 0.1}}}, "ivim.t1", "one of d, dstar, f"),
         ({"ivim": {"s0": {"centre": 1.0, "width": 0.1}}}, "ivim.s0", "one of d, dstar, f"),
         ({"ivim": {"d": {"centre": 1.1, "width": 2e-4}}}, "ivim.d", "mm^2/s"),
-        ({"ivim": {"d": {"centre": 1e-3, "width": 0.0}}}, "ivim.d", "0 to"),
-        ({"ivim": {"d": {"centre": 1e-3, "width": -1e-4}}}, "ivim.d", "0 to"),
+        ({"ivim": {"d": {"centre": 1e-3, "width": 0.0}}}, "ivim.d", "mm^2/s"),
+        ({"ivim": {"d": {"centre": 1e-3, "width": -1e-4}}}, "ivim.d", "mm^2/s"),
         ({"ivim": {"d": {"centre": 1e-3, "width": 0.2}}}, "ivim.d", "mm^2/s"),
-        ({"ivim": {"d": {"centre": 1e-3, "width": float("nan")}}}, "ivim.d", "0 to"),
+        ({"ivim": {"d": {"centre": 1e-3, "width": float("nan")}}}, "ivim.d", "mm^2/s"),
         ({"ivim": {"d": {"centre": True, "width": 1e-4}}}, "ivim.d", "0 to"),
         ({"ivim": {"d": {"centre": "1e-3", "width": 1e-4}}}, "ivim.d", "0 to"),
         ({"ivim": {"dstar": {"centre": 0.03, "width": 30.0}}}, "ivim.dstar", "natural logarithm"),
+        ({"ivim": {"dstar": {"centre": 0.03, "width": 1e-3}}}, "ivim.dstar", "natural logarithm"),
         ({"ivim": {"d": {"centre": 1.1, "width": 0.2, "unit": "um^2/ms"}}}, "ivim.d", "mm^2/s"),
         ({"ivim": {"d": {"centre": 1e-3}}}, "ivim.d", "centre, width"),
         ({"ivim": {"d": {"centre": 1e-3, "width": 1e-4, "sd": 1e-4}}}, "ivim.d", "centre, width"),

@@ -152,9 +152,8 @@ def estimate(
         found = complete(found, opened.series.affine, None if noise is None else noise.scatter)
     inside = found.status != Status.OUTSIDE
     level = None if noise is None else noise.typical(inside)[1]
-    of_technique = catalogue.part(model.name, "remarks", "remarks_on")
-    if of_technique is not None:
-        said += of_technique(model, how, opened.sample())
+    if remarks_on := catalogue.part(model.name, "remarks", "remarks_on"):
+        said += remarks_on(model, how, opened.sample())
     remarks = tuple(said) + estimator.remarks(
         {name: values[inside] for name, values in found.maps.items()}, level
     )

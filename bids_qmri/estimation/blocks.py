@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.beyond import beyond_limits
-from bids_qmri.estimation.noise import ScanNoise
+from bids_qmri.estimation.noise import ScanNoise, floor_of_voxels
 from bids_qmri.estimation.preparation import Preparation, Voxels
 from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, FitResult, judged
@@ -114,7 +114,7 @@ def residuals_of(model: Model, how: Preparation, sample: Measured) -> Residuals 
 
 
 def noise_level(model: Model, how: Preparation, sample: Measured) -> ScanNoise | None:
-    """Estimate the noise of a single image from voxels alone: all of it counts as thermal.
+    """Estimate the noise of a single image from voxels alone, without air and places.
 
     Arguments as of `residuals_of`. None where voxels do not share a level, or nothing tells it.
     """
@@ -122,8 +122,11 @@ def noise_level(model: Model, how: Preparation, sample: Measured) -> ScanNoise |
     if found is None:
         return None
     sigma = found.sigma()
-    source = f"residuals of {len(found.cost)} voxels, pooled"
-    return ScanNoise(sigma, sigma, {"NoiseFloorFrom": source, "NoiseScatterFrom": source})
+    source = f"residuals of {len(found.cost)} voxels"
+    told = {"NoiseFloorFrom": f"quietest {source}", "NoiseScatterFrom": f"{source}, pooled"}
+    signal, protocol = (how.convert_for_noise or how.convert)(*sample)
+    floor = floor_of_voxels(found, signal, protocol.weights, sigma) if model.magnitude else sigma
+    return ScanNoise(floor, sigma, told)
 
 
 def prior_sample(how: Preparation, measured: Measured, noise: ScanNoise | None) -> PriorSample | None:

@@ -47,7 +47,7 @@ SAMPLE = 2500
 REDRAWN = (1, 3)
 """Rounds after which nodes are laid anew about the posterior."""
 
-ABOUT, WIDE = 48, 16
+ABOUT, WIDE = 61, 17
 """Nodes laid anew about the posterior of a voxel, and about the distribution of the scan."""
 
 WIDEN = 1.3

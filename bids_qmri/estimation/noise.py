@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.classical.noise import Residuals
+from bids_qmri.estimators.classical.noise import Residuals, median_share
 from bids_qmri.physics.noise import Noise
 from bids_qmri.units import FloatArray
 
@@ -50,6 +50,12 @@ CELL = 4
 
 QUIET = 20.0
 """Percentile of the scatter that is taken for thermal noise where nothing else tells the floor."""
+
+LOWEST, LOWEST_SD = 2.0, 2.05
+"""Percentile of the weakest signals that no floor exceeds, and where it lies in a normal distribution."""
+
+ALIKE = 0.85
+"""Floor over scatter above which they count as one number: neither is known better."""
 
 DISAGREEMENT = 1.4
 """Ratio of two ways to find the same noise beyond which a person should know."""
@@ -235,6 +241,37 @@ def local_scatter(
     found = np.zeros(mask.size, dtype=np.float32)
     found[inside] = np.sqrt(np.median(variance[near], axis=1))[of_voxel.ravel()]
     return found
+
+
+def floor_of_voxels(residuals: Residuals, signal: FloatArray, weights: FloatArray, sigma: float) -> float:
+    """Return a floor that voxels alone allow, at most `sigma`, the scatter that they share.
+
+    Thermal noise is no more than the quietest voxels scatter, and no magnitude has a mean below that of noise
+    alone.
+
+    Parameters
+    ----------
+    residuals
+        Of the voxels.
+    signal
+        Magnitudes as fitted, (V, N).
+    weights
+        Images averaged into each, (N,).
+    """
+    from scipy.special import gammaincinv
+
+    freedom = residuals.freedom
+    share = gammaincinv(freedom / 2.0, QUIET / 100.0) * 2.0 / freedom
+    variance = residuals.variances() * median_share(freedom)
+    quiet = float(np.sqrt(np.percentile(variance / share, QUIET)))
+    finite = signal[np.all(np.isfinite(signal), axis=1)]
+    weakest = np.argsort(finite.mean(axis=0))[: max(signal.shape[1] // 4, 1)]
+    level = np.average(finite[:, weakest], axis=1, weights=weights[weakest])
+    # The mean of a few images strays below that of many.
+    few = 1.0 - LOWEST_SD * RAYLEIGH_VARIATION / np.sqrt(weights[weakest].sum())
+    lowest = float(np.percentile(level, LOWEST)) / (RAYLEIGH_MEAN * max(few, 0.25))
+    found = min(quiet, lowest, sigma)
+    return sigma if found > ALIKE * sigma else found
 
 
 def combine(

@@ -50,8 +50,11 @@ LARGEST = 8.0
 LEAST_VARIANCE = 1e-4
 """Of a coordinate."""
 
-DRAWN_FREEDOM, GENERATOR = 6.0, 19
-"""Degrees of freedom of nodes that are laid anew, and generator of their lattice."""
+DRAWN_FREEDOM = 6.0
+"""Degrees of freedom of nodes that are laid anew."""
+
+GENERATOR = {17: 10, 61: 23}
+"""Generators of their lattices by number: primes, and of low P2 in two to four dimensions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +162,8 @@ def draw_student(mean: FloatArray, covariance: FloatArray, count: int) -> FloatA
     from scipy.special import stdtrit
 
     dimensions = len(mean)
-    steps = np.outer(GENERATOR ** np.arange(dimensions) % count, np.arange(count)) % count
+    powers = [pow(GENERATOR[count], d, count) for d in range(dimensions)]
+    steps = np.outer(powers, np.arange(count)) % count
     uniform = stdtrit(DRAWN_FREEDOM, (steps + 0.5) / count)
     root = np.moveaxis(np.linalg.cholesky(np.moveaxis(covariance, 2, 0)), 0, 2)
     drawn = mean[:, :, None] + np.einsum("dev,ek->dvk", root, uniform)

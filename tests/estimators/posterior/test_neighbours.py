@@ -92,7 +92,7 @@ def test_evenly_spread_parameters_have_the_density_of_the_box() -> None:
 def test_draws_have_mean_and_spread_of_their_density() -> None:
     mean = np.array([[0.5, -1.0], [0.0, 1.0]])
     covariance = np.stack([np.array([[0.4, 0.1], [0.1, 0.2]])] * 2, axis=2)
-    x = draw_student(mean, covariance, 48)
+    x = draw_student(mean, covariance, 61)
     np.testing.assert_allclose(x.mean(axis=2), mean, atol=0.02)
     variance = covariance[:, :, 0] * 6.0 / (6.0 - 2.0)
     np.testing.assert_allclose(np.cov(x[:, 0]), variance, rtol=0.15, atol=0.02)

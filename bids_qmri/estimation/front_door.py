@@ -14,7 +14,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import fit_array
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Scan, prepare, require_limits, require_noise
-from bids_qmri.estimation.prior import WORDS, PriorChoice, read_priors
+from bids_qmri.estimation.prior import prior_choice
 from bids_qmri.estimators.base import Estimator, FitResult, get_estimator
 from bids_qmri.estimators.networks.own import network_estimator
 from bids_qmri.physics.model import Bounds, Model
@@ -98,7 +98,7 @@ def fit(
     how = prepare(forward, by, Scan(played, mask=np.ones(data.size // played.n_measurements, bool)), bounds)
     shape = data.shape[:-1]
     noise = None if sigma is None else ScanNoise.told(_noise(sigma, shape))
-    choice = _choice(prior, forward)
+    choice = prior_choice(prior, forward)
     found = fit_array(forward, by, how, data.reshape(-1, played.n_measurements), noise, choice)
     return _shaped(found, shape, forward)
 
@@ -190,19 +190,6 @@ def _signal(signal: npt.ArrayLike, protocol: Protocol) -> FloatArray:
             f"(voxels, {protocol.n_measurements})",
         )
     return data
-
-
-def _choice(prior: str | Path | Prior, model: Model) -> PriorChoice:
-    if isinstance(prior, Prior):
-        return {model.name: prior}
-    if isinstance(prior, str) and prior in WORDS:
-        return prior
-    if isinstance(prior, str | Path) and Path(prior).is_file():
-        models = [catalogue.get_model(name) for name in catalogue.model_names()]
-        return read_priors(Path(prior), models)
-    raise InputError(
-        f"is {prior!r}", field="prior", needed=f"{', '.join(WORDS)}, a file of priors, or a Prior"
-    )
 
 
 def _noise(sigma: float | FloatArray | Noise, shape: tuple[int, ...]) -> Noise:

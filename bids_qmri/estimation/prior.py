@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.catalogue import get_model, model_names
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.classical.asymptotic import checked_signal
 from bids_qmri.estimators.posterior.learned import LEAST_VOXELS, MOST_VOXELS, learn_prior
@@ -91,6 +92,25 @@ def choose_prior(
         return replace(EVEN, origin=f"box: {seen} voxels, fewer than {LEAST_VOXELS}, teach no prior")
     lower, upper = model.limits(bounds)
     return learn_prior(model, data[usable], sample.protocol.take(usable), noise.take(usable), lower, upper)
+
+
+def prior_choice(prior: str | Path | Prior, model: Model) -> PriorChoice:
+    """Return the choice that a word, a file or a prior of one model makes.
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or the file cannot be used.
+    """
+    if isinstance(prior, Prior):
+        return {model.name: prior}
+    if isinstance(prior, str) and prior in WORDS:
+        return prior
+    if isinstance(prior, str | Path) and Path(prior).is_file():
+        return read_priors(Path(prior), [get_model(name) for name in model_names()])
+    raise InputError(
+        f"is {prior!r}", field="prior", needed=f"{', '.join(WORDS)}, a file of priors, or a Prior"
+    )
 
 
 def read_priors(path: Path, models: Sequence[Model]) -> dict[str, Prior]:

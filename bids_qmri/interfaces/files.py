@@ -19,7 +19,7 @@ from bids_qmri.bids.masks import mask_of_file
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import require_limits, require_noise
-from bids_qmri.estimation.prior import PriorChoice
+from bids_qmri.estimation.prior import prior_choice
 from bids_qmri.estimators.base import Estimator
 from bids_qmri.estimators.determined import box_sd
 from bids_qmri.interfaces.fit import Found, estimate
@@ -27,6 +27,7 @@ from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
 from bids_qmri.interfaces.write import images_of, levels_of
 from bids_qmri.outputs.tables import MapRow, output_table
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.prior import Prior
 
 Kind = Literal["file", "files", "number", "integer", "numbers", "text", "choice"]
 
@@ -118,7 +119,7 @@ def fit_files(
     mask: Path | None = None,
     bounds: Bounds | None = None,
     sigma: float | None = None,
-    prior: PriorChoice = "scan",
+    prior: str | Path | Prior = "scan",
     **inputs: Any,
 ) -> dict[str, Path]:
     """Fit images in files, and write maps into a folder.
@@ -136,7 +137,7 @@ def fit_files(
     sigma
         Noise level of a single image; None estimates it where it is needed.
     prior
-        Where estimators that have a prior expect the truth.
+        Where estimators that have a prior expect the truth: ``"scan"``, ``"box"``, a file, or a `Prior`.
     inputs
         As `ports_of` the technique says.
 
@@ -170,7 +171,7 @@ def fit_files(
             opened.choice, opened.mask = choice, choice.mask
         how = opened.prepare(model, estimator, bounds or {})
         opened.stated = None if sigma is None else ScanNoise.told(sigma)
-        found = estimate(model, estimator, opened, how, choice=prior)
+        found = estimate(model, estimator, opened, how, choice=prior_choice(prior, model))
         return _write(model, estimator, opened, found, folder)
 
 

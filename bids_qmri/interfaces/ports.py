@@ -25,7 +25,7 @@ from bids_qmri.estimators.base import Estimator, get_estimator
 from bids_qmri.estimators.networks.own import network_estimator, network_use
 from bids_qmri.interfaces.files import Port, fit_files, port_rows, ports_of
 
-COMMON = ("estimator", "network", "mask", "bounds", "sigma", "settings", "threads", "seed")
+COMMON = ("estimator", "network", "mask", "bounds", "prior", "sigma", "settings", "threads", "seed")
 """Inputs of every interface beside the ports of its technique."""
 
 
@@ -46,6 +46,7 @@ class _FitFiles(SimpleInterface):  # type: ignore[misc]
             mask=None if mask is None else Path(mask),
             bounds=common.get("bounds"),
             sigma=common.get("sigma"),
+            prior=common.get("prior", "scan"),
             **given,
         )
         self._results.update({name: str(path) for name, path in found.items()})
@@ -90,6 +91,9 @@ def _common() -> dict[str, Any]:
         "mask": File(exists=True, desc="above 0.5 where to fit; not given: found from the images"),
         "bounds": traits.Dict(
             traits.Str, traits.Tuple(traits.Float, traits.Float), desc="limits by parameter"
+        ),
+        "prior": traits.Str(
+            "scan", usedefault=True, desc="where map, bayes and ncde expect the truth: scan, box, or a file"
         ),
         "sigma": traits.Float(desc="noise level of a single image; not given: estimated where needed"),
         "settings": traits.Dict(traits.Str, traits.Float, desc="what the model is told, such as d_par"),

@@ -41,7 +41,7 @@ AGREE_FROM = 1
 COMMON_ROUNDS, COMMON_BOX = 12, 0.03
 """Steps that learn the distribution of the scan, and the share of a logistic density that takes outliers."""
 
-SAMPLE = 2500
+SAMPLE = 1000
 """Voxels that it is learned from."""
 
 REDRAWN = (1, 3)

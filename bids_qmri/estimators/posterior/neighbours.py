@@ -137,12 +137,10 @@ def log_student(
     root = np.linalg.cholesky(np.moveaxis(covariance, 2, 0))
     inverse = np.linalg.inv(root)
     deviation = x - mean[:, :, None]
-    scaled = (
-        np.einsum("vij,jvk->ivk", inverse, deviation)
-        if len(root) > 1
-        else np.einsum("ij,jvk->ivk", inverse[0], deviation)
-    )
-    square = np.einsum("ivk,ivk->vk", scaled, scaled)
+    square = np.zeros(x.shape[1:])
+    for i in range(dimensions):
+        scaled = sum(inverse[:, i, j, None] * deviation[j] for j in range(i + 1))
+        square += scaled * scaled
     log_root = np.log(np.einsum("vii->vi", root)).sum(axis=1)[:, None]
     if freedom is None:
         return np.asarray(-0.5 * square - log_root - 0.5 * dimensions * np.log(2.0 * np.pi))

@@ -24,11 +24,7 @@ from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import checked_signal
 from bids_qmri.estimators.posterior import neighbours
 from bids_qmri.estimators.posterior.neighbours import Axes, Belief, Common, Summary
-from bids_qmri.estimators.posterior.nodes import (
-    likelihood_at,
-    nodes_of,
-    normalised,
-)
+from bids_qmri.estimators.posterior.nodes import likelihood_at, nodes_of, normalised
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.protocol import Protocol
@@ -189,8 +185,8 @@ def _learn(kept: list[_Block]) -> Common:
     parts = [block.load() for block in kept]
     x = np.concatenate([part[0][:, ::step] for part in parts], axis=1)
     log_weight = np.concatenate([part[1][::step] for part in parts])
-    # The box is a logistic density in these coordinates, of variance pi^2 / 3.
-    box = np.sum(-np.abs(x) - 2.0 * np.log1p(np.exp(-np.abs(x))), axis=0) + np.log(COMMON_BOX)
+    box = neighbours.log_box(x) + np.log(COMMON_BOX)
+    # What is even within the limits has variance pi^2 / 3 in these coordinates.
     mean, covariance = np.zeros(len(x)), np.eye(len(x)) * np.pi**2 / 3.0
     for _ in range(COMMON_ROUNDS):
         inside = neighbours.log_student(x, mean[:, None], covariance[:, :, None], None)

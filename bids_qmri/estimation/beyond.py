@@ -26,7 +26,7 @@ NEAR = 0.1
 """Distance from a limit over the width of the limits that is near it; or two standard deviations, if more."""
 
 BETTER = 12.0
-"""Fall of chi-squared that noise hardly brings about: in one voxel of two thousand, with one parameter freed."""
+"""Fall of chi-squared that noise brings about in one voxel of two thousand, with one parameter freed."""
 
 
 def beyond_limits(

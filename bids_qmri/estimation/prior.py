@@ -75,9 +75,16 @@ def choose_prior(
         Limits within which the truth is expected.
     sample
         Voxels of the scan, None where there are none or their noise is not known.
+
+    Raises
+    ------
+    InputError
+        If a prior that is told expects the truth outside the limits.
     """
     if not isinstance(choice, str):
-        return choice.get(model.name, replace(EVEN, origin=f"box: the file has none for {model.name}"))
+        told = choice.get(model.name, replace(EVEN, origin=f"box: the file has none for {model.name}"))
+        _require_within(model, told, bounds)
+        return told
     if choice == "box":
         return EVEN
     if sample is None:
@@ -92,6 +99,21 @@ def choose_prior(
         return replace(EVEN, origin=f"box: {seen} voxels, fewer than {LEAST_VOXELS}, teach no prior")
     lower, upper = model.limits(bounds)
     return learn_prior(model, data[usable], sample.protocol.take(usable), noise.take(usable), lower, upper)
+
+
+def _require_within(model: Model, prior: Prior, bounds: Bounds | None) -> None:
+    """Refuse a bell centred where the limits of a fit do not let it look, unless its parameter is fixed."""
+    lower, upper = model.limits(bounds)
+    bells = dict(prior.bells)
+    for parameter, low, high in zip(model.parameters, lower, upper, strict=True):
+        bell = bells.get(parameter.name)
+        if bell is not None and low < high and not low <= bell.centre <= high:
+            raise InputError(
+                f"is centred at {bell.centre:g} {parameter.unit}",
+                field=f"prior {model.name}.{parameter.name}",
+                needed=f"a centre within the limits of the fit, {low:g} to {high:g} {parameter.unit}",
+                fix="move the limits with --bounds, in Python `bounds`, or the centre",
+            )
 
 
 def prior_choice(prior: str | Path | Prior, model: Model) -> PriorChoice:

@@ -55,6 +55,17 @@ def test_a_scan_of_enough_voxels_teaches_a_prior() -> None:
     assert prior.origin.startswith("scan")
 
 
+@pytest.mark.parametrize("bounds", [{"d": (2e-3, 4e-3)}, {"d": (1e-4, 5e-4)}])
+def test_a_prior_centred_outside_the_limits_is_refused(bounds: dict[str, tuple[float, float]]) -> None:
+    with pytest.raises(InputError, match=r"ivim\.d: is centred at 0\.001 .*the limits of the fit"):
+        choose_prior(IVIM, TOLD, bounds, None)
+
+
+@pytest.mark.parametrize("bounds", [None, {"d": (1e-3, 4e-3)}, {"d": (2e-3, 2e-3)}])
+def test_a_prior_within_the_limits_or_of_a_fixed_parameter_is_as_told(bounds: Any) -> None:
+    assert choose_prior(IVIM, TOLD, bounds, None) is TOLD["ivim"]
+
+
 def test_a_handful_of_voxels_teaches_none_and_the_origin_says_so() -> None:
     prior = choose_prior(IVIM, "scan", None, sample(LEAST_VOXELS - 1))
     assert prior.bells == ()

@@ -38,6 +38,8 @@ class DenoisedSeries:
         Variance removed over what of independent noise is removed; the median over the mask.
     radius
         Of patches, in voxels per axis.
+    removed
+        Variance removed over what of independent noise is removed, (V,).
     """
 
     series: Series
@@ -46,6 +48,7 @@ class DenoisedSeries:
     air: Air | None
     fraction: float
     radius: tuple[int, int, int]
+    removed: npt.NDArray[np.float32]
 
     def noise(self, mask: npt.NDArray[np.bool_]) -> ScanNoise:
         """Return the noise for fits: that before denoising, as what remains lies where parameters show.
@@ -123,9 +126,10 @@ def denoise_series(
     inside = np.zeros(shape, dtype=bool)
     inside[box] = True
     inside &= mask.reshape(shape, order="F")
-    sigma, remaining = (_whole(values, box, shape) for values in (found.sigma, found.remaining))
+    maps = (found.sigma, found.remaining, found.removed)
+    sigma, remaining, removed = (_whole(values, box, shape) for values in maps)
     fraction = found.denoised_fraction(inside[box])
-    return DenoisedSeries(open_series([path], folder), sigma, remaining, air, fraction, found.radius)
+    return DenoisedSeries(open_series([path], folder), sigma, remaining, air, fraction, found.radius, removed)
 
 
 def _box(mask: npt.NDArray[np.bool_], margin: list[int]) -> tuple[slice, ...]:

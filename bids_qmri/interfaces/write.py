@@ -69,6 +69,8 @@ def write_outputs(
     every = dict.fromkeys((*job.acquisition.sources, *choice.files, *opened.sources))
     acquisition = replace(job.acquisition, sources=tuple(every))
     images = images_of(job.table, choice.mask, found)
+    if opened.denoised is not None:
+        images.append((job.table.removed, np.where(opened.mask, opened.denoised.removed, np.nan)))
     for row, values in images:
         _write(replace(job, acquisition=acquisition), opened.series, row, values, used, choice.skull_stripped)
     _remove_others(job, [row for row, _ in images])

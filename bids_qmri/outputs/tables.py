@@ -178,10 +178,24 @@ class OutputTable:
             tail="Determined",
         )
 
+    @property
+    def removed(self) -> MapRow:
+        """Row of what denoising took from the images before the fit."""
+        return replace(
+            self.rmse,
+            name="removed",
+            symbol="removed",
+            unit="1",
+            description="Variance that denoising removed over what of independent noise it removes: 1, without"
+            " anatomy, where only noise went; more where signal went too.",
+            range=(0.0, 2.0),
+            param="removed",
+        )
+
     def every_row(self) -> tuple[MapRow, ...]:
         """Return the rows of all images that a fit may write."""
         beside = (part(row.name) for part in (self.sd, self.determined) for row in self.maps)
-        return (*self.maps, *beside, self.rmse, self.status)
+        return (*self.maps, *beside, self.rmse, self.removed, self.status)
 
     def qc_parts(self, label: str) -> NameParts:
         """Return the parts of the name of the quality file of one estimator."""

@@ -114,7 +114,8 @@ def draw_fit(task: Task) -> Gallery:
     below = _load(record, _underlay(record))
     happened = draw_status(status.values, mask if below is None else below.values, grid, by=record.estimator)
     _keep(record, record.table.status, happened)
-    pictures = (happened, _draw(record, record.table.rmse, _load(record, record.table.rmse), grid))
+    beside = (record.table.rmse, record.table.removed)
+    pictures = (happened, *(_draw(record, row, _load(record, row), grid) for row in beside))
     agreement = tuple((other.estimator, tuple(_compare(record, other))) for other in task.references)
     return Gallery(maps, tuple(filter(None, pictures)), traces, agreement, data)
 

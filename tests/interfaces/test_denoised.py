@@ -121,6 +121,28 @@ def test_error_bars_of_tensors_hold_though_residuals_are_denoised(tmp_path: Path
     assert np.mean(error < found.sd["md"][within]) > 0.65
 
 
+def test_what_was_removed_shows_where_signal_went_with_the_noise(dataset: Path) -> None:
+    """Noise alone gives 1 without anatomy; noise that neighbours share stays, and shows as less."""
+    inside = _truth()[0].ravel(order="F")
+    with _opened(dataset, DENOISE) as opened:
+        assert opened.denoised is not None
+        removed = opened.denoised.removed
+    assert np.median(removed[inside]) == pytest.approx(1.0, abs=0.1)
+    left = inside & (np.unravel_index(np.arange(inside.size), SHAPE, order="F")[0] < SHAPE[0] // 2)
+    assert np.median(removed[left]) == pytest.approx(np.median(removed[inside & ~left]), abs=0.05)
+
+
+def test_a_map_and_a_figure_show_what_was_removed(dataset: Path, tmp_path: Path) -> None:
+    from bids_qmri.cli.run import main
+
+    chosen = ["--models", "ivim", "--estimators", "lsq", "--denoise", "mppca", "-w", str(tmp_path / "work")]
+    assert main([str(dataset / "raw"), str(tmp_path / "maps"), "participant", *chosen]) == 0
+    name = "sub-01_model-ivim_param-removed_desc-lsq_dwimap"
+    assert (tmp_path / "maps/sub-01/dwi" / f"{name}.nii.gz").is_file()
+    assert (tmp_path / "maps/sub-01/figures" / f"{name}.svg").is_file()
+    assert "Variance that denoising removed" in (tmp_path / "maps/sub-01.html").read_text()
+
+
 def test_what_is_no_diffusion_series_is_left_and_noted(tmp_path: Path) -> None:
     synth.add_vfa(synth.new_dataset(tmp_path / "raw"))
     with _opened(tmp_path, DENOISE) as opened:

@@ -206,11 +206,12 @@ def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_], notes
     InputError
         If the images do not cover the mask, or the unit of a TB1map cannot be told.
     """
-    with open_series(source.files, series.spool_dir) as image:
+    on_grid = same_grid(read_header(source.files[0]), series)
+    with open_series(source.files, series.spool_dir, series if on_grid else None) as image:
         signal = image.read(0, image.n_voxels)
         field = _relative_field(source, signal)
         field = np.where(np.isfinite(field) & (field > 0), field, np.nan)
-        if not same_grid(image, series):
+        if not on_grid:
             field = _resample(field, image, series)
     inside = field[mask]
     known = inside[np.isfinite(inside)]

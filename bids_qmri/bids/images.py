@@ -1,14 +1,16 @@
 """The images of one acquisition as measurements by voxel, read in blocks to bound memory.
 
-Voxels are numbered in Fortran order (the order on disk), so a block of voxels is one consecutive run per
-volume.
+Voxels lie in one order whatever order a file has (`axes`) and are numbered in Fortran order, so a block of
+voxels is one consecutive run per volume; a file of another order is turned into a scratch file first.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -16,14 +18,14 @@ from typing import IO, Self
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.bids.axes import TOLERANCE, StoredGrid, Turn, canonical, farthest, turn_between
 from bids_qmri.bids.nifti import Header, open_voxels, read_header
 from bids_qmri.errors import InputError
 from bids_qmri.units import FloatArray
 
-GRID_TOLERANCE = 1e-3
-"""Largest difference in mm between two affines that still describe the same grid."""
-
 BLOCK_BYTES = 32 << 20
+
+RESAMPLE = "register and resample it to that grid"
 
 
 class Series:
@@ -32,7 +34,9 @@ class Series:
     Parameters
     ----------
     headers
-        One 4-D image, or one 3-D image per measurement.
+        One 4-D image, or one 3-D image per measurement, all on one grid with one order of axes.
+    stored
+        The grid of the first file as it is stored.
     streams
         The uncompressed bytes of each image.
     spool_dir
@@ -42,13 +46,17 @@ class Series:
     ----------
     shape, affine, zooms
         Grid: (X, Y, Z), (4, 4) in mm, voxel size in mm.
+    stored
+        The grid that maps are written on.
     n_voxels, n_measurements
         V and N.
     """
 
-    def __init__(self, headers: Sequence[Header], streams: Sequence[IO[bytes]], spool_dir: Path) -> None:
+    def __init__(
+        self, headers: Sequence[Header], stored: StoredGrid, streams: Sequence[IO[bytes]], spool_dir: Path
+    ) -> None:
         first = headers[0]
-        self.spool_dir = spool_dir
+        self.spool_dir, self.stored = spool_dir, stored
         self.shape = (first.shape[0], first.shape[1], first.shape[2])
         self.affine, self.zooms = first.affine, first.zooms
         self.n_voxels = first.n_voxels
@@ -127,7 +135,7 @@ class Series:
             yield start, min(start + step, self.n_voxels)
 
 
-def open_series(paths: Sequence[Path], spool_dir: Path) -> Series:
+def open_series(paths: Sequence[Path], spool_dir: Path, grid: Series | None = None) -> Series:
     """Open the images of one acquisition as N measurements of V voxels.
 
     Parameters
@@ -136,6 +144,8 @@ def open_series(paths: Sequence[Path], spool_dir: Path) -> Series:
         One 3-D image per measurement, or a single image whose fourth axis is the measurement.
     spool_dir
         Existing folder for the uncompressed copy of ``.nii.gz`` images.
+    grid
+        Images that share the grid, and whose order of axes is taken; None: axes run to left, front, head.
 
     Raises
     ------
@@ -153,33 +163,86 @@ def open_series(paths: Sequence[Path], spool_dir: Path) -> Series:
                 fix="split it into one file per measurement",
             )
         require_same_grid(header, headers[0])
+    stored = _stored(headers[0]) if grid is None else grid.stored
+    target = turned(headers[0], stored.turn) if grid is None else grid
     with ExitStack() as stack:
-        streams = [stack.enter_context(open_voxels(header, spool_dir)) for header in headers]
+        opened = [_open_turned(header, target, spool_dir, stack) for header in headers]
         stack.pop_all()
-    return Series(headers, streams, spool_dir)
+    return Series([header for header, _ in opened], stored, [stream for _, stream in opened], spool_dir)
+
+
+def _stored(header: Header) -> StoredGrid:
+    x, y, z = header.shape[:3]
+    return StoredGrid((x, y, z), header.affine, header.zooms, canonical(header.affine))
+
+
+def turned(header: Header, turn: Turn) -> Header:
+    """Return what a header says of the voxels once their axes are turned."""
+    zooms = [header.zooms[own] for own in turn.order]
+    return replace(
+        header,
+        shape=(*turn.shape(header.shape), *header.shape[3:]),
+        affine=turn.affine(header.affine, header.shape),
+        zooms=(zooms[0], zooms[1], zooms[2]),
+    )
+
+
+def _open_turned(
+    header: Header, target: Series | Header, spool_dir: Path, stack: ExitStack
+) -> tuple[Header, IO[bytes]]:
+    """Open an image with the axes of a grid, which a scratch file holds if its own are others."""
+    turn = turn_between(header.affine, header.shape, target.affine, target.shape)
+    if turn is None:
+        raise _other_grid(header, target, "the grid of the images")
+    stream = open_voxels(header, spool_dir)
+    if turn.is_none:
+        return header, stack.enter_context(stream)
+    with stream:
+        copy = stack.enter_context(tempfile.TemporaryFile(dir=spool_dir))  # noqa: SIM115 - on the stack
+        stream.seek(header.offset)
+        for _ in range(header.n_volumes):
+            raw = stream.read(header.n_voxels * header.dtype.itemsize)
+            volume = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape[:3], order="F")
+            copy.write(turn.forward(volume).tobytes(order="F"))
+        copy.flush()
+    return replace(turned(header, turn), offset=0), copy
 
 
 def require_same_grid(header: Header, other: Header) -> None:
-    """Raise an InputError that names both files if two images do not share size and position."""
-    if header.shape[:3] != other.shape[:3]:
-        raise InputError(
-            f"has the size {header.shape[:3]} but {other.path.name} has {other.shape[:3]}",
-            file=header.path,
-            field="dim",
-            needed="all images on one grid",
-            fix="resample them to one grid first",
-        )
-    difference = np.abs(header.affine - other.affine)
-    if difference.max() > GRID_TOLERANCE:
-        where = np.unravel_index(int(difference.argmax()), difference.shape)
-        raise InputError(
-            f"its voxel-to-mm matrix has {header.affine[where]:g} in row {where[0] + 1},"
-            f" column {where[1] + 1} but {other.path.name} has {other.affine[where]:g}",
-            file=header.path,
-            field="sform/qform",
-            needed=f"all images on one grid (within {GRID_TOLERANCE:g} mm)",
-            fix="register and resample them to one grid first",
-        )
+    """Raise an InputError that names both files if two images do not hold the same voxels, in any order."""
+    if not same_grid(header, other):
+        raise _other_grid(header, other, f"the grid of {other.path.name}")
+
+
+def _other_grid(header: Header, other: Series | Header, needed: str) -> InputError:
+    """Return what tells two grids apart, after axes were turned as far as that helps."""
+    theirs = other.path.name if isinstance(other, Header) else "the images"
+    own = turned(header, canonical(header.affine))
+    turn = other.stored.turn if isinstance(other, Series) else canonical(other.affine)
+    grid = (other.affine, other.shape) if isinstance(other, Series) else _turned_grid(other, turn)
+    if own.shape[:3] != grid[1][:3]:
+        seen = f"has {_size(own.shape)} voxels (left, front, head) but {theirs} {_size(grid[1])}"
+        return InputError(seen, file=header.path, field="dim", needed=needed, fix=RESAMPLE)
+    shift = own.affine[:3, 3] - grid[0][:3, 3]
+    zooms = np.abs(np.linalg.norm(own.affine[:3, :3], axis=0) - np.linalg.norm(grid[0][:3, :3], axis=0))
+    seen = (
+        f"lies up to {farthest(own.affine, grid[0], own.shape):.2g} voxels from {theirs}: first voxels"
+        f" differ by {_numbers(shift)} mm, voxel sizes by {_numbers(zooms)} mm"
+    )
+    needed = f"{needed} (within {TOLERANCE:g} of a voxel)"
+    return InputError(seen, file=header.path, field="sform/qform", needed=needed, fix=RESAMPLE)
+
+
+def _turned_grid(header: Header, turn: Turn) -> tuple[FloatArray, tuple[int, ...]]:
+    return turn.affine(header.affine, header.shape), turn.shape(header.shape)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape[:3]))
+
+
+def _numbers(values: FloatArray) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
 
 
 def load_map(path: Path, series: Series) -> FloatArray:
@@ -191,7 +254,7 @@ def load_map(path: Path, series: Series) -> FloatArray:
         If the image is damaged, not 3-D, or not on the grid of the series.
     """
     require_map_grid(read_header(path), series)
-    with open_series([path], series.spool_dir) as image:
+    with open_series([path], series.spool_dir, series) as image:
         if image.n_measurements != 1:
             raise InputError(
                 f"has {image.n_measurements} volumes",
@@ -204,20 +267,11 @@ def load_map(path: Path, series: Series) -> FloatArray:
 
 
 def require_map_grid(header: Header, series: Series) -> None:
-    """Raise an InputError that names both grids if a map or mask is not on the grid of a series."""
+    """Raise an InputError that names the difference if a map or mask is not on the grid of a series."""
     if not same_grid(header, series):
-        raise InputError(
-            f"has the grid {header.shape} at {np.round(header.affine[:3, 3], 2).tolist()} mm, the images have"
-            f" {series.shape} at {np.round(series.affine[:3, 3], 2).tolist()} mm",
-            file=header.path,
-            field="dim, sform/qform",
-            needed="the grid of the images",
-            fix="resample it to the grid of the images",
-        )
+        raise _other_grid(header, series, "the grid of the images")
 
 
 def same_grid(one: Series | Header, other: Series | Header) -> bool:
-    """Whether two images share size and position."""
-    return one.shape[:3] == other.shape[:3] and bool(
-        np.all(np.abs(one.affine - other.affine) <= GRID_TOLERANCE)
-    )
+    """Whether two images hold the same voxels, in whatever order."""
+    return turn_between(one.affine, one.shape, other.affine, other.shape) is not None

@@ -129,7 +129,9 @@ def denoise_series(
     maps = (found.sigma, found.remaining, found.removed)
     sigma, remaining, removed = (_whole(values, box, shape) for values in maps)
     fraction = found.denoised_fraction(inside[box])
-    return DenoisedSeries(open_series([path], folder), sigma, remaining, air, fraction, found.radius, removed)
+    return DenoisedSeries(
+        open_series([path], folder, series), sigma, remaining, air, fraction, found.radius, removed
+    )
 
 
 def _box(mask: npt.NDArray[np.bool_], margin: list[int]) -> tuple[slice, ...]:

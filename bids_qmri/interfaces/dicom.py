@@ -86,7 +86,7 @@ def write_dicom(
     from bids_qmri.inline.dicom import Stack, write_maps
     from bids_qmri.inline.dicom_geometry import planes_of_affine
 
-    table = job.table
+    table, stored = job.table, series.stored
     parts = table.qc_parts(job.label) | {"suffix": table.suffix}
     place = derivative_path(job.acquisition.entities, extension=".nii", **parts).with_suffix("")
     stack = Stack(
@@ -95,11 +95,11 @@ def write_dicom(
         frame=f"{job.dicom.run_id}/{job.acquisition.datatype}/{job.acquisition.label}",
         model=job.model.name,
         estimator=job.label,
-        planes=planes_of_affine(series.affine, series.shape[2]),
+        planes=planes_of_affine(stored.affine, stored.shape[2]),
         first_number=_first_number(job),
     )
     volumes = [
-        _volume(row, values, series.shape)
+        _volume(row, stored.values(values), stored.shape)
         for row, values in images_of(job.table, mask, found)
         if row.darkened_by is None
     ]

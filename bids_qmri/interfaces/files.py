@@ -221,14 +221,14 @@ def _write(
     model: Model, estimator: Estimator, opened: OpenAcquisition, result: Found, folder: Path
 ) -> dict[str, Path]:
     how, found, noise = result
-    table, series = output_table(model.name), opened.series
+    table, stored = output_table(model.name), opened.series.stored
     own, tails = {table.rmse.name: "residual"}, {"Std": "_sd", "Determined": "_determined"}
     paths: dict[str, Path] = {}
     fields: dict[str, Any] = {}
     for row, values in images_of(table, opened.choice.mask, found):
         name = own.get(row.name, row.name) + tails.get(row.tail, "")
         paths[name] = folder / f"{model.name}_{name}.nii.gz"
-        write_map(paths[name], values, series.shape, series.affine, series.zooms)
+        write_map(paths[name], stored.values(values), stored.shape, stored.affine, stored.zooms)
         fields[name] = {"Units": row.unit, "Description": row.description}
         if levels := levels_of(row):
             fields[name]["Levels"] = levels

@@ -149,7 +149,7 @@ def estimate(
             fix=f"look at the images and the mask ({opened.choice.origin})",
         )
     if complete := catalogue.part(model.name, "maps", "complete"):
-        found = complete(found, opened.series.affine, None if noise is None else noise.scatter)
+        found = complete(found, opened.series.stored.affine, None if noise is None else noise.scatter)
     inside = found.status != Status.OUTSIDE
     level = None if noise is None else noise.typical(inside)[1]
     if remarks_on := catalogue.part(model.name, "remarks", "remarks_on"):

@@ -125,10 +125,11 @@ def _traces(
     traces = []
     for line, (kind, voxel) in zip(lines, chosen.items(), strict=True):
         i, j, k = (int(index) for index in np.unravel_index(voxel, series.shape, order="F"))
+        place = series.stored.voxel((i, j, k))
         traces.append(
             Trace(
                 kind,
-                (i, j, k),
+                place,
                 _short(found.residual[voxel]),
                 {name: _short(values[voxel]) for name, values in found.maps.items()},
                 *([_short(value) for value in part] for part in line),

@@ -137,7 +137,7 @@ class OpenAcquisition:
         values = np.full(self.series.n_voxels, np.nan)
         model = catalogue.get_model(source.model)
         estimator = get_estimator(source.model, source.estimator)
-        with open_series(source.acquisition.images, self.work_dir) as series:
+        with open_series(source.acquisition.images, self.work_dir, self.series) as series:
             other = OpenAcquisition(
                 source.acquisition, self.options, series, self.choice, self.mask, self.work_dir
             )

@@ -166,7 +166,8 @@ def _write(
         fields["OrientationEncoding"] = ORIENTATION_ENCODING
     parts = row.name_parts(job.label)
     write_sidecar(_path(job, parts, ".json"), fields)
-    write_map(_path(job, parts, ".nii.gz"), values, series.shape, series.affine, series.zooms)
+    stored = series.stored
+    write_map(_path(job, parts, ".nii.gz"), stored.values(values), stored.shape, stored.affine, stored.zooms)
 
 
 def _model_fields(job: FitJob) -> dict[str, Any]:

@@ -186,8 +186,8 @@ class OutputTable:
             name="removed",
             symbol="removed",
             unit="1",
-            description="Variance that denoising removed over what of independent noise it removes: 1, without"
-            " anatomy, where only noise went; more where signal went too.",
+            description="Variance that denoising removed over what of independent noise it removes: 1,"
+            " without anatomy, where only noise went; more where signal went too.",
             range=(0.0, 2.0),
             param="removed",
         )

@@ -183,7 +183,7 @@ def test_an_empty_mask_is_refused(dataset: Path, tmp_path: Path) -> None:
 
 def test_a_mask_on_another_grid_is_refused(dataset: Path, tmp_path: Path) -> None:
     synth.add_mask(tmp_path / "m", "sub-01", np.ones((8, 6, 2)))
-    with pytest.raises(InputError, match=r"grid \(8, 6, 2\).*\(4, 3, 2\)"):
+    with pytest.raises(InputError, match=r"8 x 6 x 2 voxels.*4 x 3 x 2"):
         _choose(dataset, tmp_path, derivatives={"masks": tmp_path / "m"})
 
 

@@ -47,7 +47,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
     Parameters
     ----------
     args
-        What `cli.parser.parse` returned.
+        What `cli.reading.parse` returned.
 
     Raises
     ------

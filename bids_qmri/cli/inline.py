@@ -18,6 +18,7 @@ from bids_qmri.cli.environment import environment
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log
+from bids_qmri.cli.spelling import Parser
 from bids_qmri.errors import InputError, UsageError
 
 PORT = 9002
@@ -26,7 +27,7 @@ MEGABYTE = 2**20
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bids_qmri-inline",
         description="Receive a series of MRD images from a scanner's host, send its parameter maps back.",
     )
@@ -82,7 +83,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the program name; None takes those of the process.
     """
-    args = make_parser().parse_args(argv)
+    try:
+        args = make_parser().parse_args(argv)
+    except UsageError as error:
+        with console_log():
+            LOGGER.error(error)
+        return finish(ExitCode.USAGE)
     with console_log(args.verbose), end_on_signals(lambda: finish(ExitCode.OK)):
         os.environ.update(environment(os.environ, 1, Path(tempfile.gettempdir()) / "bids_qmri"))
         return finish(_serve(args))

@@ -1,77 +1,40 @@
-"""The command line: one function per group of arguments, nothing heavier than argparse.
+"""The options of the command line: one function per group, nothing heavier than argparse.
 
-`parse` is called by `cli/run.py`; `cli/config.py` turns its namespace into a `RunConfig`. A configuration
-file holds the same long options (underscores for hyphens) and is checked by the same parser.
+Read by `cli/reading.py`; `cli/config.py` turns what was given into a `RunConfig`.
 """
 
 from __future__ import annotations
 
 import argparse
-import tomllib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from bids_qmri import catalogue
 from bids_qmri.cli.argument_types import PrintVersion, gigabytes, label, limits, named_path, setting
 from bids_qmri.cli.exit import MEANING
-from bids_qmri.errors import UsageError
+from bids_qmri.cli.spelling import Parser
 from bids_qmri.options import number, options_by_title
 
-POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 LEVELS = ("participant", "group")
-
-
-class _Parser(argparse.ArgumentParser):
-    """Parser whose errors are exceptions, so that one place ends every run."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, fix="see bids_qmri --help")
-
-
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line, and below it the configuration file that it names.
-
-    Parameters
-    ----------
-    argv
-        Arguments without the program name; None takes those of the process.
-
-    Returns
-    -------
-    argparse.Namespace
-        Checked values; options that were not given hold their defaults.
-
-    Raises
-    ------
-    UsageError
-        An argument is unknown or impossible, or the configuration file cannot be read.
-    """
-    finder = _Parser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--config-file", type=Path)
-    config_file = finder.parse_known_args(argv)[0].config_file
-    parser = build_parser()
-    if config_file is not None:
-        parser.set_defaults(**_read_config_file(config_file))
-    return parser.parse_args(argv)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the complete parser."""
     codes = "; ".join(f"{int(code)} {meaning}" for code, meaning in MEANING.items())
-    parser = _Parser(
+    parser = Parser(
         prog="bids_qmri",
         usage="%(prog)s BIDS_DIR OUTPUT_DIR {participant,group} [{participant,group}] [options]",
         description="Turn the quantitative MRI of a BIDS dataset into parameter maps and quality reports.",
-        epilog=f"Exit codes: {codes}.",
-        allow_abbrev=False,
+        epilog=f"Exit codes: {codes}. Options that take several values may be repeated: all count. _ in an "
+        "option is the same as -.",
     )
     _add_positionals(parser)
-    _add_options(parser)
+    add_options(parser)
     return parser
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add every option, by groups."""
     for add_group in (
         _add_selection,
         _add_estimation,
@@ -104,6 +67,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--participant-label",
         nargs="+",
+        action="extend",
         type=participant,
         default=[],
         metavar="LABEL",
@@ -112,6 +76,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--exclude-participant-label",
         nargs="+",
+        action="extend",
         type=participant,
         default=[],
         metavar="LABEL",
@@ -121,6 +86,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         "--session-label",
         "--session-id",
         nargs="+",
+        action="extend",
         type=session,
         default=[],
         metavar="LABEL",
@@ -139,6 +105,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--models",
         nargs="+",
+        action="extend",
         choices=(*catalogue.model_names(), *catalogue.FORMER_NAMES),
         default=[],
         metavar="MODEL",
@@ -149,6 +116,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
         "--estimators",
         "--methods",
         nargs="+",
+        action="extend",
         choices=words,
         default=[],
         metavar="ESTIMATOR",
@@ -158,6 +126,7 @@ def _add_estimation(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--network",
         nargs="+",
+        action="extend",
         type=Path,
         default=[],
         metavar="FILE",
@@ -172,6 +141,7 @@ def _add_changes(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--set",
         nargs="+",
+        action="extend",
         type=setting,
         default=[],
         metavar="MODEL.SETTING=VALUE",
@@ -180,6 +150,7 @@ def _add_changes(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--bounds",
         nargs="+",
+        action="extend",
         type=limits,
         default=[],
         metavar="NAME=LOW,HIGH",
@@ -201,6 +172,7 @@ def _add_changes(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--tensor-fit",
         nargs="+",
+        action="extend",
         choices=catalogue.estimator_words(),
         default=[],
         metavar="ESTIMATOR",
@@ -222,6 +194,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "-d",
         "--derivatives",
         nargs="+",
+        action="extend",
         type=named_path,
         default=[],
         metavar="NAME=PATH",
@@ -305,7 +278,6 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         "--nprocs",
         "--nthreads",
         "--n-cpus",
-        "--n_cpus",
         type=number(int, lambda n: n > 0, "a whole number above 0"),
         metavar="N",
         help="processes at a time; default: the processors this process may use",
@@ -320,7 +292,6 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mem",
         "--mem-mb",
-        "--mem_mb",
         type=gigabytes,
         metavar="SIZE",
         help="memory to plan with, in MB or with a suffix K, M, G, T",
@@ -359,39 +330,3 @@ def _add_other(parser: argparse.ArgumentParser) -> None:
         "-v", "--verbose", action="count", default=0, help="more messages; -vv: also of libraries"
     )
     group.add_argument("--version", action=PrintVersion)
-
-
-def _read_config_file(path: Path) -> dict[str, Any]:
-    """Return what a configuration file sets, checked by the parser that checks the command line."""
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            f"cannot be read ({error})", file=path, field="--config-file", needed="a TOML file"
-        ) from error
-    options = _Parser(add_help=False, allow_abbrev=False)
-    _add_options(options)
-    tokens = [
-        token for key, value in content.items() if key not in POSITIONALS for token in _tokens(key, value)
-    ]
-    try:
-        given = options.parse_args(tokens)
-    except UsageError as error:
-        raise UsageError(error.seen, file=path, fix="use the long options of bids_qmri --help") from error
-    defaults = vars(options.parse_args([]))
-    return {key: value for key, value in vars(given).items() if value != defaults[key]}
-
-
-def _tokens(key: str, value: object) -> list[str]:
-    """Spell one line of a configuration file as on the command line."""
-    flag = "--" + key.replace("_", "-")
-    if value is False or value == []:
-        return []
-    if value is True:
-        return [flag]
-    if key == "verbose":
-        return [flag] * int(str(value))
-    if isinstance(value, list):
-        return [flag, *map(str, value)]
-    return [f"{flag}={value}"]

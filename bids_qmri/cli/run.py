@@ -17,7 +17,7 @@ from bids_qmri.cli.environment import environment, thread_limits
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log, file_log
-from bids_qmri.cli.parser import parse
+from bids_qmri.cli.reading import parse
 from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError
 from bids_qmri.workflows.config import RunConfig
 
@@ -96,17 +96,27 @@ def _say_what_is_not_used(args: argparse.Namespace, config: RunConfig) -> None:
 
 
 def _print_plans(config: RunConfig) -> int:
+    """Print what would be done; return the code that the run would end with as far as a plan can tell."""
+    code = ExitCode.OK
     if "participant" in config.levels:
         from bids_qmri.workflows.plan import describe, make_plan, select_participants
 
+        failed = anything = False
         for participant in select_participants(config):
             try:
-                print(describe(make_plan(config, participant)))
+                plan = make_plan(config, participant)
             except InputError as error:
                 print(f"sub-{participant}\n  cannot run\n    {error}")
+                failed = True
+                continue
+            print(describe(plan))
+            failed |= any(item.fault for item in plan.unusable)
+            anything |= bool(plan.jobs)
+        if failed or not anything:
+            code = ExitCode.FAILED if failed else ExitCode.NO_INPUT
     if "group" in config.levels:
         print(f"group\n  tables and pages of what lies in {config.output_dir}")
-    return ExitCode.OK
+    return code
 
 
 def _open_folders(args: argparse.Namespace, config: RunConfig, logs: ExitStack) -> None:

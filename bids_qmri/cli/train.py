@@ -12,6 +12,7 @@ from typing import Any
 from bids_qmri.cli.environment import THREAD_VARIABLES
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.logs import LOGGER, console_log
+from bids_qmri.cli.spelling import Parser
 from bids_qmri.errors import QmriError, UsageError
 
 _NUMBERS: dict[str, Any] = {"type": float, "nargs": "+"}
@@ -42,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the program name; None takes those of the process.
     """
-    args = _parser().parse_args(argv)
     # libraries read these when they are imported; the processes that simulate share the machine
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     with console_log():
         try:
+            args = _parser().parse_args(argv)
             code = _list() if args.list else _train(args)
         except QmriError as error:
             LOGGER.error(error)
@@ -135,7 +136,7 @@ def _with_scheme(text: str, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bids_qmri-train",
         description="Train a network from a recipe; resumes where it was interrupted.",
         epilog="For one diffusion scheme: --set scheme.bval=FILE scheme.bvec=FILE.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bids_qmri.cli.config import make_config, to_toml
-from bids_qmri.cli.parser import parse
+from bids_qmri.cli.reading import parse
 from bids_qmri.errors import UsageError
 
 

@@ -10,7 +10,7 @@ from bids_qmri.cli import dicom
 from bids_qmri.cli import inline as command
 from bids_qmri.cli.config import make_config
 from bids_qmri.cli.dicom import check_dicom
-from bids_qmri.cli.parser import parse
+from bids_qmri.cli.reading import parse
 from bids_qmri.errors import UsageError
 
 

@@ -14,7 +14,7 @@ import pytest
 import synth
 
 from bids_qmri.cli.config import to_toml
-from bids_qmri.cli.parser import parse
+from bids_qmri.cli.reading import parse
 from bids_qmri.cli.run import main
 from bids_qmri.techniques.noddi.scheme_network import shipped_scheme_network
 

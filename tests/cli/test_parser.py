@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bids_qmri import catalogue
-from bids_qmri.cli.parser import parse
+from bids_qmri.cli.reading import parse
 from bids_qmri.errors import UsageError
 from bids_qmri.techniques.dce.options import POPULATION_INPUTS
 

@@ -11,7 +11,7 @@ import pytest
 import synth
 
 from bids_qmri.cli.config import make_config, to_toml
-from bids_qmri.cli.parser import parse
+from bids_qmri.cli.reading import parse
 from bids_qmri.cli.run import main
 from bids_qmri.errors import UsageError
 from bids_qmri.estimation.noise import ScanNoise

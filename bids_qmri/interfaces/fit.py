@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bids_qmri import catalogue
+from bids_qmri.bids.noise_maps import find_noise_map
 from bids_qmri.errors import InputError, InternalError, QmriError
 from bids_qmri.estimation.blocks import ImageMaps, fit_block, gather
 from bids_qmri.estimation.local import Grid, fit_neighbours
@@ -59,6 +60,8 @@ def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
             disown_outputs(fit)
         with open_acquisition(job.acquisition, first.options, first.work_dir, thin=first.sloppy) as opened:
             opened.stated, opened.seed = first.noise, first.seed
+            if first.noise is None and any(fit.model.magnitude for fit in job.fits):
+                opened.stated = find_noise_map(job.acquisition, opened.series, first.options, opened.notes)
             for fit in job.fits:
                 outcome = _guarded(fit, partial(_fit, fit, opened, shared=len(job.fits) > 1))
                 reported += 1

@@ -146,3 +146,27 @@ def test_an_image_of_noise_in_another_unit_ends_the_fit_with_its_name(run, tmp_p
     assert run("--noise", str(tmp_path / "sd.nii.gz"))[0] == 1
     said = capfd.readouterr()
     assert "sd.nii.gz" in said.err + said.out
+
+
+@pytest.mark.parametrize(
+    "name", ["sub-01_noisemap", "sub-01_desc-noise_dwimap", "sub-01_param-sigma_dwimap", "sub-01_sigma"]
+)
+def test_a_noise_map_of_a_derivative_dataset_is_used_and_named(run, tmp_path: Path, name: str) -> None:
+    maps = synth.new_dataset(tmp_path / "denoised", "derivative")
+    synth.write_image(maps / f"sub-01/dwi/{name}.nii.gz", np.full(synth.SHAPE, 15.0))
+    code, sidecar = run("-d", f"denoised={maps}")
+    assert code == 0
+    assert sidecar["NoiseLevel"] == pytest.approx(15.0)
+    assert sidecar["NoiseFloorFrom"] == f"bids:denoised:sub-01/dwi/{name}.nii.gz"
+    assert f"bids:denoised:sub-01/dwi/{name}.nii.gz" in sidecar["Sources"]
+    assert run("-d", f"denoised={maps}", "--noise", "10")[1]["NoiseLevel"] == 10.0
+
+
+def test_a_noise_map_elsewhere_or_of_a_fit_is_not_used_and_the_former_is_named(run, tmp_path: Path) -> None:
+    maps = synth.new_dataset(tmp_path / "denoised", "derivative")
+    fit = "sub-01_model-noddi_param-sigma_desc-lsq_dwimap"
+    synth.write_image(maps / f"sub-01/dwi/{fit}.nii.gz", np.full(synth.SHAPE, 15.0))
+    synth.write_image(maps / "sub-01/dwi/sub-01_noisemap.nii.gz", np.full((5, 5, 5), 15.0))
+    _, sidecar = run("-d", f"denoised={maps}")
+    assert "NoiseFloorFrom" not in sidecar or "denoised" not in str(sidecar["NoiseFloorFrom"])
+    assert any("sub-01_noisemap.nii.gz" in note and "not used" in note for note in sidecar["Notes"])

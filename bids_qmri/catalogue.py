@@ -76,12 +76,23 @@ class Technique:
 
 
 _CURVE = ("lsq", "mle", "map", "bayes", "ncde", "mlp")
+_CURVE_LOCAL = (*_CURVE, "local")
 _TENSOR = ("ols", "wls", "nlls", "restore")
 _TENSOR_WORDS = {"lsq": ("wls",), "dipy": ("wls",)}
 _DWI = "bids_qmri.bids.dwi"
 
 TECHNIQUES: tuple[Technique, ...] = (
     Technique("bids_qmri.techniques.vfa", "vfa", (ModelEntry("vfa", 1, "model:VFA", (*_CURVE, "local")),)),
+    Technique("bids_qmri.techniques.irt1", "irt1", (ModelEntry("irt1", 9, "model:IRT1", _CURVE_LOCAL),)),
+    Technique(
+        "bids_qmri.techniques.mese",
+        "mese",
+        (
+            ModelEntry("mese", 10, "model:MESE", _CURVE_LOCAL),
+            ModelEntry("epg", 11, "stimulated:EPG", _CURVE_LOCAL),
+        ),
+    ),
+    Technique("bids_qmri.techniques.megre", "megre", (ModelEntry("megre", 12, "model:MEGRE", _CURVE_LOCAL),)),
     Technique(
         "bids_qmri.techniques.ivim",
         "dwi",

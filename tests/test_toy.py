@@ -76,7 +76,7 @@ def test_its_series_is_planned(bids: Path, capsys: pytest.CaptureFixture[str]) -
     lines = capsys.readouterr().out.splitlines()
     assert lines[:-1] == [
         "sub-01",
-        "  toy  sub-01  (sub-01_echo-1_MESE.nii.gz)",
+        "  toy  sub-01  (sub-01_echo-1_TOYSE.nii.gz)",
         "    toy: lsq, mle, map, bayes",
     ]
     assert not (bids.parent / "out").exists()
@@ -100,7 +100,7 @@ def test_sidecars_say_what_was_played_out_and_how_it_was_fitted(results: Path, l
     assert fields["Model"]["Description"] == "R2 from spin echoes"
     assert fields["EstimationAlgorithm"] == catalogue.load(catalogue.ESTIMATORS[label]).description
     assert fields["NoiseLevel"] == pytest.approx(SIGMA, rel=0.1)
-    assert "bids:raw:sub-02/anat/sub-02_echo-6_MESE.nii.gz" in fields["Sources"]
+    assert "bids:raw:sub-02/anat/sub-02_echo-6_TOYSE.nii.gz" in fields["Sources"]
     assert sidecar(results, f"sub-02_model-decay_param-amp_desc-{label}_decaymap")["Units"] == "arbitrary"
 
 
@@ -171,10 +171,10 @@ def test_limits_are_set_by_the_name_of_its_parameter(bids: Path, capsys: pytest.
 
 def test_what_is_wrong_with_its_files_is_named(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
     synth.add_vfa(bids)
-    synth.edit_json(bids / "sub-01/anat/sub-01_echo-2_MESE.json", EchoTime=20)
+    synth.edit_json(bids / "sub-01/anat/sub-01_echo-2_TOYSE.json", EchoTime=20)
     assert command(bids) == 1
     said = capsys.readouterr().err
-    assert "sub-01_echo-2_MESE.json: EchoTime: is 20; needed: the echo time in s" in said
+    assert "sub-01_echo-2_TOYSE.json: EchoTime: is 20; needed: the echo time in s" in said
     assert "no model yet" not in said
     assert list((bids.parent / "out").rglob("*T1map.nii.gz"))
     assert not list((bids.parent / "out").rglob("*R2map.nii.gz"))
@@ -185,7 +185,7 @@ def test_filters_know_its_kind(bids: Path, tmp_path: Path, capsys: pytest.Captur
     filters = synth.write_json(tmp_path / "filters.json", {"toy": {"acquisition": "other"}})
     assert command(bids, "--dry-run", "--bids-filter-file", str(filters)) == 0
     plan = capsys.readouterr()
-    assert "MESE" not in plan.out
+    assert "TOYSE" not in plan.out
     assert "is not used" not in plan.err
 
 

@@ -38,7 +38,7 @@ def write_echoes(root: Path, prefix: str = "sub-01") -> None:
     """Write noisy magnitudes, one 3-D image per echo."""
     noisy = add_rician_noise(decay(), SIGMA, np.random.default_rng(3))
     for index, time in enumerate(TIMES):
-        stem = f"{prefix}_echo-{index + 1}_MESE"
+        stem = f"{prefix}_echo-{index + 1}_TOYSE"
         synth.write_image(synth.place(root, "anat", f"{stem}.nii.gz"), noisy[..., index])
         fields = {"EchoTime": time, "MagneticFieldStrength": 3}
         synth.write_json(synth.place(root, "anat", f"{stem}.json"), fields)

@@ -287,14 +287,16 @@ def parse_table(raw: Mapping[str, Any], file: str) -> OutputTable:
 
 
 def _map_row(name: str, raw: Mapping[str, Any], home: Mapping[str, str], file: str) -> MapRow:
-    place = "suffix" if "suffix" in raw else "param"
+    place = {"suffix", "model"} & set(raw) or {"param"}
     look = {"darkened_by"} if "darkened_by" in raw else {"range", "cmap"}
-    _check_keys(raw, {place, "symbol", "unit", "description"} | look, file, name)
+    _check_keys(raw, place | {"symbol", "unit", "description"} | look, file, name)
     if "cmap" in look and raw["cmap"] not in COLOUR_MAPS:
         raise InternalError(
             f"colour map {raw['cmap']}", file=file, field=name, needed=f"one of {sorted(COLOUR_MAPS)}"
         )
-    own = home if place == "param" else {"datatype": home["datatype"], "suffix": raw["suffix"]}
+    own = {**home, "suffix": raw.get("suffix", home["suffix"])}
+    if place == {"suffix"}:
+        del own["model"]
     return MapRow(
         name=name,
         symbol=raw["symbol"],

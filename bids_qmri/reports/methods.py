@@ -22,7 +22,15 @@ _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 _CITATION = re.compile(r"\[(@[\w]+(?:; @[\w]+)*)\]")
 _ENTRY = re.compile(r"@\w+\{(\w+),\n(.*?)\n\}", re.DOTALL)
 _FIELD = re.compile(r"^  (\w+) = \{(.*)\},?$", re.MULTILINE)
-_ACCENTS = {r"{\'a}": "á", r"{\'e}": "é", r"{\^o}": "ô", r"\&": "&"}
+_ACCENTS = {
+    r"{\'a}": "á",
+    r"{\'e}": "é",
+    r"{\^o}": "ô",
+    r"{\"e}": "ë",
+    r"{\"o}": "ö",
+    r"{\"u}": "ü",
+    r"\&": "&",
+}
 
 _LATEX = str.maketrans(
     {letter: f"\\{letter}" for letter in "&%$#_{}"}
@@ -224,7 +232,9 @@ def _fragment(name: str) -> str:
 
 @cache
 def _library() -> dict[str, Work]:
-    text = (_folder() / "references.bib").read_text(encoding="utf-8")
+    own = (resources.files(technique.package) / "references.bib" for technique in catalogue.TECHNIQUES)
+    files = [_folder() / "references.bib", *(file for file in own if file.is_file())]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     return {
         entry.group(1): Work(entry.group(1), dict(_FIELD.findall(entry.group(2))), entry.group(0))
         for entry in _ENTRY.finditer(text)
@@ -233,5 +243,5 @@ def _library() -> dict[str, Work]:
 
 def _work(key: str) -> Work:
     if key not in _library():
-        raise InternalError(f"{key} is cited but not listed", file=_folder() / "references.bib")
+        raise InternalError(f"{key} is cited but not listed", file="references.bib")
     return _library()[key]

@@ -104,14 +104,14 @@ class Recipe:
 
 
 def shipped_recipes() -> dict[str, str]:
-    """Return the text of every recipe by its name: those of this package, and one of each technique."""
+    """Return the text of every recipe by its name: those of this package, and those of techniques."""
     folder = files("bids_qmri.training").joinpath("recipes").iterdir()
     found = {f.name.removesuffix(".toml"): f.read_text("utf-8") for f in folder if f.name.endswith(".toml")}
     for technique in catalogue.TECHNIQUES:
-        file = files(technique.package).joinpath("recipe.toml")
-        if file.is_file():
-            text = file.read_text("utf-8")
-            found[str(load_toml(text).get("name", technique.name))] = text
+        for file in files(technique.package).iterdir():
+            if file.name.endswith(".toml"):
+                text = file.read_text("utf-8")
+                found[str(load_toml(text).get("name", technique.name))] = text
     return dict(sorted(found.items()))
 
 

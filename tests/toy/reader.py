@@ -1,4 +1,4 @@
-"""Spin echoes at several echo times: ``sub-01_echo-N_MESE.nii.gz``, an image for each EchoTime."""
+"""Spin echoes at several echo times: ``sub-01_echo-N_TOYSE.nii.gz``, an image for each EchoTime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
 from bids_qmri.errors import InputError
 from toy.protocol import EchoProtocol
 
-SUFFIXES = ("MESE",)
+SUFFIXES = ("TOYSE",)
 
 
 def find(
@@ -30,7 +30,7 @@ def find(
         try:
             found.append(_acquisition(group, entities, files))
         except InputError as error:
-            label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "MESE"])
+            label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "TOYSE"])
             found.append(Unusable(label, error))
     return found
 

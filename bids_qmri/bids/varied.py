@@ -1,0 +1,167 @@
+"""Series of images that differ in one sidecar key: inversion times, echo times.
+
+One 3-D image for each value, told apart by an entity, or one 4-D image whose sidecar lists the values. The
+key decides, never the label of the entity. Called by the readers of such techniques.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
+from bids_qmri.bids.nifti import read_header
+from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
+from bids_qmri.errors import InputError
+from bids_qmri.physics.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class VariedSeries:
+    """What such a series is called, and what varies.
+
+    Parameters
+    ----------
+    kind, suffix
+        Of the acquisition, and of its files.
+    entity
+        Tells files apart: ``"echo"``.
+    key
+        Sidecar key that varies, in s.
+    what
+        In words: ``"echo time"``.
+    longest
+        s; larger values are milliseconds.
+    """
+
+    kind: str
+    suffix: str
+    entity: str
+    key: str
+    what: str
+    longest: float
+
+
+Build = Callable[[Sequence[float], Sequence[Sidecar], list[str]], Protocol]
+"""Makes the protocol of values in s, sidecars in the same order (one for a 4-D image), and notes."""
+
+
+def find_varied(
+    series: VariedSeries, files: ParticipantFiles, options: ReadOptions, build: Build
+) -> list[Acquisition | Unusable]:
+    """Find the series of a participant.
+
+    Parameters
+    ----------
+    series
+        Which ones.
+    files
+        The raw dataset.
+    options
+        Filters.
+    build
+        Makes their protocol.
+    """
+    images = files.images({series.suffix})
+    kept = [image for image in images if matches(image, options.filters.get(series.kind, {}))]
+    found: list[Acquisition | Unusable] = []
+    for group in group_by(kept, series.entity, "part"):
+        entities = group[0].without(series.entity, "part")
+        try:
+            found.append(_acquisition(series, group, entities, files, build))
+        except InputError as error:
+            label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), series.suffix])
+            found.append(Unusable(label, error, kind=series.kind))
+    return found
+
+
+def _acquisition(
+    series: VariedSeries,
+    group: Sequence[BidsFile],
+    entities: Mapping[str, str],
+    files: ParticipantFiles,
+    build: Build,
+) -> Acquisition:
+    notes: list[str] = []
+    sidecars = {image: read_sidecar(image, files) for image in group}
+    whole = [image for image in group if read_header(image.path).n_volumes > 1]
+    if whole:
+        ordered, values = [whole[0]], _listed(series, group, whole[0], sidecars[whole[0]])
+    else:
+        value = {image: _one(series, sidecars[image], notes) for image in group}
+        ordered = sorted(group, key=lambda image: value[image])
+        values = [value[image] for image in ordered]
+    own = [sidecars[image] for image in ordered]
+    return Acquisition(
+        kind=series.kind,
+        entities=dict(entities),
+        datatype=group[0].datatype,
+        images=tuple(image.path for image in ordered),
+        sources=(
+            *(image.path for image in ordered),
+            *dict.fromkeys(file for sidecar in own for file in sidecar.files),
+        ),
+        metadata={key: value for key, value in common(own).items() if key != series.key},
+        protocol=build(values, own, notes),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _one(series: VariedSeries, sidecar: Sidecar, notes: list[str]) -> float:
+    """Return the value of a 3-D image in s."""
+    value = number(sidecar, series.key, notes)
+    if value is None:
+        raise InputError(
+            "is missing",
+            file=sidecar.where(series.key),
+            field=series.key,
+            needed=f"the {series.what} in s of every image",
+            fix="add the key",
+        )
+    return _checked(series, sidecar, value)
+
+
+def _listed(
+    series: VariedSeries, group: Sequence[BidsFile], image: BidsFile, sidecar: Sidecar
+) -> list[float]:
+    """Return the values of the volumes of a 4-D image in s."""
+    if len(group) > 1:
+        others = ", ".join(other.path.name for other in group if other is not image)
+        raise InputError(
+            f"has several volumes beside {others}",
+            file=image.path,
+            field="dim",
+            needed=f"one 3-D image for each {series.what}, or one 4-D image alone",
+            fix=f"split it into files {series.entity}-1, {series.entity}-2, ...",
+        )
+    count = read_header(image.path).n_volumes
+    listed: Any = sidecar.values.get(series.key)
+    if not isinstance(listed, list) or len(listed) != count:
+        seen = f"lists {len(listed)} values" if isinstance(listed, list) else f"is {listed!r}"
+        raise InputError(
+            f"{seen} for {count} volumes",
+            file=sidecar.where(series.key),
+            field=series.key,
+            needed=f"a list with the {series.what} in s of every volume",
+            fix=f"add the list, or split the image into files {series.entity}-1, {series.entity}-2, ...",
+        )
+    try:
+        return [_checked(series, sidecar, float(value)) for value in listed]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"is {listed!r}", file=sidecar.where(series.key), field=series.key, needed="numbers in s"
+        ) from error
+
+
+def _checked(series: VariedSeries, sidecar: Sidecar, value: float) -> float:
+    if not 0 <= value <= series.longest:
+        raise InputError(
+            f"is {value:g}",
+            file=sidecar.where(series.key),
+            field=series.key,
+            needed=f"the {series.what} in s, 0 or above and at most {series.longest:g}",
+            fix=f"if it is in milliseconds, write {value / 1000:g}" if value > 0 else "correct it",
+        )
+    return value

@@ -1,0 +1,1 @@
+"""T1 from inversion recovery at several inversion times (BIDS: IRT1)."""

@@ -1,0 +1,1 @@
+"""T2* from gradient echoes at several echo times (BIDS: MEGRE)."""

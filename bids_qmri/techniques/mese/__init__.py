@@ -1,0 +1,1 @@
+"""T2 from spin echoes at several echo times, with and without stimulated echoes (BIDS: MESE)."""

@@ -94,6 +94,20 @@ TECHNIQUES: tuple[Technique, ...] = (
     ),
     Technique("bids_qmri.techniques.megre", "megre", (ModelEntry("megre", 12, "model:MEGRE", _CURVE_LOCAL),)),
     Technique(
+        "bids_qmri.techniques.mpm",
+        "mpm",
+        (ModelEntry("mpm", 14, "model:MPM", ("lsq", "mle", "rational")),),
+        {"rational": "fit:Rational"},
+    ),
+    Technique(
+        "bids_qmri.techniques.mpm",
+        "mts",
+        (ModelEntry("mts", 13, "model:MTS", ("lsq", "mle", "rational")),),
+        {"rational": "fit:Rational"},
+        reader="bids_qmri.techniques.mpm.saturation",
+    ),
+    Technique("bids_qmri.techniques.mtr", "mtr", (ModelEntry("mtr", 15, "model:MTR", ("lsq", "mle")),)),
+    Technique(
         "bids_qmri.techniques.ivim",
         "dwi",
         (

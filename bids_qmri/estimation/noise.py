@@ -97,6 +97,12 @@ class ScanNoise:
         found = {"NoiseFloorFrom": "stated", "NoiseScatterFrom": "stated"}
         return cls(_level(noise.floor), _level(noise.scatter), found)
 
+    @classmethod
+    def of_air(cls, air: Air) -> ScanNoise:
+        """Return the noise of a scan with too few images for residuals: what air shows."""
+        source = f"air, {air.voxels} voxels"
+        return cls(air.floor, air.floor, {"NoiseFloorFrom": source, "NoiseScatterFrom": source})
+
     def at(self, voxels: npt.NDArray[np.intp]) -> Noise:
         """Return the noise of some voxels of the grid."""
         floor, scatter = (

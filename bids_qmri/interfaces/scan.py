@@ -219,9 +219,9 @@ class OpenAcquisition:
         """Estimate the noise from residuals, air and patches of tissue."""
         signal, voxels = self.sample()
         residuals = residuals_of(model, how, (signal, voxels))
-        if residuals is None:
-            return None
         air = self._air
+        if residuals is None:
+            return None if air is None else ScanNoise.of_air(air)
         positions = self._positions(voxels[residuals.voxels])
         floor = None if air is None else air.floor
         grid = self.series.shape

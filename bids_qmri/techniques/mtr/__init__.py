@@ -1,0 +1,1 @@
+"""Magnetisation transfer ratio from images with and without an MT pulse (BIDS: MTR)."""

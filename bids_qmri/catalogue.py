@@ -106,6 +106,12 @@ TECHNIQUES: tuple[Technique, ...] = (
         {"rational": "fit:Rational"},
         reader="bids_qmri.techniques.mpm.saturation",
     ),
+    Technique(
+        "bids_qmri.techniques.mp2rage",
+        "mp2rage",
+        (ModelEntry("mp2rage", 16, "model:MP2RAGE", ("lookup",), {"lsq": ("lookup",)}),),
+        {"lookup": "fit:Lookup"},
+    ),
     Technique("bids_qmri.techniques.mtr", "mtr", (ModelEntry("mtr", 15, "model:MTR", ("lsq", "mle")),)),
     Technique(
         "bids_qmri.techniques.ivim",

@@ -104,6 +104,26 @@ def read_header(path: Path) -> Header:
     return header
 
 
+def value_range(path: Path) -> tuple[float, float]:
+    """Return the smallest and largest value of a 3-D image, which tell how it is scaled.
+
+    Raises
+    ------
+    InputError
+        If it is no sound 3-D image, or holds no finite value.
+    """
+    header = read_header(path)
+    if header.n_volumes > 1:
+        raise InputError(
+            f"has {header.n_volumes} volumes", file=path, field="dim", needed="a 3-D image", fix="split it"
+        )
+    values = np.asarray(_parse(path).dataobj, dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        raise InputError("holds no finite value", file=path, needed="an image", fix=RESTORE)
+    return float(finite.min()), float(finite.max())
+
+
 def _parse(path: Path) -> nib.Nifti1Image:
     # Not nib.load: for a damaged gzip stream it says that the file type is unknown.
     opener = gzip.open if path.name.endswith(".gz") else open

@@ -7,10 +7,11 @@ key decides, never the label of the entity. Called by the readers of such techni
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.b1 import find_b1
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
@@ -34,6 +35,8 @@ class VariedSeries:
         In words: ``"echo time"``.
     longest
         s; larger values are milliseconds.
+    b1
+        Whether a model of it takes a transmit field.
     """
 
     kind: str
@@ -42,6 +45,7 @@ class VariedSeries:
     key: str
     what: str
     longest: float
+    b1: bool = False
 
 
 Build = Callable[[Sequence[float], Sequence[Sidecar], list[str]], Protocol]
@@ -49,7 +53,11 @@ Build = Callable[[Sequence[float], Sequence[Sidecar], list[str]], Protocol]
 
 
 def find_varied(
-    series: VariedSeries, files: ParticipantFiles, options: ReadOptions, build: Build
+    series: VariedSeries,
+    files: ParticipantFiles,
+    derivatives: Mapping[str, ParticipantFiles],
+    options: ReadOptions,
+    build: Build,
 ) -> list[Acquisition | Unusable]:
     """Find the series of a participant.
 
@@ -57,10 +65,10 @@ def find_varied(
     ----------
     series
         Which ones.
-    files
-        The raw dataset.
+    files, derivatives
+        The raw dataset, and named ones that may hold transmit fields.
     options
-        Filters.
+        Filters, unit of transmit fields.
     build
         Makes their protocol.
     """
@@ -70,7 +78,8 @@ def find_varied(
     for group in group_by(kept, series.entity, "part"):
         entities = group[0].without(series.entity, "part")
         try:
-            found.append(_acquisition(series, group, entities, files, build))
+            own = _acquisition(series, group, entities, files, build)
+            found.append(_with_b1(own, group, files, derivatives, options) if series.b1 else own)
         except InputError as error:
             label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), series.suffix])
             found.append(Unusable(label, error, kind=series.kind))
@@ -107,6 +116,22 @@ def _acquisition(
         protocol=build(values, own, notes),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _with_b1(
+    found: Acquisition,
+    group: Sequence[BidsFile],
+    files: ParticipantFiles,
+    derivatives: Mapping[str, ParticipantFiles],
+    options: ReadOptions,
+) -> Acquisition:
+    """Return an acquisition with its transmit field, if there is one."""
+    notes: list[str] = []
+    b1 = find_b1(group, files, derivatives, options, notes)
+    if b1 is None:
+        return found
+    every = dict.fromkeys((*found.notes, *notes))
+    return replace(found, b1=b1, sources=(*found.sources, *b1.files), notes=tuple(every))
 
 
 def _one(series: VariedSeries, sidecar: Sidecar, notes: list[str]) -> float:

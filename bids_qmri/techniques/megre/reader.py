@@ -25,7 +25,7 @@ def find(
     others: Sequence[Acquisition | Unusable] = (),
 ) -> list[Acquisition | Unusable]:
     """Find the gradient-echo series of a participant."""
-    return find_varied(SERIES, files, options, _protocol)
+    return find_varied(SERIES, files, derivatives, options, _protocol)
 
 
 def _protocol(times: Sequence[float], sidecars: Sequence[Sidecar], notes: list[str]) -> EchoProtocol:

@@ -19,7 +19,7 @@ SUFFIXES = ("MESE",)
 ANGLE = "RefocusingFlipAngle"
 """Sidecar key of our own, in degrees: BIDS has none for refocusing pulses."""
 
-SERIES = VariedSeries("mese", "MESE", "echo", "EchoTime", "echo time", LONGEST_ECHO_TIME)
+SERIES = VariedSeries("mese", "MESE", "echo", "EchoTime", "echo time", LONGEST_ECHO_TIME, b1=True)
 
 
 def find(
@@ -29,7 +29,7 @@ def find(
     others: Sequence[Acquisition | Unusable] = (),
 ) -> list[Acquisition | Unusable]:
     """Find the spin-echo series of a participant."""
-    return find_varied(SERIES, files, options, _protocol)
+    return find_varied(SERIES, files, derivatives, options, _protocol)
 
 
 def _protocol(times: Sequence[float], sidecars: Sequence[Sidecar], notes: list[str]) -> SpinEchoProtocol:

@@ -79,8 +79,7 @@ class MtSaturation(Model):
         return ""
 
     def signal(self, theta: FloatArray, protocol: MultiParameterProtocol) -> FloatArray:
-        signal: FloatArray = self.signal_and_jacobian(theta, protocol)[0]
-        return signal
+        return np.asarray(self.signal_and_jacobian(theta, protocol)[0])
 
     def signal_and_jacobian(
         self, theta: FloatArray, protocol: MultiParameterProtocol
@@ -94,13 +93,13 @@ class MtSaturation(Model):
         inverse = 1.0 / (1.0 - left * e1)
         decay = np.exp(-protocol.echo_time[:, None] * r2star)
         by_pd = np.sin(flip) * (1.0 - e1) * inverse * decay
-        signal = pd * by_pd
+        signal: FloatArray = np.asarray(pd * by_pd)
         by_e1 = pd * np.sin(flip) * decay * (left - 1.0) * inverse**2
         by_t1 = by_e1 * e1 * rate / t1
         by_mtsat = -signal * e1 * inverse * np.cos(flip) * per_percent
         by_r2star = -protocol.echo_time[:, None] * signal
         kept = (by_t1, by_r2star, by_mtsat, by_pd) if self.echoes else (by_t1, by_mtsat, by_pd)
-        return np.asarray(signal), np.stack(kept)
+        return signal, np.stack(kept)
 
     def start(
         self, signal: FloatArray, protocol: MultiParameterProtocol, lower: FloatArray, upper: FloatArray
@@ -119,7 +118,7 @@ class MtSaturation(Model):
         rate = 1.0 / theta[0]
         slope = np.zeros((1, *theta.shape))
         slope[0, 0] = -(rate**2)
-        return rate[None], slope
+        return np.asarray(rate[None]), slope
 
     def _all(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return T1, R2*, MTsat and PD, each (V,)."""

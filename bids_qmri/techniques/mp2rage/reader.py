@@ -1,0 +1,245 @@
+"""MP2RAGE: ``*_inv-N[_part-*]_MP2RAGE.nii.gz`` with phases, or the combined ``*_UNIT1.nii.gz``.
+
+Timing comes from the sidecars of the images, or from that of the combined one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bids_qmri.bids.acquisition import Acquisition, B1Source, ReadOptions, Unusable, files_acquisition
+from bids_qmri.bids.b1 import find_b1
+from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
+from bids_qmri.bids.nifti import value_range
+from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
+from bids_qmri.errors import InputError
+from bids_qmri.techniques.mp2rage.protocol import Mp2rageProtocol
+from bids_qmri.techniques.mp2rage.settings import Images
+from bids_qmri.units import radians
+
+SUFFIXES = ("MP2RAGE", "UNIT1")
+OWN = ("inv", "flip", "echo", "part", "desc")
+"""Entities that differ between the images of one scan."""
+TWELVE_BITS = 4095.0
+"""Largest value of combined images that scanners store as integers."""
+PERIOD = 2 * np.pi
+KEYS = (
+    "InversionTime",
+    "FlipAngle",
+    "NumberShots",
+    "RepetitionTimeExcitation",
+    "RepetitionTimePreparation",
+)
+
+
+def find(
+    files: ParticipantFiles,
+    derivatives: Mapping[str, ParticipantFiles],
+    options: ReadOptions,
+    others: Sequence[Acquisition | Unusable] = (),
+) -> list[Acquisition | Unusable]:
+    """Find the MP2RAGE scans of a participant."""
+    groups: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
+    for file in files.files:
+        own = file.is_image and file.suffix in SUFFIXES and file.entities.get("sub") == files.participant
+        if own and matches(file, options.filters.get("mp2rage", {})):
+            groups.setdefault(tuple(sorted(file.without(*OWN).items())), []).append(file)
+    found: list[Acquisition | Unusable] = []
+    for group in groups.values():
+        entities = group[0].without(*OWN)
+        label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "MP2RAGE"])
+        try:
+            found.append(_acquisition(group, entities, files, derivatives, options))
+        except InputError as error:
+            found.append(Unusable(label, error, kind="mp2rage"))
+    return found
+
+
+def from_files(
+    in_files: Sequence[Path],
+    *,
+    inversion_times: Sequence[float],
+    flip_angles: Sequence[float],
+    repetition_time: float,
+    cycle_time: float,
+    shots: Sequence[float],
+    b1_map: Path | None = None,
+) -> Acquisition:
+    """Return the acquisition of a combined image that does not lie in a dataset.
+
+    Parameters
+    ----------
+    in_files
+        The combined image, alone.
+    inversion_times
+        Of both images, in s.
+    flip_angles
+        Of both, in degrees.
+    repetition_time, cycle_time
+        Between excitations and between inversions, in s.
+    shots
+        Excitations of a train before and from its centre on.
+    b1_map
+        Relative transmit field; interpolated if it is on another grid.
+    """
+    if len(in_files) != 1:
+        raise InputError(f"{len(in_files)} images", field="in_files", needed="the combined image, alone")
+    protocol = Mp2rageProtocol(
+        np.array(inversion_times),
+        radians(flip_angles),
+        np.asarray(repetition_time),
+        np.asarray(cycle_time),
+        np.array(shots),
+        np.asarray(1.0),
+    )
+    b1 = None if b1_map is None else B1Source("TB1map", (b1_map,))
+    return files_acquisition("mp2rage", "anat", in_files, protocol, b1=b1, settings=_uniform(in_files[0]))
+
+
+def _acquisition(
+    group: Sequence[BidsFile],
+    entities: Mapping[str, str],
+    files: ParticipantFiles,
+    derivatives: Mapping[str, ParticipantFiles],
+    options: ReadOptions,
+) -> Acquisition:
+    notes: list[str] = []
+    sidecars = {image: read_sidecar(image, files) for image in group}
+    uniform = [image for image in group if image.suffix == "UNIT1"]
+    single = [
+        image for image in group if image.suffix == "MP2RAGE" and image.entities.get("echo", "1") == "1"
+    ]
+    magnitudes, phases = _parts(single, sidecars)
+    timing = _timing([sidecars[image] for image in (*magnitudes, *uniform)], notes)
+    if len(magnitudes) == len(phases) == 2:
+        images, settings = (*magnitudes, *phases), Images(phase_scale=_phase_scale(phases, sidecars))
+    elif uniform:
+        # The second image shows where tissue is; the combined one is as bright in air.
+        images, settings = (uniform[0], *magnitudes[1:]), _uniform(uniform[0].path)
+        timing = {**timing, "combined": np.asarray(float(len(images)))}
+        if single:
+            notes.append(f"no phases of both images: {uniform[0].path.name} is used, without error bars")
+    else:
+        raise InputError(
+            f"{len(magnitudes)} magnitude and {len(phases)} phase image(s), no UNIT1",
+            file=group[0].path,
+            field="part",
+            needed="magnitude and phase of both inversions, or the combined image",
+            fix="add the phase images as part-phase, or the scanner's UNIT1",
+        )
+    b1 = find_b1(images[:1], files, derivatives, options, notes)
+    if b1 is None:
+        notes.append("no B1+ map for these images: nominal flip angles are used")
+    own = [sidecars[image] for image in images]
+    return Acquisition(
+        kind="mp2rage",
+        entities=dict(entities),
+        datatype="anat",
+        images=tuple(image.path for image in images),
+        sources=(
+            *(image.path for image in images),
+            *dict.fromkeys(file for sidecar in sidecars.values() for file in sidecar.files),
+            *(b1.files if b1 else ()),
+        ),
+        metadata={key: value for key, value in common(own).items() if key not in KEYS},
+        protocol=Mp2rageProtocol(**timing),
+        b1=b1,
+        settings=settings,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _parts(
+    images: Sequence[BidsFile], sidecars: Mapping[BidsFile, Sidecar]
+) -> tuple[list[BidsFile], list[BidsFile]]:
+    """Return magnitudes and phases in the order of their inversion times."""
+    found = []
+    for part in ("mag", "phase"):
+        own = [image for image in images if image.entities.get("part", "mag") == part]
+        if len(own) > 2:
+            raise InputError(
+                f"{len(own)} images of part {part}",
+                file=own[0].path,
+                field="inv",
+                needed="two inversions",
+                fix="leave others out with --bids-filter-file",
+            )
+        found.append(sorted(own, key=lambda image: float(sidecars[image].values.get("InversionTime", 0.0))))
+    return found[0], found[1]
+
+
+def _timing(sidecars: Sequence[Sidecar], notes: list[str]) -> dict[str, Any]:
+    """Return the timing of the sequence; every key that is missing is named."""
+    values = {key: _values(sidecars, key, notes) for key in KEYS}
+    missing = [key for key, found in values.items() if not found]
+    missing += [key for key in KEYS[:2] if 0 < len(values[key]) < 2]
+    if missing:
+        raise InputError(
+            f"{' and '.join(dict.fromkeys(missing))} missing, or not given for both images",
+            file=sidecars[0].where(missing[0]),
+            field=missing[0],
+            needed=f"{', '.join(KEYS)}: T1 is looked up in a table of the sequence's timing",
+            fix="add the keys to the sidecars of MP2RAGE images, or as lists of two to that of UNIT1",
+        )
+    shots = values["NumberShots"]
+    if not isinstance(sidecars[0].values.get("NumberShots"), list):
+        # One number counts all excitations of a train; two are those before and after its centre.
+        shots = [shots[0] / 2, shots[0] / 2]
+    order = np.argsort(values["InversionTime"][:2])
+    return {
+        "inversion_time": np.array(values["InversionTime"][:2])[order],
+        "flip_angle": radians(np.array(values["FlipAngle"][:2])[order]),
+        "repetition_time": np.asarray(values["RepetitionTimeExcitation"][0]),
+        "cycle_time": np.asarray(values["RepetitionTimePreparation"][0]),
+        "shots": np.array(shots[:2]),
+    }
+
+
+def _values(sidecars: Sequence[Sidecar], key: str, notes: list[str]) -> list[float]:
+    """Return the values of a key: of the images one after the other, or listed by one of them."""
+    found: list[float] = []
+    for sidecar in sidecars:
+        value = sidecar.values.get(key)
+        if isinstance(value, list) and all(isinstance(one, int | float) for one in value):
+            return [float(one) for one in value]
+        one = number(sidecar, key, notes)
+        found += [] if one is None else [one]
+    return found
+
+
+def _uniform(path: Path) -> Images:
+    """Return how values of a combined image are scaled: within half of 1, or as integers of twelve bits."""
+    low, high = value_range(path)
+    if low >= -0.51 and high <= 0.51:
+        return Images(uniform_scale=1.0)
+    if low >= 0 and high <= TWELVE_BITS + 1 and high > 100:
+        return Images(uniform_scale=TWELVE_BITS, uniform_shift=-0.5)
+    raise InputError(
+        f"values from {low:g} to {high:g}",
+        file=path,
+        needed="a combined image from -0.5 to 0.5, or from 0 to 4095",
+        fix="scale it, or give the magnitudes and phases of both images",
+    )
+
+
+def _phase_scale(phases: Sequence[BidsFile], sidecars: Mapping[BidsFile, Sidecar]) -> float:
+    """Return rad in one unit of phase images."""
+    low, high = np.array([value_range(image.path) for image in phases]).T
+    span = float(high.max() - low.min())
+    if span <= 1.01 * PERIOD:
+        return 1.0
+    if TWELVE_BITS / 4 < span <= 2 * TWELVE_BITS + 4:
+        return PERIOD / (TWELVE_BITS + 1 if span <= TWELVE_BITS + 1 else 2 * TWELVE_BITS + 2)
+    if 180 < span <= 361:
+        return float(np.deg2rad(1.0))
+    raise InputError(
+        f"values over {span:g}",
+        file=phases[0].path,
+        field="Units",
+        needed="phases in rad, in degrees, or over the 4096 or 8192 steps of a scanner",
+        fix="convert them to rad",
+    )

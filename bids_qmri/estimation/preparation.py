@@ -130,7 +130,7 @@ class Preparation:
     noise_is_common: bool = True
     convert_for_noise: Converter | None = None
     noise_conversion: str = ""
-    residuals: Callable[[FloatArray, Any], Residuals] | None = None
+    residuals: Callable[[FloatArray, Any], Residuals | None] | None = None
     voxel_noise: Callable[[FloatArray, Any], FloatArray] | None = None
     widen: Widen | None = None
     baseline: int | None = None

@@ -249,7 +249,12 @@ class OpenAcquisition:
         chosen = np.zeros(self.series.n_voxels, dtype=bool)
         chosen[away[:: max(away.size // AIR_SAMPLE, 1)]] = True
         parts = [signal for signal, _ in masked_blocks(self.series, chosen)]
-        return air_floor(np.concatenate(parts)) if parts else None
+        if not parts:
+            return None
+        protocol = self.acquisition.protocol
+        magnitudes = None if protocol is None else protocol.magnitudes()
+        signal = np.concatenate(parts)
+        return air_floor(signal if magnitudes is None else signal[:, magnitudes])
 
     @cached_property
     def _patches(self) -> float | None:

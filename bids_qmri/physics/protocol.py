@@ -230,6 +230,10 @@ class Protocol(ABC):
         """Return the measurements that every estimate leans on: what shows where tissue is."""
         return np.arange(self.n_measurements)
 
+    def magnitudes(self) -> IntArray | None:
+        """Return which images of a series are magnitudes, where others (phases) are among them; None: all."""
+        return None
+
     def repeated(self) -> bool:
         """Tell whether the reference measurements differ by noise alone."""
         return False

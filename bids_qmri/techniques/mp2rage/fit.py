@@ -69,6 +69,10 @@ class Lookup(Estimator):
         residual = np.full(usable.size, np.nan)
         residual[usable] = np.abs(combination(readouts(t1, efficiency, own)) - uniform[usable])
         maps = {"t1": found, "uniform": np.where(usable, uniform, np.nan)}
+        if both:
+            curve = readouts(t1, efficiency, own)
+            maps["m0"] = np.full(usable.size, np.nan)
+            maps["m0"][usable] = np.sum(curve * data[usable].T, axis=0) / np.sum(curve**2, axis=0)
         return FitResult(maps, {"t1": spread}, residual, status)
 
 

@@ -6,6 +6,7 @@ magnetisation m to a m + b, in units of that at rest; the steady state is where 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -47,7 +48,6 @@ class Mp2rage(Model):
         ),
     )
     settings: ClassVar[tuple[Setting, ...]] = (EFFICIENCY,)
-    magnitude: ClassVar[bool] = False
     main: ClassVar[tuple[str, ...]] = ("t1",)
 
     efficiency: float = 0.96
@@ -65,6 +65,12 @@ class Mp2rage(Model):
         step = STEP * theta
         slope = (self.signal(theta + step, protocol) - self.signal(theta - step, protocol)) / (2.0 * step)
         return self.signal(theta, protocol), slope[None]
+
+    def predict(self, maps: Mapping[str, FloatArray], protocol: Mp2rageProtocol) -> FloatArray | None:
+        t1 = np.asarray(maps["t1"], dtype=np.float64)
+        if protocol.combined:
+            return np.asarray(self.signal(t1[None], protocol).T)
+        return np.asarray((maps["m0"] * readouts(t1, self.efficiency, protocol)).T) if "m0" in maps else None
 
     def start(
         self, signal: FloatArray, protocol: Mp2rageProtocol, lower: FloatArray, upper: FloatArray

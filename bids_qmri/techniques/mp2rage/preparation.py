@@ -35,7 +35,8 @@ def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
     if field is not None:
         used["B1Coverage"] = float(np.mean(np.isfinite(field[scan.mask])))
         used["B1Method"] = scan.facts.get("B1Method")
-    return Preparation(convert, used=used)
+    # Two signals leave no residuals: the noise is that of air.
+    return Preparation(convert, used=used, residuals=lambda signal, own: None)
 
 
 def _signed(images: Images) -> Callable[[FloatArray], FloatArray]:

@@ -92,6 +92,9 @@ class Mp2rageProtocol(Protocol):
     def reference(self) -> IntArray:
         return np.array([int(self.combined) - 1 if self.combined else 1])
 
+    def magnitudes(self) -> IntArray | None:
+        return self.reference() if self.combined > 1 else np.arange(2)
+
     def sidecar_fields(self) -> dict[str, Any]:
         return {
             "InversionTime": short(self.inversion_time),

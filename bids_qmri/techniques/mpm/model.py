@@ -112,7 +112,7 @@ class MtSaturation(Model):
         theta = np.where(np.isfinite(theta), theta, middle[:, None])
         largest = signal.max(axis=0) * 100.0
         theta[-1] = np.clip(theta[-1], signal.max(axis=0), np.maximum(largest, 1e-30))
-        return np.clip(theta, lower[:, None], upper[:, None])
+        return np.asarray(np.clip(theta, lower[:, None], upper[:, None]))
 
     def derive(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         rate = 1.0 / theta[0]

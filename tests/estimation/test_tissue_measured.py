@@ -60,7 +60,8 @@ def _found(real: Path, participant: str, kind: str, scratch: Path) -> Mask:
         stated = getattr(one.settings, "reference_volumes", None)
         chosen = reference_images(one.protocol, series.n_measurements, baseline_volumes=stated)
         mean, usable = (part.reshape(series.shape, order="F") for part in series.summary(chosen))
-    return tissue_mask(mean, usable, len(chosen))
+    mask = tissue_mask(mean, usable, len(chosen))
+    return series.stored.values(mask.ravel(order="F")).reshape(series.stored.shape, order="F")
 
 
 def _first(acquisition: Acquisition) -> bool:

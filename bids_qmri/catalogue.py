@@ -83,36 +83,6 @@ _DWI = "bids_qmri.bids.dwi"
 
 TECHNIQUES: tuple[Technique, ...] = (
     Technique("bids_qmri.techniques.vfa", "vfa", (ModelEntry("vfa", 1, "model:VFA", (*_CURVE, "local")),)),
-    Technique("bids_qmri.techniques.irt1", "irt1", (ModelEntry("irt1", 9, "model:IRT1", _CURVE_LOCAL),)),
-    Technique(
-        "bids_qmri.techniques.mese",
-        "mese",
-        (
-            ModelEntry("mese", 10, "model:MESE", _CURVE_LOCAL),
-            ModelEntry("epg", 11, "stimulated:EPG", _CURVE_LOCAL),
-        ),
-    ),
-    Technique("bids_qmri.techniques.megre", "megre", (ModelEntry("megre", 12, "model:MEGRE", _CURVE_LOCAL),)),
-    Technique(
-        "bids_qmri.techniques.mpm",
-        "mpm",
-        (ModelEntry("mpm", 14, "model:MPM", ("lsq", "mle", "rational")),),
-        {"rational": "fit:Rational"},
-    ),
-    Technique(
-        "bids_qmri.techniques.mpm",
-        "mts",
-        (ModelEntry("mts", 13, "model:MTS", ("lsq", "mle", "rational")),),
-        {"rational": "fit:Rational"},
-        reader="bids_qmri.techniques.mpm.saturation",
-    ),
-    Technique(
-        "bids_qmri.techniques.mp2rage",
-        "mp2rage",
-        (ModelEntry("mp2rage", 16, "model:MP2RAGE", ("lookup",), {"lsq": ("lookup",)}),),
-        {"lookup": "fit:Lookup"},
-    ),
-    Technique("bids_qmri.techniques.mtr", "mtr", (ModelEntry("mtr", 15, "model:MTR", ("lsq", "mle")),)),
     Technique(
         "bids_qmri.techniques.ivim",
         "dwi",
@@ -168,6 +138,36 @@ TECHNIQUES: tuple[Technique, ...] = (
             ModelEntry("tofts", 3, "model:TOFTS", ("lsq", "map", "bayes", "local")),
         ),
     ),
+    Technique("bids_qmri.techniques.irt1", "irt1", (ModelEntry("irt1", 9, "model:IRT1", _CURVE_LOCAL),)),
+    Technique(
+        "bids_qmri.techniques.mese",
+        "mese",
+        (
+            ModelEntry("mese", 10, "model:MESE", _CURVE_LOCAL),
+            ModelEntry("epg", 11, "stimulated:EPG", _CURVE_LOCAL),
+        ),
+    ),
+    Technique("bids_qmri.techniques.megre", "megre", (ModelEntry("megre", 12, "model:MEGRE", _CURVE_LOCAL),)),
+    Technique(
+        "bids_qmri.techniques.mpm",
+        "mpm",
+        (ModelEntry("mpm", 14, "model:MPM", ("lsq", "mle", "rational")),),
+        {"rational": "fit:Rational"},
+    ),
+    Technique(
+        "bids_qmri.techniques.mpm",
+        "mts",
+        (ModelEntry("mts", 13, "model:MTS", ("lsq", "mle", "rational")),),
+        {"rational": "fit:Rational"},
+        reader="bids_qmri.techniques.mpm.saturation",
+    ),
+    Technique(
+        "bids_qmri.techniques.mp2rage",
+        "mp2rage",
+        (ModelEntry("mp2rage", 16, "model:MP2RAGE", ("lookup",), {"lsq": ("lookup",)}),),
+        {"lookup": "fit:Lookup"},
+    ),
+    Technique("bids_qmri.techniques.mtr", "mtr", (ModelEntry("mtr", 15, "model:MTR", ("lsq", "mle")),)),
 )
 
 ESTIMATORS: Mapping[str, str] = {

@@ -18,11 +18,11 @@ SECONDS_PER_MINUTE = 60.0
 _PREFIXES = "da|[YZEPTGMkhdcmunpfazy]"
 _UNITS = "mol|rad|Hz|min|[msgAKNJTVLhd]"
 _FACTOR = rf"(?:{_PREFIXES})?(?:{_UNITS})(?:\^-?[1-9])?"
-_CMIXF = re.compile(rf"%|(?:1|{_FACTOR})(?:[*/]{_FACTOR})*")
+_CMIXF = re.compile(rf"(?:1|{_FACTOR})(?:[*/]{_FACTOR})*")
 
 
 def is_cmixf(text: str) -> bool:
-    """Tell whether a unit is written as CMIXF-12 asks: ``s``, ``mm^2/s``, ``1/min``, ``1``, ``%``."""
+    """Tell whether a unit is written as CMIXF-12 asks: ``s``, ``mm^2/s``, ``1/min``, ``1``."""
     return _CMIXF.fullmatch(text) is not None
 
 

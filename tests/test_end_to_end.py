@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -398,31 +397,3 @@ def test_a_method_that_no_model_here_has_is_named(bids, run):
     code, text = run("--methods", "mle")
     assert code == 65
     assert "mle" in text
-
-
-@pytest.mark.parametrize("level", ["sound", "damaged", "nothing"])
-def test_a_dry_run_ends_with_the_code_of_the_run(bids, tmp_path, run, level):
-    synth.add_vfa(bids, prefix="sub-01")
-    if level != "sound":
-        for sidecar in (bids / "sub-01/anat").glob("*.json"):
-            synth.edit_json(sidecar, FlipAngle=None)
-    if level == "nothing":
-        shutil.rmtree(bids / "sub-01/anat")
-        synth.write_image(bids / "sub-01/anat/sub-01_T1w.nii.gz", np.ones(synth.SHAPE))
-    dry, _ = run("--dry-run", "--estimators", "lsq")
-    real, _ = run("--estimators", "lsq")
-    assert dry == real == {"sound": 0, "damaged": 1, "nothing": 65}[level]
-
-
-def test_the_log_says_in_how_many_voxels_a_fit_has_no_answer(bids, run):
-    synth.add_vfa(bids)
-    path = bids / "sub-01/anat/sub-01_flip-2_VFA.nii.gz"
-    data = np.asanyarray(nib.load(path).dataobj).copy()
-    data[0, 0, 0] = np.nan
-    synth.write_image(path, data)
-    synth.add_mask(bids.parent / "m", "sub-01", np.ones(synth.SHAPE))
-    _, log = run("--estimators", "lsq", "-d", f"masks={bids.parent / 'm'}")
-    assert re.search(r"sub-01 vfa lsq: .*24 voxels, 1 unusable", log)
-    _, more = run("--estimators", "lsq", "-v")
-    assert "sub-01_flip-2_VFA.json" in more
-    assert "sub-01_flip-2_VFA.json" not in log

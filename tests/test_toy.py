@@ -261,7 +261,7 @@ def test_arrays_are_fitted_at_the_front_door() -> None:
     found = bids_qmri.fit("toy", decay(), echo_time=TIMES, estimator="lsq")
     np.testing.assert_allclose(found.maps["r2"], TRUTH["r2"], rtol=1e-4)
     assert found.status.shape == SHAPE
-    protocol = bids_qmri.EchoProtocol(np.array(TIMES))
+    protocol = bids_qmri.ToyProtocol(np.array(TIMES))
     again = bids_qmri.fit("toy", decay(), protocol, estimator="bayes", sigma=SIGMA)
     np.testing.assert_allclose(again.maps["r2"], TRUTH["r2"], rtol=0.02)
     with pytest.raises(InputError, match="one echo time; 2 are needed"):

@@ -27,6 +27,7 @@ UCUM = {
     "1/min": ("/min", "per minute"),
     "mmol/L": ("mmol/L", "millimole per liter"),
     "arbitrary": ("[arb'U]", "arbitrary unit"),
+    "percent": ("%", "percent"),
 }
 """Code and meaning by unit of a map, where its CMIXF-12 spelling alone does not tell both."""
 

@@ -202,6 +202,9 @@ class OutputTable:
         return NameParts(datatype=self.datatype, suffix="qc", model=self.entity, param=None, desc=label)
 
 
+NO_UNITS = ("arbitrary", "percent")
+"""What BIDS says of maps in the scale of the images, and of ratios from 0 to 100: CMIXF-12 has neither."""
+
 BIDS_MAPS = frozenset(
     (
         *("T1map", "T2map", "T2starmap", "R1map", "R2map", "R2starmap", "PDmap", "S0map", "M0map", "T1rho"),
@@ -322,10 +325,10 @@ def _check_keys(raw: Any, expected: set[str], file: str, field: str) -> None:
 
 
 def _unit(text: Any, file: str, field: str) -> str:
-    if isinstance(text, str) and (text == "arbitrary" or is_cmixf(text)):
+    if isinstance(text, str) and (text in NO_UNITS or is_cmixf(text)):
         return text
     raise InternalError(
-        f"unit is {text!r}", file=file, field=field, needed='a CMIXF-12 string such as "mm^2/s", or arbitrary'
+        f"unit is {text!r}", file=file, field=field, needed='a CMIXF-12 string such as "mm^2/s", arbitrary, or percent'
     )
 
 

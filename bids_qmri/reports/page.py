@@ -56,7 +56,7 @@ def unit_label(units: str, exponent: int = 0) -> str:
     small = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
     head, *powers = units.split("^")
     text = head + "".join(power[:1].translate(small) + power[1:] for power in powers)
-    text = {"1": "", "arbitrary": "arbitrary units"}.get(text, text)
+    text = {"1": "", "arbitrary": "arbitrary units", "percent": "%"}.get(text, text)
     factor = f"10{str(exponent).translate(small)}" if exponent else ""
     return f"{factor} {text}".strip()
 

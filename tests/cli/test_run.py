@@ -218,7 +218,7 @@ def test_kinds_of_a_filter_file_that_nothing_reads_are_named(
     filters.write_text('{"VFA": {"acquisition": "hires"}, "bold": {"task": "rest"}, "dwi": {"run": 1}}')
     assert call("--bids-filter-file", str(filters)) == ExitCode.OK
     [warning] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
-    assert "'VFA' is not used; the kinds are vfa, dwi, dce, mask" in warning
+    assert "'VFA' is not used; the kinds are vfa, dwi, dce, irt1" in warning
 
 
 def test_the_kinds_of_filters_are_those_that_are_read() -> None:

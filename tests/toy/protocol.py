@@ -25,7 +25,7 @@ ECHO_TIME = StreamField(
 
 
 @dataclass(frozen=True, eq=False)
-class EchoProtocol(Protocol):
+class ToyProtocol(Protocol):
     """Echo times in s, shape (N,)."""
 
     stream: ClassVar[tuple[StreamField, ...]] = (ECHO_TIME,)
@@ -45,21 +45,21 @@ class EchoProtocol(Protocol):
         return int(self.echo_time.size)
 
     @classmethod
-    def from_stream(cls, table: FloatArray, *, b0_threshold: float) -> EchoProtocol:
+    def from_stream(cls, table: FloatArray, *, b0_threshold: float) -> ToyProtocol:
         return cls(table[:, 0])
 
     def repeat_keys(self) -> FloatArray:
         return self.echo_time[None]
 
-    def averaged(self, average: FloatArray) -> EchoProtocol:
-        return EchoProtocol(average @ self.echo_time)
+    def averaged(self, average: FloatArray) -> ToyProtocol:
+        return ToyProtocol(average @ self.echo_time)
 
     def extremes(self) -> dict[str, Range]:
         return {"echo_time": ends(self.echo_time)}
 
     def axis(self, fitted: FloatArray) -> Axis:
         fine = np.linspace(self.echo_time.min(), self.echo_time.max(), 64)
-        return Axis("echo time (s)", self.echo_time, (EchoProtocol(fine), fine))
+        return Axis("echo time (s)", self.echo_time, (ToyProtocol(fine), fine))
 
     def network_inputs(self) -> tuple[list[FloatArray], list[float | FloatArray]]:
         return [self.echo_time[:, None] / 0.05], []
@@ -75,9 +75,9 @@ class Ranges(sampling.Ranges):
     measurements: tuple[int, int]
     spacing: Range
 
-    def draw(self, rng: np.random.Generator, paper_share: float) -> EchoProtocol:
+    def draw(self, rng: np.random.Generator, paper_share: float) -> ToyProtocol:
         count = int(rng.integers(self.measurements[0], self.measurements[1] + 1))
-        return EchoProtocol(rng.uniform(*self.spacing) * np.arange(1, count + 1))
+        return ToyProtocol(rng.uniform(*self.spacing) * np.arange(1, count + 1))
 
     def coverage(self) -> dict[str, list[float]]:
         (_, most), (shortest, longest) = self.measurements, self.spacing
@@ -90,8 +90,8 @@ class Fixed(sampling.Fixed):
 
     echo_time: tuple[float, ...]
 
-    def protocol(self) -> EchoProtocol:
-        return EchoProtocol(np.array(self.echo_time))
+    def protocol(self) -> ToyProtocol:
+        return ToyProtocol(np.array(self.echo_time))
 
     def curve(self, xp: Any, theta: Any, measured: Any) -> Any:
         r2, amp = theta.T[..., None]

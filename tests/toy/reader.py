@@ -11,7 +11,7 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
 from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
 from bids_qmri.errors import InputError
-from toy.protocol import EchoProtocol
+from toy.protocol import ToyProtocol
 
 SUFFIXES = ("TOYSE",)
 
@@ -43,7 +43,7 @@ def from_files(in_files: Sequence[Path], *, echo_times: Sequence[float]) -> Acqu
             field="echo_times",
             needed="one per image, in s",
         )
-    return files_acquisition("toy", "anat", in_files, EchoProtocol(np.asarray(echo_times)))
+    return files_acquisition("toy", "anat", in_files, ToyProtocol(np.asarray(echo_times)))
 
 
 def _acquisition(
@@ -60,7 +60,7 @@ def _acquisition(
         images=images,
         sources=(*images, *dict.fromkeys(file for sidecar in sidecars for file in sidecar.files)),
         metadata=common(sidecars),
-        protocol=EchoProtocol(np.array(times)),
+        protocol=ToyProtocol(np.array(times)),
         notes=tuple(dict.fromkeys(notes)),
     )
 

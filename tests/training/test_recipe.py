@@ -18,7 +18,10 @@ RECIPES = {name: parse_recipe(text) for name, text in shipped_recipes().items()}
 def test_there_are_the_recipes_of_the_package_and_of_the_techniques() -> None:
     kinds = ("kuppens2025", "mlp", "mlp-anchor", "ncde", "ncde-alone")
     expected = {f"{kind}-{which}" for kind in kinds for which in ("vfa", "ivim", "dce")}
-    assert set(RECIPES) == expected | {"ncde-noddi", "rot2025-noddi"}
+    assert set(RECIPES) == expected | {
+        *("ncde-noddi", "rot2025-noddi"),
+        *("ncde-irt1", "ncde-mese", "ncde-epg", "ncde-megre"),
+    }
     found: dict[str, set[str]] = {}
     for name, recipe in RECIPES.items():
         found.setdefault(recipe.kind, set()).add(name)

@@ -19,9 +19,10 @@ def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
     """Prepare an MP2RAGE scan; voxels without a transmit field become NaN if others have one."""
     protocol, images = scan.require_protocol(), scan.settings
     assert isinstance(protocol, Mp2rageProtocol)
-    assert isinstance(images, Images)
+    assert images is None or isinstance(images, Images)
     field = scan.maps.get("b1")
-    read = _signed(images)
+    # Arrays of voxels hold signed images, or their combination.
+    read = (lambda signal: signal) if images is None else _signed(images)
 
     def convert(signal: FloatArray, voxels: Voxels) -> tuple[FloatArray, Protocol]:
         own = read(signal)
@@ -31,7 +32,7 @@ def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
         known = np.isfinite(factor)
         return np.where(known[:, None], own, np.nan), protocol.with_b1(np.where(known, factor, 1.0))
 
-    used = {"B1Corrected": field is not None, **images.fields()}
+    used = {"B1Corrected": field is not None, **({} if images is None else images.fields())}
     if field is not None:
         used["B1Coverage"] = float(np.mean(np.isfinite(field[scan.mask])))
         used["B1Method"] = scan.facts.get("B1Method")

@@ -113,24 +113,7 @@ def _acquisition(
     single = [
         image for image in group if image.suffix == "MP2RAGE" and image.entities.get("echo", "1") == "1"
     ]
-    magnitudes, phases = _parts(single, sidecars)
-    timing = _timing([sidecars[image] for image in (*magnitudes, *uniform)], notes)
-    if len(magnitudes) == len(phases) == 2:
-        images, settings = (*magnitudes, *phases), Images(phase_scale=_phase_scale(phases, sidecars))
-    elif uniform:
-        # The second image shows where tissue is; the combined one is as bright in air.
-        images, settings = (uniform[0], *magnitudes[1:]), _uniform(uniform[0].path)
-        timing = {**timing, "combined": np.asarray(float(len(images)))}
-        if single:
-            notes.append(f"no phases of both images: {uniform[0].path.name} is used, without error bars")
-    else:
-        raise InputError(
-            f"{len(magnitudes)} magnitude and {len(phases)} phase image(s), no UNIT1",
-            file=group[0].path,
-            field="part",
-            needed="magnitude and phase of both inversions, or the combined image",
-            fix="add the phase images as part-phase, or the scanner's UNIT1",
-        )
+    images, settings, timing = _chosen(single, uniform, sidecars, notes)
     b1 = find_b1(images[:1], files, derivatives, options, notes)
     if b1 is None:
         notes.append("no B1+ map for these images: nominal flip angles are used")
@@ -150,6 +133,33 @@ def _acquisition(
         b1=b1,
         settings=settings,
         notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _chosen(
+    single: Sequence[BidsFile],
+    uniform: Sequence[BidsFile],
+    sidecars: Mapping[BidsFile, Sidecar],
+    notes: list[str],
+) -> tuple[tuple[BidsFile, ...], Images, dict[str, Any]]:
+    """Return the images that are fitted, what they hold, and the timing of the sequence."""
+    magnitudes, phases = _parts(single, sidecars)
+    timing = _timing([sidecars[image] for image in (*magnitudes, *uniform)], notes)
+    if len(magnitudes) == len(phases) == 2:
+        return (*magnitudes, *phases), Images(phase_scale=_phase_scale(phases, sidecars)), timing
+    if uniform:
+        if single:
+            notes.append(f"no phases of both images: {uniform[0].path.name} is used, without error bars")
+        # The second image shows where tissue is; the combined one is as bright in air.
+        images = (uniform[0], *magnitudes[1:])
+        combined = np.asarray(float(len(images)))
+        return images, _uniform(uniform[0].path), {**timing, "combined": combined}
+    raise InputError(
+        f"{len(magnitudes)} magnitude and {len(phases)} phase image(s), no UNIT1",
+        file=single[0].path,
+        field="part",
+        needed="magnitude and phase of both inversions, or the combined image",
+        fix="add the phase images as part-phase, or the scanner's UNIT1",
     )
 
 

@@ -41,7 +41,7 @@ R2STAR = Parameter(
 MTSAT = Parameter(
     "mtsat",
     "MTsat",
-    "%",
+    "percent",
     (-5.0, 20.0),
     (0.0, 5.0),
     "Share of the magnetisation that an MT pulse saturates, in percent, at the nominal transmit field.",

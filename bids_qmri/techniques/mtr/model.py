@@ -24,7 +24,7 @@ class TransferRatio(Model):
         Parameter(
             "mtr",
             "MTR",
-            "%",
+            "percent",
             (-100.0, 100.0),
             (5.0, 60.0),
             "Share of the signal that an MT pulse takes, in percent.",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import DiffusionProtocol
@@ -212,14 +213,18 @@ class Cumulants(Model):
             return None
         signal = super().predict(maps, protocol)
         if signal is not None:
-            signal[:, ~within(protocol, self.b_max)] = np.nan
+            signal[:, ~self.kept(protocol)] = np.nan
         return signal
+
+    def kept(self, protocol: DiffusionProtocol) -> npt.NDArray[np.bool_]:
+        """Return which measurements are fitted, (N,): up to `b_max`, with directions."""
+        return within(protocol, self.b_max)
 
     def _directions(self, protocol: DiffusionProtocol) -> int:
         """Count the directions of the measurements that are fitted."""
         if protocol.bvecs is None:
             return 0
-        return count_directions(protocol.bvecs[~protocol.b0_mask & within(protocol, self.b_max)])
+        return count_directions(protocol.bvecs[~protocol.b0_mask & self.kept(protocol)])
 
 
 class Tensor(Cumulants):
@@ -234,6 +239,10 @@ class Tensor(Cumulants):
     order = 1
     fewest_directions = 6
     fewest_shells = 1
+
+    def kept(self, protocol: DiffusionProtocol) -> npt.NDArray[np.bool_]:
+        # A single shell above the limit gives a tensor that is biased, but one that people know and use.
+        return within(protocol, self.b_max, self.fewest_directions)
 
     def design(self, protocol: DiffusionProtocol) -> FloatArray:
         b, vectors = protocol.bvals[:, None], _unit_vectors(protocol)
@@ -355,7 +364,7 @@ class Kurtosis(Cumulants):
     def obstacle(self, protocol: Protocol) -> str:
         if not isinstance(protocol, DiffusionProtocol):
             return "no b-values"
-        weighted = protocol.bvals[~protocol.b0_mask & within(protocol, self.b_max)]
+        weighted = protocol.bvals[~protocol.b0_mask & self.kept(protocol)]
         centres, groups = cluster_shells(weighted)
         if weighted.size and not centres.size:
             return GRID

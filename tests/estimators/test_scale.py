@@ -1,0 +1,54 @@
+"""The unit of the signal is the scanner's: maps and status do not depend on it, for any model and estimator."""
+
+import networks
+import numpy as np
+import pytest
+from test_base import ALL, OF_A_SCHEME, small_problem
+
+from bids_qmri.catalogue import get_model
+from bids_qmri.estimators.base import get_estimator
+
+SERVED = [
+    pair
+    for pair in ALL
+    if pair[1] not in ("local", *OF_A_SCHEME) and pair != ("noddi", "ncde") and get_model(pair[0]).magnitude
+]
+"""Networks of schemes divide by b = 0 and have tests of their own; concentrations have a unit, mmol/L."""
+
+AMPLITUDES = ("s0", "m0")
+"""Maps in the unit of the signal; relative parameters are not."""
+
+
+@pytest.mark.parametrize("factor", [2.0**-20, 2.0**20])
+@pytest.mark.parametrize(("model", "label"), SERVED)
+def test_the_unit_of_the_signal_scales_amplitudes_alone(model, label, factor, tmp_path, monkeypatch):
+    signal, protocol = small_problem(model)
+    options = {}
+    if label in ("ncde", "mlp"):
+        trained = {name: array.tolist() for name, array in protocol.values().items()}
+        more = {"protocol": trained} if label == "mlp" else {}
+        options["network"] = networks.ship(tmp_path, get_model(model), monkeypatch, **more)
+    estimator, sigma = get_estimator(model, label, **options), 0.01 * signal.max()
+    one = estimator.fit(get_model(model), signal, protocol, sigma=sigma)
+    other = estimator.fit(get_model(model), signal * factor, protocol, sigma=sigma * factor)
+    np.testing.assert_array_equal(one.status, other.status)
+    for name, values in one.maps.items():
+        known = one.determined.get(name, np.ones(values.shape, dtype=bool))
+        expected = values * factor if name in AMPLITUDES else values
+        np.testing.assert_allclose(other.maps[name][known], expected[known], rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(other.residual, one.residual * factor, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "label"), [pair for pair in SERVED if not pair[1].startswith(("ncde", "mlp"))]
+)
+def test_noise_that_is_found_has_the_unit_of_the_signal(model, label):
+    signal, protocol = small_problem(model)
+    estimator = get_estimator(model, label)
+    one = estimator.fit(get_model(model), signal, protocol)
+    other = estimator.fit(get_model(model), signal * 2.0**-20, protocol)
+    np.testing.assert_array_equal(one.status, other.status)
+    for name, values in one.maps.items():
+        known = one.determined.get(name, np.ones(values.shape, dtype=bool))
+        expected = values * 2.0**-20 if name in AMPLITUDES else values
+        np.testing.assert_allclose(other.maps[name][known], expected[known], rtol=1e-5, err_msg=name)

@@ -58,7 +58,10 @@ def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
             disown_outputs(fit)
         with open_acquisition(job.acquisition, first.options, first.work_dir, thin=first.sloppy) as opened:
             opened.stated, opened.seed = first.noise, first.seed
-            for fit in job.fits:
+            # What the images themselves showed: empty volumes are left out, jumps are noted.
+            for note in opened.acquisition.notes[len(job.acquisition.notes) :]:
+                log.warning("%s: %s", job.name, note)
+            for fit in (replace(fit, acquisition=opened.acquisition) for fit in job.fits):
                 outcome = _guarded(fit, partial(_fit, fit, opened, shared=len(job.fits) > 1))
                 reported += 1
                 yield outcome

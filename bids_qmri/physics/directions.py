@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.shells import cluster_shells
+from bids_qmri.physics.shells import JITTER, cluster_shells
 from bids_qmri.units import FloatArray
 
 WITHOUT_DIRECTION = 5.0
@@ -14,7 +14,7 @@ WITHOUT_DIRECTION = 5.0
 
 SAME_DIRECTION = float(np.cos(np.deg2rad(1.0)))
 
-B_JITTER = 10.0
+B_JITTER = JITTER
 """Scanners report a shell up to this many s/mm^2 above its nominal b-value."""
 
 
@@ -41,8 +41,14 @@ def within(protocol: DiffusionProtocol, b_max: float, fewest: int = 0) -> npt.ND
         that has them.
     """
     limit = highest_b(protocol, b_max, fewest)
-    kept = protocol.bvals <= limit + B_JITTER
+    kept = _whole(protocol.bvals) <= limit + B_JITTER
     return np.asarray(kept if protocol.bvecs is None else kept & directed(protocol))
+
+
+def _whole(bvals: FloatArray) -> FloatArray:
+    """Return the b-value of the shell of each measurement, so that no limit cuts one; its own on a grid."""
+    centres, index = cluster_shells(bvals)
+    return np.asarray(centres[index] if centres.size else bvals)
 
 
 def highest_b(protocol: DiffusionProtocol, b_max: float, fewest: int) -> float:
@@ -50,7 +56,7 @@ def highest_b(protocol: DiffusionProtocol, b_max: float, fewest: int) -> float:
     if protocol.bvecs is None or not fewest:
         return b_max
     weighted = directed(protocol) & ~protocol.b0_mask
-    low = weighted & (protocol.bvals <= b_max + B_JITTER)
+    low = weighted & (_whole(protocol.bvals) <= b_max + B_JITTER)
     if count_directions(protocol.bvecs[low]) >= fewest:
         return b_max
     bvals, bvecs = protocol.bvals[weighted], protocol.bvecs[weighted]

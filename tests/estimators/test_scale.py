@@ -1,4 +1,4 @@
-"""The unit of the signal is the scanner's: maps and status do not depend on it, for any model and estimator."""
+"""The unit of the signal is the scanner's: maps and status do not depend on it, with any estimator."""
 
 import networks
 import numpy as np

@@ -58,7 +58,8 @@ def jittered_b0(protocol: DiffusionProtocol) -> bool:
 def _different(bvals: FloatArray) -> FloatArray:
     """Return the lowest b-value and those more than `SAME_LOW_B` above it, sorted."""
     distinct = np.unique(np.round(bvals))
-    return distinct[(distinct == distinct.min()) | (distinct > distinct.min() + SAME_LOW_B)]
+    kept = (distinct == distinct.min()) | (distinct > distinct.min() + SAME_LOW_B)
+    return np.asarray(distinct[kept])
 
 
 def _shells_jitter(protocol: DiffusionProtocol) -> bool:

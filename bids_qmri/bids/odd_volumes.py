@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +55,7 @@ def examined(acquisition: Acquisition, series: Series) -> tuple[Acquisition, lis
     InputError
         If table and images have different numbers of volumes, or all volumes are empty.
     """
-    protocol = acquisition.protocol
-    assert isinstance(protocol, DiffusionProtocol)
+    protocol = cast("DiffusionProtocol", acquisition.protocol)
     sample = _sample(series)
     empty = _empty(sample, series)
     kept = np.flatnonzero(~empty).tolist()

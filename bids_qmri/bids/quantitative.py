@@ -6,7 +6,6 @@ Suffixes of the qMRI appendix of BIDS, and of the older names that its examples 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, Unusable
@@ -57,7 +56,7 @@ def without_model(files: ParticipantFiles, found: Sequence[Acquisition | Unusabl
     fitted = ", ".join(suffixes[0] for suffixes in read)
     unread: list[Unusable] = []
     # Fields of a participant with flip angle series are the business of whoever reads these.
-    if any((one.datatype if isinstance(one, Acquisition) else _folder(one)) == FIELD_USER for one in found):
+    if files.images(known, FIELD_USER):
         kinds = [kind for kind in kinds if kind[0] is not FIELDS]
     for suffixes, why, fix in kinds:
         images = _images(files, set(suffixes) - known)
@@ -65,10 +64,6 @@ def without_model(files: ParticipantFiles, found: Sequence[Acquisition | Unusabl
             if not any(image.path in used or image.path in refused for image in group):
                 unread.append(_named(group, why, fix, fitted))
     return unread
-
-
-def _folder(found: Unusable) -> str:
-    return "" if found.error.file is None else Path(found.error.file).parent.name
 
 
 def _used(found: Acquisition) -> list[object]:

@@ -29,7 +29,7 @@ MANY = 3
 def wrong_lengths(
     path: Path, bvals: FloatArray, length: FloatArray, wrong: npt.NDArray[np.bool_]
 ) -> InputError:
-    """Return the error that says what lengths of directions show, and the way out.
+    """Return the error that says what lengths of directions show, and the fix.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ def wrong_lengths(
         file=path,
         field="bvec",
         needed="unit vectors, or 0 0 0 at b = 0, with the true b-value in the bval file",
-        fix=_way_out(bvals, length, wrong),
+        fix=_remedy(bvals, length, wrong),
     )
 
 
-def _way_out(bvals: FloatArray, length: FloatArray, wrong: npt.NDArray[np.bool_]) -> str:
+def _remedy(bvals: FloatArray, length: FloatArray, wrong: npt.NDArray[np.bool_]) -> str:
     known = length > 0
     if np.count_nonzero(wrong) < MANY:
         return (

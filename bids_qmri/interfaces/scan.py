@@ -45,7 +45,6 @@ from bids_qmri.estimation.prior import PriorChoice, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, Status, get_estimator
 from bids_qmri.interfaces.denoised import DIFFUSION, DenoisedSeries, denoise_series
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
@@ -342,7 +341,7 @@ def open_acquisition(
     work_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         series = stack.enter_context(open_images(acquisition, work_dir))
-        if isinstance(acquisition.protocol, DiffusionProtocol):
+        if acquisition.datatype == DIFFUSION and acquisition.protocol is not None:
             acquisition, kept = examined(acquisition, series)
             series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)
         choice = find_mask(acquisition, series, options)

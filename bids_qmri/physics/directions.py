@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.shells import JITTER, cluster_shells
+from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.units import FloatArray
 
 WITHOUT_DIRECTION = 5.0
@@ -14,8 +14,8 @@ WITHOUT_DIRECTION = 5.0
 
 SAME_DIRECTION = float(np.cos(np.deg2rad(1.0)))
 
-B_JITTER = JITTER
-"""Scanners report a shell up to this many s/mm^2 above its nominal b-value."""
+B_JITTER = 10.0
+"""Scanners report a shell, or a point of a grid, up to this many s/mm^2 above its nominal b-value."""
 
 
 def directed(protocol: DiffusionProtocol) -> npt.NDArray[np.bool_]:

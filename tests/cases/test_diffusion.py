@@ -1,4 +1,4 @@
-"""Diffusion series shaped like public bug reports: the true maps, or the words that name file, key and fix."""
+"""Diffusion series shaped like public bug reports: true maps, or words that name file, key and fix."""
 
 from __future__ import annotations
 
@@ -130,12 +130,10 @@ def test_masks_are_used(ran, name: str) -> None:
     assert sidecar == "True"
 
 
-@pytest.mark.parametrize(
-    ("name", "signal"),
-    [("desc_denoised_ignored", 500), ("filter_hides_preproc", 500), ("run_padding_preproc", 500)],
-)
-def test_the_processed_images_are_those_that_are_fitted(ran, name: str, signal: float) -> None:
-    assert level(ran(name), "*model-tensor_param-s0_desc-wls_dwimap") == pytest.approx(signal, rel=0.02)
+@pytest.mark.parametrize("name", ["desc_denoised_ignored", "filter_hides_preproc", "run_padding_preproc"])
+def test_the_processed_images_are_those_that_are_fitted(ran, name: str) -> None:
+    # Raw images have 1000.
+    assert level(ran(name), "*model-tensor_param-s0_desc-wls_dwimap") == pytest.approx(500, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["ivimbase", "ivim_tracemix"])

@@ -98,7 +98,8 @@ def _seen(
     """Say what a dataset holds of a participant, instead of what is needed."""
     images = [file for file in files.files if file.is_image and file.entities.get("sub") == files.participant]
     if not images:
-        others = sorted(path.name for path in files.root.glob("sub-*") if path.is_dir())
+        own = f"sub-{files.participant}"
+        others = sorted(p.name for p in files.root.glob("sub-*") if p.is_dir() and p.name != own)
         listed = ", ".join(others[:MOST_NAMES]) + (", ..." if len(others) > MOST_NAMES else "")
         return f"it holds no image of this participant ({f'but of {listed}' if others else 'or of any'})"
     acquisitions = [one for one in found if isinstance(one, Acquisition)]

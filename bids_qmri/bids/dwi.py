@@ -61,7 +61,9 @@ def find(
                 continue
             origin = went_in(one, known)
             replaced.update(raw_one.image.path for raw_one in origin)
-            names = ", ".join(raw_one.image.path.name for raw_one in origin) or "no raw image"
+            names = ", ".join(raw_one.image.path.name for raw_one in origin) or (
+                "no raw image: numbers of volumes and b-values are those of none, or do not tell of which"
+            )
             found.append(_acquisition([one], one.image, (f"{_version(one)}; used instead of {names}",)))
         found += _joined([one for one in series if isinstance(one, DwiSeries)], of_scanner=False)
     left = [one for image, one in raw.items() if image.path not in replaced]
@@ -125,8 +127,8 @@ def from_files(
     bvals = read_bvals(in_bval, read_header(in_files[0]).n_volumes)
     bvecs = None if in_bvec is None else read_directions(in_bvec, bvals, b0_threshold, notes)
     kept = np.ones(bvals.size, dtype=bool)
-    if bvecs is not None:
-        bvals, kept = resolve_undirected(in_files[0], bvals, bvecs, b0_threshold, notes)
+    if bvecs is not None and in_bvec is not None:
+        bvals, kept = resolve_undirected(in_files[0], (in_bval, in_bvec), bvals, bvecs, b0_threshold, notes)
         bvecs = bvecs[kept]
     volumes = None if kept.all() else tuple(np.flatnonzero(kept).tolist())
     protocol = DiffusionProtocol(bvals[kept], bvecs, b0_threshold=b0_threshold)

@@ -138,8 +138,8 @@ def read_series(image: BidsFile, files: ParticipantFiles, options: ReadOptions) 
             " the directions of the bvec file are not used; fix: give the images of single directions"
         )
         bvecs = None
-    if bvecs is not None:
-        bvals, kept = resolve_undirected(image.path, bvals, bvecs, options.b0_threshold, notes)
+    if bvecs is not None and bvec is not None:
+        bvals, kept = resolve_undirected(image.path, (bval, bvec), bvals, bvecs, options.b0_threshold, notes)
     tables = tuple(path for path in (bval, bvec) if path is not None)
     return DwiSeries(image, header, sidecar, bvals, bvecs, kept, tables, tuple(notes), options.b0_threshold)
 
@@ -194,7 +194,7 @@ def _one_value_each(sidecar: Sidecar, n_volumes: int, notes: list[str]) -> Sidec
         listed = values.get(key)
         if not isinstance(listed, list):
             continue
-        numbers = [x for x in listed if isinstance(x, int | float) and not isinstance(x, bool)]
+        numbers = _numbers(listed)
         different = sorted(set(numbers))
         if (
             numbers
@@ -221,6 +221,17 @@ def _one_value_each(sidecar: Sidecar, n_volumes: int, notes: list[str]) -> Sidec
             fix="split the series into one file per value (acq-), or correct the sidecar",
         )
     return Sidecar(sidecar.image, values, sidecar.origin, sidecar.files)
+
+
+def _numbers(listed: list[Any]) -> list[float]:
+    """Return the numbers of a list, those that are written as text too."""
+    numbers = []
+    for value in listed:
+        try:
+            numbers.append(float(value))
+        except (TypeError, ValueError):
+            continue
+    return numbers
 
 
 def _require_s_mm2(path: Path, bvals: FloatArray, bvecs: FloatArray | None) -> None:

@@ -29,7 +29,12 @@ SLOWEST = 0.35e-3
 
 
 def resolve_undirected(
-    image: Path, bvals: FloatArray, bvecs: FloatArray, b0_threshold: float, notes: list[str]
+    image: Path,
+    tables: tuple[Path, Path],
+    bvals: FloatArray,
+    bvecs: FloatArray,
+    b0_threshold: float,
+    notes: list[str],
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Return b-values with those of images at b = 0 mended, (N,), and which volumes are kept, (N,).
 
@@ -37,8 +42,10 @@ def resolve_undirected(
     ----------
     image
         The 4-D image.
+    tables
+        Its files of b-values and of directions.
     bvals, bvecs
-        Its table: s/mm^2, (N,), and unit vectors or 0 0 0, (N, 3).
+        What they hold: s/mm^2, (N,), and unit vectors or 0 0 0, (N, 3).
     b0_threshold
         b-values up to this many s/mm^2 count as b = 0.
     notes
@@ -49,29 +56,27 @@ def resolve_undirected(
     odd = np.asarray((bvals > b0_threshold) & ~has & _beside(bvals, has))
     if not odd.any():
         return bvals, kept
+    bval, bvec = (table.name for table in tables)
+    beside = "have the direction 0 0 0 beside images of their b-value that have one"
     at_zero = _at_zero(image, bvals, np.flatnonzero(odd), has, b0_threshold)
     if at_zero is None:
         notes.append(
-            f"bvec: volumes {counted(odd)} (b above {b0_threshold:g}) have the direction 0 0 0 beside "
-            "images of "
-            "their b-value that have one, and are left out; fix: remove them, or write b = 0 if they are"
+            f"{bvec}: volumes {counted(odd)} (b above {b0_threshold:g}) {beside}, and are left out; "
+            "fix: remove them, or write b = 0 if they are"
         )
         return bvals, ~odd
     zero = np.zeros_like(kept)
     zero[np.flatnonzero(odd)[at_zero]] = True
     if zero.any():
         notes.append(
-            f"bval: volumes {counted(zero)} have b = {_listed(bvals[zero])} and the direction 0 0 0, but "
-            "are as "
-            "bright as b = 0 (GE writes the nominal b-value): read as b = 0; fix: write b = 0 in the "
-            "bval file"
+            f"{bval}: volumes {counted(zero)} have b = {_listed(bvals[zero])} and the direction 0 0 0, but are "
+            "as bright as b = 0 (GE writes the nominal b-value): read as b = 0; fix: write b = 0 there"
         )
     trace = odd & ~zero
     if trace.any():
         notes.append(
-            f"bvec: volumes {counted(trace)} (b = {_listed(bvals[trace])}) have the direction 0 0 0 "
-            "beside images "
-            "of their b-value that have one: averages over directions (trace), left out; fix: remove them"
+            f"{bvec}: volumes {counted(trace)} (b = {_listed(bvals[trace])}) {beside}: averages over directions "
+            "(trace) or directions that were lost, left out; fix: remove them"
         )
     return np.where(zero, 0.0, bvals), ~trace
 

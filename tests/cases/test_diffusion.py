@@ -20,7 +20,7 @@ RIGHT: dict[str, tuple[tuple[str, ...], ...]] = {
     "desc_denoised_ignored": (("desc-denoised_dwi.nii.gz", "used instead of sub-01_dwi.nii.gz"),),
     "empty_first_volume": (("sub-01_dwi.nii.gz", "volumes 0 .b = 0.", "left out", "fix:"),),
     "filter_hides_preproc": (("preprocessed", "used instead of sub-01_dir-AP_dwi.nii.gz"),),
-    "ge_b0_nominal_b": (("bval", "volumes 1-5", "b = 1000", "0 0 0", "read as b = 0", "fix:"),),
+    "ge_b0_nominal_b": (("sub-01_dwi.bval", "volumes 1-5", "b = 1000", "0 0 0", "read as b = 0", "fix:"),),
     "hardi_b2500": (("b = 2500", "above the range", "fix:"),),
     "ivim_replaced_by_dti_preproc": (("preprocessed", "instead of sub-01_dwi.nii.gz"),),
     "jitter_b0_dti": (),
@@ -36,7 +36,7 @@ RIGHT: dict[str, tuple[tuple[str, ...], ...]] = {
     "run_padding_preproc": (("preprocessed", "used instead of sub-01_run-1_dwi.nii.gz"),),
     "small_units_dki": (),
     "table_comment_lines": (),
-    "trace_volume_last": (("bvec", "volumes 34", "b = 1000", "0 0 0", "trace", "left out", "fix:"),),
+    "trace_volume_last": (("sub-01_dwi.bvec", "volumes 34", "b = 1000", "0 0 0", "trace", "left out", "fix:"),),
 }
 """Cases that must give the maps of the phantom, with lines of words that must be said."""
 

@@ -49,7 +49,8 @@ def jittered_b0(protocol: DiffusionProtocol) -> bool:
         return False
     if most_directions(protocol) < TENSOR_DIRECTIONS:
         # Three axes or an average: b-values that fill the range of jitter in small steps, and then nothing.
-        return bool(steps[-1] <= JITTER + SAME_LOW_B and steps.size > 2 and np.diff(steps).max() < STEP)
+        fine = np.unique(np.round(protocol.bvals[low]))
+        return bool(np.ptp(fine) <= JITTER + SAME_LOW_B and fine.size > 2 and np.diff(fine).max() < STEP)
     counts = [np.count_nonzero(np.abs(protocol.bvals[low] - b) <= 0.5) for b in steps[1:]]
     asked_for = bool(np.all(np.diff(steps) >= STEP)) and min(counts) >= FEWEST_IMAGES
     return not asked_for or _shells_jitter(protocol)

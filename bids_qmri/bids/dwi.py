@@ -52,9 +52,14 @@ def find(
     known = [series for series in raw.values() if isinstance(series, DwiSeries)]
     found: list[Acquisition | Unusable] = []
     replaced: set[Path] = set()
-    for dataset in (dataset for name, dataset in derivatives.items() if name != "masks"):
+    owners: dict[tuple[tuple[str, str], ...], str] = {}
+    for name, dataset in derivatives.items():
+        if name == "masks":
+            continue
         images = [i for i in dataset.images(SUFFIXES, "dwi") if matches(i, without_raw_filters(filters, i))]
-        series = [_read(image, dataset, options) for image in best_versions(images)]
+        first, others = _first_owner(best_versions(images), owners, name)
+        found += others
+        series = [_read(image, dataset, options) for image in first]
         for one in series:
             if isinstance(one, Unusable):
                 found.append(one)
@@ -68,6 +73,27 @@ def find(
         found += _joined([one for one in series if isinstance(one, DwiSeries)], of_scanner=False)
     left = [one for image, one in raw.items() if image.path not in replaced]
     return found + _of_scanner(left)
+
+
+def _first_owner(
+    images: Sequence[BidsFile], owners: dict[tuple[tuple[str, str], ...], str], name: str
+) -> tuple[list[BidsFile], list[Unusable]]:
+    """Return the images of a dataset that no dataset named before it has, and a word about the others."""
+    first: list[BidsFile] = []
+    others: list[Unusable] = []
+    for image in images:
+        owner = owners.setdefault(tuple(sorted(image.indexed("desc", "part").items())), name)
+        if owner == name:
+            first.append(image)
+            continue
+        error = InputError(
+            f"is not used: -d {owner} has an image of the same scan, and was named first",
+            file=image.path,
+            needed="one processed image per scan",
+            fix="leave one of the datasets out, or name it first",
+        )
+        others.append(Unusable(f"{image.stem} of -d {name}", error, fault=False))
+    return first, others
 
 
 def _of_scanner(left: Sequence[Read]) -> list[Acquisition | Unusable]:

@@ -69,14 +69,14 @@ def resolve_undirected(
     zero[np.flatnonzero(odd)[at_zero]] = True
     if zero.any():
         notes.append(
-            f"{bval}: volumes {counted(zero)} have b = {_listed(bvals[zero])} and the direction 0 0 0, but are "
-            "as bright as b = 0 (GE writes the nominal b-value): read as b = 0; fix: write b = 0 there"
+            f"{bval}: volumes {counted(zero)} have b = {_listed(bvals[zero])} and the direction 0 0 0, "
+            "but are as bright as b = 0 (GE writes the nominal b-value): read as b = 0; fix: write b = 0"
         )
     trace = odd & ~zero
     if trace.any():
         notes.append(
-            f"{bvec}: volumes {counted(trace)} (b = {_listed(bvals[trace])}) {beside}: averages over directions "
-            "(trace) or directions that were lost, left out; fix: remove them"
+            f"{bvec}: volumes {counted(trace)} (b = {_listed(bvals[trace])}) {beside}: averages over "
+            "directions (trace) or directions that were lost, left out; fix: remove them"
         )
     return np.where(zero, 0.0, bvals), ~trace
 

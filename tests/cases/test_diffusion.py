@@ -36,7 +36,7 @@ RIGHT: dict[str, tuple[tuple[str, ...], ...]] = {
     "run_padding_preproc": (("preprocessed", "used instead of sub-01_run-1_dwi.nii.gz"),),
     "small_units_dki": (),
     "table_comment_lines": (),
-    "trace_volume_last": (("sub-01_dwi.bvec", "volumes 34", "b = 1000", "0 0 0", "trace", "left out", "fix:"),),
+    "trace_volume_last": (("sub-01_dwi.bvec", "volumes 34", "b = 1000", "0 0 0", "trace", "left out"),),
 }
 """Cases that must give the maps of the phantom, with lines of words that must be said."""
 

@@ -231,14 +231,19 @@ def _union(paths: Sequence[Path], series: Series) -> Mask:
     return mask
 
 
+def as_near(header: Header, series: Series) -> Series:
+    """Return a series on the grid of a mask that is off by less than anybody sees; else as it is."""
+    if not is_near(header, series):
+        return series
+    moved = copy(series)
+    moved.affine = header.affine
+    return moved
+
+
 def _volumes_of(path: Path, series: Series) -> Mask:
     """Return the mask in a file of one volume, or of several that are the same."""
     header = read_header(path)
-    # The grid of the mask itself stands for one that is off by less than anybody sees.
-    grid = series
-    if is_near(header, series):
-        grid = copy(series)
-        grid.affine = header.affine
+    grid = as_near(header, series)
     if header.n_volumes == 1:
         values = load_map(path, grid)
         return np.asarray(np.isfinite(values) & (values > 0.5))

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
-from bids_qmri.bids.images import Series, load_map, same_grid
+from bids_qmri.bids.images import Series, load_map
 from bids_qmri.bids.layout import BidsFile, read_layout
-from bids_qmri.bids.masks import images_for, preferred
+from bids_qmri.bids.masks import as_near, images_for, is_on_grid, preferred
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.errors import InputError
 
@@ -61,7 +61,7 @@ def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions)
     """
     for root in options.derivatives.values():
         found = images_for(root, acquisition, ("dseg",), options.filters.get("dseg", {}))
-        on_grid = [image for image in found if _is_on_grid(image, series)]
+        on_grid = [image for image in found if is_on_grid(image, series)]
         if on_grid:
             # Names and figures of regions are a by-product: what is wrong with them must not cost maps.
             try:
@@ -72,16 +72,8 @@ def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions)
     return None
 
 
-def _is_on_grid(image: BidsFile, series: Series) -> bool:
-    try:
-        return same_grid(read_header(image.path), series)
-    except InputError as error:
-        LOGGER.warning("%s: regions are left out: %s", image.path, error)
-        return False
-
-
 def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series) -> Regions | None:
-    values = load_map(image.path, series)
+    values = load_map(image.path, as_near(read_header(image.path), series))
     labels: npt.NDArray[np.intp] = np.nan_to_num(np.round(values), posinf=0, neginf=0).astype(np.intp)
     indices = [int(index) for index in np.unique(labels) if index > 0]
     if not 0 < len(indices) <= MAX_REGIONS:

@@ -45,9 +45,18 @@ def with_unused_datasets(
         for name, files in derivatives.items()
         if not any(_contributes(files, name, one, options) for one in found)
     )
+    if not any(isinstance(one, Acquisition) for one in found):
+        return [*found, *map(_alone, notes)]
     return [
         replace(one, notes=(*one.notes, *notes)) if isinstance(one, Acquisition) else one for one in found
     ]
+
+
+def _alone(note: str) -> Unusable:
+    """Return a word about a dataset where there is no acquisition to say it of."""
+    seen, _, rest = note.partition("; needed: ")
+    needed, _, fix = rest.rpartition("; fix: ")
+    return Unusable("derivatives", InputError(seen, needed=needed, fix=fix), fault=False)
 
 
 def _contributes(

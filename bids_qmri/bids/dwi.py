@@ -72,7 +72,18 @@ def find(
             found.append(_acquisition([one], one.image, (f"{_version(one)}; used instead of {names}",)))
         found += _joined([one for one in series if isinstance(one, DwiSeries)], of_scanner=False)
     left = [one for image, one in raw.items() if image.path not in replaced]
-    return found + _of_scanner(left)
+    return found + _of_scanner(left) + [_undirected(one) for one in left if _lost_directions(one)]
+
+
+def _lost_directions(one: Read) -> bool:
+    return isinstance(one, DwiSeries) and one.without_directions is not None
+
+
+def _undirected(one: Read) -> Unusable:
+    """Say that the table of directions of a series is damaged, which costs models that need it."""
+    assert isinstance(one, DwiSeries)
+    assert one.without_directions is not None
+    return Unusable(f"{one.image.stem} with directions", one.without_directions)
 
 
 def _first_owner(

@@ -31,6 +31,9 @@ DIFFUSION_TIMES = ("SmallDelta", "BigDelta")
 SAME_VALUE = 0.01
 """Relative difference of values of such a key that are one."""
 
+FEWEST_STEPS = 4
+"""b-values from which on a series may serve models without directions."""
+
 LARGEST_MS_UM2 = 20.0
 """A largest b-value below this can only be in ms/um^2, if its images have directions or steps."""
 
@@ -61,6 +64,8 @@ class DwiSeries:
         What a person should know.
     b0_threshold
         b-values up to this many s/mm^2 count as b = 0.
+    without_directions
+        Why its directions cannot be read, though its b-values can; None if there is nothing wrong.
     """
 
     image: BidsFile
@@ -72,6 +77,7 @@ class DwiSeries:
     tables: tuple[Path, ...]
     notes: tuple[str, ...]
     b0_threshold: float
+    without_directions: InputError | None = None
 
     @property
     def volumes(self) -> tuple[int, ...] | None:
@@ -128,7 +134,7 @@ def read_series(image: BidsFile, files: ParticipantFiles, options: ReadOptions) 
             fix=f"add {image.stem}.bval, if it is a series of diffusion weightings",
         )
     bvals = read_bvals(bval, header.n_volumes)
-    bvecs = None if bvec is None else read_directions(bvec, bvals, options.b0_threshold, notes)
+    bvecs, fault = _directions(bvec, bvals, options.b0_threshold, notes)
     _require_s_mm2(bval, bvals, bvecs)
     kept = np.ones(bvals.size, dtype=bool)
     if bvecs is not None and is_trace(sidecar):
@@ -141,7 +147,30 @@ def read_series(image: BidsFile, files: ParticipantFiles, options: ReadOptions) 
     if bvecs is not None and bvec is not None:
         bvals, kept = resolve_undirected(image.path, (bval, bvec), bvals, bvecs, options.b0_threshold, notes)
     tables = tuple(path for path in (bval, bvec) if path is not None)
-    return DwiSeries(image, header, sidecar, bvals, bvecs, kept, tables, tuple(notes), options.b0_threshold)
+    return DwiSeries(
+        image, header, sidecar, bvals, bvecs, kept, tables, tuple(notes), options.b0_threshold, fault
+    )
+
+
+def _directions(
+    path: Path | None, bvals: FloatArray, b0_threshold: float, notes: list[str]
+) -> tuple[FloatArray | None, InputError | None]:
+    """Return directions, or why there are none.
+
+    Raises
+    ------
+    InputError
+        The table is damaged and nothing can be fitted without it, or lengths speak against the b-values.
+    """
+    if path is None:
+        return None, None
+    try:
+        return read_directions(path, bvals, b0_threshold, notes), None
+    except InputError as error:
+        # Lengths cast doubt on b-values; anything else costs directions alone where b-values have steps.
+        if error.field == "bvec" or np.unique(np.round(bvals, -1)).size < FEWEST_STEPS:
+            raise
+        return None, error
 
 
 def _table(image: BidsFile, files: ParticipantFiles, extension: str) -> Path | None:

@@ -168,3 +168,15 @@ def test_the_compressed_one_of_two_is_used_with_a_word(dataset: Path) -> None:
 
     nib.save(nib.load(dataset / f"{DWI}.nii.gz"), dataset / f"{DWI}.nii")
     assert "sub-01_dwi.nii.gz and sub-01_dwi.nii are both there" in only(dataset).notes[0]
+
+
+def test_damaged_directions_cost_only_what_needs_them(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path / "raw")
+    synth.add_ivim(root)
+    bvec = next(root.rglob("*.bvec"), root / "sub-01/dwi/sub-01_dwi.bvec")
+    bvec.write_text("1 0 0\n0 1 0\n0 0 1\n")
+    good, bad = find(root, "01")
+    assert isinstance(good, Acquisition)
+    assert choose_models(good, ())[0] == ["ivim"]
+    assert isinstance(bad, Unusable)
+    assert "holds 3 directions" in str(bad.error)

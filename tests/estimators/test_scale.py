@@ -1,11 +1,14 @@
 """The unit of the signal is the scanner's: maps and status do not depend on it, with any estimator."""
 
 import networks
+import nibabel as nib
 import numpy as np
 import pytest
+import synth
 from test_base import ALL, OF_A_SCHEME, small_problem
 
 from bids_qmri.catalogue import get_model
+from bids_qmri.cli.run import main
 from bids_qmri.estimators.base import get_estimator
 
 SERVED = [
@@ -52,3 +55,28 @@ def test_noise_that_is_found_has_the_unit_of_the_signal(model, label):
         known = one.determined.get(name, np.ones(values.shape, dtype=bool))
         expected = values * 2.0**-20 if name in AMPLITUDES else values
         np.testing.assert_allclose(other.maps[name][known], expected[known], rtol=1e-5, err_msg=name)
+
+
+def maps_of(folder, unit):
+    bids = synth.new_dataset(folder / "bids")
+    synth.add_noddi(bids, prefix="sub-01_acq-n")
+    synth.add_ivim(bids, "sub-01_acq-i")
+    rng = np.random.default_rng(0)
+    for path in sorted(bids.rglob("*.nii.gz")):
+        data = np.asarray(nib.load(path).dataobj)
+        synth.write_image(path, (data + rng.normal(0, 5, data.shape)).astype(np.float32) * np.float32(unit))
+    arguments = [str(bids), str(folder / "out"), "participant", "-w", str(folder / "work"), "--nprocs", "1"]
+    assert main([*arguments, "--models", "dti", "dki", "noddi", "ivim", "--methods", "lsq", "mle"]) == 0
+    images = (folder / "out").rglob("*.nii.gz")
+    return {path.name: np.asarray(nib.load(path).dataobj, dtype=np.float64) for path in images}
+
+
+def test_files_in_any_unit_give_the_same_maps(tmp_path):
+    one, other = maps_of(tmp_path / "one", 1.0), maps_of(tmp_path / "other", 2.0**20)
+    assert other.keys() == one.keys()
+    assert len(one) > 50
+    for name, values in one.items():
+        in_units = any(word in name for word in ("param-s0", "param-rmse", "param-sigma"))
+        np.testing.assert_allclose(
+            other[name], values * (2.0**20 if in_units else 1.0), rtol=2e-5, err_msg=name
+        )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
-from bids_qmri.bids.masks import GIVEN, SUFFIXES, images_for, is_brain, is_on_grid
+from bids_qmri.bids.masks import GIVEN, SUFFIXES, about, is_brain, is_on_grid
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.errors import InputError
 
@@ -78,8 +78,8 @@ def _is_inside(path: Path, root: Path) -> bool:
 
 
 def _masks(files: ParticipantFiles, name: str, found: Acquisition, options: ReadOptions) -> list[BidsFile]:
-    masks = images_for(files.root, found, SUFFIXES, options.filters.get("mask", {}))
-    regions = images_for(files.root, found, ("dseg",), options.filters.get("dseg", {}))
+    masks = about(files, found, SUFFIXES, options.filters.get("mask", {}))
+    regions = about(files, found, ("dseg",), options.filters.get("dseg", {}))
     return [*(mask for mask in masks if name == GIVEN or is_brain(mask)), *regions]
 
 

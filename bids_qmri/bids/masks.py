@@ -14,7 +14,7 @@ import numpy as np
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.brain import PACKAGE, THINNEST_VIEW, brain_of, installed, thinnest_side, told_head
 from bids_qmri.bids.images import Series, load_map, open_series, require_map_grid, same_grid
-from bids_qmri.bids.layout import BidsFile, as_index, matches, read_json, read_layout
+from bids_qmri.bids.layout import BidsFile, ParticipantFiles, as_index, matches, read_json, read_layout
 from bids_qmri.bids.nifti import Header, read_header
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.tissue import Mask, reference_images, tissue_mask
@@ -143,21 +143,27 @@ def is_near(header: Header, series: Series | Header) -> bool:
 def images_for(
     root: Path, acquisition: Acquisition, suffixes: Sequence[str], filters: Mapping[str, Any]
 ) -> list[BidsFile]:
-    """Return the images of a derivative dataset that are about an acquisition, whatever their grid.
+    """Return the images of a derivative dataset that are about an acquisition: `about`."""
+    return about(read_layout(root, acquisition.entities["sub"]), acquisition, suffixes, filters)
+
+
+def about(
+    files: ParticipantFiles, acquisition: Acquisition, suffixes: Sequence[str], filters: Mapping[str, Any]
+) -> list[BidsFile]:
+    """Return the images of a participant that are about an acquisition, whatever their grid.
 
     Parameters
     ----------
-    root
-        The dataset.
+    files
+        What a derivative dataset holds of the participant.
     acquisition
-        Whose participant and session they share, and whose other entities they do not contradict; images
-        without a session are about all sessions.
+        Whose session they share, and whose other entities they do not contradict; images without a session
+        are about all sessions.
     suffixes
         ``"mask"`` or ``"dseg"``.
     filters
         Of entities.
     """
-    files = read_layout(root, acquisition.entities["sub"])
     return [
         image
         for image in files.images(suffixes)

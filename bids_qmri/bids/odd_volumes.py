@@ -30,8 +30,8 @@ BRIGHT = 0.25
 LARGEST_STEP = 1.15
 """Ratio of the medians of images at b = 0 that neither drift nor motion explains."""
 
-LARGEST_SPREAD = 1.3
-"""Ratio of images of one weighted b-value without directions, which tissue with directions explains."""
+LARGEST_SPREAD = 1e-3
+"""mm^2/s between directions of tissue, where directions are not known: more is no tissue."""
 
 OUTLIER = 0.2
 """Deviation of the logarithm of a weighted image from a smooth function of direction that is no tissue."""
@@ -120,7 +120,8 @@ def _jumps(sample: FloatArray, protocol: DiffusionProtocol, numbers: npt.NDArray
     for shell in range(int(index.max(initial=-1)) + 1):
         members = weighted[index == shell]
         if protocol.bvecs is None:
-            yield from _unlike(logs, members, protocol, numbers, LARGEST_SPREAD)
+            most = LARGEST_STEP * float(np.exp(LARGEST_SPREAD * protocol.bvals[members].mean()))
+            yield from _unlike(logs, members, protocol, numbers, most)
         elif count_directions(protocol.bvecs[members]) >= FEWEST_DIRECTIONS:
             yield from _off_shell(logs[:, members].mean(axis=0), members, protocol, numbers)
 

@@ -21,7 +21,7 @@ from bids_qmri.physics.directions import count_directions
 from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.units import FloatArray
 
-STRIPES, STRIPE = 24, 1500
+STRIPES, STRIPE = 32, 400
 """Consecutive voxels that are looked at, and how many of them."""
 
 BRIGHT = 0.25

@@ -21,6 +21,12 @@ from bids_qmri.units import FloatArray
 
 SAME_B = 0.05
 
+ABOVE_PERFUSION = 250.0
+"""s/mm^2; averages over directions at lower b-values serve models of perfusion."""
+
+FEW = 0.2
+"""Share of images without direction up to which a series was made for directions."""
+
 COMPARED = 16
 """Images with a direction that are enough to compare with."""
 
@@ -51,9 +57,10 @@ def resolve_undirected(
     notes
         What a person should know is added here.
     """
-    kept = np.ones(bvals.size, dtype=bool)
     has = np.any(bvecs != 0, axis=1)
-    odd = np.asarray((bvals > b0_threshold) & ~has & _beside(bvals, has))
+    without = (bvals > b0_threshold) & ~has
+    kept = ~_lone(bvals, without, has, tables[1], notes)
+    odd = np.asarray(without & kept & _beside(bvals, has))
     if not odd.any():
         return bvals, kept
     bval, bvec = (table.name for table in tables)
@@ -64,7 +71,7 @@ def resolve_undirected(
             f"{bvec}: volumes {counted(odd)} (b above {b0_threshold:g}) {beside}, and are left out; "
             "fix: remove them, or write b = 0 if they are"
         )
-        return bvals, ~odd
+        return bvals, kept & ~odd
     zero = np.zeros_like(kept)
     zero[np.flatnonzero(odd)[at_zero]] = True
     if zero.any():
@@ -78,7 +85,26 @@ def resolve_undirected(
             f"{bvec}: volumes {counted(trace)} (b = {_listed(bvals[trace])}) {beside}: averages over "
             "directions (trace) or directions that were lost, left out; fix: remove them"
         )
-    return np.where(zero, 0.0, bvals), ~trace
+    return np.where(zero, 0.0, bvals), kept & ~trace
+
+
+def _lone(
+    bvals: FloatArray,
+    without: npt.NDArray[np.bool_],
+    has: npt.NDArray[np.bool_],
+    bvec: Path,
+    notes: list[str],
+) -> npt.NDArray[np.bool_]:
+    """Return averages over directions at a high b-value of their own in a series of directions, (N,)."""
+    lone = np.asarray(without & ~_beside(bvals, has) & (bvals > ABOVE_PERFUSION))
+    if not lone.any() or np.count_nonzero(lone) > FEW * np.count_nonzero(has):
+        return np.zeros_like(lone)
+    notes.append(
+        f"{bvec.name}: volumes {counted(lone)} (b = {_listed(bvals[lone])}) have the direction 0 0 0 in "
+        "a series "
+        "of directions, and are left out; fix: remove them, or write their directions"
+    )
+    return lone
 
 
 def _beside(bvals: FloatArray, has: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

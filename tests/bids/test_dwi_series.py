@@ -135,15 +135,15 @@ def test_directions_of_another_series_are_not_inherited_beside_its_b_values(data
     assert "sub-01_dwi.bvec belongs to sub-01_dwi.bval" in found.notes[0]
 
 
-def with_extra_volume(dataset: Path, signal: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Append a volume with b = 1000 and no direction."""
+def with_extra_volume(dataset: Path, signal: Callable[[np.ndarray], np.ndarray], b: float = 1000) -> Any:
+    """Append a volume without direction."""
     import nibabel as nib
 
     image = nib.load(dataset / f"{DWI}.nii.gz")
     data = np.asarray(image.dataobj)
     extra = signal(data)[..., None]
     synth.write_image(dataset / f"{DWI}.nii.gz", np.concatenate([data, extra], axis=-1))
-    np.savetxt(dataset / f"{DWI}.bval", np.atleast_2d([*BVALS, 1000]))
+    np.savetxt(dataset / f"{DWI}.bval", np.atleast_2d([*BVALS, b]))
     np.savetxt(dataset / f"{DWI}.bvec", np.vstack([synth.gradient_table(BVALS), np.zeros(3)]).T)
     return only(dataset)
 
@@ -180,3 +180,23 @@ def test_damaged_directions_cost_only_what_needs_them(tmp_path: Path) -> None:
     assert choose_models(good, ())[0] == ["ivim"]
     assert isinstance(bad, Unusable)
     assert "holds 3 directions" in str(bad.error)
+
+
+@pytest.mark.parametrize("b", [300, 500, 2500])
+def test_an_average_at_a_b_value_of_its_own_costs_itself(dataset: Path, b: float) -> None:
+    found = with_extra_volume(dataset, lambda data: data[..., 5], b)
+    assert found.volumes == tuple(range(14))
+    assert f"volumes 14 (b = {b}) have the direction 0 0 0 in a series of directions" in found.notes[0]
+
+
+def test_averages_at_low_b_values_stay_for_perfusion(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path / "raw")
+    bvals = (0, 20, 40, 60, 100, 200, *([800] * 12))
+    synth.add_tensor(root, bvals=bvals)
+    vectors = synth.gradient_table(bvals)
+    vectors[:6] = 0
+    np.savetxt(root / f"{DWI}.bvec", vectors.T)
+    found = only(root)
+    assert found.volumes is None
+    assert set(choose_models(found, ())[0]) == {"ivim"}
+    assert choose_models(found, ("dti",))[0] == ["dti"]

@@ -9,11 +9,11 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files_acquisition
 from bids_qmri.bids.dwi_series import DwiSeries, NoSeriesError, read_series
+from bids_qmri.bids.dwi_versions import PREPROCESSED, best_versions, twin_note, went_in, without_raw_filters
 from bids_qmri.bids.gradients import read_bvals, read_directions
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
 from bids_qmri.bids.multipart import join_parts, joined_files
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.preprocessed import PREPROCESSED, best_versions, twin_note, went_in, without_raw_filters
 from bids_qmri.bids.undirected import resolve_undirected
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import B0_THRESHOLD, DiffusionProtocol

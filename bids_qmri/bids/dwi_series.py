@@ -102,6 +102,31 @@ def read_series(image: BidsFile, files: ParticipantFiles, options: ReadOptions) 
     """
     notes: list[str] = []
     header = read_header(image.path)
+    sidecar = read_lenient_sidecar(image, files, notes)
+    _require_series(image, header, sidecar)
+    bval, bvec = _tables(image, files, notes)
+    sidecar = _one_value_each(sidecar, header.n_volumes, notes)
+    notes += [note] if (note := derived_note(sidecar)) else []
+    bvals = read_bvals(bval, header.n_volumes)
+    bvecs, fault = _directions(bvec, bvals, options.b0_threshold, notes)
+    _require_s_mm2(bval, bvals, bvecs)
+    kept = np.ones(bvals.size, dtype=bool)
+    if bvecs is not None and is_trace(sidecar):
+        notes.append(
+            f"{sidecar.where('ImageType').name}: ImageType says that these are averages over directions "
+            "(trace): the directions of the bvec file are not used; fix: give the images of single directions"
+        )
+        bvecs = None
+    if bvecs is not None and bvec is not None:
+        bvals, kept = resolve_undirected(image.path, (bval, bvec), bvals, bvecs, options.b0_threshold, notes)
+    tables = (bval,) if bvec is None else (bval, bvec)
+    return DwiSeries(
+        image, header, sidecar, bvals, bvecs, kept, tables, tuple(notes), options.b0_threshold, fault
+    )
+
+
+def _require_series(image: BidsFile, header: Header, sidecar: Sidecar) -> None:
+    """Refuse a single volume, and what holds no measured magnitudes."""
     if header.n_volumes < 2:
         raise NoSeriesError(
             f"is a single volume of {' x '.join(map(str, header.shape[:3]))}",
@@ -110,21 +135,15 @@ def read_series(image: BidsFile, files: ParticipantFiles, options: ReadOptions) 
             needed="a 4-D image, one volume per b-value",
             fix="merge the volumes in the order of the gradient table, if they are a series",
         )
-    sidecar = read_lenient_sidecar(image, files, notes)
     if (reason := why_not_measured(sidecar)) is not None:
         raise NoSeriesError(
             reason.seen, file=reason.file, field=reason.field, needed=reason.needed, fix=reason.fix
         )
-    sidecar = _one_value_each(sidecar, header.n_volumes, notes)
-    notes += [note] if (note := derived_note(sidecar)) else []
+
+
+def _tables(image: BidsFile, files: ParticipantFiles, notes: list[str]) -> tuple[Path, Path | None]:
+    """Return the files of b-values and of directions, None for the latter if there are none of the image."""
     bval, bvec = _table(image, files, ".bval"), _table(image, files, ".bvec")
-    if bval is not None and bvec is not None and _of_another(bval, bvec):
-        notes.append(
-            f"{bvec.name} belongs to {bvec.with_suffix('.bval').name}, not to {bval.name}: its "
-            "directions are not "
-            f"used; fix: add {image.stem}.bvec"
-        )
-        bvec = None
     if bval is None:
         raise NoSeriesError(
             "has no .bval file, here or in the folders above",
@@ -133,23 +152,13 @@ def read_series(image: BidsFile, files: ParticipantFiles, options: ReadOptions) 
             needed="one b-value in s/mm^2 per volume",
             fix=f"add {image.stem}.bval, if it is a series of diffusion weightings",
         )
-    bvals = read_bvals(bval, header.n_volumes)
-    bvecs, fault = _directions(bvec, bvals, options.b0_threshold, notes)
-    _require_s_mm2(bval, bvals, bvecs)
-    kept = np.ones(bvals.size, dtype=bool)
-    if bvecs is not None and is_trace(sidecar):
+    if bvec is not None and _of_another(bval, bvec):
         notes.append(
-            f"{sidecar.where('ImageType').name}: ImageType says that these are averages over directions "
-            "(trace):"
-            " the directions of the bvec file are not used; fix: give the images of single directions"
+            f"{bvec.name} belongs to {bvec.with_suffix('.bval').name}, not to {bval.name}: its directions are "
+            f"not used; fix: add {image.stem}.bvec"
         )
-        bvecs = None
-    if bvecs is not None and bvec is not None:
-        bvals, kept = resolve_undirected(image.path, (bval, bvec), bvals, bvecs, options.b0_threshold, notes)
-    tables = tuple(path for path in (bval, bvec) if path is not None)
-    return DwiSeries(
-        image, header, sidecar, bvals, bvecs, kept, tables, tuple(notes), options.b0_threshold, fault
-    )
+        bvec = None
+    return bval, bvec
 
 
 def _directions(

@@ -154,7 +154,8 @@ def _tables(image: BidsFile, files: ParticipantFiles, notes: list[str]) -> tuple
         )
     if bvec is not None and _of_another(bval, bvec):
         notes.append(
-            f"{bvec.name} belongs to {bvec.with_suffix('.bval').name}, not to {bval.name}: its directions are "
+            f"{bvec.name} belongs to {bvec.with_suffix('.bval').name}, not to {bval.name}: its "
+            "directions are "
             f"not used; fix: add {image.stem}.bvec"
         )
         bvec = None

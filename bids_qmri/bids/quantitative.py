@@ -6,6 +6,7 @@ Suffixes of the qMRI appendix of BIDS, and of the older names that its examples 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, Unusable
@@ -48,6 +49,8 @@ def without_model(files: ParticipantFiles, found: Sequence[Acquisition | Unusabl
     known = {suffix for suffixes in read for suffix in suffixes}
     used = {path for one in found if isinstance(one, Acquisition) for path in _used(one)}
     refused = {one.error.file for one in found if isinstance(one, Unusable)}
+    # Whoever uses one map of a suffix has chosen among all of them.
+    chosen = {path.name.partition(".")[0].rpartition("_")[2] for path in used if isinstance(path, Path)}
     kinds: list[tuple[tuple[str, ...], str, str]] = [
         (COLLECTIONS, "for which there is no model yet", "the other images are not affected"),
         (FIELDS, "that no fit here uses", "none needed unless a flip angle series should be corrected by it"),
@@ -59,7 +62,7 @@ def without_model(files: ParticipantFiles, found: Sequence[Acquisition | Unusabl
     if files.images(known, FIELD_USER):
         kinds = [kind for kind in kinds if kind[0] is not FIELDS]
     for suffixes, why, fix in kinds:
-        images = _images(files, set(suffixes) - known)
+        images = _images(files, set(suffixes) - known - chosen)
         for group in group_by(images, *VARYING):
             if not any(image.path in used or image.path in refused for image in group):
                 unread.append(_named(group, why, fix, fitted))

@@ -72,7 +72,7 @@ class Acquisition:
     datatype
         Folder its outputs go to: ``"anat"``, ``"dwi"`` or ``"perf"``.
     images
-        3-D files, one per measurement in the protocol's order, or one 4-D file.
+        3-D files, one per measurement in the protocol's order, or one 4-D file, or its parts.
     sources
         Every file that was read for it, images first.
     metadata
@@ -88,6 +88,8 @@ class Acquisition:
         it.
     notes
         Decisions and warnings a person should read.
+    volumes
+        Which volumes of its 4-D files, counted through from 0, are the measurements; None: all.
     """
 
     kind: str
@@ -101,6 +103,7 @@ class Acquisition:
     settings: Any = None
     maps: Mapping[str, Path | FittedMap] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    volumes: tuple[int, ...] | None = None
 
     @property
     def label(self) -> str:

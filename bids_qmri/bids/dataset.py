@@ -10,14 +10,13 @@ from pathlib import Path
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
-from bids_qmri.bids.layout import ParticipantFiles, group_by, read_json, read_layout
+from bids_qmri.bids.contributions import with_unused_datasets
+from bids_qmri.bids.layout import ParticipantFiles, read_json, read_layout
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.bids.quantitative import without_model
 from bids_qmri.errors import InputError, UsageError
 
 LABEL = re.compile(r"[0-9A-Za-z+]+")
-
-QUANTITATIVE = ("IRT1", "MP2RAGE", "MESE", "MEGRE", "MPM", "MTS", "MTR")
-"""Suffixes of BIDS that people expect to be fitted: said so where no reader has them among its `SUFFIXES`."""
 
 
 def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--participant-label") -> list[str]:
@@ -131,7 +130,8 @@ def find(
     for kind, module in catalogue.readers().items():
         own = catalogue.load(f"{module}:find")(files, derivatives, options, tuple(found))
         found += [replace(one, kind=kind) if isinstance(one, Unusable) else one for one in own]
-    return [*map(_if_nameable, found), *_without_model(files)]
+    found = with_unused_datasets([_if_nameable(one) for one in found], derivatives, options)
+    return [*found, *without_model(files, found)]
 
 
 def _if_nameable(found: Acquisition | Unusable) -> Acquisition | Unusable:
@@ -163,26 +163,3 @@ def _of_sessions(files: ParticipantFiles, sessions: Sequence[str]) -> Participan
     labels = {label.removeprefix("ses-") for label in sessions}
     kept = tuple(file for file in files.files if file.entities.get("ses", None) in {None, *labels})
     return ParticipantFiles(files.root, files.participant, kept)
-
-
-def _without_model(files: ParticipantFiles) -> list[Acquisition | Unusable]:
-    read = [catalogue.load(f"{module}:SUFFIXES") for module in catalogue.readers().values()]
-    unread = set(QUANTITATIVE).difference(*read)
-    groups = group_by(files.images(unread), "inv", "echo", "flip", "mt", "part")
-    return [
-        Unusable(
-            label="_".join(
-                f"{key}-{value}"
-                for key, value in group[0].without("inv", "echo", "flip", "mt", "part").items()
-            )
-            + f"_{group[0].suffix}",
-            error=InputError(
-                f"{len(group)} {group[0].suffix} image(s), for which there is no model yet",
-                file=group[0].path,
-                needed=f"images with a suffix {', '.join(suffixes[0] for suffixes in read)}",
-                fix="none yet; the other images are not affected",
-            ),
-            fault=False,
-        )
-        for group in groups
-    ]

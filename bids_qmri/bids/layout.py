@@ -30,6 +30,9 @@ LONG_NAMES = {
 }
 """Entities that filter files spell out; the others are spelled alike."""
 
+INDICES = ("run", "echo", "flip", "inv", "split", "chunk")
+"""Entities that count: ``run-1`` and ``run-01`` are one."""
+
 
 @dataclass(frozen=True, eq=False)
 class BidsFile:
@@ -73,6 +76,15 @@ class BidsFile:
     def without(self, *keys: str) -> dict[str, str]:
         """Return the entities without some."""
         return {key: label for key, label in self.entities.items() if key not in keys}
+
+    def indexed(self, *keys: str) -> dict[str, str]:
+        """Return the entities without some, indices as numbers: ``run-01`` is ``run-1``."""
+        return {key: as_index(key, label) for key, label in self.without(*keys).items()}
+
+
+def as_index(key: str, label: str) -> str:
+    """Return the label of an entity, without leading zeros where it is a number that counts."""
+    return str(int(label)) if key in INDICES and label.isdecimal() else label
 
 
 def group_by(images: Iterable[BidsFile], *varying: str) -> list[list[BidsFile]]:
@@ -134,7 +146,7 @@ class ParticipantFiles:
             if other.extension == extension
             and other.suffix == (suffix or file.suffix)
             and other.path.parent in folders
-            and other.entities.items() <= file.entities.items()
+            and other.indexed().items() <= file.indexed().items()
         ]
         return sorted(applicable, key=lambda other: (folders[other.path.parent], -len(other.entities)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.brain import PACKAGE, THINNEST_VIEW, brain_of, installed, thinnest_side, told_head
-from bids_qmri.bids.images import Series, load_map, require_map_grid, same_grid
-from bids_qmri.bids.layout import BidsFile, matches, read_layout
-from bids_qmri.bids.nifti import read_header
+from bids_qmri.bids.images import Series, load_map, open_series, require_map_grid, same_grid
+from bids_qmri.bids.layout import BidsFile, ParticipantFiles, as_index, matches, read_json, read_layout
+from bids_qmri.bids.nifti import Header, read_header
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.tissue import Mask, reference_images, tissue_mask
 from bids_qmri.units import FloatArray
@@ -23,6 +23,10 @@ LOGGER = logging.getLogger("bids_qmri")
 
 GIVEN = "masks"
 """Name of the dataset of masks on the command line (``-d masks=PATH``)."""
+
+SUFFIXES = ("mask", "brainmask")
+"""``_brainmask`` is what programs wrote before BIDS knew ``desc-brain_mask``."""
+
 
 OBJECT = "automatic: the object above the noise floor, holes filled"
 
@@ -75,61 +79,98 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
         If masks were given but none fits this grid, the mask is empty, or the brain is asked for without the
         extra that finds it.
     """
+    filters = options.filters.get("mask", {})
     given = options.derivatives.get(GIVEN)
     if given is not None:
-        images = _given(given, acquisition, series, options)
+        images = _given(given, acquisition, series, filters)
         if images:
             return _read(preferred(images, acquisition), series, "given")
         LOGGER.warning("%s: no mask for %s; an automatic one is used", given, acquisition.label)
-    for name, root in options.derivatives.items():
-        if name == GIVEN:
+    roots = [(f"derivative dataset {name}", root) for name, root in options.derivatives.items()]
+    if (own := own_derivative(acquisition)) is not None:
+        roots.append(("the dataset itself", own))
+    for origin, root in roots:
+        if root == given:
             continue
-        brain = [
-            image
-            for image in images_for(root, acquisition, "mask", options.filters.get("mask", {}))
-            if image.entities.get("desc") == "brain"
-        ]
-        on_grid = [image for image in brain if same_grid(read_header(image.path), series)]
+        brain = filter(is_brain, images_for(root, acquisition, SUFFIXES, filters))
+        on_grid = [image for image in brain if is_on_grid(image, series)]
         if on_grid:
-            return _read(preferred(on_grid, acquisition), series, f"derivative dataset {name}")
+            return _read(preferred(on_grid, acquisition), series, origin)
     return _automatic(acquisition, series, options.mask)
 
 
+def own_derivative(acquisition: Acquisition) -> Path | None:
+    """Return the dataset that an acquisition lies in if a program made it, whose masks then hold for it."""
+    participant = f"sub-{acquisition.entities.get('sub')}"
+    root = next((f.parent for f in acquisition.images[0].parents if f.name == participant), None)
+    if root is None:
+        return None
+    try:
+        derivative = read_json(root / "dataset_description.json").get("DatasetType") == "derivative"
+    except InputError:
+        return None
+    return root if derivative else None
+
+
+def is_brain(image: BidsFile) -> bool:
+    """Whether a mask is of the brain, by its name."""
+    return image.suffix == "brainmask" or image.entities.get("desc") == "brain"
+
+
+def is_on_grid(image: BidsFile, series: Series | Header) -> bool:
+    """Whether a mask lies on the grid of a series; False if it is damaged."""
+    try:
+        header = read_header(image.path)
+    except InputError as error:
+        LOGGER.warning("%s is not used: %s", image.path, error)
+        return False
+    return same_grid(header, series)
+
+
 def images_for(
-    root: Path, acquisition: Acquisition, suffix: str, filters: Mapping[str, Any]
+    root: Path, acquisition: Acquisition, suffixes: Sequence[str], filters: Mapping[str, Any]
 ) -> list[BidsFile]:
-    """Return the images of a derivative dataset that are about an acquisition, whatever their grid.
+    """Return the images of a derivative dataset that are about an acquisition: `about`."""
+    return about(read_layout(root, acquisition.entities["sub"]), acquisition, suffixes, filters)
+
+
+def about(
+    files: ParticipantFiles, acquisition: Acquisition, suffixes: Sequence[str], filters: Mapping[str, Any]
+) -> list[BidsFile]:
+    """Return the images of a participant that are about an acquisition, whatever their grid.
 
     Parameters
     ----------
-    root
-        The dataset.
+    files
+        What a derivative dataset holds of the participant.
     acquisition
-        Whose participant and session they share, and whose other entities they do not contradict.
-    suffix
+        Whose session they share, and whose other entities they do not contradict; images without a session
+        are about all sessions.
+    suffixes
         ``"mask"`` or ``"dseg"``.
     filters
         Of entities.
     """
-    files = read_layout(root, acquisition.entities["sub"])
     return [
         image
-        for image in files.images({suffix})
-        if image.entities.get("ses") == acquisition.entities.get("ses")
+        for image in files.images(suffixes)
+        if image.entities.get("ses") in (None, acquisition.entities.get("ses"))
         and not _contradicts(image, acquisition)
         and matches(image, filters)
     ]
 
 
 def _contradicts(image: BidsFile, acquisition: Acquisition) -> bool:
-    own = image.without(*NOT_OF_THE_SCAN)
-    return any(acquisition.entities.get(key, label) != label for key, label in own.items())
+    scan = {key: as_index(key, label) for key, label in acquisition.entities.items()}
+    return any(scan.get(key, label) != label for key, label in image.indexed(*NOT_OF_THE_SCAN).items())
 
 
-def _given(root: Path, acquisition: Acquisition, series: Series, options: ReadOptions) -> list[BidsFile]:
+def _given(
+    root: Path, acquisition: Acquisition, series: Series, filters: Mapping[str, Any]
+) -> list[BidsFile]:
     """Return the masks on the grid of the series; one of its own datatype that is not on it is an error."""
-    images = images_for(root, acquisition, "mask", options.filters.get("mask", {}))
-    on_grid = [image for image in images if same_grid(read_header(image.path), series)]
+    images = images_for(root, acquisition, SUFFIXES, filters)
+    on_grid = [image for image in images if is_on_grid(image, series)]
     if on_grid:
         return on_grid
     for image in images:
@@ -139,13 +180,12 @@ def _given(root: Path, acquisition: Acquisition, series: Series, options: ReadOp
 
 
 def preferred(images: Sequence[BidsFile], acquisition: Acquisition) -> list[BidsFile]:
-    """Keep the images closest to the acquisition: by datatype, then entities, then desc-brain."""
+    """Keep the images closest to the acquisition: by datatype, then desc-brain, then entities."""
 
-    def rank(image: BidsFile) -> tuple[bool, int, int, bool]:
+    def rank(image: BidsFile) -> tuple[bool, bool, int, int]:
         own = image.without(*NOT_OF_THE_SCAN).items()
         shared = len(own & acquisition.entities.items())
-        is_brain = image.entities.get("desc") == "brain"
-        return image.datatype == acquisition.datatype, shared - len(own), shared, is_brain
+        return image.datatype == acquisition.datatype, is_brain(image), shared - len(own), shared
 
     best = max(map(rank, images))
     return [image for image in images if rank(image) == best]
@@ -167,14 +207,13 @@ def _read(images: Sequence[BidsFile], series: Series, source: str) -> MaskChoice
     mask = _union(paths, series)
     names = ", ".join(path.name for path in paths)
     origin = f"{source}: {'union of ' if len(paths) > 1 else ''}{names}"
-    return MaskChoice(mask, origin, paths, all(image.entities.get("desc") == "brain" for image in images))
+    return MaskChoice(mask, origin, paths, all(map(is_brain, images)))
 
 
 def _union(paths: Sequence[Path], series: Series) -> Mask:
     mask = np.zeros(series.n_voxels, dtype=bool)
     for path in paths:
-        values = load_map(path, series)
-        mask |= np.isfinite(values) & (values > 0.5)
+        mask |= _volumes_of(path, series)
     if not mask.any():
         raise InputError(
             "holds no voxel",
@@ -183,6 +222,29 @@ def _union(paths: Sequence[Path], series: Series) -> Mask:
             fix="mend or remove the mask",
         )
     return mask
+
+
+def _volumes_of(path: Path, series: Series) -> Mask:
+    """Return the mask in a file of one volume, or of several that are the same."""
+    header = read_header(path)
+    if header.n_volumes == 1:
+        values = load_map(path, series)
+        return np.asarray(np.isfinite(values) & (values > 0.5))
+    require_map_grid(replace(header, shape=header.shape[:3]), series)
+    with open_series([path], series.spool_dir, series) as volumes:
+        first, *others = (
+            np.nan_to_num(volumes.read(0, volumes.n_voxels, [index])[:, 0]) > 0.5
+            for index in range(volumes.n_measurements)
+        )
+    if any(np.any(other != first) for other in others):
+        raise InputError(
+            f"has {header.n_volumes} volumes that differ",
+            file=path,
+            field="dim",
+            needed="a 3-D mask, or equal volumes",
+            fix="take one volume, or those voxels that are in all of them",
+        )
+    return np.asarray(first)
 
 
 def _automatic(acquisition: Acquisition, series: Series, wanted: str) -> MaskChoice:

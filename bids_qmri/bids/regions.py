@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
-from bids_qmri.bids.images import Series, load_map, same_grid
+from bids_qmri.bids.images import Series, load_map
 from bids_qmri.bids.layout import BidsFile, read_layout
-from bids_qmri.bids.masks import images_for, preferred
-from bids_qmri.bids.nifti import read_header
+from bids_qmri.bids.masks import images_for, is_on_grid, preferred
+from bids_qmri.errors import InputError
 
 LOGGER = logging.getLogger("bids_qmri")
 
@@ -59,22 +59,38 @@ def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions)
         Named datasets, and filters of kind ``dseg``.
     """
     for root in options.derivatives.values():
-        found = images_for(root, acquisition, "dseg", options.filters.get("dseg", {}))
-        on_grid = [image for image in found if same_grid(read_header(image.path), series)]
+        found = images_for(root, acquisition, ("dseg",), options.filters.get("dseg", {}))
+        on_grid = [image for image in found if is_on_grid(image, series)]
         if on_grid:
-            return _read(root, preferred(on_grid, acquisition)[0], acquisition, series)
+            # Names and figures of regions are a by-product: what is wrong with them must not cost maps.
+            try:
+                return _read(root, preferred(on_grid, acquisition)[0], acquisition, series)
+            except (InputError, OSError, ValueError, csv.Error) as error:
+                LOGGER.warning("%s: regions are left out: %s", on_grid[0].path, error)
+                return None
     return None
 
 
 def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series) -> Regions | None:
     values = load_map(image.path, series)
-    labels: npt.NDArray[np.intp] = np.nan_to_num(np.round(values)).astype(np.intp)
+    labels: npt.NDArray[np.intp] = np.nan_to_num(np.round(values), posinf=0, neginf=0).astype(np.intp)
     indices = [int(index) for index in np.unique(labels) if index > 0]
     if not 0 < len(indices) <= MAX_REGIONS:
         LOGGER.warning("%s is left out: %d regions, needed 1 to %d", image.path, len(indices), MAX_REGIONS)
         return None
     table = read_layout(root, acquisition.entities["sub"]).inherited(image, ".tsv")
-    named = _names(table[0].path) if table else {}
+    named: dict[int, str] = {}
+    if table:
+        try:
+            named = _names(table[0].path)
+        except (OSError, ValueError, csv.Error) as error:
+            LOGGER.warning(
+                "%s cannot be read (%s): regions are named by number; needed: a table in UTF-8 with the "
+                "columns"
+                " index and name",
+                table[0].path,
+                error,
+            )
     return Regions(labels, {index: named.get(index, f"label {index}") for index in indices}, image.path)
 
 

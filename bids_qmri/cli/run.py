@@ -160,7 +160,7 @@ def report_outcomes(outcomes: Sequence[ParticipantOutcome]) -> ExitCode:
 
     One failure is enough for FAILED; participants without anything to fit are no failure unless they are all.
     """
-    say = {"ok": LOGGER.info, "nothing": LOGGER.warning, "failed": LOGGER.error}
+    say = {"ok": LOGGER.warning, "nothing": LOGGER.warning, "failed": LOGGER.error}
     for outcome in outcomes:
         for message in outcome.messages:
             say[outcome.status]("sub-%s: %s", outcome.participant, message)

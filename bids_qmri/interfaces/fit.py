@@ -62,7 +62,10 @@ def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
             opened.stated, opened.seed = first.noise, first.seed
             if first.noise is None and any(fit.model.magnitude for fit in job.fits):
                 opened.stated = find_noise_map(job.acquisition, opened.series, first.options, opened.notes)
-            for fit in job.fits:
+            # What the images themselves showed: empty volumes are left out, jumps are noted.
+            for note in opened.acquisition.notes[len(job.acquisition.notes) :]:
+                log.warning("%s: %s", job.name, note)
+            for fit in (replace(fit, acquisition=opened.acquisition) for fit in job.fits):
                 outcome = _guarded(fit, partial(_fit, fit, opened, shared=len(job.fits) > 1))
                 reported += 1
                 yield outcome

@@ -16,9 +16,11 @@ from scipy.ndimage import binary_dilation
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, FittedMap, ReadOptions
 from bids_qmri.bids.b1 import load_b1
-from bids_qmri.bids.images import Series, load_map, open_series
+from bids_qmri.bids.images import Series, load_map
 from bids_qmri.bids.masks import MaskChoice, find_mask
+from bids_qmri.bids.odd_volumes import examined
 from bids_qmri.bids.regions import Regions, find_regions
+from bids_qmri.bids.volumes import ChosenVolumes, open_images
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import (
     Measured,
@@ -137,7 +139,7 @@ class OpenAcquisition:
         values = np.full(self.series.n_voxels, np.nan)
         model = catalogue.get_model(source.model)
         estimator = get_estimator(source.model, source.estimator)
-        with open_series(source.acquisition.images, self.work_dir, self.series) as series:
+        with open_images(source.acquisition, self.work_dir, self.series) as series:
             other = OpenAcquisition(
                 source.acquisition, self.options, series, self.choice, self.mask, self.work_dir
             )
@@ -343,7 +345,10 @@ def open_acquisition(
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        series = stack.enter_context(open_series(acquisition.images, work_dir))
+        series = stack.enter_context(open_images(acquisition, work_dir))
+        if acquisition.datatype == DIFFUSION and acquisition.protocol is not None:
+            acquisition, kept = examined(acquisition, series)
+            series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)
         choice = find_mask(acquisition, series, options)
         mask = _thinned(choice.mask) if thin else choice.mask
         opened = OpenAcquisition(acquisition, options, series, choice, mask, work_dir)

@@ -328,7 +328,10 @@ def _unit(text: Any, file: str, field: str) -> str:
     if isinstance(text, str) and (text in NO_UNITS or is_cmixf(text)):
         return text
     raise InternalError(
-        f"unit is {text!r}", file=file, field=field, needed='a CMIXF-12 string such as "mm^2/s", arbitrary, or percent'
+        f"unit is {text!r}",
+        file=file,
+        field=field,
+        needed='a CMIXF-12 string such as "mm^2/s", arbitrary, or percent',
     )
 
 

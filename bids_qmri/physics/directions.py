@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.units import FloatArray
 
 WITHOUT_DIRECTION = 5.0
@@ -14,19 +15,64 @@ WITHOUT_DIRECTION = 5.0
 SAME_DIRECTION = float(np.cos(np.deg2rad(1.0)))
 
 B_JITTER = 10.0
-"""Scanners report a shell up to this many s/mm^2 above its nominal b-value."""
+"""Scanners report a shell, or a point of a grid, up to this many s/mm^2 above its nominal b-value."""
 
 
-def within(protocol: DiffusionProtocol, b_max: float) -> npt.NDArray[np.bool_]:
-    """Return which measurements lie within a limit of b, allowing for the scanner's jitter, shape (N,)."""
-    return np.asarray(protocol.bvals <= b_max + B_JITTER)
+def directed(protocol: DiffusionProtocol) -> npt.NDArray[np.bool_]:
+    """Return which measurements have a direction, or need none as b counts as 0, shape (N,)."""
+    if protocol.bvecs is None:
+        return protocol.b0_mask
+    return np.asarray(protocol.b0_mask | np.any(protocol.bvecs != 0, axis=1))
+
+
+def within(protocol: DiffusionProtocol, b_max: float, fewest: int = 0) -> npt.NDArray[np.bool_]:
+    """Return which measurements lie within a limit of b, allowing for the scanner's jitter, shape (N,).
+
+    Weighted images without a direction (averages over directions) are left out where others have one.
+
+    Parameters
+    ----------
+    protocol
+        Diffusion weightings.
+    b_max
+        The limit in s/mm^2.
+    fewest
+        Directions that are needed: where there are fewer below the limit, it is that of the lowest shell
+        that has them.
+    """
+    limit = highest_b(protocol, b_max, fewest)
+    kept = _whole(protocol.bvals) <= limit + B_JITTER
+    return np.asarray(kept if protocol.bvecs is None else kept & directed(protocol))
+
+
+def _whole(bvals: FloatArray) -> FloatArray:
+    """Return the b-value of the shell of each measurement, so that no limit cuts one; its own on a grid."""
+    centres, index = cluster_shells(bvals)
+    return np.asarray(centres[index] if centres.size else bvals)
+
+
+def highest_b(protocol: DiffusionProtocol, b_max: float, fewest: int) -> float:
+    """Return a limit of b in s/mm^2, raised to the lowest shell of enough directions if none is below it."""
+    if protocol.bvecs is None or not fewest:
+        return b_max
+    weighted = directed(protocol) & ~protocol.b0_mask
+    low = weighted & (_whole(protocol.bvals) <= b_max + B_JITTER)
+    if count_directions(protocol.bvecs[low]) >= fewest:
+        return b_max
+    bvals, bvecs = protocol.bvals[weighted], protocol.bvecs[weighted]
+    centres, index = cluster_shells(bvals)
+    for shell, centre in enumerate(centres):
+        members = index == shell
+        if centre > b_max and count_directions(bvecs[members]) >= fewest:
+            return float(bvals[members].max())
+    return b_max
 
 
 def count_directions(bvecs: FloatArray) -> int:
-    """Count directions that differ by more than 1 degree, opposite ones being the same."""
+    """Count directions that differ by more than 1 degree, opposite ones being the same; 0 0 0 is none."""
     different: list[FloatArray] = []
     for vector in bvecs:
-        if all(abs(float(vector @ other)) < SAME_DIRECTION for other in different):
+        if vector.any() and all(abs(float(vector @ other)) < SAME_DIRECTION for other in different):
             different.append(vector)
     return len(different)
 

@@ -20,6 +20,10 @@ from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.reports.records import Record
 
 BINS = 40
+
+SAME = 1e-5
+"""Relative difference of values that are one, as in a map of one number."""
+
 SUFFIX = "page"
 MASK = "whole mask"
 """Name of the region that is everything."""
@@ -133,7 +137,8 @@ def count_values(
     low, high = limits or _central(values[np.isfinite(values)])
     counts = {}
     for name, inside in regions.items():
-        chosen = values[inside]
+        # Single precision does not resolve the bins of large values that hardly differ.
+        chosen = np.asarray(values[inside], dtype=np.float64)
         clipped = np.clip(chosen[np.isfinite(chosen)], low, high)
         counts[name] = np.histogram(clipped, BINS, (low, high))[0].tolist()
     return Histogram(low, high, counts)
@@ -141,5 +146,6 @@ def count_values(
 
 def _central(values: npt.NDArray[Any]) -> tuple[float, float]:
     """Return limits between which all but one percent of the values lie."""
-    low, high = np.percentile(values, (0.5, 99.5)) if values.size else (0.0, 1.0)
-    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+    low, high = map(float, np.percentile(values, (0.5, 99.5)) if values.size else (0.0, 1.0))
+    apart = high - low > SAME * abs(high)
+    return (low, high) if apart else (low, low + max(1.0, abs(low)))

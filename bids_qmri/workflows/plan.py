@@ -101,8 +101,8 @@ def make_plan(config: RunConfig, participant: str) -> Plan:
         own, faults = _plan_acquisition(config, participant, found)
         planned.append(own)
         unusable += faults
-    _require_own_names(participant, planned)
-    return Plan(participant, tuple(planned), tuple(unusable))
+    planned, twice = _with_own_names(planned)
+    return Plan(participant, tuple(planned), (*unusable, *twice))
 
 
 def _plan_acquisition(
@@ -197,18 +197,28 @@ def _job(config: RunConfig, participant: str, acquisition: Acquisition, choice: 
     )
 
 
-def _require_own_names(participant: str, planned: Sequence[PlannedAcquisition]) -> None:
-    """Refuse acquisitions whose maps would overwrite each other."""
+def _with_own_names(
+    planned: Sequence[PlannedAcquisition],
+) -> tuple[list[PlannedAcquisition], list[Unusable]]:
+    """Leave out acquisitions whose maps would overwrite those of an earlier one, and say so."""
     owners: dict[str, Acquisition] = {}
-    for acquisition, job in ((each.acquisition, job) for each in planned for job in each.jobs):
-        other = owners.setdefault(f"{job.name} {acquisition.datatype}", acquisition)
-        if other is not acquisition:
-            raise InputError(
-                f"gives maps of the same names as {other.images[0]}",
-                file=acquisition.images[0],
+    kept: list[PlannedAcquisition] = []
+    twice: list[Unusable] = []
+    for each in planned:
+        found = each.acquisition
+        names = [f"{job.name} {found.datatype}" for job in each.jobs]
+        if other := next((owners[name] for name in names if name in owners), None):
+            error = InputError(
+                f"gives maps of the same names as {other.images[0]}, and is left out",
+                file=found.images[0],
                 needed="one acquisition per set of entities",
                 fix="remove one, rename it with acq- or run-, or leave it out with --bids-filter-file",
             )
+            twice.append(Unusable(f"{found.label}_{found.kind}", error, kind=found.kind))
+            continue
+        owners |= dict.fromkeys(names, found)
+        kept.append(each)
+    return kept, twice
 
 
 def _is_wanted(unusable: Unusable, config: RunConfig) -> bool:

@@ -74,7 +74,7 @@ def test_impossible_b_values_are_named(tmp_path: Path, text: str, seen: str) -> 
         ("0 1 0 1\n0 0 1 0", "has 2 rows of 4 numbers"),
         ("0 1 0 0\n0 0 1 0\n0 0 0 0", r"volume 3 \(b = 1000\) has a direction of length 0"),
         ("0 1 0 1.5\n0 0 1 0\n0 0 0 0", "direction of length 1.5"),
-        ("nan 1 0 1\n0 0 1 0\n0 0 0 0", "not finite.*0 0 0"),
+        ("inf 1 0 1\n0 0 1 0\n0 0 0 0", "not finite.*0 0 0"),
     ],
 )
 def test_impossible_directions_are_named(tmp_path: Path, text: str, seen: str) -> None:

@@ -193,3 +193,73 @@ def test_an_image_without_signal_is_refused(dataset: Path, tmp_path: Path, value
         synth.write_image(path, np.full(synth.SHAPE, value))
     with pytest.raises(InputError, match="no voxel is finite and above 0"):
         _choose(dataset, tmp_path)
+
+
+@pytest.mark.parametrize("shift", [0.004, 0.19])
+def test_a_mask_that_is_off_by_less_than_a_tenth_of_a_voxel_is_used(
+    dataset: Path, tmp_path: Path, shift: float
+) -> None:
+    masks = synth.new_dataset(tmp_path / "masks", "derivative")
+    affine = synth.AFFINE.copy()
+    affine[0, 3] += shift
+    synth.write_image(masks / "sub-01/anat/sub-01_desc-brain_mask.nii.gz", HALF, affine)
+    choice = _choose(dataset, tmp_path, derivatives={"masks": masks})
+    np.testing.assert_array_equal(choice.mask, HALF.ravel(order="F") > 0)
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.2])
+def test_a_mask_that_is_off_by_more_is_refused(dataset: Path, tmp_path: Path, turn: float) -> None:
+    masks = synth.new_dataset(tmp_path / "masks", "derivative")
+    affine = synth.AFFINE.copy()
+    # A turn moves the corners alone.
+    affine[1, 0] += turn
+    affine[0, 3] += 0.0 if turn else 0.3
+    synth.write_image(masks / "sub-01/anat/sub-01_desc-brain_mask.nii.gz", HALF, affine)
+    with pytest.raises(InputError, match=r"sub-01_desc-brain_mask.nii.gz"):
+        _choose(dataset, tmp_path, derivatives={"masks": masks})
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_a_mask_of_several_volumes_is_used_if_they_are_the_same(
+    dataset: Path, tmp_path: Path, equal: bool
+) -> None:
+    masks = synth.new_dataset(tmp_path / "masks", "derivative")
+    volumes = np.stack([HALF, HALF if equal else OTHER_HALF], axis=-1)
+    synth.write_image(masks / "sub-01/anat/sub-01_desc-brain_mask.nii.gz", volumes)
+    if equal:
+        choice = _choose(dataset, tmp_path, derivatives={"masks": masks})
+        np.testing.assert_array_equal(choice.mask, HALF.ravel(order="F") > 0)
+    else:
+        with pytest.raises(InputError, match="2 volumes that differ"):
+            _choose(dataset, tmp_path, derivatives={"masks": masks})
+
+
+def test_a_mask_without_session_is_about_all_sessions(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path / "raw")
+    synth.add_vfa(root, "sub-01_ses-1")
+    masks = synth.new_dataset(tmp_path / "masks", "derivative")
+    synth.add_mask(masks, "sub-01_desc-brain", HALF)
+    choice = _choose(root, tmp_path, derivatives={"masks": masks})
+    np.testing.assert_array_equal(choice.mask, HALF.ravel(order="F") > 0)
+    # One of the session itself is nearer.
+    synth.add_mask(masks, "sub-01_ses-1_desc-brain", OTHER_HALF)
+    choice = _choose(root, tmp_path, derivatives={"masks": masks})
+    np.testing.assert_array_equal(choice.mask, OTHER_HALF.ravel(order="F") > 0)
+
+
+def test_brain_masks_go_before_others_and_have_an_old_name(dataset: Path, tmp_path: Path) -> None:
+    masks = synth.new_dataset(tmp_path / "masks", "derivative")
+    synth.add_mask(masks, "sub-01_desc-lesion", np.ones(synth.SHAPE))
+    synth.write_image(masks / "sub-01/anat/sub-01_brainmask.nii.gz", HALF)
+    for name in ("masks", "prep"):
+        choice = _choose(dataset, tmp_path, derivatives={name: masks})
+        assert choice.skull_stripped
+        np.testing.assert_array_equal(choice.mask, HALF.ravel(order="F") > 0)
+
+
+@pytest.mark.parametrize("kind", ["raw", "derivative"])
+def test_masks_of_a_processed_dataset_hold_for_its_own_images(tmp_path: Path, kind: str) -> None:
+    root = synth.new_dataset(tmp_path / "prep", kind)
+    synth.add_tensor(root, "sub-01_space-T1w_desc-preproc")
+    synth.add_mask(root, "sub-01_space-T1w_desc-brain", HALF, "dwi")
+    assert _choose(root, tmp_path).skull_stripped is (kind == "derivative")

@@ -69,3 +69,18 @@ def test_a_segmentation_without_regions_is_left_out(
 ) -> None:
     synth.write_image(segmentation / "sub-01/anat/sub-01_desc-x_dseg.nii.gz", np.zeros(synth.SHAPE))
     assert _regions(dataset, tmp_path, derivatives={"rois": segmentation}) is None
+
+
+@pytest.mark.parametrize("content", ["index\tname\n1\tGef\u00e4\u00df\n".encode("latin-1"), b"", b"\x00\x01"])
+def test_a_table_that_cannot_be_read_costs_names_alone(
+    dataset: Path, segmentation: Path, tmp_path: Path, content: bytes
+) -> None:
+    (segmentation / "dseg.tsv").write_bytes(content)
+    regions = _regions(dataset, tmp_path, derivatives={"rois": segmentation})
+    assert regions is not None
+    assert regions.names == {1: "label 1", 7: "label 7"}
+
+
+def test_a_damaged_segmentation_costs_itself(dataset: Path, segmentation: Path, tmp_path: Path) -> None:
+    (segmentation / "sub-01/anat/sub-01_desc-x_dseg.nii.gz").write_bytes(b"\x1f\x8bjunk")
+    assert _regions(dataset, tmp_path, derivatives={"rois": segmentation}) is None

@@ -127,7 +127,7 @@ def test_every_message_of_every_participant_is_said(
     returning(monkeypatch, "ok", "nothing", "failed")
     call()
     lines = capsys.readouterr().err.splitlines()
-    assert "INFO: sub-01: why ok" in lines
+    assert "WARNING: sub-01: why ok" in lines
     assert "WARNING: sub-02: why nothing" in lines
     assert "ERROR: sub-03: why failed" in lines
     assert "INFO: participants: 1 complete, 1 with nothing to fit, 1 failed" in lines
@@ -217,7 +217,8 @@ def test_kinds_of_a_filter_file_that_nothing_reads_are_named(
     filters = tmp_path / "filters.json"
     filters.write_text('{"VFA": {"acquisition": "hires"}, "bold": {"task": "rest"}, "dwi": {"run": 1}}')
     assert call("--bids-filter-file", str(filters)) == ExitCode.OK
-    [warning] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("WARNING")]
+    [warning] = [line for line in capsys.readouterr().err.splitlines() if "is not used" in line]
+    assert "WARNING" in warning
     assert "'VFA' is not used; the kinds are vfa, dwi, dce, irt1" in warning
 
 

@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counting)
 
-    for name in ("open_series", "find_mask", "residuals_of", "load_b1"):
+    for name in ("open_images", "find_mask", "residuals_of", "load_b1"):
         count(scan, name)
     count(ivim, "average_directions")
     return counted
@@ -60,10 +60,10 @@ def test_all_fits_of_an_acquisition_share_one_reading(
     assert [fit.name.split()[-1] for fit in job.fits] == ["lsq", "mle", "map", "bayes", "wls"]
     assert [outcome.error for outcome in run_acquisition(job)] == [""] * 5
     shared = dict(calls)
-    assert shared["open_series"] == shared["find_mask"] == 1
+    assert shared["open_images"] == shared["find_mask"] == 1
     for fit in planned(bids, tmp_path / "apart", **choices).fits:
         assert not run_fit(fit).error
-    assert calls["open_series"] - shared["open_series"] == 5
+    assert calls["open_images"] - shared["open_images"] == 5
     together, apart = maps(tmp_path / "together"), maps(tmp_path / "apart")
     assert together.keys() == apart.keys()
     for name, values in together.items():

@@ -57,3 +57,11 @@ def test_every_finite_value_is_counted_once() -> None:
 def test_without_values_there_is_an_empty_histogram() -> None:
     histogram = count_values(np.array([np.nan]), None, {"all": np.ones(1, dtype=bool)})
     assert sum(histogram.counts["all"]) == 0
+
+
+@pytest.mark.parametrize("level", [1e-9, 1.0, 5e6, 1e12])
+@pytest.mark.parametrize("apart", [0.0, 1e-7])
+def test_values_that_hardly_differ_are_counted_whatever_their_size(level: float, apart: float) -> None:
+    values = (level * np.array([1.0, 1.0, 1.0 + apart])).astype(np.float32)
+    histogram = count_values(values, None, {"all": np.ones(3, dtype=bool)})
+    assert sum(histogram.counts["all"]) == 3

@@ -12,7 +12,7 @@ import synth
 from runs import fits_of, run_config
 
 from bids_qmri.bids.names import derivative_path
-from bids_qmri.errors import InputError, UsageError
+from bids_qmri.errors import UsageError
 from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.plan import Plan, describe, make_plan, select_participants
@@ -85,10 +85,13 @@ def test_no_two_jobs_write_the_same_file(bids: Path) -> None:
 def test_series_whose_maps_would_overwrite_each_other_are_refused_by_name(bids: Path) -> None:
     synth.add_dce(bids)
     synth.add_dce(bids, suffix="perf")
-    with pytest.raises(InputError, match="maps of the same names") as caught:
-        plan(bids, values={"t10": 1.0})
-    assert "sub-01_dce.nii.gz" in str(caught.value)
-    assert "sub-01_perf.nii.gz" in str(caught.value)
+    planned = plan(bids, values={"t10": 1.0})
+    # Only the later one is left out.
+    assert [each.acquisition.images[0].name for each in planned.acquisitions] == ["sub-01_dce.nii.gz"]
+    (twice,) = planned.unusable
+    assert "maps of the same names" in str(twice.error)
+    assert "sub-01_dce.nii.gz" in str(twice.error)
+    assert "sub-01_perf.nii.gz" in str(twice.error)
 
 
 @pytest.mark.parametrize(

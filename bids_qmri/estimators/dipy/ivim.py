@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, FitResult, Status
+from bids_qmri.estimators.dipy.measurements import scaling
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise
@@ -84,12 +85,14 @@ def fit_ivim(
     parameters = np.full((4, len(data)), np.nan)
     status = np.full(len(data), Status.UNUSABLE, dtype=np.uint8)
     usable = np.isfinite(data).all(axis=1) & (data > 0).all(axis=1)
+    scale = scaling(data[usable, int(bvals.argmin())])
     with warnings.catch_warnings():
         # dipy warns in every voxel that it gives up; the status map says the same
         warnings.simplefilter("ignore", UserWarning)
         for voxel in np.flatnonzero(usable):
-            parameters[:, voxel] = _fit_voxel(model, data[voxel], seed)
+            parameters[:, voxel] = _fit_voxel(model, scale * data[voxel], seed)
             status[voxel] = _status(parameters[:, voxel])
+    parameters[0] /= scale
     s0, f, dstar, d = parameters
     slow, fast = np.exp(-np.outer(d, bvals)), np.exp(-np.outer(dstar, bvals))
     predicted = s0[:, None] * ((1.0 - f)[:, None] * slow + f[:, None] * fast)

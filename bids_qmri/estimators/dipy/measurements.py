@@ -14,11 +14,14 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.directions import count_directions, within
+from bids_qmri.physics.directions import count_directions
 from bids_qmri.units import FloatArray
 
 SHELL_GAP = 100.0
 """b-values further apart than this many s/mm^2 are different."""
+
+LEVEL = 1024.0
+"""Signals without weighting that dipy is given, whatever their unit."""
 
 log = logging.getLogger("bids_qmri")
 
@@ -32,6 +35,9 @@ class Expansion(Protocol):
     order: int
     fewest_directions: int
     fewest_shells: int
+
+    def kept(self, protocol: DiffusionProtocol) -> npt.NDArray[np.bool_]:
+        """Return the measurements that it holds for, (N,)."""
 
     def deviations(
         self,
@@ -54,15 +60,14 @@ def selected(
     InputError
         If directions are missing or the measurements do not determine the coefficients.
     """
-    keep = within(protocol, model.b_max)
+    keep = model.kept(protocol)
     used = _kept(protocol, keep, model)
     if not keep.all():
         log.debug(
-            "%s: %d of %d measurements left out, b above %g s/mm^2",
+            "%s: %d of %d measurements left out, b too high or no direction",
             model.quantity,
             np.count_nonzero(~keep),
             keep.size,
-            model.b_max,
         )
     return keep, used
 
@@ -78,6 +83,18 @@ def with_signal(signal: FloatArray, reference: npt.NDArray[np.intp]) -> npt.NDAr
         # One value that is not finite spoils the sum, which is faster than looking at each.
         finite = np.isfinite(signal @ np.ones(signal.shape[1]))
     return np.asarray(finite & np.all(signal[:, reference] > 0, axis=1))
+
+
+def scaling(reference: FloatArray) -> float:
+    """Return the power of two that brings the level of positive signals near `LEVEL`; 1 without any.
+
+    dipy has floors that are absolute (a least signal of 1e-4, tolerances of its searches): series in other
+    units would meet them. A power of two changes no digit.
+    """
+    positive = reference[np.isfinite(reference) & (reference > 0)]
+    if positive.size == 0:
+        return 1.0
+    return float(2.0 ** np.round(np.log2(LEVEL / np.median(positive))))
 
 
 def gradient_table(protocol: DiffusionProtocol) -> Any:
@@ -118,8 +135,8 @@ def _kept(protocol: DiffusionProtocol, keep: npt.NDArray[np.bool_], model: Expan
     used = replace(protocol, bvals=bvals, bvecs=bvecs, averages=averages)
     if not enough or not _full_rank(used, model):
         raise InputError(
-            f"{keep.sum()} measurements up to b = {model.b_max:g} s/mm^2 with {n_directions} different "
-            f"directions and {n_bvalues} different b-values do not determine it",
+            f"{keep.sum()} measurements up to b = {bvals.max(initial=0.0):g} s/mm^2 with {n_directions} "
+            f"different directions and {n_bvalues} different b-values do not determine it",
             field="bvals",
             needed=needed,
             fix="leave this model out",

@@ -23,6 +23,7 @@ from bids_qmri.estimators.dipy.measurements import (
     design_matrix,
     gradient_table,
     lowest,
+    scaling,
     selected,
     with_signal,
 )
@@ -164,13 +165,14 @@ class TensorFit(Estimator):
         data = np.asarray(signal, dtype=np.float64)
         keep, used = selected(cast("DiffusionProtocol", protocol), model)
         scheme = Scheme.of(used, model)
-        sigma = None if noise is None else noise.spread(len(data)).scatter
+        reference, size = lowest(used), scheme.equations.block
+        scale = scaling(data[:, np.flatnonzero(keep)[reference]])
+        sigma = None if noise is None else noise.spread(len(data)).scatter * scale
         solve = self.solver(scheme, sigma)
         result = _blank(model, len(data))
-        reference, size = lowest(used), scheme.equations.block
         for first in range(0, len(data), size):
             measured = data[first : first + size]
-            measured = measured if keep.all() else measured[:, keep]
+            measured = scale * (measured if keep.all() else measured[:, keep])
             usable = with_signal(measured, reference)
             if not usable.any():
                 continue
@@ -179,6 +181,8 @@ class TensorFit(Estimator):
             with np.errstate(all="ignore"):
                 fitted = solve(_without_zeros(measured), None if sigma is None else sigma[voxels])
             _describe(result, voxels, model, scheme, measured, fitted)
+        for values in (result.maps["s0"], result.sd["s0"], result.residual):
+            values /= scale
         return result
 
     @abstractmethod

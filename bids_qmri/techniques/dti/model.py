@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.directions import count_directions, within, without_b0
 from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.protocol import Protocol
-from bids_qmri.physics.shells import GRID, cluster_shells
+from bids_qmri.physics.shells import GRID, JITTER, cluster_shells
 from bids_qmri.techniques.dti.kurtosis import kurtosis_slopes
 from bids_qmri.techniques.dti.scalars import (
     FRACTIONAL,
@@ -212,14 +213,18 @@ class Cumulants(Model):
             return None
         signal = super().predict(maps, protocol)
         if signal is not None:
-            signal[:, ~within(protocol, self.b_max)] = np.nan
+            signal[:, ~self.kept(protocol)] = np.nan
         return signal
+
+    def kept(self, protocol: DiffusionProtocol) -> npt.NDArray[np.bool_]:
+        """Return which measurements are fitted, (N,): up to `b_max`, with directions."""
+        return within(protocol, self.b_max)
 
     def _directions(self, protocol: DiffusionProtocol) -> int:
         """Count the directions of the measurements that are fitted."""
         if protocol.bvecs is None:
             return 0
-        return count_directions(protocol.bvecs[~protocol.b0_mask & within(protocol, self.b_max)])
+        return count_directions(protocol.bvecs[~protocol.b0_mask & self.kept(protocol)])
 
 
 class Tensor(Cumulants):
@@ -234,6 +239,10 @@ class Tensor(Cumulants):
     order = 1
     fewest_directions = 6
     fewest_shells = 1
+
+    def kept(self, protocol: DiffusionProtocol) -> npt.NDArray[np.bool_]:
+        # A single shell above the limit gives a tensor that is biased, but one that people know and use.
+        return within(protocol, self.b_max, self.fewest_directions)
 
     def design(self, protocol: DiffusionProtocol) -> FloatArray:
         b, vectors = protocol.bvals[:, None], _unit_vectors(protocol)
@@ -355,12 +364,12 @@ class Kurtosis(Cumulants):
     def obstacle(self, protocol: Protocol) -> str:
         if not isinstance(protocol, DiffusionProtocol):
             return "no b-values"
-        weighted = protocol.bvals[~protocol.b0_mask & within(protocol, self.b_max)]
+        weighted = protocol.bvals[~protocol.b0_mask & self.kept(protocol)]
         centres, groups = cluster_shells(weighted)
         if weighted.size and not centres.size:
             return GRID
         many = centres[np.bincount(groups, minlength=centres.size) >= FEWEST_IN_SHELL]
-        if many.size < 2 or many[-1] < DKI_MIN_TOP_B:
+        if many.size < 2 or many[-1] < DKI_MIN_TOP_B - JITTER:
             return (
                 f"shells of 6 or more directions at b = {np.round(many).astype(int).tolist()} s/mm^2, "
                 f"up to {self.b_max:g}; kurtosis needs 2, one at {DKI_MIN_TOP_B:g} or above"

@@ -14,10 +14,8 @@ from bids_qmri.physics.diffusion import SAME_LOW_B, DiffusionProtocol
 from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.shells import GRID, cluster_shells
+from bids_qmri.techniques.ivim.protocol import MANY_DIRECTIONS, PERFUSION_B, jittered_b0, most_directions
 from bids_qmri.units import FloatArray
-
-PERFUSION_B = 200.0
-"""s/mm^2; blood in capillaries has lost its signal above it."""
 
 LARGEST_B = 1500.0
 """s/mm^2; series that go on beyond it are shells for tensors and kurtosis, unless IVIM is asked for."""
@@ -94,13 +92,22 @@ class Ivim(Model):
         )
 
     def claims(self, protocol: Protocol) -> bool:
-        return protocol.extremes()["bvals"][1] <= LARGEST_B and not self.obstacle(protocol)
+        if not isinstance(protocol, DiffusionProtocol) or self.obstacle(protocol) or self.not_meant(protocol):
+            return False
+        # Low b-values beside a shell of many directions are two protocols in one: neither forbids the other.
+        return most_directions(protocol) < MANY_DIRECTIONS
 
     def not_meant(self, protocol: Protocol) -> str:
         largest = protocol.extremes()["bvals"][1]
-        if largest <= LARGEST_B:
-            return ""
-        return f"b-values go up to {largest:g} s/mm^2; ask for it with --models {self.name}"
+        if largest > LARGEST_B:
+            return f"b-values go up to {largest:g} s/mm^2; ask for it with --models {self.name}"
+        if isinstance(protocol, DiffusionProtocol) and jittered_b0(protocol):
+            low = np.unique(np.round(protocol.bvals[protocol.b0_mask])).astype(int).tolist()
+            return (
+                f"b = {low} s/mm^2 are images at b = 0 with the scanner's jitter, not steps of perfusion; "
+                f"ask for it with --models {self.name}"
+            )
+        return ""
 
     def signal(self, theta: FloatArray, protocol: DiffusionProtocol) -> FloatArray:
         d, dstar, f, s0 = theta

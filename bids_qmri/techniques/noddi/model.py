@@ -16,11 +16,11 @@ import numpy as np
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.directions import without_b0
+from bids_qmri.physics.directions import directed, without_b0
 from bids_qmri.physics.model import Model, Parameter, Setting
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.shells import GRID as GRID_OF_B
-from bids_qmri.physics.shells import cluster_shells
+from bids_qmri.physics.shells import JITTER, cluster_shells
 from bids_qmri.techniques.noddi.encoding import LEGENDRE, AlignedEncoding, Encoding, Rows, encode
 from bids_qmri.techniques.noddi.multishell import FEWEST_DIRECTIONS, LOWEST_B, full_shells
 from bids_qmri.techniques.noddi.watson import DEGREES, watson_moments
@@ -144,11 +144,13 @@ class Noddi(Model):
             return "no gradient directions (.bvec)"
         if reason := without_b0(protocol):
             return reason
+        if unknown := int(np.sum(~directed(protocol))):
+            return f"{unknown} images above b = 0 have no direction; leave them out of the series"
         weighted = protocol.bvals[~protocol.b0_mask]
         if weighted.size and not cluster_shells(weighted)[0].size:
             return GRID_OF_B
         full = [float(protocol.bvals[images].mean()) for images in full_shells(protocol)]
-        if len(full) >= 2 and full[-1] >= LEAST_TOP_B:
+        if len(full) >= 2 and full[-1] >= LEAST_TOP_B - JITTER:
             return ""
         return (
             f"shells of {FEWEST_DIRECTIONS} or more directions at b = {np.round(full).astype(int).tolist()} "

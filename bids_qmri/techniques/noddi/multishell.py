@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.directions import count_directions
-from bids_qmri.physics.shells import cluster_shells
+from bids_qmri.physics.shells import JITTER, cluster_shells
 
 LOWEST_B = 300.0
 """s/mm^2; shells below it tell blood from tissue, not neurites from what surrounds them."""
@@ -34,7 +34,8 @@ def full_shells(protocol: DiffusionProtocol) -> list[npt.NDArray[np.intp]]:
     # What scanners store for b = 0 may scatter like a grid.
     weighted = np.flatnonzero(~protocol.b0_mask)
     centres, groups = cluster_shells(protocol.bvals[weighted])
-    shells = [weighted[groups == index] for index in range(centres.size) if centres[index] >= LOWEST_B]
+    high = np.flatnonzero(centres >= LOWEST_B - JITTER)
+    shells = [weighted[groups == index] for index in high]
     return [images for images in shells if count_directions(protocol.bvecs[images]) >= FEWEST_DIRECTIONS]
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.shells import cluster_shells
+from bids_qmri.physics.shells import JITTER, cluster_shells
 from bids_qmri.units import FloatArray
 
 B_TOLERANCE = 0.03
@@ -23,6 +23,9 @@ At this limit, or that of angles, errors of the paper's network grow by a tenth 
 
 ANGLE_TOLERANCE = 3.0
 """Largest angle in degrees between directions: rounding, and the correction of each volume for motion."""
+
+LEAST_TOLERANCE = JITTER
+"""s/mm^2 that b-values may differ by at low shells: scanners store what they played out."""
 
 FORBIDDEN = 1e6
 """Cost of a pair whose b-values differ."""
@@ -73,13 +76,20 @@ def volumes_of(scheme: DiffusionProtocol, scan: DiffusionProtocol, fix: str = ""
 def _require_b_values(scheme: DiffusionProtocol, scan: DiffusionProtocol, fix: str) -> None:
     """Refuse other b-values, or other numbers of them."""
     seen, needed = (np.sort(np.where(p.b0_mask, 0.0, p.bvals)) for p in (scan, scheme))
-    if seen.size != needed.size or np.any(np.abs(seen - needed) > B_TOLERANCE * needed):
+    if seen.size != needed.size or np.any(np.abs(seen - needed) > _tolerance(needed)):
         raise InputError(
             f"scan has b = {_spelled(scan)} s/mm^2",
             field="bvals",
-            needed=f"b = {_spelled(scheme)} s/mm^2, within {B_TOLERANCE:.0%}, in any order",
+            needed=f"b = {_spelled(scheme)} s/mm^2, within {B_TOLERANCE:.0%} or {LEAST_TOLERANCE:g} s/mm^2, "
+            "in any order",
             fix=fix,
         )
+
+
+def _tolerance(bvals: npt.ArrayLike) -> FloatArray:
+    """Return by how many s/mm^2 weighted b-values may differ; 0 where they are 0."""
+    b = np.asarray(bvals, dtype=np.float64)
+    return np.where(b > 0, np.maximum(B_TOLERANCE * b, LEAST_TOLERANCE), 0.0)
 
 
 def _spelled(protocol: DiffusionProtocol) -> str:
@@ -104,7 +114,7 @@ def _assigned(
     angle = np.rad2deg(np.arccos(np.minimum(cosine, 1.0)))
     b0 = scheme.b0_mask[:, None] & scan.b0_mask
     angle[b0] = 0.0
-    apart = np.abs(scheme.bvals[:, None] - scan.bvals) > B_TOLERANCE * scheme.bvals[:, None]
+    apart = np.abs(scheme.bvals[:, None] - scan.bvals) > _tolerance(scheme.bvals)[:, None]
     cost = np.where(apart & ~b0, FORBIDDEN, angle**2)
     rows, volumes = linear_sum_assignment(cost)
     return np.asarray(volumes), float(np.sqrt(cost[rows, volumes].max()))
@@ -129,13 +139,12 @@ def _best_rotation(scheme: DiffusionProtocol, scan: DiffusionProtocol) -> FloatA
 def _smallest_shell(scheme: DiffusionProtocol, scan: DiffusionProtocol) -> tuple[IntArray, IntArray]:
     """Return the volumes of scheme and scan at the b-value with fewest volumes, two at least."""
     weighted = np.flatnonzero(~scheme.b0_mask)
-    near = (
-        np.abs(scheme.bvals[weighted, None] - scheme.bvals[weighted]) <= B_TOLERANCE * scheme.bvals[weighted]
-    )
+    shell = scheme.bvals[weighted]
+    near = np.abs(shell[:, None] - shell) <= _tolerance(shell)
     counts = near.sum(axis=1)
     b = scheme.bvals[weighted[np.argmin(np.where(counts >= 2, counts, counts.max() + 1))]]
     ours, theirs = (
-        np.flatnonzero(~p.b0_mask & (np.abs(p.bvals - b) <= B_TOLERANCE * b)) for p in (scheme, scan)
+        np.flatnonzero(~p.b0_mask & (np.abs(p.bvals - b) <= _tolerance(b))) for p in (scheme, scan)
     )
     return ours, theirs
 

@@ -218,7 +218,7 @@ def test_two_shells_without_b0_are_enough():
         (DiffusionProtocol(np.array([0, 1000.0])), "directions are not known"),
         (shells(1000, n=5), "5 different directions"),
         (shells(1000, n_b0=0), "1 different b-values"),
-        (shells(2000, 3000), "0 different directions and 1 different b-values"),
+        (shells(2000, 3000, n=5), "0 different directions and 1 different b-values"),
         (DiffusionProtocol(np.full(8, 1000.0), 2 * directions(8)), "not unit vectors"),
     ],
 )

@@ -86,5 +86,7 @@ def test_registry_returns_the_model_of_that_name(name: str) -> None:
 
 
 def test_registry_lists_the_models_it_has() -> None:
-    with pytest.raises(InputError, match="one of vfa, ivim, dti, dki, noddi, noddiexvivo, etofts, tofts, irt1"):
+    with pytest.raises(
+        InputError, match="one of vfa, ivim, dti, dki, noddi, noddiexvivo, etofts, tofts, irt1"
+    ):
         get_model("t9")

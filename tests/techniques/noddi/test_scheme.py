@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synth
 from scipy.spatial.transform import Rotation
 
 from bids_qmri.errors import InputError
@@ -110,3 +111,13 @@ def test_other_directions_are_refused_even_where_no_rotation_can_be_found() -> N
     for scan in (two_shells(seed=3), replace(scheme, bvecs=line)):
         with pytest.raises(InputError, match="whichever way all of them are rotated and ordered"):
             volumes_of(scheme, scan)
+
+
+@pytest.mark.parametrize("jitter", [-15.0, 15.0])
+def test_jitter_of_scanners_does_not_make_another_scheme_of_low_shells(jitter: float) -> None:
+    directions = synth.directions(24)
+    bvals = np.r_[0.0, np.full(12, 300.0), np.full(12, 2000.0)]
+    bvecs = np.vstack([np.zeros(3), directions])
+    stored = bvals + np.where(bvals > 0, jitter, 5.0)
+    found = volumes_of(DiffusionProtocol(bvals, bvecs), DiffusionProtocol(stored, bvecs))
+    np.testing.assert_array_equal(found, np.arange(25))

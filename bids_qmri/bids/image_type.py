@@ -31,8 +31,8 @@ OTHERWISE = (
 
 COMPUTED = re.compile(
     r"(E|EXP)?[ _]?ADC([ _].*)?|FA|FA[ _].*|COL(OU?R)?[ _]?FA|TENSOR.*|CALC.*|SUB|SUBTRACT.*|QUANTITY"
-    r"|DIVISION|STD([ _]?DEV.*)?|(MINIMUM|MAXIMUM)|(MINI?|MAXI?|M)[ _]?IP|PROJECTION.*|R?R?CB[FV]|RELCB[FV]|MTT|TTP"
-    r"|PBP|K[ _]?TRANS|SWI|QSM|.*MAP"
+    r"|DIVISION|STD([ _]?DEV.*)?|MINIMUM|MAXIMUM|(MINI?|MAXI?|M)[ _]?IP|PROJECTION.*|R?R?CB[FV]|RELCB[FV]"
+    r"|MTT|TTP|PBP|K[ _]?TRANS|SWI|QSM|.*MAP"
 )
 """Images that a scanner computes from others. ``T1`` alone is a weighting."""
 

@@ -89,3 +89,12 @@ def _modules() -> list[Any]:
     names = dict.fromkeys(technique.models[0].name for technique in catalogue.TECHNIQUES)
     loaded = (catalogue.module(name, "options") for name in names)
     return [module for module in loaded if module is not None]
+
+
+def word_or(words: tuple[str, ...], other: Callable[[str], float]) -> Callable[[str], str | float]:
+    """Return the type of one of some words, or of what `other` accepts."""
+
+    def checked(text: str) -> str | float:
+        return text if text in words else other(text)
+
+    return checked

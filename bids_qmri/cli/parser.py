@@ -16,7 +16,7 @@ from bids_qmri import catalogue
 from bids_qmri.cli.argument_types import PrintVersion, gigabytes, label, limits, named_path, setting
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.errors import UsageError
-from bids_qmri.options import number, options_by_title
+from bids_qmri.options import number, options_by_title, word_or
 
 POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 LEVELS = ("participant", "group")
@@ -236,9 +236,15 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--b1-units",
-        choices=("auto", "factor", "percent"),
+        type=word_or(
+            ("auto", "factor", "percent"),
+            number(float, lambda x: x > 0, "auto, factor, percent, or a number above 0"),
+        ),
         default="auto",
-        help="unit of TB1map images; auto decides from their median and logs it",
+        metavar="UNIT",
+        help="unit of B1+ maps: factor, percent, or what a map reads where the flip angle is nominal (800 for"
+        " degrees x 10 of a nominal 80; makes TB1TFL and TB1RFM maps usable); auto (default) takes the unit"
+        " that sidecars state, else decides from the median and warns",
     )
     group.add_argument(
         "--mask",

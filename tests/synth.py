@@ -270,7 +270,8 @@ def add_aif(
     table = place(root, datatype, f"{prefix}_aif.tsv")
     rows = [f"{t:.3f}\t{c:.6f}" for t, c in zip(time, concentration, strict=True)]
     table.write_text("\n".join(["time\tconcentration", *rows, ""]))
-    write_json(table.with_suffix(".json"), {"ConcentrationType": "plasma"})
+    units = {"time": {"Units": "s"}, "concentration": {"Units": "mmol/L"}}
+    write_json(table.with_suffix(".json"), {"ConcentrationType": "plasma", **units})
     return table
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bids_qmri.bids.image_type import words
-from bids_qmri.bids.sidecar import Sidecar, caution
+from bids_qmri.bids.sidecar import Sidecar
+from bids_qmri.errors import caution
 
 
 @dataclass(frozen=True)

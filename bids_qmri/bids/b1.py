@@ -24,12 +24,11 @@ from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.sidecar import (
     Sidecar,
     by_volume,
-    caution,
     flip_angle,
     read_sidecar,
     spoiled_repetition_time,
 )
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, caution
 from bids_qmri.units import FloatArray, radians
 
 FACTOR_RANGE = (0.2, 3.0)

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from bids_qmri.bids.sidecar import Sidecar, caution
-from bids_qmri.errors import InputError
+from bids_qmri.bids.sidecar import Sidecar
+from bids_qmri.errors import InputError, caution
 
 SPOILED = re.compile(
     r"SPGR|FLASH|T1.?F(AST)?.?FE|\bGRE?\b|FGRE|MEGRE|\bMGE\b|(?<!UN)SPOIL|GRADIENT.?(RECALLED|ECHO)|VIBE|THRIVE"

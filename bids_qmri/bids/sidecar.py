@@ -57,11 +57,6 @@ def read_sidecar(image: BidsFile, files: ParticipantFiles) -> Sidecar:
     return Sidecar(image.path, values, origin, tuple(file.path for file in inherited))
 
 
-def caution(seen: str, *, file: Path, field: str, needed: str, fix: str) -> str:
-    """Return a warning in the words of an error, with the name of the file alone."""
-    return str(InputError(seen, file=file.name, field=field, needed=needed, fix=fix))
-
-
 def by_volume(sidecar: Sidecar, n_volumes: int) -> list[Sidecar]:
     """Return the metadata of each volume of an image: keys with one value per volume are taken apart."""
     listed = {k: v for k, v in sidecar.values.items() if isinstance(v, list) and len(v) == n_volumes}

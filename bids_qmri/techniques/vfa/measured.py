@@ -20,12 +20,11 @@ from bids_qmri.bids.sequence import NoModelError, require_spoiled
 from bids_qmri.bids.sidecar import (
     Sidecar,
     by_volume,
-    caution,
     flip_angle,
     number,
     spoiled_repetition_time,
 )
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, caution
 
 SMALLEST_LARGEST_ANGLE = 0.7
 """Degrees; a series whose largest angle is below it was surely written in radians."""

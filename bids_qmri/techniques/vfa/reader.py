@@ -18,8 +18,8 @@ from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.preprocessed import Preprocessed, made_from, preprocessed, sidecar_of
 from bids_qmri.bids.scaling import common_scale
 from bids_qmri.bids.sequence import NoModelError
-from bids_qmri.bids.sidecar import Sidecar, caution, common, flip_angle, read_sidecar, require_seconds
-from bids_qmri.errors import InputError
+from bids_qmri.bids.sidecar import Sidecar, common, flip_angle, read_sidecar, require_seconds
+from bids_qmri.errors import InputError, caution
 from bids_qmri.techniques.vfa.measured import Measured, measurements, require_angles
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.techniques.vfa.settings import VfaSettings

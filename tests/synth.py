@@ -95,7 +95,9 @@ def add_vfa(
     if b1 is not None:
         write_image(place(root, "fmap", f"{prefix}_TB1map.nii.gz"), 100 * b1)
         intended = [f"bids::{place(Path(), 'anat', f'{name}.nii.gz').as_posix()}" for name in names]
-        write_json(place(root, "fmap", f"{prefix}_TB1map.json"), {"IntendedFor": intended})
+        write_json(
+            place(root, "fmap", f"{prefix}_TB1map.json"), {"IntendedFor": intended, "Units": "percent"}
+        )
     return truth
 
 

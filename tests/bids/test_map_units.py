@@ -1,4 +1,4 @@
-"""Units of maps and tables: every spelling decides, another quantity is refused, nothing stated is nothing."""
+"""Units of maps and tables: every spelling decides, another quantity is refused, nothing is nothing."""
 
 from __future__ import annotations
 
@@ -68,15 +68,9 @@ def test_units_of_time(text: str, worth: float | None) -> None:
 @pytest.mark.parametrize(
     ("text", "worth"),
     [
-        ("mM", 1),
-        ("mmol/L", 1),
-        ("M", 1e3),
-        ("mol/L", 1e3),
-        ("umol/L", 1e-3),
-        ("µM", 1e-3),
-        ("mmol per litre", 1),
-    ]
-    + [("mol/m^3", 1), ("mmol.L-1", 1), ("1/s", None), ("a.u.", None)],
+        *(("mM", 1), ("mmol/L", 1), ("mmol per litre", 1), ("mol/m^3", 1), ("mmol.L-1", 1)),
+        *(("M", 1e3), ("mol/L", 1e3), ("umol/L", 1e-3), ("µM", 1e-3), ("1/s", None), ("a.u.", None)),
+    ],
 )
 def test_units_of_concentration(text: str, worth: float | None) -> None:
     assert millimolar(text) == worth

@@ -21,6 +21,9 @@ PLAUSIBLE_PEAK = (0.05, 100.0)
 
 WRITE_TABLE = "write the table anew, tab-separated, with a header line"
 
+MANY_TIMES = 20.0
+"""Longer than the frames by such a factor, an input is in milliseconds."""
+
 OFF_ZERO = 0.1
 """Share of the peak by which an input may begin above zero, or fall below it, by noise."""
 
@@ -148,15 +151,17 @@ def require_same_clock(aif: Aif, frames: FloatArray, notes: list[str]) -> None:
         return
     begins, ends = float(aif.time[0]), float(aif.time[-1])
     first, last = float(frames[0]), float(frames[-1])
-    if ends < (first + last) / 2 or begins >= last:
-        minutes = 0.8 * (last - first) <= 60 * (ends - begins) <= 1.25 * (last - first)
+    longer = (ends - begins) > MANY_TIMES * (last - first)
+    if ends < (first + last) / 2 or begins >= last or longer:
         raise InputError(
             f"goes from {begins:g} to {ends:g} but the frames from {first:g} to {last:g} s",
             file=aif.file,
             field="time",
             needed="seconds on the clock of the frames",
-            fix="multiply by 60 if the table is in minutes"
-            if minutes or ends < last
+            fix="divide by 1000 if the table is in milliseconds"
+            if longer
+            else "multiply by 60 if the table is in minutes"
+            if ends < last
             else "subtract the time of the first frame",
         )
     if last - ends > OFF_ZERO * (last - first):

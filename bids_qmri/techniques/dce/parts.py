@@ -49,7 +49,7 @@ def split(images: Sequence[BidsFile], files: ParticipantFiles) -> tuple[list[Bid
         single = [image for image, count in zip(group, counts, strict=True) if count == 1]
         if len(group) == 1 or (not single and not _apart(long, files)):
             whole += group
-        elif not long or _begins(group, long, single, files):
+        elif not long or not single or _begins(group, long, single, files):
             found.append(_message(group, counts, files))
         else:
             whole += long
@@ -131,10 +131,14 @@ def _clock(group: Sequence[BidsFile], files: ParticipantFiles) -> str:
         except InputError:
             return ""
         if all(value is not None for value in values) and len({str(value) for value in values}) > 1:
-            listed = [str(value) for value in values]
+            listed = [_short(value) for value in values]
             few = listed if len(listed) < 4 else [*listed[:3], "...", listed[-1]]
             return f"; their {key}: {', '.join(few)}"
     return ""
+
+
+def _short(value: Any) -> str:
+    return f"{value[0]} to {value[-1]}" if isinstance(value, list) and value else str(value)
 
 
 def _stray(single: Sequence[BidsFile]) -> list[Unusable]:

@@ -161,6 +161,8 @@ def _used(settings: DceSettings, scan: Scan, begun: Beginning) -> dict[str, Any]
     }
     if begun.unsteady:
         used["FramesLeftOut"] = begun.unsteady
+    if settings.image is not None:
+        used["DynamicSeries"] = settings.image
     if settings.aif.file is not None:
         used["ArterialInputFile"] = settings.aif.file
     if b1 is not None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.physics.model import Model
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.dce.preparation import LONGEST_DELAY, LONGEST_PRIOR_DELAY
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.units import FloatArray
@@ -39,8 +40,11 @@ Limits = tuple[float, float]
 FREE: Limits = (0.0, LONGEST_DELAY)
 """s; of a free delay."""
 
-JUMP = 0.04
+JUMP = 0.05
 """Relative change of a whole image between two frames that is not that of contrast agent."""
+
+FIRST_PASS = 60.0
+"""s after its arrival in which contrast agent changes signals fast."""
 
 
 def remarks_on(
@@ -55,8 +59,8 @@ def remarks_on(
     measured
         Signals (V, N) of voxels spread over the scan, and the voxels.
     """
-    said = jumps(measured[0])
     signal, protocol = how.convert(*measured)
+    said = _jumps_named(how, measured[0], protocol)
     finite = np.flatnonzero(np.all(np.isfinite(signal), axis=1))
     chosen = finite[np.argsort(-np.abs(signal[finite]).sum(axis=1))[:SAMPLE]]
     if not chosen.size or not isinstance(protocol, DceProtocol):
@@ -74,6 +78,15 @@ def remarks_on(
         *said,
         *(f"{name}: time: {text}" for text in _other_clock(model, bounds, signal[chosen], protocol)),
     )
+
+
+def _jumps_named(how: Preparation, measured: FloatArray, protocol: Protocol) -> tuple[str, ...]:
+    """Say where the image jumps, with the name of its file."""
+    if not isinstance(protocol, DceProtocol) or protocol.time.size < 2:
+        return ()
+    found = jumps(measured, float(np.median(np.diff(protocol.time))))
+    series = how.used.get("DynamicSeries")
+    return tuple(f"{series.name}: {text}" if isinstance(series, Path) else text for text in found)
 
 
 def _other_delay(
@@ -134,13 +147,15 @@ def _better(
     return fall > BETTER, np.asarray(fits[1].maps["t0"])
 
 
-def jumps(signal: FloatArray) -> tuple[str, ...]:
+def jumps(signal: FloatArray, frame: float) -> tuple[str, ...]:
     """Say where whole images change by one factor from a frame to the next, as with the gain of a receiver.
 
     Parameters
     ----------
     signal
         Measured signals of voxels spread over the scan, (V, N).
+    frame
+        Time between frames in s.
     """
     usable = signal[np.all(np.isfinite(signal) & (signal > 0), axis=1)]
     if len(usable) < 8 or signal.shape[1] < 6:
@@ -148,26 +163,28 @@ def jumps(signal: FloatArray) -> tuple[str, ...]:
     step = np.diff(np.log(usable), axis=1)
     typical = np.median(step, axis=0)
     low, high = np.quantile(step, (0.1, 0.9), axis=0)
-    # All voxels alike, unlike contrast agent, and alone among its neighbours, unlike its arrival and return.
-    alike = (np.abs(typical) > JUMP) & (high - low < np.abs(typical))
+    spread = high - low
+    # All voxels alike but for noise, unlike contrast agent, and alone among its neighbours.
+    alike = (np.abs(typical) > JUMP) & (spread < 1.5 * np.median(spread) + 0.25 * np.abs(typical))
     padded = np.pad(np.abs(typical), 1)
     alone = np.maximum(padded[:-2], padded[2:]) < np.abs(typical) / 3
-    curve = usable.mean(axis=0)
-    arrival, peak = _upslope(curve)
-    elsewhere = (np.arange(step.shape[1]) + 1 < arrival) | (np.arange(step.shape[1]) > peak)
-    found = [int(i) for i in np.flatnonzero(alike & alone & elsewhere) if i > 0]
+    bolus = _bolus(typical, spread, max(3, int(np.ceil(FIRST_PASS / frame))))
+    found = [int(i) for i in np.flatnonzero(alike & alone) if i > 0 and i not in bolus]
     if not found:
         return ()
-    frame = found[0]
+    first = found[0]
     return (
-        f"the whole image changes by a factor of {np.exp(typical[frame]):.3g} from frame {frame + 1} to"
-        f" {frame + 2}, as no contrast agent does: a change of receiver gain or scale; needed: one scale for"
+        f"the whole image changes by a factor of {np.exp(typical[first]):.3g} from frame {first + 1} to"
+        f" {first + 2}, as no contrast agent does: a change of receiver gain or scale; needed: one scale for"
         " all frames; fix: scale them to one gain, or leave out those before or after the change",
     )
 
 
-def _upslope(curve: FloatArray) -> tuple[int, int]:
-    """Return the first frame in which the mean curve rises steeply, and the last one."""
-    rises = np.diff(curve)
-    steep = np.flatnonzero(rises > 0.2 * rises.max()) if rises.max() > 0 else np.zeros(0, int)
-    return (int(steep[0]) + 1, int(steep[-1]) + 1) if steep.size else (curve.size, curve.size)
+def _bolus(typical: FloatArray, spread: FloatArray, after: int) -> range:
+    """Return the steps of the rise that differs most by voxel, the bolus, and so many after its beginning."""
+    rises = np.flatnonzero(typical > JUMP / 2)
+    if not rises.size:
+        return range(0)
+    runs = np.split(rises, np.flatnonzero(np.diff(rises) > 1) + 1)
+    longest = max(runs, key=lambda run: float(spread[run].sum()))
+    return range(int(longest[0]), max(int(longest[-1]) + 3, int(longest[0]) + after))

@@ -95,7 +95,8 @@ def require_rise(curve: FloatArray) -> None:
     InputError
         Naming by how much.
     """
-    first = float(np.median(curve[: max(3, curve.size // 10)]))
+    # One frame before contrast agent may be all there is; the first one may be too bright.
+    first = float(curve[:3].min())
     after = curve[1:]
     fall, rise = first - float(after.min()), float(after.max()) - first
     if fall > FALL * first and fall > 2.0 * max(rise, 0.0):

@@ -78,9 +78,13 @@ def measurements(
     if len({m.image.path for m in done}) > 1:
         done.sort(key=lambda m: (m.angle, m.repetition_time))
     elif len(done) < len(stored) and len(group) == 1:
-        raise _no_part_of(done[0].image, reasons)
+        raise _no_part_of(done[0].image, reasons[0].seen if reasons else "MTState is on in others")
     require_angles([m.angle for m in done], done[0].sidecar)
-    notes += differences([m.sidecar for m in done])
+    different = list(differences([m.sidecar for m in done]))
+    if len(group) == 1 and any("EchoTime: differs" in note for note in different):
+        times = ", ".join(str(m.sidecar.values.get("EchoTime")) for m in done)
+        raise _no_part_of(done[0].image, f"EchoTime is {times}")
+    notes += different
     notes += _doubts(done)
     return done
 
@@ -147,9 +151,9 @@ def _volumes(image: BidsFile, sidecars: Mapping[Path, Sidecar], group: Sequence[
     return [Measured(image, one) for one in by_volume(sidecar, count)]
 
 
-def _no_part_of(image: BidsFile, reasons: Sequence[InputError]) -> InputError:
+def _no_part_of(image: BidsFile, why: str) -> InputError:
     return InputError(
-        f"only some of its volumes can be fitted{f' ({reasons[0].seen})' if reasons else ''}",
+        f"only some of its volumes can be fitted together ({why})",
         file=image.path,
         field="dim",
         needed="volumes of one echo, without MT pulses, of spoiled gradient echoes",

@@ -91,10 +91,8 @@ def _modules() -> list[Any]:
     return [module for module in loaded if module is not None]
 
 
-def word_or(words: tuple[str, ...], other: Callable[[str], float]) -> Callable[[str], str | float]:
-    """Return the type of one of some words, or of what `other` accepts."""
-
-    def checked(text: str) -> str | float:
-        return text if text in words else other(text)
-
-    return checked
+def transmit_unit(text: str) -> str | float:
+    """Return the unit of a map of B1+: a word, or the value that it has where the flip angle is nominal."""
+    if text in ("auto", "factor", "percent"):
+        return text
+    return number(float, lambda value: value > 0, "auto, factor, percent, or a number above 0")(text)

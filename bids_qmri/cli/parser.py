@@ -16,7 +16,7 @@ from bids_qmri import catalogue
 from bids_qmri.cli.argument_types import PrintVersion, gigabytes, label, limits, named_path, setting
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.errors import UsageError
-from bids_qmri.options import number, options_by_title, word_or
+from bids_qmri.options import number, options_by_title, transmit_unit
 
 POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 LEVELS = ("participant", "group")
@@ -236,15 +236,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--b1-units",
-        type=word_or(
-            ("auto", "factor", "percent"),
-            number(float, lambda x: x > 0, "auto, factor, percent, or a number above 0"),
-        ),
+        type=transmit_unit,
         default="auto",
-        metavar="UNIT",
-        help="unit of B1+ maps: factor, percent, or what a map reads where the flip angle is nominal (800 for"
-        " degrees x 10 of a nominal 80; makes TB1TFL and TB1RFM maps usable); auto (default) takes the unit"
-        " that sidecars state, else decides from the median and warns",
+        help="unit of B1+ maps: auto (as stated, else by median), factor, percent, or the value of nominal",
     )
     group.add_argument(
         "--mask",

@@ -270,7 +270,7 @@ def add_aif(
 ) -> Path:
     """Write an arterial input in mmol/L of plasma."""
     table = place(root, datatype, f"{prefix}_aif.tsv")
-    rows = [f"{t:.3f}\t{c:.6f}" for t, c in zip(time, concentration, strict=True)]
+    rows = [f"{t:.6g}\t{c:.6g}" for t, c in zip(time, concentration, strict=True)]
     table.write_text("\n".join(["time\tconcentration", *rows, ""]))
     units = {"time": {"Units": "s"}, "concentration": {"Units": "mmol/L"}}
     write_json(table.with_suffix(".json"), {"ConcentrationType": "plasma", **units})

@@ -38,6 +38,8 @@ class B1Source:
         What one unit of the map is worth by its sidecar, and in words; None if it does not say.
     nominal
         Flip angle in degrees that the sidecar of a map names.
+    scale
+        Factors that bring two images to one scale; empty: they are on one.
     """
 
     method: Literal["TB1map", "TB1AFI", "TB1DAM"]
@@ -47,6 +49,7 @@ class B1Source:
     units: B1Units = "auto"
     stated: tuple[float, str] | None = None
     nominal: float | None = None
+    scale: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

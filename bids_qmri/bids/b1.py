@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import B1Source, ReadOptions
+from bids_qmri.bids.alike import differences
 from bids_qmri.bids.image_type import why_not_measured
 from bids_qmri.bids.images import Series, open_series, same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles
 from bids_qmri.bids.map_units import share_of_nominal, unit_of
 from bids_qmri.bids.nifti import read_header
+from bids_qmri.bids.scaling import common_scale
 from bids_qmri.bids.sidecar import (
     Sidecar,
     by_volume,
@@ -196,6 +198,9 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
             fix="add the missing image or remove the others",
         )
     angles = [flip_angle(sidecar, notes) for sidecar in sidecars]
+    notes += differences(sidecars)
+    found = common_scale(sidecars, [read_header(sidecar.image) for sidecar in sidecars], notes)
+    scale = () if found is None else tuple(found)
     if candidate.method == "TB1DAM":
         if not np.isclose(max(angles), 2 * min(angles), rtol=0.01):
             raise InputError(
@@ -206,7 +211,7 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
                 + (" (an array of two, one per volume)" if len(paths) == 1 else ""),
                 fix="correct FlipAngle or use a TB1map",
             )
-        return B1Source("TB1DAM", paths, tuple(radians(angles)))
+        return B1Source("TB1DAM", paths, tuple(radians(angles)), scale=scale)
     times = [spoiled_repetition_time(sidecar, notes) for sidecar in sidecars]
     if times[0] == times[1]:
         raise InputError(
@@ -217,7 +222,7 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
             + (" (an array of two, one per volume)" if len(paths) == 1 else ""),
             fix="write each image's own repetition time",
         )
-    return B1Source("TB1AFI", paths, tuple(radians(angles)), tuple(times))
+    return B1Source("TB1AFI", paths, tuple(radians(angles)), tuple(times), scale=scale)
 
 
 def _require_one_volume(paths: Sequence[Path]) -> None:
@@ -286,6 +291,7 @@ def _relative_field(source: B1Source, signal: FloatArray) -> FloatArray:
     by = source.flip_angle if source.method == "TB1DAM" else source.repetition_time
     first, second = np.argsort(by)
     angle = source.flip_angle[first]
+    signal = signal * (source.scale or 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = signal[:, second] / signal[:, first]
         if source.method == "TB1DAM":

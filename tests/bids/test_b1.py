@@ -352,3 +352,15 @@ def test_a_value_at_the_nominal_angle_makes_scaled_maps_usable(
     source = _source(dataset, ReadOptions(b1_units=800.0))
     assert source is not None
     np.testing.assert_allclose(_load(source, tmp_path), FIELD.ravel(order="F"), rtol=1e-5)
+
+
+def test_both_images_of_a_field_are_brought_to_one_scale(dataset: Path, tmp_path: Path) -> None:
+    synth.add_vfa(dataset)
+    for flip, (angle, scale) in enumerate(((60, 5e-4), (120, 7e-4)), 1):
+        path = synth.place(dataset, "fmap", f"sub-01_flip-{flip}_TB1DAM.nii.gz")
+        synth.write_image(path, 1e6 * scale * np.sin(np.deg2rad(angle * FIELD)))
+        keys = {"FlipAngle": angle, "PhilipsScaleSlope": scale, "UsePhilipsFloatNotDisplayScaling": 0}
+        synth.write_json(path.with_name(f"sub-01_flip-{flip}_TB1DAM.json"), keys)
+    source = _source(dataset)
+    assert source is not None
+    np.testing.assert_allclose(_load(source, tmp_path), FIELD.ravel(order="F"), rtol=1e-5)

@@ -79,7 +79,7 @@ def measurements(
         done.sort(key=lambda m: (m.angle, m.repetition_time))
     elif len(done) < len(stored) and len(group) == 1:
         raise _no_part_of(done[0].image, reasons[0].seen if reasons else "MTState is on in others")
-    require_angles([m.angle for m in done], done[0].sidecar)
+    _require_angles_left(done, notes)
     different = list(differences([m.sidecar for m in done]))
     if len(group) == 1 and any("EchoTime: differs" in note for note in different):
         times = ", ".join(str(m.sidecar.values.get("EchoTime")) for m in done)
@@ -116,6 +116,18 @@ def require_angles(angles: Sequence[float], sidecar: Sidecar | None = None) -> N
             needed="at least two different flip angles",
             fix="add the missing images or correct their FlipAngle",
         )
+
+
+def _require_angles_left(done: Sequence[Measured], notes: Sequence[str]) -> None:
+    """Refuse one angle; where others were left out, say why."""
+    try:
+        require_angles([m.angle for m in done], done[0].sidecar)
+    except InputError as error:
+        gone = [note for note in notes if "left out" in note]
+        seen = f"{error.seen}, without what is left out ({' '.join(gone)})" if gone else error.seen
+        raise InputError(
+            seen, file=error.file, field=error.field, needed=error.needed, fix=error.fix
+        ) from error
 
 
 def _require_unique(group: Sequence[BidsFile]) -> None:
@@ -218,25 +230,23 @@ def _first_echo(found: list[Measured], notes: list[str]) -> list[Measured]:
     labels = sorted({m.image.entities.get("echo", "") for m in found}, key=lambda text: (len(text), text))
     if labels == [""]:
         return found
-    times: dict[str, list[float]] = {label: [] for label in labels}
-    for m in found:
-        time = number(m.sidecar, "EchoTime", notes)
-        if time is not None:
-            times[m.image.entities.get("echo", "")].append(time)
-        elif len(labels) > 1:
-            raise InputError(
-                "is missing beside several echoes",
-                file=m.sidecar.where("EchoTime"),
-                field="EchoTime",
-                needed="the echo time in s of every image",
-                fix="add the key",
-            )
     if len(labels) == 1:
         return found
-    first = min(labels, key=lambda label: float(np.median(times[label])))
+    times: dict[str, list[float]] = {label: [] for label in labels}
+    for m in found:
+        if (time := number(m.sidecar, "EchoTime", notes)) is not None:
+            times[m.image.entities.get("echo", "")].append(time)
+    first = labels[0]
+    if all(times.values()):
+        first = min(labels, key=lambda label: float(np.median(times[label])))
+    else:
+        seen = f"is missing beside {len(labels)} echoes; echo-{first} is taken for the first"
+        needed, fix = "the echo time in s of every image", "add the key"
+        where = found[0].sidecar.where("EchoTime")
+        notes.append(caution(seen, file=where, field="EchoTime", needed=needed, fix=fix))
     kept = [m for m in found if m.image.entities.get("echo", "") == first]
-    shortest = 1000 * float(np.median(times[first]))
-    notes.append(f"{len(labels)} echoes found; only the first one ({shortest:g} ms) is fitted")
+    shortest = f" ({1000 * float(np.median(times[first])):g} ms)" if times[first] else ""
+    notes.append(f"{len(labels)} echoes found; only the first one{shortest} is fitted")
     flips = {m.image.entities.get("flip") for m in kept}
     if lacking := [m.image.path.name for m in found if m.image.entities.get("flip") not in flips]:
         notes.append(

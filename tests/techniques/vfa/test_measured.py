@@ -186,3 +186,24 @@ def test_of_several_processings_none_is_guessed(dataset: Path, tmp_path: Path) -
     assert any("which is meant?" in note for note in found.notes)
     found = _found(dataset, _registered(tmp_path, (1, 2, 3), "preproc"))
     assert all("desc-preproc" in path.name for path in found.images)
+
+
+def test_echoes_without_times_are_told_by_their_index(dataset: Path) -> None:
+    folder = dataset / "sub-01" / "anat"
+    for flip in (1, 2, 3):
+        for end in (".nii.gz", ".json"):
+            old = folder / f"sub-01_flip-{flip}_VFA{end}"
+            for echo in (1, 2):
+                (folder / f"sub-01_echo-{echo}_flip-{flip}_VFA{end}").write_bytes(old.read_bytes())
+            old.unlink()
+    found = _found(dataset)
+    assert all("echo-1" in path.name for path in found.images)
+    assert any("EchoTime: is missing" in note for note in found.notes)
+
+
+def test_what_is_left_out_is_said_where_nothing_can_be_fitted(dataset: Path) -> None:
+    _edit(dataset, 1, MTState=True)
+    _edit(dataset, 2, FlipAngle=20, ImageType="ORIGINAL\\PRIMARY\\P")
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Unusable)
+    assert all(word in str(found.error) for word in ("one angle: 20", "MTState", "ImageType"))

@@ -127,7 +127,9 @@ def _against(sidecar: Sidecar) -> Iterator[tuple[str, str, str]]:
         text = str(sidecar.values.get(key, ""))
         # An underscore is a letter to regular expressions, not to people.
         plain = text.replace("_", " ")
-        meant = [what for pattern, what in OTHERS if re.search(pattern, plain, re.IGNORECASE)]
+        # Names of programs outlive what they do: 3-D SPGR is run by GRASS of some makers.
+        known = OTHERS if key == NAMES[0] else OTHERS[:-1]
+        meant = [what for pattern, what in known if re.search(pattern, plain, re.IGNORECASE)]
         if meant:
             yield key, repr(text), meant[0]
     for key, values, what in FLAGS:

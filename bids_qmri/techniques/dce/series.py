@@ -14,7 +14,7 @@ from bids_qmri.bids.b1 import find_b1
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles
 from bids_qmri.bids.nifti import Header, read_header
 from bids_qmri.bids.sidecar import Sidecar, flip_angle, number, spoiled_repetition_time
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, caution
 from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY
 from bids_qmri.techniques.dce.arterial import find_table, needs_hematocrit, read_input, require_same_clock
 from bids_qmri.techniques.dce.frames import frame_times
@@ -193,4 +193,27 @@ class SeriesReader:
             # Warnings name a fix; decisions about other images do not concern this one.
             doubts = [note for note in found.source.acquisition.notes if "; fix: " in note]
             self.notes += [f"native T1: {note}" for note in doubts]
+            self.notes += _enhanced(found.source.acquisition)
         return found
+
+
+def _enhanced(native: Acquisition) -> list[str]:
+    """Warn where images that give native T1 were taken with contrast agent."""
+    told = [
+        (key, str(native.metadata[key]))
+        for key in ("ContrastBolusAgent", "ContrastBolusIngredient")
+        if str(native.metadata.get(key) or "NONE").strip().upper() not in ("NONE", "NO", "")
+    ]
+    if "ce" in native.entities:
+        told.append(("ce", native.entities["ce"]))
+    if not told:
+        return []
+    return [
+        caution(
+            f"is {told[0][1]!r}: T1 with contrast agent is no native T1; concentrations come out too high",
+            file=native.images[0],
+            field=told[0][0],
+            needed="images before contrast agent",
+            fix="pass --t10, give a T1map, or correct the key",
+        )
+    ]

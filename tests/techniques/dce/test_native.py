@@ -65,6 +65,14 @@ def test_a_map_of_r1_alone_is_named(dataset: Path) -> None:
     assert "sub-01_R1map.nii.gz holds R1" in str(found.error)
 
 
+@pytest.mark.parametrize(("agent", "said"), [("Gadovist", True), ("NONE", False)])
+def test_native_t1_of_images_with_contrast_agent_is_a_warning(dataset: Path, agent: str, said: bool) -> None:
+    synth.add_vfa(dataset, metadata={"ContrastBolusAgent": agent})
+    found = find(dataset, "01")[-1]
+    assert isinstance(found, Acquisition)
+    assert any("no native T1" in note for note in found.notes) is said
+
+
 TIME = 5.0 * np.arange(60.0)
 FINE = np.arange(0.0, 300.0)
 

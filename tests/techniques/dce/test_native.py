@@ -29,7 +29,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def _one(dataset: Path) -> Acquisition | Unusable:
-    (found,) = find(dataset, "01")
+    (found,) = (one for one in find(dataset, "01") if one.kind == "dce")
     return found
 
 
@@ -68,7 +68,7 @@ def test_a_map_of_r1_alone_is_named(dataset: Path) -> None:
 @pytest.mark.parametrize(("agent", "said"), [("Gadovist", True), ("NONE", False)])
 def test_native_t1_of_images_with_contrast_agent_is_a_warning(dataset: Path, agent: str, said: bool) -> None:
     synth.add_vfa(dataset, metadata={"ContrastBolusAgent": agent})
-    found = find(dataset, "01")[-1]
+    found = _one(dataset)
     assert isinstance(found, Acquisition)
     assert any("no native T1" in note for note in found.notes) is said
 

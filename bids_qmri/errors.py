@@ -63,6 +63,11 @@ class InputError(QmriError):
     exit_code = 1
 
 
+def caution(seen: str, *, file: Path | str, field: str, needed: str, fix: str) -> str:
+    """Return a warning in the words of an error, with the name of the file alone."""
+    return str(InputError(seen, file=Path(file).name, field=field, needed=needed, fix=fix))
+
+
 class UsageError(QmriError):
     """The command line asks for something impossible (exit code 2)."""
 

@@ -89,3 +89,10 @@ def _modules() -> list[Any]:
     names = dict.fromkeys(technique.models[0].name for technique in catalogue.TECHNIQUES)
     loaded = (catalogue.module(name, "options") for name in names)
     return [module for module in loaded if module is not None]
+
+
+def transmit_unit(text: str) -> str | float:
+    """Return the unit of a map of B1+: a word, or the value that it has where the flip angle is nominal."""
+    if text in ("auto", "factor", "percent"):
+        return text
+    return number(float, lambda value: value > 0, "auto, factor, percent, or a number above 0")(text)

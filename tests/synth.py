@@ -95,7 +95,9 @@ def add_vfa(
     if b1 is not None:
         write_image(place(root, "fmap", f"{prefix}_TB1map.nii.gz"), 100 * b1)
         intended = [f"bids::{place(Path(), 'anat', f'{name}.nii.gz').as_posix()}" for name in names]
-        write_json(place(root, "fmap", f"{prefix}_TB1map.json"), {"IntendedFor": intended})
+        write_json(
+            place(root, "fmap", f"{prefix}_TB1map.json"), {"IntendedFor": intended, "Units": "percent"}
+        )
     return truth
 
 
@@ -268,9 +270,10 @@ def add_aif(
 ) -> Path:
     """Write an arterial input in mmol/L of plasma."""
     table = place(root, datatype, f"{prefix}_aif.tsv")
-    rows = [f"{t:.3f}\t{c:.6f}" for t, c in zip(time, concentration, strict=True)]
+    rows = [f"{t:.6g}\t{c:.6g}" for t, c in zip(time, concentration, strict=True)]
     table.write_text("\n".join(["time\tconcentration", *rows, ""]))
-    write_json(table.with_suffix(".json"), {"ConcentrationType": "plasma"})
+    units = {"time": {"Units": "s"}, "concentration": {"Units": "mmol/L"}}
+    write_json(table.with_suffix(".json"), {"ConcentrationType": "plasma", **units})
     return table
 
 

@@ -68,7 +68,7 @@ def test_t1_is_recovered_with_the_transmit_field(bids, tmp_path, run):
     np.testing.assert_allclose(image(tmp_path, "sub-01_desc-lsq_T1map"), truth["t1"], rtol=1e-4)
     np.testing.assert_allclose(image(tmp_path, "sub-01_desc-lsq_M0map"), truth["m0"], rtol=1e-4)
     sidecar = json.loads(next((tmp_path / "out").rglob("sub-01_desc-lsq_T1map.json")).read_text())
-    assert "sub-01_TB1map.nii.gz: median 100 inside the mask, read as percent" in sidecar["Notes"]
+    assert "sub-01_TB1map.nii.gz: median 100 inside the mask, read as percent (Units)" in sidecar["Notes"]
 
 
 def test_perfusion_and_diffusion_are_recovered(bids, tmp_path, run):

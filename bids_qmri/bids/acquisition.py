@@ -13,6 +13,9 @@ from typing import Any, Literal
 from bids_qmri.errors import InputError
 from bids_qmri.physics.protocol import Protocol
 
+B1Units = Literal["factor", "percent", "auto"] | float
+"""Unit of a transmit field; a number is what it reads where the flip angle is nominal."""
+
 
 @dataclass(frozen=True)
 class B1Source:
@@ -21,22 +24,32 @@ class B1Source:
     Parameters
     ----------
     method
-        ``"TB1map"`` (one map), ``"TB1AFI"`` or ``"TB1DAM"`` (two images each, in the formula's order).
+        ``"TB1map"`` (one map), ``"TB1AFI"`` or ``"TB1DAM"`` (two images each).
     files
-        The images.
+        The images; one 4-D image may hold both.
     flip_angle
-        Nominal flip angles in rad of the images (AFI, DAM).
+        Nominal flip angles in rad of the images or volumes (AFI, DAM).
     repetition_time
-        Repetition times in s of the images (AFI).
+        Repetition times in s of the images or volumes (AFI).
     units
-        ``"factor"``, ``"percent"`` or ``"auto"`` (decided from the median inside the mask and logged).
+        ``"factor"``, ``"percent"``, what a map reads where the flip angle is nominal, or ``"auto"``: as
+        stated, else decided from the median inside the mask, with a warning.
+    stated
+        What one unit of the map is worth by its sidecar, and in words; None if it does not say.
+    nominal
+        Flip angle in degrees that the sidecar of a map names.
+    scale
+        Factors that bring two images to one scale; empty: they are on one.
     """
 
     method: Literal["TB1map", "TB1AFI", "TB1DAM"]
     files: tuple[Path, ...]
     flip_angle: tuple[float, ...] = ()
     repetition_time: tuple[float, ...] = ()
-    units: Literal["factor", "percent", "auto"] = "auto"
+    units: B1Units = "auto"
+    stated: tuple[float, str] | None = None
+    nominal: float | None = None
+    scale: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +179,7 @@ class ReadOptions:
     b0_threshold
         b-values up to this many s/mm^2 count as b = 0.
     b1_units
-        Unit of TB1map images.
+        Unit of TB1map images, and of others if it is a number.
     mask
         What an automatic mask is of: ``"body"`` (the whole object), ``"brain"``, or ``"auto"`` (the brain
         where the sidecars say that it is a head).
@@ -180,7 +193,7 @@ class ReadOptions:
     filters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     derivatives: Mapping[str, Path] = field(default_factory=dict)
     b0_threshold: float = 50.0
-    b1_units: Literal["factor", "percent", "auto"] = "auto"
+    b1_units: B1Units = "auto"
     mask: Literal["auto", "body", "brain"] = "auto"
     denoise: Literal["mppca"] | None = None
     values: Mapping[str, Any] = field(default_factory=dict)

@@ -16,19 +16,32 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import B1Source, ReadOptions
+from bids_qmri.bids.alike import differences
+from bids_qmri.bids.image_type import why_not_measured
 from bids_qmri.bids.images import Series, open_series, same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles
+from bids_qmri.bids.map_units import share_of_nominal, unit_of
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.sidecar import flip_angle, read_sidecar, spoiled_repetition_time
-from bids_qmri.errors import InputError
+from bids_qmri.bids.scaling import common_scale
+from bids_qmri.bids.sidecar import (
+    Sidecar,
+    by_volume,
+    flip_angle,
+    read_sidecar,
+    spoiled_repetition_time,
+)
+from bids_qmri.errors import InputError, caution
 from bids_qmri.units import FloatArray, radians
 
 FACTOR_RANGE = (0.2, 3.0)
 PERCENT_RANGE = (20.0, 300.0)
 """Medians of a transmit field inside a mask that can only be a factor, or only percent."""
 
-NOT_QUANTITATIVE = {"TB1TFL", "TB1RFM", "TB1EPI", "TB1SRGE"}
-"""Suffixes whose scaling BIDS does not state."""
+SCALED = {"TB1TFL", "TB1RFM"}
+"""Suffixes of maps of the flip angle (`acq-famp`) whose scale BIDS does not state."""
+
+NOT_QUANTITATIVE = {"TB1EPI", "TB1SRGE"}
+"""Suffixes of images that no formula here makes a field of."""
 
 Method = Literal["TB1map", "TB1AFI", "TB1DAM"]
 
@@ -72,7 +85,7 @@ def find_b1(
     """
     others: list[str] = []
     for dataset in [*(v for k, v in derivatives.items() if k != "masks"), files]:
-        candidates = list(_candidates(dataset, images[0].entities.get("ses")))
+        candidates = list(_candidates(dataset, images[0].entities.get("ses"), options))
         linked = [c for c in candidates if _is_meant(c, images, files)]
         chosen = _only(linked or [c for c in candidates if not c.intended_for], images)
         if chosen is None:
@@ -86,11 +99,26 @@ def find_b1(
         notes.append(
             f"{len(others)} transmit field(s) of this session are meant for other images: {', '.join(others)}"
         )
-    if files.images(NOT_QUANTITATIVE):
-        notes.append(
-            "TB1TFL, TB1RFM, TB1EPI and TB1SRGE images have no stated scale; convert them to a TB1map"
-        )
+    notes += _not_used(files, images[0].entities.get("ses"))
     return None
+
+
+def _not_used(files: ParticipantFiles, session: str | None) -> Iterable[str]:
+    """Name images of a transmit field that cannot be used as they are."""
+    for image in files.images(SCALED | NOT_QUANTITATIVE):
+        if image.entities.get("ses") != session or image.entities.get("acq", "").startswith("anat"):
+            continue
+        fix = (
+            "--b1-units VALUE, what the map reads where the angle is nominal (800 for degrees x 10 of a"
+            " nominal 80); or write a TB1map with Units percent = map / VALUE x 100"
+        )
+        yield caution(
+            "no stated scale; it is not used",
+            file=image.path,
+            field="Units",
+            needed="a transmit field as a factor or percent of the nominal flip angle",
+            fix=fix if image.suffix in SCALED else "make a TB1map of it, with Units percent",
+        )
 
 
 def _only(candidates: Sequence[_Candidate], images: Sequence[BidsFile]) -> _Candidate | None:
@@ -106,68 +134,95 @@ def _only(candidates: Sequence[_Candidate], images: Sequence[BidsFile]) -> _Cand
     return candidates[0] if candidates else None
 
 
-def _candidates(files: ParticipantFiles, session: str | None) -> Iterable[_Candidate]:
+def _candidates(files: ParticipantFiles, session: str | None, options: ReadOptions) -> Iterable[_Candidate]:
     """Yield the fields of one session; sidecars of others are not read, for one may be broken."""
-    varying: dict[Method, tuple[str, ...]] = {
-        "TB1map": ("part",),
-        "TB1AFI": ("acq", "part"),
-        "TB1DAM": ("flip", "part"),
+    varying: dict[str, tuple[Method, tuple[str, ...]]] = {
+        "TB1map": ("TB1map", ("part",)),
+        "TB1AFI": ("TB1AFI", ("acq", "part")),
+        "TB1DAM": ("TB1DAM", ("flip", "part")),
+        **dict.fromkeys(SCALED, ("TB1map", ("acq", "part"))),
     }
-    for method, keys in varying.items():
+    for suffix, (method, keys) in varying.items():
         groups: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
-        for image in files.images({method}):
+        for image in files.images({suffix}):
             if image.entities.get("ses") != session:
                 continue
             groups.setdefault(tuple(image.without(*keys).items()), []).append(image)
         for group in groups.values():
-            targets = read_sidecar(group[0], files).values.get("IntendedFor", ())
-            targets = (targets,) if isinstance(targets, str) else tuple(map(str, targets))
-            yield _Candidate(method, tuple(group), targets, files)
+            sidecars = [read_sidecar(image, files) for image in group]
+            targets = {text for sidecar in sidecars for text in _targets(sidecar)}
+            pairs = list(zip(group, sidecars, strict=True))
+            if suffix in SCALED:
+                pairs = [pair for pair in pairs if _told_scale(*pair, options)]
+            elif method != "TB1map":
+                pairs = [pair for pair in pairs if why_not_measured(pair[1]) is None]
+            if pairs:
+                yield _Candidate(method, tuple(image for image, _ in pairs), tuple(sorted(targets)), files)
+
+
+def _told_scale(image: BidsFile, sidecar: Sidecar, options: ReadOptions) -> bool:
+    """Whether an image is a map of the flip angle with a known scale."""
+    is_map = not image.entities.get("acq", "").startswith("anat")
+    return is_map and (isinstance(options.b1_units, float) or bool(unit_of(sidecar)[1]))
+
+
+def _targets(sidecar: Sidecar) -> tuple[str, ...]:
+    targets = sidecar.values.get("IntendedFor", ())
+    return (targets,) if isinstance(targets, str) else tuple(map(str, targets))
 
 
 def _is_meant(candidate: _Candidate, images: Sequence[BidsFile], raw: ParticipantFiles) -> bool:
     """Whether IntendedFor (a BIDS URI, or a path from the participant's folder) names one of the images."""
     meant = {PurePosixPath(target.rpartition(":")[2]) for target in candidate.intended_for}
-    paths = [PurePosixPath(image.path.relative_to(raw.root).as_posix()) for image in images]
+    inside = [image.path for image in images if image.path.is_relative_to(raw.root)]
+    paths = [PurePosixPath(path.relative_to(raw.root).as_posix()) for path in inside]
     return any(path in meant or PurePosixPath(*path.parts[1:]) in meant for path in paths)
 
 
 def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1Source:
     paths = tuple(image.path for image in candidate.images)
+    sidecars = [read_sidecar(image, candidate.files) for image in candidate.images]
     if candidate.method == "TB1map":
         _require_one_volume(paths)
-        return B1Source("TB1map", paths, units=options.b1_units)
-    if len(paths) != 2:
+        stated = share_of_nominal(sidecars[0]) if options.b1_units == "auto" else None
+        nominal = sidecars[0].values.get("FlipAngle")
+        known = float(nominal) if isinstance(nominal, int | float) else None
+        return B1Source("TB1map", paths, units=options.b1_units, stated=stated, nominal=known)
+    if len(paths) == 1 and (volumes := read_header(paths[0]).n_volumes) == 2:
+        sidecars = by_volume(sidecars[0], volumes)
+    if len(sidecars) != 2:
         raise InputError(
             f"{len(paths)} images of {candidate.method}: {', '.join(path.name for path in paths)}",
             file=paths[0],
-            needed="exactly two images",
+            needed="exactly two images, or one of two volumes",
             fix="add the missing image or remove the others",
         )
-    sidecars = [read_sidecar(image, candidate.files) for image in candidate.images]
     angles = [flip_angle(sidecar, notes) for sidecar in sidecars]
+    notes += differences(sidecars)
+    found = common_scale(sidecars, [read_header(sidecar.image) for sidecar in sidecars], notes)
+    scale = () if found is None else tuple(found)
     if candidate.method == "TB1DAM":
-        first, second = sorted(zip(angles, paths, strict=True))
-        if not np.isclose(second[0], 2 * first[0], rtol=0.01):
+        if not np.isclose(max(angles), 2 * min(angles), rtol=0.01):
             raise InputError(
-                f"the angles are {first[0]:g} and {second[0]:g} degrees",
-                file=first[1],
+                f"the angles are {min(angles):g} and {max(angles):g} degrees",
+                file=sidecars[1].where("FlipAngle"),
                 field="FlipAngle",
-                needed="one angle twice the other",
+                needed="one angle twice the other"
+                + (" (an array of two, one per volume)" if len(paths) == 1 else ""),
                 fix="correct FlipAngle or use a TB1map",
             )
-        return B1Source("TB1DAM", (first[1], second[1]), tuple(radians([first[0], second[0]])))
+        return B1Source("TB1DAM", paths, tuple(radians(angles)), scale=scale)
     times = [spoiled_repetition_time(sidecar, notes) for sidecar in sidecars]
-    (short, long) = sorted(zip(times, angles, paths, strict=True))
-    if short[0] == long[0]:
+    if times[0] == times[1]:
         raise InputError(
-            f"both images have {short[0]:g} s",
-            file=short[2],
+            f"both images have {times[0]:g} s",
+            file=sidecars[0].where("RepetitionTimeExcitation"),
             field="RepetitionTimeExcitation",
-            needed="two different repetition times",
+            needed="two different repetition times"
+            + (" (an array of two, one per volume)" if len(paths) == 1 else ""),
             fix="write each image's own repetition time",
         )
-    return B1Source("TB1AFI", (short[2], long[2]), tuple(radians([short[1], long[1]])), (short[0], long[0]))
+    return B1Source("TB1AFI", paths, tuple(radians(angles)), tuple(times), scale=scale)
 
 
 def _require_one_volume(paths: Sequence[Path]) -> None:
@@ -234,12 +289,16 @@ def _relative_field(source: B1Source, signal: FloatArray) -> FloatArray:
     """Apply the method's formula to the two images, (V, 2); a TB1map passes through."""
     if source.method == "TB1map":
         return signal[:, 0]
+    by = source.flip_angle if source.method == "TB1DAM" else source.repetition_time
+    first, second = np.argsort(by)
+    angle = source.flip_angle[first]
+    signal = signal * (source.scale or 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = signal[:, 1] / signal[:, 0]
+        ratio = signal[:, second] / signal[:, first]
         if source.method == "TB1DAM":
-            return np.asarray(np.arccos(ratio / 2) / source.flip_angle[0])
-        n = source.repetition_time[1] / source.repetition_time[0]
-        return np.asarray(np.arccos((ratio * n - 1) / (n - ratio)) / source.flip_angle[0])
+            return np.asarray(np.arccos(ratio / 2) / angle)
+        n = source.repetition_time[second] / source.repetition_time[first]
+        return np.asarray(np.arccos((ratio * n - 1) / (n - ratio)) / angle)
 
 
 def _resample(field: FloatArray, image: Series, series: Series) -> FloatArray:
@@ -266,22 +325,60 @@ LEAST_FIELD, LARGEST_FIELD = 0.1, 5.0
 
 
 def _unit(source: B1Source, median: float, notes: list[str]) -> float:
-    """Return what one unit of a TB1map is worth, from the command line or the median inside the mask."""
-    is_factor = FACTOR_RANGE[0] <= median <= FACTOR_RANGE[1]
-    is_percent = PERCENT_RANGE[0] <= median <= PERCENT_RANGE[1]
-    if source.units != "auto" or is_factor or is_percent:
-        percent = is_percent if source.units == "auto" else source.units == "percent"
-        why = "" if source.units == "auto" else " (--b1-units)"
-        unit, worth = ("percent", 0.01) if percent else ("a factor", 1.0)
-        name = source.files[0].name
-        notes.append(f"{name}: median {median:.3g} inside the mask, read as {unit}{why}")
+    """Return what one unit of a TB1map is worth: as asked, as stated, or by the median inside the mask."""
+    name = source.files[0].name
+    if source.units != "auto":
+        worth, words = _asked(source.units)
+        notes.append(f"{name}: median {median:.3g} inside the mask, read as {words} (--b1-units)")
         if not LEAST_FIELD <= (field := median * worth) <= LARGEST_FIELD:
             notes.append(f"{name}: {field:.2g} of the nominal flip angle cannot be: check --b1-units")
         return worth
-    raise InputError(
-        f"its median inside the mask is {median:g}",
-        file=source.files[0],
-        field="Units",
-        needed="a factor (about 1) or percent (about 100) of the nominal flip angle",
-        fix="rescale it or pass --b1-units",
+    if source.stated is not None:
+        worth, words = source.stated
+        if not LEAST_FIELD <= (field := median * worth) <= LARGEST_FIELD:
+            raise InputError(
+                f"its median inside the mask is {median:g}, that is {field:.2g} of the nominal flip angle as"
+                f" {words}",
+                file=source.files[0],
+                field="Units",
+                needed="the unit of the map",
+                fix="correct Units (and FlipAngle) in its sidecar, or pass --b1-units",
+            )
+        notes.append(f"{name}: median {median:.3g} inside the mask, read as {words}")
+        return worth
+    return _guessed(source, median, notes)
+
+
+def _asked(units: str | float) -> tuple[float, str]:
+    if isinstance(units, int | float):
+        return 1.0 / units, f"{units:g} where the flip angle is nominal"
+    return (0.01, "percent") if units == "percent" else (1.0, "a factor")
+
+
+def _guessed(source: B1Source, median: float, notes: list[str]) -> float:
+    """Return what one unit is worth by the median alone; refused where it could be another one."""
+    nominal = source.nominal
+    degrees = nominal is not None and abs(median / nominal - 1) < min(abs(median / 100 - 1), 0.3)
+    is_factor = FACTOR_RANGE[0] <= median <= FACTOR_RANGE[1]
+    is_percent = PERCENT_RANGE[0] <= median <= PERCENT_RANGE[1]
+    if not (is_factor or is_percent) or (is_percent and degrees):
+        also = f", which may be degrees of FlipAngle {nominal:g}" if degrees else ""
+        raise InputError(
+            f"its median inside the mask is {median:g}{also}, and no unit is stated",
+            file=source.files[0],
+            field="Units",
+            needed="a factor (about 1) or percent (about 100) of the nominal flip angle",
+            fix='write Units in its sidecar ("1", "percent", or "degree" beside FlipAngle), or pass'
+            " --b1-units",
+        )
+    notes.append(
+        caution(
+            f"no unit is stated; median {median:.3g} inside the mask, read as"
+            f" {'a factor' if is_factor else 'percent'}",
+            file=source.files[0],
+            field="Units",
+            needed="the unit of the map",
+            fix='write Units "1" or "percent" in its sidecar, or pass --b1-units',
+        )
     )
+    return 1.0 if is_factor else 0.01

@@ -7,9 +7,8 @@ converted and noted; a value out of its physical range is refused with the likel
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,6 @@ from bids_qmri.errors import InputError
 
 LONGEST_SPOILED_TR = 1.0
 """s; a spoiled gradient echo with a longer repetition time has no T1 weighting: the value is in ms."""
-
-SPOILED = re.compile(r"SPGR|FLASH|T1.?FFE|\bGRE?\b|SPOILED|GRADIENT.?(RECALLED.?)?ECHO", re.IGNORECASE)
-BALANCED = re.compile(r"SSFP|FIESTA|TRUE.?FISP|BALANCED", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,30 @@ def read_sidecar(image: BidsFile, files: ParticipantFiles) -> Sidecar:
     return Sidecar(image.path, values, origin, tuple(file.path for file in inherited))
 
 
+def by_volume(sidecar: Sidecar, n_volumes: int) -> list[Sidecar]:
+    """Return the metadata of each volume of an image: keys with one value per volume are taken apart."""
+    listed = {k: v for k, v in sidecar.values.items() if isinstance(v, list) and len(v) == n_volumes}
+    # Lists of words, such as ImageType, are about the whole image.
+    listed = {key: value for key, value in listed.items() if all(map(_is_number, value))}
+    return [
+        replace(sidecar, values={**sidecar.values, **{key: value[i] for key, value in listed.items()}})
+        for i in range(n_volumes)
+    ]
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number, true or false, or a number as text."""
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def number(sidecar: Sidecar, key: str, notes: list[str]) -> float | None:
     """Return a key as a number, or None if it is absent; text is converted and noted.
+
+    A list of one value, or of equal ones, is that number.
 
     Raises
     ------
@@ -72,6 +90,8 @@ def number(sidecar: Sidecar, key: str, notes: list[str]) -> float | None:
     value = sidecar.values.get(key)
     if value is None:
         return None
+    if isinstance(value, list) and value and all(one == value[0] for one in value):
+        value = value[0]
     try:
         if isinstance(value, bool):
             raise TypeError

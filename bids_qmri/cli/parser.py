@@ -13,7 +13,7 @@ from bids_qmri import catalogue
 from bids_qmri.cli.argument_types import PrintVersion, gigabytes, label, limits, named_path, setting
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.cli.spelling import Parser
-from bids_qmri.options import number, options_by_title
+from bids_qmri.options import number, options_by_title, transmit_unit
 
 LEVELS = ("participant", "group")
 
@@ -209,9 +209,9 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--b1-units",
-        choices=("auto", "factor", "percent"),
+        type=transmit_unit,
         default="auto",
-        help="unit of TB1map images; auto decides from their median and logs it",
+        help="unit of B1+ maps: auto (as stated, else by median), factor, percent, or the value of nominal",
     )
     group.add_argument(
         "--mask",

@@ -226,5 +226,7 @@ def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ..
     log.info("%s: mask %s; %s", job.name, opened.choice.origin, counted(job, found))
     log_details(job, opened, how, noise, time.monotonic() - started)
     for note in how.notes:
-        log.log(logging.WARNING if note in found.notes else logging.INFO, "%s: %s", job.name, note)
+        # A note that knows a way out is about something wrong.
+        urgent = note in found.notes or "; fix: " in note
+        log.log(logging.WARNING if urgent else logging.INFO, "%s: %s", job.name, note)
     return how.notes

@@ -49,7 +49,9 @@ def test_factor_and_percent_are_told_apart_and_noted(tmp_path: Path, scale: floa
     field = _load(B1Source("TB1map", (path,)), tmp_path, notes=notes)
     np.testing.assert_allclose(field, FIELD.ravel(order="F"), rtol=1e-6)
     unit = "a factor" if scale == 1 else "percent"
-    assert notes == [f"x_TB1map.nii.gz: median {scale:.3g} inside the mask, read as {unit}"]
+    (note,) = notes
+    assert note.startswith("x_TB1map.nii.gz: Units: no unit is stated; median")
+    assert f"{scale:.3g} inside the mask, read as {unit}; needed" in note
 
 
 @pytest.mark.parametrize("scale", [0.1, 10.0, 800.0])
@@ -250,3 +252,115 @@ def test_an_incomplete_pair_is_refused(
     (found,) = find(dataset, "01")
     assert isinstance(found, Unusable)
     assert found.error.field == field
+
+
+@pytest.mark.parametrize(
+    ("keys", "stored"),
+    [
+        ({"Units": "degree", "FlipAngle": 60}, 60.0),
+        ({"Units": "rad", "FlipAngle": 60}, np.deg2rad(60.0)),
+        ({"Units": "degrees*10", "FlipAngle": 80}, 800.0),
+        ({"Units": "p.u."}, 100.0),
+        ({"Units": "1"}, 1.0),
+        ({"Units": "percent"}, 20.0),
+    ],
+)
+def test_the_stated_unit_decides(
+    dataset: Path, tmp_path: Path, keys: dict[str, object], stored: float
+) -> None:
+    synth.add_vfa(dataset)
+    _tb1map(dataset, **keys)
+    synth.write_image(synth.place(dataset, "fmap", "sub-01_TB1map.nii.gz"), stored * FIELD)
+    source = _source(dataset)
+    assert source is not None
+    # Percent stay percent, however low: only the impossible is refused.
+    truth = FIELD * (0.2 if stored == 20.0 else 1.0)
+    np.testing.assert_allclose(_load(source, tmp_path), truth.ravel(order="F"), rtol=1e-5)
+
+
+def test_an_angle_of_no_nominal_one_is_refused_by_its_key(dataset: Path) -> None:
+    synth.add_vfa(dataset)
+    _tb1map(dataset, Units="degree")
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Unusable)
+    assert (found.error.field, "Units 'degree'" in str(found.error)) == ("FlipAngle", True)
+
+
+def test_a_stated_unit_that_cannot_be_is_refused(dataset: Path, tmp_path: Path) -> None:
+    synth.add_vfa(dataset)
+    _tb1map(dataset, Units="percent")
+    source = _source(dataset)
+    assert source is not None
+    with pytest.raises(InputError, match=r"0\.01 of the nominal"):
+        _load(source, tmp_path)
+
+
+def test_an_unstated_unit_near_the_nominal_angle_is_refused(tmp_path: Path) -> None:
+    path = synth.write_image(tmp_path / "x_TB1map.nii.gz", 60 * FIELD)
+    with pytest.raises(InputError, match="may be degrees of FlipAngle 60"):
+        _load(B1Source("TB1map", (path,), nominal=60.0), tmp_path)
+
+
+@pytest.mark.parametrize("times", [(0.02, 0.1), (0.1, 0.02)])
+def test_both_images_of_actual_flip_angle_may_lie_in_one_file(
+    dataset: Path, tmp_path: Path, times: tuple[float, float]
+) -> None:
+    synth.add_vfa(dataset)
+    n, c = 5.0, np.cos(np.deg2rad(60 * FIELD))
+    signals = {0.02: 1000 * np.ones_like(FIELD), 0.1: 1000 * (1 + n * c) / (n + c)}
+    path = synth.place(dataset, "fmap", "sub-01_TB1AFI.nii.gz")
+    synth.write_image(path, np.stack([signals[time] for time in times], axis=-1))
+    keys = {"FlipAngle": 60, "RepetitionTimeExcitation": list(times)}
+    synth.write_json(path.with_name("sub-01_TB1AFI.json"), keys)
+    source = _source(dataset)
+    assert source is not None
+    np.testing.assert_allclose(_load(source, tmp_path), FIELD.ravel(order="F"), rtol=1e-5)
+
+
+def test_both_angles_may_lie_in_one_file(dataset: Path, tmp_path: Path) -> None:
+    synth.add_vfa(dataset)
+    path = synth.place(dataset, "fmap", "sub-01_TB1DAM.nii.gz")
+    angles = (120, 60)
+    synth.write_image(path, np.stack([1000 * np.sin(np.deg2rad(a * FIELD)) for a in angles], axis=-1))
+    synth.write_json(path.with_name("sub-01_TB1DAM.json"), {"FlipAngle": list(angles)})
+    source = _source(dataset)
+    assert source is not None
+    np.testing.assert_allclose(_load(source, tmp_path), FIELD.ravel(order="F"), rtol=1e-5)
+
+
+def test_two_volumes_without_two_times_are_refused(dataset: Path) -> None:
+    synth.add_vfa(dataset)
+    path = synth.place(dataset, "fmap", "sub-01_TB1AFI.nii.gz")
+    synth.write_image(path, np.ones((*synth.SHAPE, 2)))
+    keys = {"FlipAngle": 60, "RepetitionTimeExcitation": 0.02}
+    synth.write_json(path.with_name("sub-01_TB1AFI.json"), keys)
+    (found,) = find(dataset, "01")
+    assert isinstance(found, Unusable)
+    assert found.error.field == "RepetitionTimeExcitation"
+    assert "array of two" in str(found.error)
+
+
+@pytest.mark.parametrize("suffix", ["TB1TFL", "TB1RFM"])
+def test_a_value_at_the_nominal_angle_makes_scaled_maps_usable(
+    dataset: Path, tmp_path: Path, suffix: str
+) -> None:
+    synth.add_vfa(dataset)
+    for label, data in (("anat", 500 * np.ones_like(FIELD)), ("famp", 800 * FIELD)):
+        path = synth.place(dataset, "fmap", f"sub-01_acq-{label}_{suffix}.nii.gz")
+        synth.write_image(path, data)
+        synth.write_json(path.with_name(f"sub-01_acq-{label}_{suffix}.json"), {"FlipAngle": 8})
+    source = _source(dataset, ReadOptions(b1_units=800.0))
+    assert source is not None
+    np.testing.assert_allclose(_load(source, tmp_path), FIELD.ravel(order="F"), rtol=1e-5)
+
+
+def test_both_images_of_a_field_are_brought_to_one_scale(dataset: Path, tmp_path: Path) -> None:
+    synth.add_vfa(dataset)
+    for flip, (angle, scale) in enumerate(((60, 5e-4), (120, 7e-4)), 1):
+        path = synth.place(dataset, "fmap", f"sub-01_flip-{flip}_TB1DAM.nii.gz")
+        synth.write_image(path, 1e6 * scale * np.sin(np.deg2rad(angle * FIELD)))
+        keys = {"FlipAngle": angle, "PhilipsScaleSlope": scale, "UsePhilipsFloatNotDisplayScaling": 0}
+        synth.write_json(path.with_name(f"sub-01_flip-{flip}_TB1DAM.json"), keys)
+    source = _source(dataset)
+    assert source is not None
+    np.testing.assert_allclose(_load(source, tmp_path), FIELD.ravel(order="F"), rtol=1e-5)

@@ -69,7 +69,7 @@ FAULTS = {
     "FA above 180": (_keys(VFA, FlipAngle=200), "flip-1_VFA.json", "FlipAngle", "is 200"),
     "FA negative": (_keys(VFA, FlipAngle=-3), "flip-1_VFA.json", "FlipAngle", "is -3"),
     "FA in radians": (_all_flips(FlipAngle=0.35), "VFA.json", "FlipAngle", "57.296"),
-    "FA all equal": (_all_flips(FlipAngle=5), "VFA.json", "FlipAngle", "3 image.s. have 5 degrees"),
+    "FA all equal": (_all_flips(FlipAngle=5), "VFA.json", "FlipAngle", "3 image.s. have one angle: 5, 5, 5"),
     "TR missing": (
         _keys(VFA, RepetitionTimeExcitation=None),
         "flip-1_VFA.json",
@@ -94,7 +94,6 @@ FAULTS = {
         "RepetitionTimeExcitation",
         "is 0",
     ),
-    "not spoiled": (_keys(VFA, PulseSequenceType="EPI"), "VFA.json", "PulseSequenceType", "'EPI'"),
     "VFA 4-D": (_image(VFA, (4, 3, 2, 3)), "flip-1_VFA.nii.gz", "dim", "3 volumes for one FlipAngle"),
     "VFA empty image": (_text(f"{VFA}.nii.gz", ""), "flip-1_VFA.nii.gz", None, "is empty"),
     "VFA twice": (_twin, "anat", None, "exists twice: sub-01_flip-1_VFA.nii, sub-01_flip-1_VFA.nii.gz"),
@@ -156,7 +155,7 @@ FAULTS = {
         "0 of 30 frames",
     ),
     "AIF of what": (_keys(AIF, ConcentrationType=None), "aif.json", "ConcentrationType", "is missing"),
-    "AIF unit": (_keys(AIF, time={"Units": "min"}), "aif.json", "time: Units", "'min'"),
+    "AIF unit": (_keys(AIF, time={"Units": "frames"}), "aif.json", "time: Units", "'frames'"),
     "AIF in minutes": (
         _table("time concentration\n" + "\n".join(f"{0.1 * i:g} 1" for i in range(30))),
         "aif.tsv",

@@ -88,7 +88,7 @@ def test_a_measured_input_shares_the_clock_of_the_scan():
     settings = DceSettings(
         np.arange(5.0), 0.2, 0.005, 4.5, 0.42, 2, Aif("measured", np.arange(5.0), np.ones(5)), 1.2
     )
-    protocol, earlier = _driven(settings, 2)
+    protocol, earlier = _driven(settings, settings.time, 2)
     assert earlier == 0.0
     np.testing.assert_array_equal(protocol.aif_time, np.arange(5.0))
 

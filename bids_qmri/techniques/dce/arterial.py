@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, read_json
-from bids_qmri.errors import InputError
+from bids_qmri.bids.map_units import millimolar, seconds
+from bids_qmri.errors import InputError, caution
 from bids_qmri.physics.arterial_input import POPULATION_INPUTS, plasma_from_blood
 from bids_qmri.techniques.dce.settings import Aif
 from bids_qmri.units import FloatArray
@@ -20,8 +21,11 @@ PLAUSIBLE_PEAK = (0.05, 100.0)
 
 WRITE_TABLE = "write the table anew, tab-separated, with a header line"
 
-SECONDS = {"s", "sec", "second", "seconds"}
-MILLIMOLAR = {"mmol/l", "mm", "mmol/liter", "mmol/litre", "mol/m^3"}
+MANY_TIMES = 20.0
+"""Longer than the frames by such a factor, an input is in milliseconds."""
+
+OFF_ZERO = 0.1
+"""Share of the peak by which an input may begin above zero, or fall below it, by noise."""
 
 
 def find_table(image: BidsFile, datasets: Iterable[ParticipantFiles]) -> Path | None:
@@ -75,9 +79,9 @@ def read_input(
     if choice in POPULATION_INPUTS:
         return Aif(choice), "command line"
     if choice is not None:
-        return _read_table(Path(choice), hematocrit), "command line"
+        return _read_table(Path(choice), hematocrit, notes), "command line"
     if table is not None:
-        return _read_table(table, hematocrit), "table beside the images"
+        return _read_table(table, hematocrit, notes), "table beside the images"
     notes.append(f"no measured arterial input: the population function {DEFAULT_INPUT!r} is used (--aif)")
     return Aif(DEFAULT_INPUT), "default"
 
@@ -90,14 +94,16 @@ def needs_hematocrit(aif: Aif) -> bool:
     return aif.file is not None and _compartment(_described(aif.file)) == "blood"
 
 
-def _read_table(path: Path, hematocrit: float) -> Aif:
-    """Read columns time (s) and concentration (mmol/L); its JSON must say whether that is blood or plasma.
+def _read_table(path: Path, hematocrit: float, notes: list[str]) -> Aif:
+    """Read columns time and concentration in the units that its JSON states, s and mmol/L if it does not.
 
-    Blood and plasma differ by a factor of 1.7, which goes straight into Ktrans; so there is no default.
+    The JSON must say whether that is blood or plasma: they differ by a factor of 1.7, which goes straight
+    into Ktrans; so there is no default.
     """
     time, measured = _columns(path)
     described = _described(path)
-    _require_units(path, described)
+    time = time * _worth(path, described, "time", seconds, "s", notes)
+    measured = measured * _worth(path, described, "concentration", millimolar, "mmol/L", notes)
     kind = _compartment(described)
     if kind not in ("blood", "plasma"):
         raise InputError(
@@ -119,8 +125,83 @@ def _read_table(path: Path, hematocrit: float) -> Aif:
             needed=f"mmol/L with a peak of {PLAUSIBLE_PEAK[0]:g} to {PLAUSIBLE_PEAK[1]:g}",
             fix="convert the unit",
         )
+    notes += _off_zero(path, time, measured)
     plasma = plasma_from_blood(measured, hematocrit) if kind == "blood" else measured
     return Aif("measured", time, plasma, path)
+
+
+def require_same_clock(aif: Aif, frames: FloatArray, notes: list[str]) -> None:
+    """Refuse a measured input that was taken at another time than the frames; note where it ends early.
+
+    Parameters
+    ----------
+    aif
+        Any input.
+    frames
+        Frame times in s, (N,).
+    notes
+        What is held constant is added here.
+
+    Raises
+    ------
+    InputError
+        Naming both ends.
+    """
+    if aif.time is None or aif.file is None:
+        return
+    begins, ends = float(aif.time[0]), float(aif.time[-1])
+    first, last = float(frames[0]), float(frames[-1])
+    longer = (ends - begins) > MANY_TIMES * (last - first)
+    if ends < (first + last) / 2 or begins >= last or longer:
+        raise InputError(
+            f"goes from {begins:g} to {ends:g} but the frames from {first:g} to {last:g} s",
+            file=aif.file,
+            field="time",
+            needed="seconds on the clock of the frames",
+            fix="divide by 1000 if the table is in milliseconds"
+            if longer
+            else "multiply by 60 if the table is in minutes"
+            if ends < last
+            else "subtract the time of the first frame",
+        )
+    if last - ends > OFF_ZERO * (last - first):
+        notes.append(
+            caution(
+                f"ends at {ends:g} s but the last frame is at {last:g} s; held at its last value",
+                file=aif.file,
+                field="time",
+                needed="an input over all frames",
+                fix="add the missing times",
+            )
+        )
+
+
+def _off_zero(path: Path, time: FloatArray, measured: FloatArray) -> list[str]:
+    """Say where an input does not begin at zero, or falls below it."""
+    peak, said = float(measured.max()), []
+    needed = "zero before the bolus arrives"
+    if measured[0] > OFF_ZERO * peak:
+        said.append(
+            caution(
+                f"begins with {measured[0]:.3g} of {peak:.3g} mmol/L at {time[0]:g} s: the upslope is"
+                " missing, or an offset is left in it; Ktrans and vp come out wrong",
+                file=path,
+                field="concentration",
+                needed=needed,
+                fix="add the times before the bolus, or subtract their mean",
+            )
+        )
+    if measured.min() < -OFF_ZERO * peak:
+        said.append(
+            caution(
+                f"falls to {measured.min():.3g} mmol/L at {time[int(measured.argmin())]:g} s",
+                file=path,
+                field="concentration",
+                needed=needed + ", and never below",
+                fix="look for the sign, the baseline and inflow in the vessel",
+            )
+        )
+    return said
 
 
 def _described(path: Path) -> dict[str, object]:
@@ -160,15 +241,34 @@ def _columns(path: Path) -> tuple[FloatArray, FloatArray]:
     return table[:, 0], table[:, 1]
 
 
-def _require_units(path: Path, described: Mapping[str, object]) -> None:
-    for column, accepted in (("time", SECONDS), ("concentration", MILLIMOLAR)):
-        about = described.get(column)
-        unit = about.get("Units") if isinstance(about, Mapping) else None
-        if unit is not None and str(unit).lower() not in accepted:
-            raise InputError(
-                f"is {unit!r}",
-                file=path.with_suffix(".json"),
+def _worth(
+    path: Path,
+    described: Mapping[str, object],
+    column: str,
+    read: Callable[[str], float | None],
+    wanted: str,
+    notes: list[str],
+) -> float:
+    """Return what one unit of a column is in the wanted unit, as the JSON file beside the table states."""
+    about = described.get(column)
+    text = str((about.get("Units") if isinstance(about, Mapping) else None) or "").strip()
+    worth = read(text) if text else None
+    where = path.with_suffix(".json")
+    if not text:
+        notes.append(
+            caution(
+                f"is missing; {column} is read in {wanted}",
+                file=where,
                 field=f"{column}: Units",
-                needed="s" if column == "time" else "mmol/L",
-                fix="convert the table",
+                needed="the unit of the column",
+                fix=f'write {{"{column}": {{"Units": "{wanted}"}}}} into it',
             )
+        )
+        return 1.0
+    if worth is None:
+        raise InputError(
+            f"is {text!r}", file=where, field=f"{column}: Units", needed=wanted, fix="convert the table"
+        )
+    if worth != 1.0:
+        notes.append(f"{path.name}: {column} converted from {text} to {wanted}, as Units says")
+    return worth

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, caution
 from bids_qmri.estimation.preparation import Preparation, Scan, Voxels, as_measured
-from bids_qmri.estimators.base import Estimator
+from bids_qmri.estimators.base import Estimator, FitResult
 from bids_qmri.estimators.classical.noise import residual_sigma
 from bids_qmri.physics.arterial_input import population_aif
 from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_T1, signal_to_concentration
 from bids_qmri.techniques.dce.baseline import with_baseline_noise
-from bids_qmri.techniques.dce.bolus import bolus_arrival
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.techniques.dce.settings import DceSettings
+from bids_qmri.techniques.dce.steady import Beginning, beginning
 from bids_qmri.units import FloatArray
 
 DARK_FRAME = 0.02
@@ -53,31 +55,49 @@ def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
     assert scan.mean_curve is not None
     curve = scan.mean_curve()
     require_signal(curve)
-    baseline = baseline_frames(curve, settings.baseline_volumes)
-    protocol, earlier = _driven(settings, baseline.stop)
+    begun = beginning(curve, settings)
+    steady, baseline = slice(begun.unsteady, None), slice(0, begun.baseline)
+    protocol, earlier = _driven(settings, settings.time[steady], begun.baseline)
     bounds = delay_limits(estimator.has_prior, earlier)
-    convert = _conversion(settings, scan)
+    notes: list[str] = []
+    convert = _conversion(settings, scan, notes)
     return Preparation(
-        partial(_concentration, partial(convert, baseline=baseline), protocol),
+        partial(_concentration, partial(convert, baseline=baseline), protocol, steady),
         conversion="concentration",
         bounds=bounds,
         noise_is_common=False,
         voxel_noise=None if noise is None else partial(noise, bounds=bounds),
-        widen=partial(with_baseline_noise, model, estimator, convert, baseline),
-        baseline=baseline.stop,
-        used=_used(settings, scan, baseline),
+        widen=partial(_widened, steady, partial(with_baseline_noise, model, estimator, convert, baseline)),
+        baseline=begun.unsteady + begun.baseline,
+        used=_used(settings, scan, begun),
+        notes=(*begun.notes, *notes),
     )
 
 
 def _concentration(
-    convert: Any, protocol: DceProtocol, signal: FloatArray, voxels: Voxels
+    convert: Any, protocol: DceProtocol, steady: slice, signal: FloatArray, voxels: Voxels
 ) -> tuple[FloatArray, Protocol]:
-    return convert(signal, voxels), protocol
+    return convert(signal[:, steady], voxels), protocol
 
 
-def _conversion(settings: DceSettings, scan: Scan) -> Any:
+def _widened(
+    steady: slice,
+    widen: Any,
+    how: Preparation,
+    measured: tuple[FloatArray, Voxels],
+    protocol: Protocol,
+    noise: Noise | None,
+    fit: FitResult,
+) -> FitResult:
+    """Let the noise of the baseline see the frames that are fitted."""
+    signal, voxels = measured
+    widened: FitResult = widen(how, (signal[:, steady], voxels), protocol, noise, fit)
+    return widened
+
+
+def _conversion(settings: DceSettings, scan: Scan, notes: list[str]) -> Any:
     """Return what turns signals (v, N) of voxels (v,) into concentrations in mmol/L, given a baseline."""
-    b1, t10 = scan.maps.get("b1"), _native_t1(settings, scan)
+    b1, t10 = scan.maps.get("b1"), _native_t1(settings, scan, notes)
 
     def convert(signal: FloatArray, voxels: Voxels, baseline: slice | FloatArray) -> FloatArray:
         return signal_to_concentration(
@@ -92,41 +112,69 @@ def _conversion(settings: DceSettings, scan: Scan) -> Any:
     return convert
 
 
-def _native_t1(settings: DceSettings, scan: Scan) -> float | FloatArray:
+def _native_t1(settings: DceSettings, scan: Scan, notes: list[str]) -> float | FloatArray:
     if settings.t10 is not None:
         return settings.t10
     t1 = scan.maps["t10"]
-    if "t10" in scan.files:
-        inside = scan.mask & (t1 > 0)
-        _require_seconds(scan, float(np.nanmedian(t1[inside])) if np.any(inside) else 0.0)
-    return t1
+    if "t10" not in scan.files:
+        return t1
+    inside = scan.mask & (t1 > 0)
+    median = float(np.nanmedian(t1[inside])) if np.any(inside) else 0.0
+    return t1 * _seconds(scan.files["t10"], median, settings.t10_unit, notes)
 
 
-def _require_seconds(scan: Scan, median: float) -> None:
-    """Refuse a T1 map whose typical value no tissue has in seconds."""
-    if not PLAUSIBLE_T1[0] < median < PLAUSIBLE_T1[1]:
-        raise InputError(
-            f"median T1 inside the mask is {median:g}",
-            file=scan.files["t10"],
-            needed=f"seconds, between {PLAUSIBLE_T1[0]:g} and {PLAUSIBLE_T1[1]:g}",
-            fix="divide a map in milliseconds by 1000",
+def _seconds(file: Path, median: float, stated: float | None, notes: list[str]) -> float:
+    """Return how many s one unit of a T1 map is: as stated, else by its median, with a warning."""
+    worth = stated
+    if worth is None:
+        worth = 1.0 if median < PLAUSIBLE_T1[1] else 1e-3
+        unit = "s" if worth == 1.0 else "ms"
+        notes.append(
+            caution(
+                f"no unit is stated; median T1 inside the mask is {median:.4g}, read as {unit}",
+                file=file,
+                field="Units",
+                needed="the unit of the map",
+                fix=f'write Units "{unit}" in its sidecar (a map of R1 is none of T1: write 1/R1)',
+            )
         )
+    if not PLAUSIBLE_T1[0] < median * worth < PLAUSIBLE_T1[1]:
+        raise InputError(
+            f"median T1 inside the mask is {median * worth:g} s",
+            file=file,
+            field="Units",
+            needed=f"seconds, between {PLAUSIBLE_T1[0]:g} and {PLAUSIBLE_T1[1]:g}",
+            fix="correct its Units, or divide a map in milliseconds by 1000",
+        )
+    if stated == 1e-3:
+        notes.append(f"{file.name}: median T1 {median:.4g} inside the mask, read in ms as Units says")
+    return worth
 
 
-def _used(settings: DceSettings, scan: Scan, baseline: slice) -> dict[str, Any]:
+def _used(settings: DceSettings, scan: Scan, begun: Beginning) -> dict[str, Any]:
     b1 = scan.maps.get("b1")
     native = settings.t10 if settings.t10 is not None else scan.facts.get("NativeT1")
-    used = {"B1Corrected": b1 is not None, "BaselineVolumes": baseline.stop, "NativeT1": native}
+    used: dict[str, Any] = {
+        "B1Corrected": b1 is not None,
+        "BaselineVolumes": begun.unsteady + begun.baseline,
+        "NativeT1": native,
+    }
+    if begun.unsteady:
+        used["FramesLeftOut"] = begun.unsteady
+    if settings.image is not None:
+        used["DynamicSeries"] = settings.image
+    if settings.aif.file is not None:
+        used["ArterialInputFile"] = settings.aif.file
     if b1 is not None:
         used["B1Coverage"] = float(np.mean(np.isfinite(b1[scan.mask])))
     return used
 
 
-def _driven(settings: DceSettings, n_baseline: int) -> tuple[DceProtocol, float]:
+def _driven(settings: DceSettings, time: FloatArray, n_baseline: int) -> tuple[DceProtocol, float]:
     """Join frame times with the input; return also how long before the last baseline frame it starts."""
     if settings.aif.time is not None and settings.aif.plasma is not None:
-        return DceProtocol(settings.time, settings.aif.time, settings.aif.plasma), 0.0
-    return population_driven(settings.aif.name, settings.time, n_baseline, settings.hematocrit)
+        return DceProtocol(time, settings.aif.time, settings.aif.plasma), 0.0
+    return population_driven(settings.aif.name, time, n_baseline, settings.hematocrit)
 
 
 def require_signal(curve: FloatArray) -> None:
@@ -150,25 +198,6 @@ def require_signal(curve: FloatArray) -> None:
             needed="a signal in every frame",
             fix="remove damaged frames from the image and from its frame times",
         )
-
-
-def baseline_frames(curve: FloatArray, stated: int | None) -> slice:
-    """Return the frames before the bolus: as stated, else those before the mean curve begins to rise.
-
-    Raises
-    ------
-    InputError
-        If there is none, or nothing after them.
-    """
-    count = max(bolus_arrival(curve), 1) if stated is None else stated
-    if not 0 < count < curve.size:
-        raise InputError(
-            f"{count} baseline frames of {curve.size}",
-            field="BaselineVolumes",
-            needed="at least one frame before the bolus and one after it",
-            fix="pass --baseline-volumes",
-        )
-    return slice(0, count)
 
 
 def population_driven(

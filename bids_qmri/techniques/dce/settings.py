@@ -63,6 +63,10 @@ class DceSettings:
         One native T1 in s for all voxels; None: a map of it belongs to the acquisition.
     origin
         Where each value came from, by field name: ``{"relaxivity": "sidecar"}``; goes to logs and sidecars.
+    t10_unit
+        Seconds of one unit of the map of native T1; None: not stated.
+    image
+        The series, to be named in messages; None if unknown.
     """
 
     time: FloatArray
@@ -74,6 +78,13 @@ class DceSettings:
     aif: Aif
     t10: float | None
     origin: Mapping[str, str] = field(default_factory=dict)
+    t10_unit: float | None = 1.0
+    image: Path | None = None
+
+    @property
+    def where(self) -> Path:
+        """What a message names: the series."""
+        return Path("series") if self.image is None else self.image
 
     @property
     def reference_volumes(self) -> int | None:

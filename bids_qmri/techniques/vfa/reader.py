@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,30 +12,28 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, B1Source, ReadOptions, Unusable, files_acquisition
 from bids_qmri.bids.b1 import find_b1
+from bids_qmri.bids.images import same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.sidecar import (
-    BALANCED,
-    SPOILED,
-    Sidecar,
-    common,
-    flip_angle,
-    number,
-    read_sidecar,
-    require_seconds,
-    spoiled_repetition_time,
-)
-from bids_qmri.errors import InputError
+from bids_qmri.bids.preprocessed import Preprocessed, made_from, preprocessed, sidecar_of
+from bids_qmri.bids.scaling import common_scale
+from bids_qmri.bids.sequence import NoModelError
+from bids_qmri.bids.sidecar import Sidecar, common, flip_angle, read_sidecar, require_seconds
+from bids_qmri.errors import InputError, caution
+from bids_qmri.techniques.vfa.measured import Measured, measurements, require_angles
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
-from bids_qmri.units import radians
+from bids_qmri.techniques.vfa.settings import VfaSettings
+from bids_qmri.units import degrees, radians
 
 SUFFIXES = ("VFA",)
+
+VARYING = ("flip", "echo", "part")
+"""Entities of images of one series."""
 
 HIGH_FIELD = 2.9
 """T from which a missing transmit field is the largest error of T1: 10 % of B1 are 20 % of T1."""
 
-SMALLEST_LARGEST_ANGLE = 0.7
-"""Degrees; a series whose largest angle is below it was surely written in radians."""
+Read = Callable[[BidsFile], Sidecar]
 
 
 def find(
@@ -42,31 +42,37 @@ def find(
     options: ReadOptions,
     others: Sequence[Acquisition | Unusable] = (),
 ) -> list[Acquisition | Unusable]:
-    """Find the VFA series of a participant.
+    """Find the VFA series of a participant; preprocessed images replace their raw ones.
 
     Parameters
     ----------
     files
         The raw dataset.
     derivatives
-        Named datasets that may hold B1 maps.
+        Named datasets that may hold preprocessed images and B1 maps.
     options
         Sessions, filters, unit of B1 maps.
     others
         What was found before; not needed here.
     """
-    images = [f for f in files.images(SUFFIXES) if matches(f, options.filters.get("vfa", {}))]
-    found: list[Acquisition | Unusable] = []
-    for group in group_by(images, "flip", "echo", "part"):
-        entities = group[0].without("flip", "echo", "part")
-        label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "VFA"])
-        try:
-            found.append(_acquisition(group, entities, files, derivatives, options))
-        except _NoModelError as reason:
-            found.append(Unusable(label, reason, fault=False))
-        except InputError as error:
-            found.append(Unusable(label, error))
-    return found
+    filters = options.filters.get("vfa", {})
+    images = [f for f in files.images(SUFFIXES) if matches(f, filters)]
+    reader = _Reader(files, derivatives, options)
+    found: dict[int, Acquisition | Unusable] = {}
+    groups = _with_named_flips(group_by(images, *VARYING), files)
+    for index, group in enumerate(groups):
+        found[index] = reader.one(group, lambda image: read_sidecar(image, files))
+    made: list[Acquisition | Unusable] = []
+    for one in preprocessed(SUFFIXES, derivatives, images, filters, *VARYING):
+        behind = {i: g for i, g in enumerate(groups) if made_from(one.images[0], g[0], *VARYING)}
+        raw = [image for group in behind.values() for image in group]
+        instead, notes = reader.instead(one, [found[i] for i in behind if i in found], raw)
+        if instead is not None:
+            made.append(instead)
+            found = {i: kept for i, kept in found.items() if i not in behind}
+        else:
+            found |= {i: _with_notes(found[i], notes) for i in behind if i in found}
+    return [*made, *found.values()]
 
 
 def from_files(
@@ -105,147 +111,148 @@ def from_files(
         )
     require_seconds(repetition_time)
     protocol = VfaProtocol(radians(flip_angles), np.full(len(in_files), repetition_time))
-    if max(flip_angles) < SMALLEST_LARGEST_ANGLE or len(set(flip_angles)) < 2:
-        raise InputError(
-            f"are {[f'{angle:g}' for angle in flip_angles]}",
-            field="flip_angles",
-            needed="at least two different angles in degrees",
-        )
+    require_angles(flip_angles)
     b1 = None if b1_map is None else B1Source("TB1map", (b1_map,), units=b1_units)
     return files_acquisition("vfa", "anat", in_files, protocol, b1=b1)
 
 
-class _NoModelError(InputError):
-    """The series is sound, but nothing here can fit it."""
+def _with_named_flips(groups: Sequence[list[BidsFile]], files: ParticipantFiles) -> list[list[BidsFile]]:
+    """Join single images that are told apart by `acq-` alone, as before BIDS had `flip-`."""
+    single = [group[0] for group in groups if len(group) == 1 and "flip" not in group[0].entities]
+    joined = [group for group in group_by(single, "acq", *VARYING) if _are_flips(group, files)]
+    gone = {image.path for group in joined for image in group}
+    return [*joined, *(group for group in groups if group[0].path not in gone)]
 
 
-def _acquisition(
-    group: Sequence[BidsFile],
-    entities: Mapping[str, str],
-    files: ParticipantFiles,
-    derivatives: Mapping[str, ParticipantFiles],
-    options: ReadOptions,
-) -> Acquisition:
-    notes: list[str] = []
-    sidecars = {image.path: read_sidecar(image, files) for image in group}
-    for image in group:
-        _require_one_volume(image)
-        _require_spoiled(sidecars[image.path])
-    chosen = _first_echo(group, sidecars, notes)
-    measured = []
-    for image in chosen:
-        sidecar = sidecars[image.path]
-        measured.append((flip_angle(sidecar, notes), spoiled_repetition_time(sidecar, notes), image))
-    measured.sort(key=lambda one: one[:2])
-    angles = [angle for angle, _, _ in measured]
-    _require_angles(angles, sidecars[chosen[0].path])
-    ordered = [sidecars[image.path] for _, _, image in measured]
-    if any("PulseSequenceType" not in sidecar.values for sidecar in ordered):
-        notes.append("PulseSequenceType is missing; the series is taken as spoiled (SPGR)")
-    if len({tr for _, tr, _ in measured}) > 1:
-        notes.append("the repetition time differs between flip angles; each image is fitted with its own")
-    images = tuple(image for _, _, image in measured)
-    b1 = find_b1(images, files, derivatives, options, notes)
-    if b1 is None:
-        notes.append(_without_b1(ordered[0]))
-    json_files = dict.fromkeys(file for sidecar in ordered for file in sidecar.files)
-    return Acquisition(
-        kind="vfa",
-        entities=dict(entities),
-        datatype="anat",
-        images=tuple(image.path for image in images),
-        sources=(*(image.path for image in images), *json_files, *(b1.files if b1 else ())),
-        metadata=common(ordered),
-        protocol=VfaProtocol(radians(angles), np.array([tr for _, tr, _ in measured])),
-        b1=b1,
-        notes=tuple(dict.fromkeys(notes)),
+def _are_flips(group: Sequence[BidsFile], files: ParticipantFiles) -> bool:
+    """Whether images of one grid differ in flip angle."""
+    if len(group) < 2:
+        return False
+    try:
+        headers = [read_header(image.path) for image in group]
+        angles = {flip_angle(read_sidecar(image, files), []) for image in group}
+    except InputError:
+        return False
+    return len(angles) == len(group) and all(
+        header.n_volumes == 1 and same_grid(header, headers[0]) for header in headers
     )
 
 
-def _require_one_volume(image: BidsFile) -> None:
-    header = read_header(image.path)
-    if header.n_volumes > 1:
-        raise InputError(
-            f"has {header.n_volumes} volumes for one FlipAngle",
-            file=image.path,
-            field="dim",
-            needed="one 3-D image per flip angle",
-            fix="split it into files flip-1, flip-2, ... each with its FlipAngle",
-        )
+def _with_notes(one: Acquisition | Unusable, notes: Sequence[str]) -> Acquisition | Unusable:
+    if isinstance(one, Unusable):
+        return one
+    return replace(one, notes=(*one.notes, *notes))
 
 
-def _require_spoiled(sidecar: Sidecar) -> None:
-    sequence = str(sidecar.values.get("PulseSequenceType", "SPGR"))
-    where = sidecar.where("PulseSequenceType")
-    if BALANCED.search(sequence):
-        raise _NoModelError(
-            f"is {sequence!r}, for which there is no model yet",
-            file=where,
-            field="PulseSequenceType",
-            needed="a spoiled gradient echo (SPGR, FLASH, T1-FFE, GRE)",
-            fix="leave it out; DESPOT2 is not supported",
-        )
-    if not SPOILED.search(sequence):
-        raise InputError(
-            f"is {sequence!r}",
-            file=where,
-            field="PulseSequenceType",
-            needed="a spoiled gradient echo (SPGR, FLASH, T1-FFE, GRE)",
-            fix="correct the key if the sequence is spoiled",
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """Reads sets of images of one participant."""
+
+    files: ParticipantFiles
+    derivatives: Mapping[str, ParticipantFiles]
+    options: ReadOptions
+
+    def one(
+        self, group: Sequence[BidsFile], read: Read, raw: Sequence[BidsFile] = (), notes: Sequence[str] = ()
+    ) -> Acquisition | Unusable:
+        """Return the acquisition of a set of images, or why it is none.
+
+        `raw` are the images that it was made from, which transmit fields may name.
+        """
+        entities = group[0].without(*VARYING, "desc")
+        said = list(notes)
+        if len({image.entities.get("acq") for image in group}) > 1:
+            entities.pop("acq")
+            said.append(_named_by_acq(group))
+        label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "VFA"])
+        try:
+            return self._acquisition(group, entities, read, raw or group, said)
+        except NoModelError as reason:
+            return Unusable(label, reason, fault=False)
+        except InputError as error:
+            return Unusable(label, error)
+
+    def _acquisition(
+        self,
+        group: Sequence[BidsFile],
+        entities: Mapping[str, str],
+        read: Read,
+        raw: Sequence[BidsFile],
+        notes: list[str],
+    ) -> Acquisition:
+        found = measurements(group, {image.path: read(image) for image in group}, notes)
+        images = tuple(dict.fromkeys(m.image.path for m in found))
+        sidecars = [m.sidecar for m in found]
+        scale = common_scale(sidecars, [read_header(m.image.path) for m in found], notes)
+        b1 = find_b1(raw, self.files, self.derivatives, self.options, notes)
+        if b1 is None:
+            notes.append(_without_b1(sidecars[0]))
+        json_files = dict.fromkeys(file for sidecar in sidecars for file in sidecar.files)
+        return Acquisition(
+            kind="vfa",
+            entities=dict(entities),
+            datatype="anat",
+            images=images,
+            sources=(*images, *json_files, *(b1.files if b1 else ())),
+            metadata=common(sidecars),
+            protocol=_protocol(found),
+            b1=b1,
+            settings=None if scale is None else VfaSettings(scale),
+            notes=tuple(dict.fromkeys(notes)),
         )
 
-
-def _first_echo(
-    group: Sequence[BidsFile], sidecars: Mapping[Path, Sidecar], notes: list[str]
-) -> list[BidsFile]:
-    """Keep the shortest echo per flip angle (least T2* decay) and refuse two images of one name."""
-    names = [image.stem for image in group]
-    twice = [image for image in group if names.count(image.stem) > 1]
-    if twice:
-        raise InputError(
-            f"exists twice: {', '.join(sorted(image.path.name for image in twice))}",
-            file=twice[0].path.parent,
-            needed="one image per name",
-            fix="remove one of them",
-        )
-    if not any("echo" in image.entities for image in group):
-        return list(group)
-    times: dict[float, list[BidsFile]] = {}
-    for image in group:
-        sidecar = sidecars[image.path]
-        time = number(sidecar, "EchoTime", notes)
-        if time is None:
-            raise InputError(
-                "is missing beside several echoes",
-                file=sidecar.where("EchoTime"),
-                field="EchoTime",
-                needed="the echo time in s of every image",
-                fix="add the key",
-            )
-        times.setdefault(time, []).append(image)
-    shortest = min(times)
-    if len(times) > 1:
-        notes.append(f"{len(times)} echoes found; only the first one ({1000 * shortest:g} ms) is fitted")
-    return times[shortest]
+    def instead(
+        self, one: Preprocessed, found: Sequence[Acquisition | Unusable], raw: Sequence[BidsFile]
+    ) -> tuple[Acquisition | Unusable | None, list[str]]:
+        """Return what preprocessed images give in place of raw ones, or None and what to say of that."""
+        names = ", ".join(image.path.name for image in raw) or "no raw image"
+        note = f"preprocessed ({one.words}); used instead of {names}"
+        read = partial(sidecar_of, files=one.files, raw=raw, of=self.files)
+        made = self.one(one.images, read, raw, [note])
+        if not raw:
+            return made, []
+        name, desc = one.images[0].path, one.images[0].entities.get("desc")
+        if one.others:
+            seen = f"desc-{', desc-'.join((desc or '', *one.others))}: which is meant?"
+            return None, [_not_taken(one, name, "desc", seen, "name one of them desc-preproc, or leave one")]
+        if isinstance(made, Unusable):
+            error = made.error
+            return None, [_not_taken(one, error.file or name, error.field or "dim", error.seen, error.fix)]
+        lacking = sorted(set().union(*map(_angles, found)) - _angles(made))
+        if lacking:
+            seen = f"no image of {', '.join(f'{angle:g}' for angle in lacking)} degrees"
+            fix = "add the preprocessed images of all angles"
+            return None, [_not_taken(one, name, "FlipAngle", seen, fix)]
+        return made, []
 
 
-def _require_angles(angles: Sequence[float], sidecar: Sidecar) -> None:
-    if max(angles) < SMALLEST_LARGEST_ANGLE:
-        raise InputError(
-            f"the angles are {[f'{angle:g}' for angle in angles]}",
-            file=sidecar.where("FlipAngle"),
-            field="FlipAngle",
-            needed="degrees",
-            fix="multiply by 57.296 if they are in radians",
-        )
-    if len(set(angles)) < 2:
-        raise InputError(
-            f"all {len(angles)} image(s) have {angles[0]:g} degrees",
-            file=sidecar.where("FlipAngle"),
-            field="FlipAngle",
-            needed="at least two different flip angles",
-            fix="add the missing images or correct their FlipAngle",
-        )
+def _protocol(found: Sequence[Measured]) -> VfaProtocol:
+    return VfaProtocol(radians([m.angle for m in found]), np.array([m.repetition_time for m in found]))
+
+
+def _angles(one: Acquisition | Unusable) -> set[float]:
+    protocol = None if isinstance(one, Unusable) else one.protocol
+    if not isinstance(protocol, VfaProtocol):
+        return set()
+    return {round(float(angle), 2) for angle in degrees(protocol.flip_angle)}
+
+
+def _not_taken(one: Preprocessed, file: Path | str, field: str, seen: str, fix: str) -> str:
+    return caution(
+        f"{seen}; raw images are fitted, not those of {one.words}",
+        file=Path(file),
+        field=field,
+        needed="preprocessed images of all flip angles of the raw series",
+        fix=fix,
+    )
+
+
+def _named_by_acq(group: Sequence[BidsFile]) -> str:
+    names = ", ".join(image.path.name for image in group)
+    return (
+        f"{names}: told apart by acq-, not by flip-: fitted together as flip angles of one series; fix: name"
+        " them flip-1, flip-2, ... if that is right, or choose by --bids-filter-file if not"
+    )
 
 
 def _without_b1(sidecar: Sidecar) -> str:

@@ -25,11 +25,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def _dce(dataset: Path, options: ReadOptions | None = None) -> Acquisition:
-    found = [
-        one
-        for one in find(dataset, "01", options)
-        if not (isinstance(one, Acquisition) and one.kind == "vfa")
-    ]
+    found = [one for one in find(dataset, "01", options) if one.kind == "dce"]
     assert len(found) == 1
     assert isinstance(found[0], Acquisition), found[0]
     return found[0]

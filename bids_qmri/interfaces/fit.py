@@ -226,7 +226,7 @@ def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ..
     log.info("%s: mask %s; %s", job.name, opened.choice.origin, counted(job, found))
     log_details(job, opened, how, noise, time.monotonic() - started)
     for note in how.notes:
-        # A note that knows a way out is about something wrong.
+        # A note that says how to mend it is about something wrong.
         urgent = note in found.notes or "; fix: " in note
         log.log(logging.WARNING if urgent else logging.INFO, "%s: %s", job.name, note)
     return how.notes

@@ -49,7 +49,8 @@ def box_of(model: Model, lower: FloatArray, upper: FloatArray) -> tuple[FloatArr
         corners.append(np.concatenate([corner[boxed(model)], model.derive(finite)[0][:, 0]]))
     if not np.all(np.isfinite(corners)):
         raise ValueError(f"limits of {model.name} are not finite: {corners}")
-    return corners[0], corners[1]
+    # A derived quantity may fall where its parameter rises.
+    return np.minimum(*corners), np.maximum(*corners)
 
 
 def to_box(values: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.physics.dictionary import grid
 from bids_qmri.physics.model import Model, Parameter
@@ -21,8 +22,6 @@ T1_POINTS = 64
 """T1 values of the first estimate."""
 FAINT = 1e-12
 """Sum of squares of decays that have ended before the first inversion time: nothing is told of these."""
-ZOOMS, ZOOM_POINTS = 4, 5
-"""Times that the best of them is looked for more closely, and values each time."""
 
 
 class InversionRecovery(Model):
@@ -125,14 +124,15 @@ def recovered(signal: FloatArray, times: FloatArray, limits: tuple[FloatArray, F
     decay = np.exp(-times[:, None] / t1)
     decay -= decay.mean(axis=0)
     explained = (decay.T @ centred) ** 2 / (np.sum(decay**2, axis=0) + FAINT)[:, None]
-    best = np.log(t1[np.argmax(explained, axis=0)])
-    step = float(np.log(t1[1] / t1[0])) if t1.size > 1 else 0.0
-    for _ in range(ZOOMS):
-        near = best + step * np.linspace(-1.0, 1.0, ZOOM_POINTS)[:, None]
-        explained = np.stack([_explained(np.exp(row), centred, times) for row in near])
-        best = np.take_along_axis(near, np.argmax(explained, axis=0)[None], axis=0)[0]
-        step /= (ZOOM_POINTS - 1) / 2
-    found = np.clip(np.exp(best), lower[0], upper[0])
+    best, step = np.argmax(explained, axis=0), float(np.log(t1[1] / t1[0])) if t1.size > 1 else 0.0
+    inner = np.clip(best, 1, max(t1.size - 2, 1))
+    near = np.log(t1[np.minimum(inner, t1.size - 1)])
+    if step:
+        near = np.where(best == inner, _vertex(near, step, explained, inner), np.log(t1[best]))
+        for closer in (step / 8, step / 64):
+            rows = [_explained(np.exp(near + shift), centred, times) for shift in (-closer, 0.0, closer)]
+            near = _vertex(near, closer, np.stack(rows), np.ones(near.size, dtype=np.intp))
+    found = np.clip(np.exp(near), lower[0], upper[0])
     decay = np.exp(-times[:, None] / found)
     centre = decay.mean(axis=0)
     slope = np.sum((decay - centre) * centred, axis=0) / (np.sum((decay - centre) ** 2, axis=0) + FAINT)
@@ -144,6 +144,14 @@ def recovered(signal: FloatArray, times: FloatArray, limits: tuple[FloatArray, F
     # An amplitude of 0 would explain nothing, and no step leads away from it.
     least = 1e-3 * np.abs(signal).max(axis=0)
     return np.stack([found, efficiency, np.maximum(amplitude, least)])
+
+
+def _vertex(centre: FloatArray, step: float, heights: FloatArray, row: npt.NDArray[np.intp]) -> FloatArray:
+    """Return where a parabola through three heights about a row, a step apart, is highest, (V,)."""
+    left, middle, right = (heights[row + shift, np.arange(row.size)] for shift in (-1, 0, 1))
+    bend = left - 2.0 * middle + right
+    shift = 0.5 * (left - right) / np.where(bend < 0, bend, -np.inf)
+    return np.asarray(centre + step * np.clip(shift, -1.0, 1.0))
 
 
 def _explained(t1: FloatArray, centred: FloatArray, times: FloatArray) -> FloatArray:

@@ -32,8 +32,8 @@ class GradientEchoes(Model):
             (3e-4, 1.0),
             (0.003, 0.1),
             "Effective transverse relaxation time.",
-            # Overloaded liver has some 1 ms; fluid in a good shim some 0.5 s.
-            prior=(5e-4, 0.5),
+            # Overloaded liver has some 1 ms; fluid in a good shim some 0.3 s.
+            prior=(5e-4, 0.3),
             typical=0.03,
             logarithmic=True,
             nodes=64,
@@ -41,18 +41,6 @@ class GradientEchoes(Model):
         Parameter("s0", "S0", "1", (0.0, np.inf), (0.5, 2.0), "Signal at an echo time of 0."),
     )
     amplitude: ClassVar[str | None] = "s0"
-    derived: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            "r2star",
-            "R2*",
-            "1/s",
-            (1.0, 3400.0),
-            (10.0, 333.0),
-            "Effective transverse relaxation rate.",
-            typical=30.0,
-            logarithmic=True,
-        ),
-    )
     main: ClassVar[tuple[str, ...]] = ("t2star",)
 
     def obstacle(self, protocol: Protocol) -> str:
@@ -71,12 +59,6 @@ class GradientEchoes(Model):
     ) -> FloatArray:
         values = grid(lower[0], upper[0], GRID_POINTS, logarithmic=True)
         return nearest_atom(self, signal, protocol, {"t2star": values})
-
-    def derive(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        rate = 1.0 / theta[0]
-        slope = np.zeros((1, *theta.shape))
-        slope[0, 0] = -(rate**2)
-        return rate[None], slope
 
 
 MEGRE = GradientEchoes()

@@ -33,8 +33,8 @@ class SpinEchoes(Model):
             (1e-3, 5.0),
             (0.01, 0.3),
             "Transverse relaxation time.",
-            # Tendon and cortical bone have some milliseconds; fluid at most 3 s.
-            prior=(0.003, 3.0),
+            # Tendon and cortical bone have some milliseconds; fluid some 2 s.
+            prior=(0.003, 2.5),
             typical=0.08,
             logarithmic=True,
             nodes=64,
@@ -42,18 +42,6 @@ class SpinEchoes(Model):
         Parameter("s0", "S0", "1", (0.0, np.inf), (0.5, 2.0), "Signal at an echo time of 0."),
     )
     amplitude: ClassVar[str | None] = "s0"
-    derived: ClassVar[tuple[Parameter, ...]] = (
-        Parameter(
-            "r2",
-            "R2",
-            "1/s",
-            (0.2, 1000.0),
-            (3.3, 100.0),
-            "Transverse relaxation rate.",
-            typical=12.0,
-            logarithmic=True,
-        ),
-    )
     main: ClassVar[tuple[str, ...]] = ("t2",)
 
     def obstacle(self, protocol: Protocol) -> str:
@@ -72,12 +60,6 @@ class SpinEchoes(Model):
     ) -> FloatArray:
         values = grid(lower[0], upper[0], GRID_POINTS, logarithmic=True)
         return nearest_atom(self, signal, protocol, {"t2": values})
-
-    def derive(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        rate = 1.0 / theta[0]
-        slope = np.zeros((1, *theta.shape))
-        slope[0, 0] = -(rate**2)
-        return rate[None], slope
 
 
 MESE = SpinEchoes()

@@ -46,7 +46,6 @@ class StimulatedEchoes(Model):
         MESE.parameters[1],
     )
     amplitude: ClassVar[str | None] = "s0"
-    derived: ClassVar[tuple[Parameter, ...]] = MESE.derived
     settings: ClassVar[tuple[Setting, ...]] = (T1,)
     main: ClassVar[tuple[str, ...]] = ("t2",)
 
@@ -84,12 +83,6 @@ class StimulatedEchoes(Model):
         }
         shared = protocol if not protocol.by_voxel else _typical(protocol)
         return nearest_atom(self, signal, shared, values)
-
-    def derive(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        rate = 1.0 / theta[0]
-        slope = np.zeros((1, *theta.shape))
-        slope[0, 0] = -(rate**2)
-        return rate[None], slope
 
 
 EPG = StimulatedEchoes()

@@ -71,6 +71,10 @@ LEAST_NOISE, MOST_NOISE = 1e-5, 1.0
 """Noise over signal that can be meant."""
 
 
+UNEXPLAINED = 30.0
+"""Scatter over the noise of air from which a model does not explain images: pulsation and flow reach 11."""
+
+
 @dataclass(frozen=True, eq=False)
 class ScanNoise:
     """Noise of a single image of a scan.
@@ -307,7 +311,7 @@ def combine(
         floor, source, sure = air.floor, f"air, {air.voxels} voxels", "measured"
     elif patches is not None:
         floor, source, sure = patches, "smallest eigenvalues of patches", "measured"
-    warnings = _disagreements(air, patches, quiet)
+    warnings = (*_disagreements(air, patches, quiet), *_misfit(air, float(np.median(inside))))
     found = {
         "NoiseFloorFrom": source,
         "NoiseFloorIs": sure,
@@ -318,6 +322,17 @@ def combine(
         return ScanNoise(min(floor, scatter), max(floor, scatter), found, warnings)
     whole = np.where(mask, np.maximum(scatter, floor), 0).astype(np.float32)
     return ScanNoise(float(floor), whole, found, warnings)
+
+
+def _misfit(air: Air | None, typical: float) -> tuple[str, ...]:
+    """Say where images differ from the model by far more than noise and physiology make."""
+    if air is None or typical < UNEXPLAINED * air.floor:
+        return ()
+    return (
+        f"images differ from the model by {typical:.3g} in most voxels, {typical / air.floor:.0f} times the"
+        " noise of air: one of them has another gain, scale, echo time or position than its sidecar says, or"
+        " the model is not that of the sequence; fix: look at signals and fits on the page, leave it out",
+    )
 
 
 def noise_of_map(path: Path, values: FloatArray, mask: npt.NDArray[np.bool_], curve: FloatArray) -> ScanNoise:

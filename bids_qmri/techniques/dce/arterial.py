@@ -24,7 +24,7 @@ WRITE_TABLE = "write the table anew, tab-separated, with a header line"
 MANY_TIMES = 20.0
 """Longer than the frames by such a factor, an input is in milliseconds."""
 
-OFF_ZERO = 0.1
+OFF_ZERO = 0.04
 """Share of the peak by which an input may begin above zero, or fall below it, by noise."""
 
 

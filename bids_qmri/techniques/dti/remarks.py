@@ -15,6 +15,13 @@ from bids_qmri.physics.model import Model
 from bids_qmri.techniques.dti.model import Cumulants
 from bids_qmri.units import FloatArray
 
+ODD, SURELY = 0.1, 3.0
+"""Share of the signal, and times the scatter between voxels, by which an image differs from the tensor."""
+FEWEST = 12
+"""Images and voxels, at least, by which that can be told."""
+NORMAL_MAD = 0.6745
+"""Median absolute deviation over standard deviation of a normal density."""
+
 
 def remarks_on(
     model: Model, how: Preparation, measured: tuple[FloatArray, npt.NDArray[np.intp]]
@@ -46,4 +53,27 @@ def remarks_on(
             f"{without} images above b = {protocol.b0_threshold:g} s/mm^2 have no direction in the bvec file "
             f"(0 0 0) and are left out of {model.name}"
         )
+    if (odd := _odd_images(protocol, how.convert(*measured)[0], model.b_max)).size:
+        said.append(
+            f"images {', '.join(map(str, odd))} (counted from 0) differ from the tensor by more than"
+            f" {ODD:.0%} in most voxels, alike in all of them: another gain or scale, or a wrong direction;"
+            " fix: look at them, and leave them out"
+        )
     return tuple(said)
+
+
+def _odd_images(protocol: DiffusionProtocol, signal: FloatArray, b_max: float) -> npt.NDArray[np.intp]:
+    """Return the images that no tensor explains in any voxel, by a logarithmic fit up to `b_max`."""
+    kept = np.flatnonzero(protocol.bvals <= b_max + B_JITTER)
+    usable = np.all(signal[:, kept] > 0, axis=1)
+    if protocol.bvecs is None or kept.size < FEWEST or usable.sum() < FEWEST:
+        return np.empty(0, dtype=np.intp)
+    logs, g = np.log(signal[usable][:, kept]), protocol.bvecs[kept]
+    pairs = np.stack([g[:, i] * g[:, j] for i in range(3) for j in range(i, 3)], axis=1)
+    design = np.column_stack([np.ones(kept.size), -protocol.bvals[kept, None] * pairs])
+    weight = np.median(signal[usable][:, kept], axis=0)
+    fitted = np.linalg.lstsq(design * weight[:, None], (logs * weight).T, rcond=None)[0]
+    rest = logs - (design @ fitted).T
+    common = np.median(rest, axis=0)
+    scatter = np.median(np.abs(rest - common), axis=0) / NORMAL_MAD
+    return np.asarray(kept[(np.abs(common) > ODD) & (np.abs(common) > SURELY * scatter)])

@@ -68,7 +68,8 @@ class _Block:
             return kept["x"].astype(np.float64), kept["log_weight"].astype(np.float64)
 
     def keep(self, x: FloatArray, log_weight: FloatArray) -> None:
-        """Write nodes."""
+        """Write nodes, weights over the largest: their ratios count, and fit single precision."""
+        log_weight = log_weight - log_weight.max(axis=1, keepdims=True)
         np.savez(self.file, x=x.astype(np.float32), log_weight=log_weight.astype(np.float32))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_qmri import catalogue
+from bids_qmri.cli.datasets import named_datasets
 from bids_qmri.cli.dicom import check_dicom
 from bids_qmri.cli.logs import LOGGER
 from bids_qmri.errors import InputError, UsageError
@@ -184,7 +185,7 @@ def _read_options(args: argparse.Namespace) -> ReadOptions:
     return ReadOptions(
         sessions=_unique(args.session_label),
         filters={} if args.bids_filter_file is None else read_filters(args.bids_filter_file),
-        derivatives=_derivatives(args.derivatives),
+        derivatives=named_datasets(args.derivatives),
         b0_threshold=args.b0_threshold,
         b1_units=args.b1_units,
         mask=args.mask,
@@ -223,26 +224,6 @@ def _models(words: list[str]) -> tuple[str, ...]:
         if word in catalogue.FORMER_NAMES:
             LOGGER.warning("--models: %s is now called %s", word, catalogue.FORMER_NAMES[word])
     return _unique([catalogue.FORMER_NAMES.get(word, word) for word in words])
-
-
-def _derivatives(pairs: list[tuple[str, Path]]) -> dict[str, Path]:
-    names = [name for name, _ in pairs]
-    for name, path in pairs:
-        if name == "raw" or names.count(name) > 1:
-            raise UsageError(
-                "is the name of BIDS_DIR itself" if name == "raw" else "is given more than once",
-                field=f"--derivatives {name}",
-                needed="one name per dataset, by which sidecars point to its files",
-                fix="choose another name",
-            )
-        if not path.is_dir():
-            raise UsageError(
-                "is not a folder",
-                file=path,
-                field=f"--derivatives {name}",
-                needed="the root of a derivative dataset",
-            )
-    return {name: path.resolve() for name, path in pairs}
 
 
 def _networks(args: argparse.Namespace) -> tuple[Path, ...]:

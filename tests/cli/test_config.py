@@ -129,16 +129,20 @@ def test_derivative_folder_must_exist(data: Path) -> None:
         make_config(parse(arguments(data, "-d", "masks=/nowhere")))
 
 
-@pytest.mark.parametrize(
-    ("names", "fragment"),
-    [
-        (("raw",), "--derivatives raw: is the name of BIDS_DIR itself"),
-        (("t1", "b1", "t1"), "--derivatives t1: is given more than once"),
-    ],
-)
-def test_every_dataset_has_a_name_of_its_own(data: Path, names: tuple[str, ...], fragment: str) -> None:
-    with pytest.raises(UsageError, match=fragment):
-        make_config(parse(arguments(data, "-d", *(f"{name}={data}" for name in names))))
+def test_names_that_mean_something_are_not_given_twice(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--derivatives raw: is the name of BIDS_DIR itself"):
+        make_config(parse(arguments(data, "-d", f"raw={data}")))
+    with pytest.raises(UsageError, match="--derivatives masks: is given for two datasets"):
+        make_config(parse(arguments(data, "-d", f"masks={data}", "-d", f"masks={tmp_path}")))
+
+
+def test_two_datasets_of_one_name_are_both_used_and_the_second_renamed(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = [f"pre={data}", f"pre={tmp_path}", f"pre={data}"]
+    found = make_config(parse(arguments(data, "-d", *given))).read.derivatives
+    assert found == {"pre": data.resolve(), "pre2": tmp_path.resolve()}
+    assert f"{tmp_path} is called pre2" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["[1]", '{"vfa": 3}', "{,}", "\udcff"])

@@ -66,7 +66,9 @@ def maps_of(folder, unit):
         data = np.asarray(nib.load(path).dataobj)
         synth.write_image(path, (data + rng.normal(0, 5, data.shape)).astype(np.float32) * np.float32(unit))
     arguments = [str(bids), str(folder / "out"), "participant", "-w", str(folder / "work"), "--nprocs", "1"]
-    assert main([*arguments, "--models", "dti", "dki", "noddi", "ivim", "--methods", "lsq", "mle", "local"]) == 0
+    assert (
+        main([*arguments, "--models", "dti", "dki", "noddi", "ivim", "--methods", "lsq", "mle", "local"]) == 0
+    )
     images = (folder / "out").rglob("*.nii.gz")
     return {path.name: np.asarray(nib.load(path).dataobj, dtype=np.float64) for path in images}
 

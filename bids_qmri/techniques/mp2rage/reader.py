@@ -55,20 +55,8 @@ def find(
         try:
             found.append(_acquisition(group, entities, files, derivatives, options))
         except InputError as error:
-            found.append(Unusable(label, error, fault=not _is_anatomy(group, files), kind="mp2rage"))
+            found.append(Unusable(label, error, kind="mp2rage"))
     return found
-
-
-def _is_anatomy(group: Sequence[BidsFile], files: ParticipantFiles) -> bool:
-    """Whether there is the combined image alone, and nothing of its timing: often kept as anatomy."""
-    if any(image.suffix != "UNIT1" for image in group):
-        return False
-    # Fields of the magnet and of the steady state stand in the sidecar of any image.
-    of_timing = {"InversionTime", "NumberShots", "RepetitionTimePreparation"}
-    try:
-        return not any(of_timing & read_sidecar(image, files).values.keys() for image in group)
-    except InputError:
-        return False
 
 
 def from_files(

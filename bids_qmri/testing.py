@@ -45,7 +45,7 @@ def simulate(
     Returns
     -------
     signal
-        Shape (V, N): with Rician noise if the model explains magnitudes without sign, else with Gaussian noise.
+        Shape (V, N): with Rician noise if magnitudes are without sign, else with Gaussian noise.
     truth
         Maps of parameters and derived quantities, each (V,).
     sigma

@@ -1,4 +1,4 @@
-"""What holds for every model: derivatives, recovery without noise, error bars. Called by the models' tests."""
+"""What holds for every model: derivatives, recovery, error bars. Called by the tests of models."""
 
 from __future__ import annotations
 

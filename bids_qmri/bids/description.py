@@ -25,7 +25,7 @@ IGNORED = (
     "group_*",
     "*_model-*",
 )
-"""Patterns of .bidsignore beside those of maps: reports, and what BIDS has no name for yet, such as models."""
+"""Patterns of .bidsignore beside those of maps: reports, and what BIDS has no name for yet."""
 
 _ACKNOWLEDGE = "Cite the works listed in logs/CITATION.md, which describes what was run."
 

@@ -12,7 +12,6 @@ from bids_qmri.bids.acquisition import Acquisition, Unusable
 from bids_qmri.bids.dataset import find
 from bids_qmri.bids.quantitative import COLLECTIONS, FIELDS, MAPS
 
-
 NEEDED = {
     "IRT1": "InversionTime",
     "MP2RAGE": "InversionTime, FlipAngle, NumberShots, RepetitionTimeExcitation, RepetitionTimePreparation",

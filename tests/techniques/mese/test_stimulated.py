@@ -1,4 +1,4 @@
-"""The extended phase graph: a slow, complex one with half steps and recovery, symmetries, recovery, error bars."""
+"""The extended phase graph: against a slow, complex one; symmetries, recovery, error bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weightings with and without an MT pulse: a magnetisation pulse by pulse, derivatives, recovery, error bars."""
+"""Weightings with and without an MT pulse: pulse by pulse, derivatives, recovery, error bars."""
 
 from __future__ import annotations
 

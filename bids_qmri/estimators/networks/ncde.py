@@ -70,11 +70,11 @@ class _Estimate:
 class Ncde(Estimator):
     """A network that corrects the maximum of the posterior, for any protocol.
 
-    Derived quantities are estimates of their own, but for those that fall as parameters rise. The amplitude is
-    the one that fits best, without standard deviation. Status OUT_OF_RANGE where the network was not trained for the protocol, the limits or the
-    noise, which `notes` says in words where it concerns all voxels. Without a noise level, one is estimated
-    for all the voxels given from magnitudes, and one per voxel from its least-squares residuals for
-    concentrations.
+    Derived quantities are estimates of their own, but for those that fall as parameters rise. The amplitude
+    is the one that fits best, without standard deviation. Status OUT_OF_RANGE where the network was not
+    trained for the protocol, the limits or the noise, which `notes` says in words where it concerns all
+    voxels. Without a noise level, one is estimated for all the voxels given from magnitudes, and one per
+    voxel from its least-squares residuals for concentrations.
 
     Parameters
     ----------

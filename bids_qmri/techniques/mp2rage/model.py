@@ -43,7 +43,7 @@ class Mp2rage(Model):
             (0.05, 6.0),
             (0.5, 3.0),
             "Longitudinal relaxation time.",
-            prior=(0.1, 5.0),
+            prior=(0.05, 5.0),
             logarithmic=True,
         ),
     )

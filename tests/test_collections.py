@@ -17,8 +17,6 @@ from synth_contrasts import BODY
 
 from bids_qmri.cli.run import main
 
-INSIDE = tuple(slice(part.start + 1, part.stop - 1) for part in BODY)
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, np.ndarray]]]:
@@ -140,3 +138,74 @@ def test_the_output_is_valid_bids(run) -> None:
     validator = Path(sys.executable).parent / "bids-validator-deno"
     result = subprocess.run([validator, output], capture_output=True, text=True, timeout=100)
     assert result.returncode == 0, result.stdout[-3000:]
+
+
+def command(root: Path, *options: str) -> Path:
+    """Run the command on a dataset; return its output."""
+    output = root.with_name("out" + "".join(option.strip("-") for option in options))
+    assert main([str(root), str(output), "participant", "-w", f"{output}-work", *options]) == 0
+    return output
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return synth.new_dataset(tmp_path / "bids")
+
+
+@pytest.mark.parametrize("with_second", [True, False])
+def test_a_combined_image_gives_t1_with_a_page_and_without_error_bars(root: Path, with_second: bool) -> None:
+    t1 = synth_contrasts.body(0.6, 3.0)
+    synth_contrasts.add_uniform(root, t1, twelve_bits=not with_second)
+    if with_second:
+        synth_contrasts.add_mp2rage(root)
+        for path in (root / "sub-01" / "anat").glob("*phase*"):
+            path.unlink()
+    output = command(root)
+    found = image(output, "model-mp2rage_desc-lookup_T1map")
+    np.testing.assert_allclose(found[BODY], t1, rtol=0.01)
+    assert "T1 from MP2RAGE" in (output / "sub-01.html").read_text()
+    assert not list(output.rglob("*Std*"))
+    if with_second:
+        assert np.all(found[:6] == 0)
+
+
+def test_a_transmit_field_corrects_all_that_take_one(root: Path) -> None:
+    field = np.ones(synth_contrasts.SHAPE)
+    field[BODY] = synth_contrasts.body(0.8, 1.2)
+    truth = {
+        "mp2rage": synth_contrasts.add_mp2rage(root, b1=field[BODY]),
+        "mpm": synth_contrasts.add_mt_series(root, b1=field[BODY]),
+    }
+    path = synth.write_image(synth.place(root, "fmap", "sub-01_TB1map.nii.gz"), field)
+    synth.write_json(path.with_name("sub-01_TB1map.json"), {"Units": "1"})
+    output = command(root)
+    for name, expected, within in (
+        ("model-mp2rage_desc-lookup_T1map", truth["mp2rage"]["t1"], 0.01),
+        ("model-mpm_desc-lsq_T1map", truth["mpm"]["t1"], 0.01),
+        ("model-mpm_desc-lsq_MTsat", truth["mpm"]["mtsat"], 0.02),
+    ):
+        found = image(output, name)[BODY]
+        assert np.abs(np.median(found / expected) - 1) < 0.005
+        assert np.quantile(np.abs(found / expected - 1), 0.9) < within
+        sidecar = json.loads((output / f"sub-01/anat/sub-01_{name}.json").read_text())
+        assert sidecar["B1Corrected"] is True
+
+
+def test_fits_with_neighbours_side_by_side_are_those_one_after_the_other(root: Path) -> None:
+    """They share a scratch folder, and must not share what lies in it."""
+    synth_contrasts.add_mese(root, sigma=15.0)
+    synth_contrasts.add_megre(root, sigma=15.0)
+    options = ("--estimators", "local", "--nprocs")
+    one, two = (command(root, *options, count) for count in ("1", "2"))
+    for name in ("desc-local_T2map", "model-epg_desc-local_T2map", "desc-local_T2starmap"):
+        np.testing.assert_array_equal(image(one, name), image(two, name), err_msg=name)
+
+
+def test_weightings_without_an_mt_pulse_give_the_rest(root: Path) -> None:
+    truth = synth_contrasts.add_mt_series(root, with_mt=False)
+    output = command(root, "--estimators", "lsq", "rational")
+    for label in ("lsq", "rational"):
+        found = image(output, f"model-mpm_desc-{label}_T1map")[BODY]
+        assert np.median(np.abs(found / truth["t1"] - 1)) < 0.03
+        assert np.all(image(output, f"model-mpm_desc-{label}_MTsat")[BODY] == 0)
+    assert "MTsat is not told" in (output / "sub-01.html").read_text()

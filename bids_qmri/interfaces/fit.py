@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,9 @@ def estimate(
         said.append(f"prior: {how.prior.origin}")
     if estimator.neighbours:
         grid = Grid(opened.series.shape, tuple(float(size) for size in opened.series.zooms[:3]))
-        fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir / "nodes", estimator)
+        # Fits of one participant run side by side, and share the scratch folder.
+        nodes = Path(mkdtemp(prefix="nodes-", dir=opened.work_dir))
+        fitted = fit_neighbours(model, how, blocks, grid, noise, nodes, estimator)
     else:
         fitted = (fit_block(model, estimator, how, measured, noise) for measured in blocks)
     found = gather(model, fitted, opened.series.n_voxels, watch)

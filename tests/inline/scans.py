@@ -62,7 +62,7 @@ TIMES = {
 
 
 def contrasts(volumes: np.ndarray, model: str, attribute: str, **more) -> list[bytes]:
-    """Messages of such a series: times as contrasts, slice by slice; an attribute, or the header, tells them."""
+    """Messages of such a series: times as contrasts, slice by slice, told by an attribute or the header."""
     return [
         mrd.image(
             image,

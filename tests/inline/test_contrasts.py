@@ -94,5 +94,5 @@ def test_models_of_which_a_stream_tells_nothing_are_not_offered():
     assert {name.partition("-")[0] for name in named()} == able
     assert {"irt1", "mese", "epg", "megre"} <= able
     assert not {"mpm", "mts", "mtr", "mp2rage"} & able
-    with pytest.raises(InputError, match="mpm: streams do not say .*needed: one of vfa, ivim"):
+    with pytest.raises(InputError, match=r"mpm: streams do not say .*needed: one of vfa, ivim"):
         Shelf().config("vfa-lsq", {"model": "mpm"})

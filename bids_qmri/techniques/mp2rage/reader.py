@@ -183,6 +183,11 @@ def _chosen(
         # The second image shows where tissue is; the combined one is as bright in air.
         images = (uniform[0], *magnitudes[1:])
         combined = np.asarray(float(len(images)))
+        if len(images) == 1:
+            notes.append(
+                f"{uniform[0].path.name} alone: air has values of any size in it, and T1 there says nothing;"
+                " fix: give a mask (-d masks=PATH), or the magnitude of the second inversion"
+            )
         return images, _uniform(uniform[0].path), {**timing, "combined": combined}
     raise NoModelError(
         f"{len(magnitudes)} magnitude and {len(phases)} phase image(s), no UNIT1: T1 is ambiguous",

@@ -113,6 +113,7 @@ def test_the_combined_image_alone_in_both_scales(root: Path, twelve_bits: bool, 
     found = one(root)
     assert isinstance(found.settings, Images)
     assert found.settings.uniform_scale == scale
+    assert said(found, "sub-01_UNIT1.nii.gz alone", "give a mask")
     assert float(found.protocol.combined) == 1  # type: ignore[union-attr]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -145,9 +144,7 @@ def estimate(
         said.append(f"prior: {how.prior.origin}")
     if estimator.neighbours:
         grid = Grid(opened.series.shape, tuple(float(size) for size in opened.series.zooms[:3]))
-        # Fits of one participant run side by side, and share the scratch folder.
-        nodes = Path(mkdtemp(prefix="nodes-", dir=opened.work_dir))
-        fitted = fit_neighbours(model, how, blocks, grid, noise, nodes, estimator)
+        fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir, estimator)
     else:
         fitted = (fit_block(model, estimator, how, measured, noise) for measured in blocks)
     found = gather(model, fitted, opened.series.n_voxels, watch)

@@ -18,11 +18,12 @@ WEAK_PULSES = SpinEchoProtocol(0.01 * np.arange(1, 17), np.asarray(np.deg2rad(16
 GRADIENT_ECHOES = EchoProtocol(0.003 * np.arange(1, 13))
 
 
-def weightings(echoes: int) -> MultiParameterProtocol:
-    """Return MT-, PD- and T1-weighted images: 6, 6 and 21 degrees every 25 ms."""
-    flip, mt = np.repeat(np.deg2rad([6.0, 6.0, 21.0]), echoes), np.repeat([1.0, 0.0, 0.0], echoes)
-    echo = np.tile(0.0023 * np.arange(1, echoes + 1), 3)
-    return MultiParameterProtocol(flip, np.full(3 * echoes, 0.025), echo, mt)
+def weightings(echoes: int, *further: float) -> MultiParameterProtocol:
+    """Return MT-, PD- and T1-weighted images every 25 ms: 6, 6 and 21 degrees, and further ones without MT."""
+    angles = np.deg2rad([6.0, 6.0, 21.0, *further])
+    flip, mt = np.repeat(angles, echoes), np.repeat([1.0, *np.zeros(len(angles) - 1)], echoes)
+    echo = np.tile(0.0023 * np.arange(1, echoes + 1), len(angles))
+    return MultiParameterProtocol(flip, np.full(flip.size, 0.025), echo, mt)
 
 
 def mp2rage(**changes: object) -> Mp2rageProtocol:
@@ -43,7 +44,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "epg": WEAK_PULSES,
     "megre": GRADIENT_ECHOES,
     "mpm": weightings(6),
-    "mts": weightings(1),
+    "mts": weightings(1, 12.0),
     "mp2rage": mp2rage(),
     "mtr": TransferProtocol(np.array([0.0, 0.0, 1.0, 1.0])),
 }

@@ -19,7 +19,7 @@ GRADIENT_ECHOES = EchoProtocol(0.003 * np.arange(1, 13))
 
 
 def weightings(echoes: int, *further: float) -> MultiParameterProtocol:
-    """Return MT-, PD- and T1-weighted images every 25 ms: 6, 6 and 21 degrees, and further ones without MT."""
+    """Return MT-, PD- and T1-weighted images every 25 ms: 6, 6, 21 degrees, and further ones without MT."""
     angles = np.deg2rad([6.0, 6.0, 21.0, *further])
     flip, mt = np.repeat(angles, echoes), np.repeat([1.0, *np.zeros(len(angles) - 1)], echoes)
     echo = np.tile(0.0023 * np.arange(1, echoes + 1), len(angles))

@@ -113,9 +113,9 @@ def test_an_exponential_is_wrong_where_pulses_are_weak_and_the_graph_is_not() ->
     assert fitted(EPG, signal, WEAK_PULSES).maps["t2"][0] == pytest.approx(0.06, rel=1e-4)
 
 
-@pytest.mark.parametrize("snr", [50, 100])
+@pytest.mark.parametrize("snr", [30, 100])
 def test_error_bars_hold_two_thirds_of_the_truth(snr: float) -> None:
-    assert coverage(EPG, PROTOCOLS["120 degrees"], "t2", snr, "mle") == pytest.approx(0.68, abs=0.05)
+    assert coverage(EPG, PROTOCOLS["120 degrees"], "t2", snr) == pytest.approx(0.68, abs=0.05)
 
 
 @pytest.mark.parametrize(

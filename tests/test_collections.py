@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import synth
 import synth_contrasts
 from synth_contrasts import BODY
+from turning import EVERY, turn_file, turned
 
 from bids_qmri.cli.run import main
 
@@ -209,3 +211,28 @@ def test_weightings_without_an_mt_pulse_give_the_rest(root: Path) -> None:
         assert np.median(np.abs(found / truth["t1"] - 1)) < 0.03
         assert np.all(image(output, f"model-mpm_desc-{label}_MTsat")[BODY] == 0)
     assert "MTsat is not told" in (output / "sub-01.html").read_text()
+
+
+def test_maps_lie_as_the_images_in_another_order_of_axes(root: Path, tmp_path: Path) -> None:
+    order, maps = EVERY[13], []
+    field = np.ones(synth_contrasts.SHAPE)
+    field[BODY] = synth_contrasts.body(0.8, 1.2)
+    synth_contrasts.add_irt1(root)
+    synth_contrasts.add_mtr(root)
+    synth_contrasts.add_mp2rage(root, b1=field[BODY])
+    synth_contrasts.add_mt_series(root, "MTS", (0.0023,), b1=field[BODY])
+    synth.write_image(synth.place(root, "fmap", "sub-01_TB1map.nii.gz"), 100 * field)
+    other = Path(shutil.copytree(root, tmp_path / "other" / "bids"))
+    for path in other.rglob("*.nii.gz"):
+        turn_file(path, order)
+    for dataset in (root, other):
+        found = command(dataset, "--estimators", "lsq").rglob("*.nii.gz")
+        maps.append({path.name: nib.load(path) for path in found})
+    assert maps[0].keys() == maps[1].keys()
+    for name, one in maps[0].items():
+        expected = turned(one, order)
+        np.testing.assert_allclose(maps[1][name].affine, expected.affine, atol=1e-4)
+        was, now = expected.get_fdata(), maps[1][name].get_fdata()
+        np.testing.assert_allclose(
+            now, was, rtol=1e-5, atol=1e-9 + 1e-6 * np.nanmax(np.abs(was)), err_msg=name
+        )

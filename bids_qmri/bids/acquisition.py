@@ -103,6 +103,8 @@ class Acquisition:
         Decisions and warnings a person should read.
     volumes
         Which volumes of its 4-D files, counted through from 0, are the measurements; None: all.
+    scale
+        Factors that bring its images, or volumes, to one scale; empty: they are on one.
     """
 
     kind: str
@@ -117,6 +119,7 @@ class Acquisition:
     maps: Mapping[str, Path | FittedMap] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     volumes: tuple[int, ...] | None = None
+    scale: tuple[float, ...] = ()
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ the gain. What differs is named with files and values; whether it matters, a per
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,9 @@ GAIN = "their ratio is not that of the varied parameter alone"
 TRAITS = (
     _Trait("EchoTime", "T2* decay passes for T1", 0.1, 1e-4),
     _Trait("EchoTime", "T2* decay passes for T1", 0.0, 3e-4),
+    _Trait("FlipAngle", GAIN, 1e-3),
+    _Trait("RepetitionTimeExcitation", GAIN, 1e-3),
+    _Trait("RepetitionTime", GAIN, 1e-3),
     _Trait("ReceiveCoilName", GAIN),
     _Trait("ReceiveCoilActiveElements", GAIN),
     _Trait("CoilString", GAIN),
@@ -69,15 +72,21 @@ MT_CODES = re.compile(r"(?<![A-Z])MTC?(?![A-Z])")
 Say = Callable[[Sidecar], str]
 
 
-def differences(sidecars: Sequence[Sidecar]) -> Iterator[str]:
+STEADY_STATE = ("FlipAngle", "RepetitionTimeExcitation", "RepetitionTime")
+"""Keys that series of a steady state vary."""
+
+
+def differences(sidecars: Sequence[Sidecar], varied: Collection[str] = STEADY_STATE) -> Iterator[str]:
     """Yield what differs between images of one fit beside the protocol, each with files and values.
 
     Parameters
     ----------
     sidecars
         One per image, or per volume.
+    varied
+        Keys that the protocol varies.
     """
-    said: set[str] = set()
+    said = set(varied)
     for trait in TRAITS:
         if trait.key not in said and _differs([s.values.get(trait.key) for s in sidecars], trait):
             said.add(trait.key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from bids_qmri.bids.layout import BidsFile
 from bids_qmri.bids.sidecar import Sidecar
 from bids_qmri.errors import InputError
 
@@ -28,6 +29,9 @@ OTHERWISE = (
     (re.compile(r"I|IMAG(INARY)?|I_.*"), "the imaginary part"),
 )
 """Components of a complex image beside its magnitude."""
+
+PARTS = {"phase": "phase", "the real part": "real", "the imaginary part": "imag"}
+"""Labels of `part-` that they have."""
 
 COMPUTED = re.compile(
     r"(E|EXP)?[ _]?ADC([ _].*)?|FA|FA[ _].*|COL(OU?R)?[ _]?FA|TENSOR.*|CALC.*|SUB|SUBTRACT.*|QUANTITY"
@@ -60,21 +64,53 @@ def why_not_measured(sidecar: Sidecar) -> InputError | None:
     sidecar
         Of the image, after inheritance.
     """
+    key, what = shown(sidecar)
+    if not what:
+        return None
+    return InputError(
+        f"is {'/'.join(words(sidecar, key))}: {sidecar.image.name} holds {what}",
+        file=sidecar.where(key),
+        field=key,
+        needed="measured magnitudes",
+        fix="give the magnitude images (name others part-phase, part-real, part-imag or by their own "
+        f"suffix), or correct {key}",
+    )
+
+
+def shown(sidecar: Sidecar) -> tuple[str, str]:
+    """Return the key that tells what an image shows beside magnitudes, and that; empty where nothing does."""
     for key in KEYS:
         found = words(sidecar, key)
         # Of frames that differ, enhanced images say MIXED in other places too.
         mixed = key == "ComplexImageComponent" and "MIXED" in found
         what = "magnitude and phase mixed" if mixed else _other_than_magnitude(found)
         if what:
-            return InputError(
-                f"is {'/'.join(found)}: {sidecar.image.name} holds {what}",
-                file=sidecar.where(key),
-                field=key,
-                needed="measured magnitudes",
-                fix="give the magnitude images (name others part-phase, part-real, part-imag or by their own "
-                f"suffix), or correct {key}",
-            )
-    return None
+            return key, what
+    return KEYS[0], ""
+
+
+def part_of(image: BidsFile, sidecar: Sidecar) -> str:
+    """Return which part of a complex image is shown: ``mag``, ``phase``, ``real``, ``imag``; by name, or key.
+
+    Raises
+    ------
+    InputError
+        If it is a computed image, or name and key contradict each other.
+    """
+    key, what = shown(sidecar)
+    told = PARTS.get(what)
+    named = image.entities.get("part")
+    magnitude = any(MAGNITUDE.fullmatch(word) for word in words(sidecar, key))
+    contradicted = (named == "mag" and told) or (named is not None and named != "mag" and magnitude)
+    if (what and told is None) or contradicted or (named and told and named != told):
+        raise InputError(
+            f"is {'/'.join(words(sidecar, key))} beside the name {image.path.name}",
+            file=sidecar.where(key),
+            field=key,
+            needed="magnitudes, or phases that are named part-phase",
+            fix=f"correct the name or {key}, or leave the image out with --bids-filter-file",
+        )
+    return named or told or "mag"
 
 
 def derived_note(sidecar: Sidecar) -> str:

@@ -68,6 +68,13 @@ class Series:
         )
         self.n_measurements = len(self._volumes)
 
+    def rescale(self, factors: Sequence[float]) -> None:
+        """Multiply every measurement by a factor of its own as it is read."""
+        self._volumes = tuple(
+            (replace(header, slope=header.slope * factor, intercept=header.intercept * factor), file, offset)
+            for (header, file, offset), factor in zip(self._volumes, factors, strict=True)
+        )
+
     def __enter__(self) -> Self:
         return self
 

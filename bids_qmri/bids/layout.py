@@ -116,12 +116,15 @@ class ParticipantFiles:
 
     def images(self, suffixes: Iterable[str], datatype: str | None = None) -> list[BidsFile]:
         """Return the participant's magnitude images with one of these suffixes, sorted by name."""
+        return [image for image in self.all_parts(suffixes, datatype) if image.is_magnitude]
+
+    def all_parts(self, suffixes: Iterable[str], datatype: str | None = None) -> list[BidsFile]:
+        """Return the participant's images with one of these suffixes, phases too, sorted by name."""
         wanted = set(suffixes)
         return [
             file
             for file in self.files
             if file.is_image
-            and file.is_magnitude
             and file.suffix in wanted
             and file.entities.get("sub") == self.participant
             and datatype in (None, file.datatype)

@@ -121,6 +121,67 @@ def require_spoiled(sidecar: Sidecar, notes: list[str], *, must_be_told: bool = 
         notes.append("PulseSequenceType is missing; the series is taken as spoiled (SPGR)")
 
 
+def require_gradient_echo(sidecar: Sidecar, notes: list[str]) -> None:
+    """Refuse what is known to refocus, so that its echoes do not decay with T2*.
+
+    Parameters
+    ----------
+    sidecar
+        Of one image.
+    notes
+        Not needed: what neither refocuses nor is known may be a gradient echo.
+
+    Raises
+    ------
+    NoModelError
+        If a key says that the sequence is a spin echo or balanced, naming the key.
+    """
+    for key, seen, what in _against(sidecar):
+        if what in ("a spin echo", "balanced SSFP"):
+            raise _refused(sidecar, key, seen, what, "a gradient echo, whose signal decays with T2*")
+
+
+def require_free_recovery(sidecar: Sidecar, notes: list[str]) -> None:
+    """Refuse what is known to read out while it recovers, so that it recovers with another time than T1.
+
+    Parameters
+    ----------
+    sidecar
+        Of one image.
+    notes
+        Not needed: a sequence that is not known may recover freely.
+
+    Raises
+    ------
+    NoModelError
+        If a key names such a sequence, or one without inversion.
+    """
+    for key in NAMES:
+        text = str(sidecar.values.get(key, ""))
+        for pattern, what in DISTURBED:
+            if re.search(pattern, text.replace("_", " "), re.IGNORECASE):
+                needed = "one readout after each inversion, with full recovery in between"
+                raise _refused(sidecar, key, repr(text), what, needed)
+
+
+DISTURBED = (
+    (r"LOOK.?LOCKER|MOLLI|\bSH.?MOLLI|\bTAPIR\b|\bTOMROP\b", "readouts during recovery"),
+    (r"SATURATION.?(RECOVERY|PREP)|\bSR\b|SASHA", "saturation recovery"),
+    (r"MP2?.?RAGE", "a train of readouts after each inversion"),
+)
+"""Sequences after whose preparation signals do not recover with T1 from an inversion."""
+
+
+def _refused(sidecar: Sidecar, key: str, seen: str, what: str, needed: str) -> NoModelError:
+    return NoModelError(
+        f"is {seen}: {what}, for which there is no model yet",
+        file=sidecar.where(key),
+        field=key,
+        needed=needed,
+        fix=f"leave {sidecar.image.name} out, or correct the key",
+    )
+
+
 def _against(sidecar: Sidecar) -> Iterator[tuple[str, str, str]]:
     """Yield key, value and meaning of all that speaks of another sequence."""
     for key in NAMES:

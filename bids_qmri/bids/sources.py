@@ -79,11 +79,12 @@ def protocol_fields(acquisition: Acquisition) -> dict[str, Any]:
     Returns
     -------
     dict
-        BIDS keys in BIDS units (degrees, seconds), beside ``BValues`` (s/mm^2) with ``BValueCounts`` and
-        ``FrameTimes`` (s), for which BIDS has no word.
+        BIDS keys in BIDS units (degrees, seconds), beside ``BValues`` (s/mm^2) with ``BValueCounts``,
+        ``FrameTimes`` (s) and ``ScaledBy`` (factors of the images), for which BIDS has no word.
     """
     meta = acquisition.metadata
     fields: dict[str, Any] = {key: meta[key] for key in _TEXT_KEYS if isinstance(meta.get(key), str)}
     fields |= {key: meta[key] for key in _NUMBER_KEYS if isinstance(meta.get(key), int | float)}
+    fields |= {"ScaledBy": list(acquisition.scale)} if acquisition.scale else {}
     varied = acquisition.settings if acquisition.protocol is None else acquisition.protocol
     return fields if varied is None else fields | varied.sidecar_fields()

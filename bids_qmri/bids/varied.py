@@ -13,8 +13,11 @@ from typing import Any
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.b1 import find_b1
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
+from bids_qmri.bids.measured import Require, measured_images, one_scale
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
+from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_by
+from bids_qmri.bids.sequence import NoModelError
+from bids_qmri.bids.sidecar import Sidecar, by_volume, common, number
 from bids_qmri.errors import InputError
 from bids_qmri.physics.protocol import Protocol
 
@@ -37,6 +40,8 @@ class VariedSeries:
         s; larger values are milliseconds.
     b1
         Whether a model of it takes a transmit field.
+    require
+        Refuses images of another sequence; None: none is known to be wrong.
     """
 
     kind: str
@@ -46,10 +51,11 @@ class VariedSeries:
     what: str
     longest: float
     b1: bool = False
+    require: Require | None = None
 
 
 Build = Callable[[Sequence[float], Sequence[Sidecar], list[str]], Protocol]
-"""Makes the protocol of values in s, sidecars in the same order (one for a 4-D image), and notes."""
+"""Makes the protocol of values in s, sidecars in the same order, and notes."""
 
 
 def find_varied(
@@ -72,49 +78,60 @@ def find_varied(
     build
         Makes their protocol.
     """
-    images = files.images({series.suffix})
-    kept = [image for image in images if matches(image, options.filters.get(series.kind, {}))]
-    found: list[Acquisition | Unusable] = []
-    for group in group_by(kept, series.entity, "part"):
-        entities = group[0].without(series.entity, "part")
+    filters = options.filters.get(series.kind, {})
+    kept = [image for image in files.images({series.suffix}) if matches(image, filters)]
+    varying = (series.entity, "part")
+    kind = Kind((series.suffix,), varying, series.key, told_by(series.key))
+
+    def make(
+        images: Sequence[BidsFile], read: Read, raw: Sequence[BidsFile], notes: Sequence[str]
+    ) -> Acquisition | Unusable:
+        entities = images[0].without(*varying, "desc")
         try:
-            own = _acquisition(series, group, entities, files, build)
-            found.append(_with_b1(own, group, files, derivatives, options) if series.b1 else own)
+            own = _acquisition(series, images, entities, read, build, notes)
+            return _with_b1(own, raw, files, derivatives, options) if series.b1 else own
         except InputError as error:
             label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), series.suffix])
-            found.append(Unusable(label, error, kind=series.kind))
-    return found
+            fault = not isinstance(error, NoModelError)
+            return Unusable(label, error, fault=fault, kind=series.kind)
+
+    return read_or_preprocessed(kind, group_by(kept, *varying), files, derivatives, filters, make)
 
 
 def _acquisition(
     series: VariedSeries,
     group: Sequence[BidsFile],
     entities: Mapping[str, str],
-    files: ParticipantFiles,
+    read: Read,
     build: Build,
+    said: Sequence[str],
 ) -> Acquisition:
-    notes: list[str] = []
-    sidecars = {image: read_sidecar(image, files) for image in group}
-    whole = [image for image in group if read_header(image.path).n_volumes > 1]
+    notes = list(said)
+    images, own = measured_images(group, [read(image) for image in group], notes, series.require)
+    whole = [i for i, image in enumerate(images) if read_header(image.path).n_volumes > 1]
     if whole:
-        ordered, values = [whole[0]], _listed(series, group, whole[0], sidecars[whole[0]])
+        first = whole[0]
+        values = _listed(series, images, images[first], own[first])
+        images, own = [images[first]], by_volume(own[first], len(values))
     else:
-        value = {image: _one(series, sidecars[image], notes) for image in group}
-        ordered = sorted(group, key=lambda image: value[image])
-        values = [value[image] for image in ordered]
-    own = [sidecars[image] for image in ordered]
+        found = [_one(series, sidecar, notes) for sidecar in own]
+        order = sorted(range(len(found)), key=found.__getitem__)
+        images, own = [images[i] for i in order], [own[i] for i in order]
+        values = [found[i] for i in order]
+    scale = one_scale(own, notes, (series.key,))
     return Acquisition(
         kind=series.kind,
         entities=dict(entities),
         datatype=group[0].datatype,
-        images=tuple(image.path for image in ordered),
+        images=tuple(image.path for image in images),
         sources=(
-            *(image.path for image in ordered),
+            *(image.path for image in images),
             *dict.fromkeys(file for sidecar in own for file in sidecar.files),
         ),
         metadata={key: value for key, value in common(own).items() if key != series.key},
         protocol=build(values, own, notes),
         notes=tuple(dict.fromkeys(notes)),
+        scale=scale,
     )
 
 
@@ -128,10 +145,10 @@ def _with_b1(
     """Return an acquisition with its transmit field, if there is one."""
     notes: list[str] = []
     b1 = find_b1(group, files, derivatives, options, notes)
+    every = tuple(dict.fromkeys((*found.notes, *notes)))
     if b1 is None:
-        return found
-    every = dict.fromkeys((*found.notes, *notes))
-    return replace(found, b1=b1, sources=(*found.sources, *b1.files), notes=tuple(every))
+        return replace(found, notes=every)
+    return replace(found, b1=b1, sources=(*found.sources, *b1.files), notes=every)
 
 
 def _one(series: VariedSeries, sidecar: Sidecar, notes: list[str]) -> float:

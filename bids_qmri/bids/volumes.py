@@ -68,7 +68,10 @@ def open_images(acquisition: Acquisition, spool_dir: Path, grid: Series | None =
         If an image is damaged, or parts of one series are not on one grid.
     """
     if acquisition.volumes is None:
-        return open_series(acquisition.images, spool_dir, grid)
+        series = open_series(acquisition.images, spool_dir, grid)
+        if acquisition.scale:
+            series.rescale(acquisition.scale)
+        return series
     return choose_volumes(acquisition.images, acquisition.volumes, spool_dir, grid)
 
 

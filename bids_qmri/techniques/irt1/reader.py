@@ -9,13 +9,22 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files_acquisition
 from bids_qmri.bids.layout import ParticipantFiles
+from bids_qmri.bids.sequence import require_free_recovery
 from bids_qmri.bids.sidecar import Sidecar
 from bids_qmri.bids.varied import VariedSeries, find_varied
 from bids_qmri.errors import InputError
 from bids_qmri.techniques.irt1.protocol import LONGEST_INVERSION_TIME, InversionProtocol
 
 SUFFIXES = ("IRT1",)
-SERIES = VariedSeries("irt1", "IRT1", "inv", "InversionTime", "inversion time", LONGEST_INVERSION_TIME)
+SERIES = VariedSeries(
+    "irt1",
+    "IRT1",
+    "inv",
+    "InversionTime",
+    "inversion time",
+    LONGEST_INVERSION_TIME,
+    require=require_free_recovery,
+)
 
 
 def find(

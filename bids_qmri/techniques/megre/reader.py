@@ -9,13 +9,22 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files_acquisition
 from bids_qmri.bids.layout import ParticipantFiles
+from bids_qmri.bids.sequence import require_gradient_echo
 from bids_qmri.bids.sidecar import Sidecar
 from bids_qmri.bids.varied import VariedSeries, find_varied
 from bids_qmri.errors import InputError
-from bids_qmri.physics.echoes import LONGEST_ECHO_TIME, EchoProtocol
+from bids_qmri.physics.echoes import LONGEST_GRADIENT_ECHO, EchoProtocol
 
 SUFFIXES = ("MEGRE",)
-SERIES = VariedSeries("megre", "MEGRE", "echo", "EchoTime", "echo time", LONGEST_ECHO_TIME)
+SERIES = VariedSeries(
+    "megre",
+    "MEGRE",
+    "echo",
+    "EchoTime",
+    "echo time",
+    LONGEST_GRADIENT_ECHO,
+    require=require_gradient_echo,
+)
 
 
 def find(

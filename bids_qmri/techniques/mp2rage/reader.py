@@ -6,15 +6,21 @@ Timing comes from the sidecars of the images, or from that of the combined one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, B1Source, ReadOptions, Unusable, files_acquisition
+from bids_qmri.bids.alike import STEADY_STATE
 from bids_qmri.bids.b1 import find_b1
+from bids_qmri.bids.image_type import part_of
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
+from bids_qmri.bids.measured import one_scale, require_unique
 from bids_qmri.bids.nifti import value_range
+from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_by
+from bids_qmri.bids.sequence import NoModelError
 from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
 from bids_qmri.errors import InputError
 from bids_qmri.techniques.mp2rage.protocol import Mp2rageProtocol
@@ -22,8 +28,9 @@ from bids_qmri.techniques.mp2rage.settings import Images
 from bids_qmri.units import radians
 
 SUFFIXES = ("MP2RAGE", "UNIT1")
-OWN = ("inv", "flip", "echo", "part", "desc")
+OWN = ("inv", "flip", "echo", "part")
 """Entities that differ between the images of one scan."""
+KIND = Kind(SUFFIXES, OWN, "InversionTime", told_by("InversionTime"), magnitudes=False)
 TWELVE_BITS = 4095.0
 """Largest value of combined images that scanners store as integers."""
 PERIOD = 2 * np.pi
@@ -34,6 +41,8 @@ KEYS = (
     "RepetitionTimeExcitation",
     "RepetitionTimePreparation",
 )
+LONGEST = {"InversionTime": 20.0, "RepetitionTimeExcitation": 0.2, "RepetitionTimePreparation": 60.0}
+"""s; longer ones are milliseconds."""
 
 
 def find(
@@ -43,20 +52,27 @@ def find(
     others: Sequence[Acquisition | Unusable] = (),
 ) -> list[Acquisition | Unusable]:
     """Find the MP2RAGE scans of a participant."""
+    filters = options.filters.get("mp2rage", {})
     groups: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
-    for file in files.files:
-        own = file.is_image and file.suffix in SUFFIXES and file.entities.get("sub") == files.participant
-        if own and matches(file, options.filters.get("mp2rage", {})):
-            groups.setdefault(tuple(sorted(file.without(*OWN).items())), []).append(file)
-    found: list[Acquisition | Unusable] = []
-    for group in groups.values():
-        entities = group[0].without(*OWN)
+    for file in files.all_parts(SUFFIXES):
+        if matches(file, filters):
+            groups.setdefault(tuple(sorted(file.without(*OWN, "desc").items())), []).append(file)
+
+    def make(
+        images: Sequence[BidsFile], read: Read, raw: Sequence[BidsFile], notes: Sequence[str]
+    ) -> Acquisition | Unusable:
+        entities = images[0].without(*OWN, "desc")
         label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "MP2RAGE"])
         try:
-            found.append(_acquisition(group, entities, files, derivatives, options))
+            # Preprocessed images often say nothing of the sequence.
+            behind = {} if raw == images else {image: read_sidecar(image, files) for image in raw}
+            timed = [behind[image] for image in behind if _is_timed(image, behind[image])]
+            found = _acquisition(images, entities, read, timed, list(notes))
+            return _with_b1(found, raw, files, derivatives, options)
         except InputError as error:
-            found.append(Unusable(label, error, kind="mp2rage"))
-    return found
+            return Unusable(label, error, fault=not isinstance(error, NoModelError), kind="mp2rage")
+
+    return read_or_preprocessed(KIND, list(groups.values()), files, derivatives, filters, make)
 
 
 def from_files(
@@ -103,21 +119,17 @@ def from_files(
 def _acquisition(
     group: Sequence[BidsFile],
     entities: Mapping[str, str],
-    files: ParticipantFiles,
-    derivatives: Mapping[str, ParticipantFiles],
-    options: ReadOptions,
+    read: Read,
+    behind: Sequence[Sidecar],
+    notes: list[str],
 ) -> Acquisition:
-    notes: list[str] = []
-    sidecars = {image: read_sidecar(image, files) for image in group}
-    uniform = [image for image in group if image.suffix == "UNIT1"]
-    single = [
-        image for image in group if image.suffix == "MP2RAGE" and image.entities.get("echo", "1") == "1"
-    ]
-    images, settings, timing = _chosen(single, uniform, sidecars, notes)
-    b1 = find_b1(images[:1], files, derivatives, options, notes)
-    if b1 is None:
-        notes.append("no B1+ map for these images: nominal flip angles are used")
+    require_unique(group)
+    sidecars = {image: read(image) for image in group}
+    images, settings, timing = _chosen(group, sidecars, behind, notes)
     own = [sidecars[image] for image in images]
+    scale: tuple[float, ...] = ()
+    if settings.uniform_scale == 0 and (found := one_scale(own[:2], notes, STEADY_STATE)):
+        scale = (*found, *[1.0] * len(own[2:]))
     return Acquisition(
         kind="mp2rage",
         entities=dict(entities),
@@ -125,26 +137,44 @@ def _acquisition(
         images=tuple(image.path for image in images),
         sources=(
             *(image.path for image in images),
-            *dict.fromkeys(file for sidecar in sidecars.values() for file in sidecar.files),
-            *(b1.files if b1 else ()),
+            *dict.fromkeys(file for sidecar in (*own, *behind) for file in sidecar.files),
         ),
         metadata={key: value for key, value in common(own).items() if key not in KEYS},
         protocol=Mp2rageProtocol(**timing),
-        b1=b1,
         settings=settings,
         notes=tuple(dict.fromkeys(notes)),
+        scale=scale,
     )
 
 
+def _with_b1(
+    found: Acquisition,
+    raw: Sequence[BidsFile],
+    files: ParticipantFiles,
+    derivatives: Mapping[str, ParticipantFiles],
+    options: ReadOptions,
+) -> Acquisition:
+    notes: list[str] = []
+    b1 = find_b1(raw, files, derivatives, options, notes)
+    if b1 is None:
+        notes.append("no B1+ map for these images: nominal flip angles are used")
+    sources = (*found.sources, *(b1.files if b1 else ()))
+    return replace(found, b1=b1, sources=sources, notes=tuple(dict.fromkeys((*found.notes, *notes))))
+
+
 def _chosen(
-    single: Sequence[BidsFile],
-    uniform: Sequence[BidsFile],
+    group: Sequence[BidsFile],
     sidecars: Mapping[BidsFile, Sidecar],
+    behind: Sequence[Sidecar],
     notes: list[str],
 ) -> tuple[tuple[BidsFile, ...], Images, dict[str, Any]]:
     """Return the images that are fitted, what they hold, and the timing of the sequence."""
-    magnitudes, phases = _parts(single, sidecars)
-    timing = _timing([sidecars[image] for image in (*magnitudes, *uniform)], notes)
+    part = {image: part_of(image, sidecars[image]) for image in group}
+    uniform = [image for image in group if image.suffix == "UNIT1" and part[image] == "mag"]
+    single = [image for image in group if _is_first_echo(image)]
+    magnitudes, phases = (_inversions(single, part, which, sidecars) for which in ("mag", "phase"))
+    own = [sidecars[image] for image in (*magnitudes, *uniform)]
+    timing = _timing([*own, *behind], single, notes)
     if len(magnitudes) == len(phases) == 2:
         return (*magnitudes, *phases), Images(phase_scale=_phase_scale(phases, sidecars)), timing
     if uniform:
@@ -153,48 +183,75 @@ def _chosen(
         # The second image shows where tissue is; the combined one is as bright in air.
         images = (uniform[0], *magnitudes[1:])
         combined = np.asarray(float(len(images)))
+        if len(images) == 1:
+            notes.append(
+                f"{uniform[0].path.name} alone: air has values of any size in it, and T1 there says nothing;"
+                " fix: give a mask (-d masks=PATH), or the magnitude of the second inversion"
+            )
         return images, _uniform(uniform[0].path), {**timing, "combined": combined}
-    raise InputError(
-        f"{len(magnitudes)} magnitude and {len(phases)} phase image(s), no UNIT1",
-        file=single[0].path,
+    raise NoModelError(
+        f"{len(magnitudes)} magnitude and {len(phases)} phase image(s), no UNIT1: T1 is ambiguous",
+        file=group[0].path,
         field="part",
         needed="magnitude and phase of both inversions, or the combined image",
         fix="add the phase images as part-phase, or the scanner's UNIT1",
     )
 
 
-def _parts(
-    images: Sequence[BidsFile], sidecars: Mapping[BidsFile, Sidecar]
-) -> tuple[list[BidsFile], list[BidsFile]]:
-    """Return magnitudes and phases in the order of their inversion times."""
-    found = []
-    for part in ("mag", "phase"):
-        own = [image for image in images if image.entities.get("part", "mag") == part]
-        if len(own) > 2:
-            raise InputError(
-                f"{len(own)} images of part {part}",
-                file=own[0].path,
-                field="inv",
-                needed="two inversions",
-                fix="leave others out with --bids-filter-file",
-            )
-        found.append(sorted(own, key=lambda image: float(sidecars[image].values.get("InversionTime", 0.0))))
-    return found[0], found[1]
+def _is_first_echo(image: BidsFile) -> bool:
+    return image.suffix == "MP2RAGE" and image.indexed().get("echo", "1") == "1"
 
 
-def _timing(sidecars: Sequence[Sidecar], notes: list[str]) -> dict[str, Any]:
-    """Return the timing of the sequence; every key that is missing is named."""
+def _is_timed(image: BidsFile, sidecar: Sidecar) -> bool:
+    """Whether an image stands for one of both trains."""
+    return _is_first_echo(image) and part_of(image, sidecar) == "mag"
+
+
+def _inversions(
+    images: Sequence[BidsFile],
+    part: Mapping[BidsFile, str],
+    which: str,
+    sidecars: Mapping[BidsFile, Sidecar],
+) -> list[BidsFile]:
+    """Return the images of one part in the order of their inversion times."""
+    own = [image for image in images if part[image] == which]
+    if len(own) > 2:
+        raise InputError(
+            f"{len(own)} images of part {which}",
+            file=own[0].path,
+            field="inv",
+            needed="two inversions",
+            fix="leave others out with --bids-filter-file",
+        )
+    return sorted(own, key=lambda image: number(sidecars[image], "InversionTime", []) or 0.0)
+
+
+def _timing(sidecars: Sequence[Sidecar], single: Sequence[BidsFile], notes: list[str]) -> dict[str, Any]:
+    """Return the timing of the sequence; every key that is missing is named.
+
+    A combined image alone is of use without T1 too: it is not at fault where it says nothing of timing.
+    """
+    if not sidecars:
+        raise NoModelError(
+            "no magnitudes, no UNIT1",
+            file=single[0].path,
+            field="part",
+            needed="magnitude and phase of both inversions, or the combined image",
+            fix="add them",
+        )
     values = {key: _values(sidecars, key, notes) for key in KEYS}
     missing = [key for key, found in values.items() if not found]
     missing += [key for key in KEYS[:2] if 0 < len(values[key]) < 2]
     if missing:
-        raise InputError(
+        silent = not single and len(missing) == len(KEYS)
+        raise (NoModelError if silent else InputError)(
             f"{' and '.join(dict.fromkeys(missing))} missing, or not given for both images",
             file=sidecars[0].where(missing[0]),
             field=missing[0],
             needed=f"{', '.join(KEYS)}: T1 is looked up in a table of the sequence's timing",
             fix="add the keys to the sidecars of MP2RAGE images, or as lists of two to that of UNIT1",
         )
+    _require_seconds(sidecars[0], values)
     shots = values["NumberShots"]
     if not isinstance(sidecars[0].values.get("NumberShots"), list):
         # One number counts all excitations of a train; two are those before and after its centre.
@@ -207,6 +264,20 @@ def _timing(sidecars: Sequence[Sidecar], notes: list[str]) -> dict[str, Any]:
         "cycle_time": np.asarray(values["RepetitionTimePreparation"][0]),
         "shots": np.array(shots[:2]),
     }
+
+
+def _require_seconds(sidecar: Sidecar, values: Mapping[str, Sequence[float]]) -> None:
+    """Refuse times that no such sequence has in seconds."""
+    for key, longest in LONGEST.items():
+        if max(values[key]) > longest:
+            seen = " and ".join(f"{value:g}" for value in values[key])
+            raise InputError(
+                f"is {seen}",
+                file=sidecar.where(key),
+                field=key,
+                needed=f"seconds, at most {longest:g}",
+                fix=f"if it is in milliseconds, write {' and '.join(f'{v / 1000:g}' for v in values[key])}",
+            )
 
 
 def _values(sidecars: Sequence[Sidecar], key: str, notes: list[str]) -> list[float]:

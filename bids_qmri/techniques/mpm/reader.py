@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, B1Source, ReadOptions, Unusable, files_acquisition
+from bids_qmri.bids.alike import STEADY_STATE
 from bids_qmri.bids.b1 import find_b1
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
+from bids_qmri.bids.measured import measured_images, one_scale
 from bids_qmri.bids.mt_state import mt_state
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.sidecar import (
-    Sidecar,
-    common,
-    flip_angle,
-    number,
-    read_sidecar,
-    spoiled_repetition_time,
-)
+from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_by
+from bids_qmri.bids.sequence import NoModelError, require_spoiled
+from bids_qmri.bids.sidecar import Sidecar, common, flip_angle, number, spoiled_repetition_time
 from bids_qmri.errors import InputError
-from bids_qmri.physics.echoes import LONGEST_ECHO_TIME
+from bids_qmri.physics.echoes import LONGEST_GRADIENT_ECHO
 from bids_qmri.techniques.mpm.protocol import MultiParameterProtocol
 from bids_qmri.units import radians
 
 SUFFIXES = ("MPM",)
+
+VARYING = ("flip", "mt", "echo", "part")
+"""Entities of images of one series."""
 
 
 def find(
@@ -55,16 +56,45 @@ def find_weightings(
     files, derivatives, options
         As of `find`.
     """
-    images = [f for f in files.images(suffixes) if matches(f, options.filters.get(kind, {}))]
-    found: list[Acquisition | Unusable] = []
-    for group in group_by(images, "flip", "mt", "echo", "part"):
-        entities = group[0].without("flip", "mt", "echo", "part")
+    filters = options.filters.get(kind, {})
+    images = [f for f in files.images(suffixes) if matches(f, filters)]
+
+    def make(
+        images: Sequence[BidsFile], read: Read, raw: Sequence[BidsFile], notes: Sequence[str]
+    ) -> Acquisition | Unusable:
+        entities, said = images[0].without(*VARYING, "desc"), list(notes)
+        if len({image.entities.get("acq") for image in images}) > 1:
+            entities.pop("acq")
+            said.append("told apart by acq-, and fitted together as weightings of one series")
         try:
-            found.append(replace(_acquisition(group, entities, files, derivatives, options), kind=kind))
+            found = _acquisition(images, entities, read, said)
+            return replace(_with_b1(found, raw, files, derivatives, options), kind=kind)
         except InputError as error:
-            label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), group[0].suffix])
-            found.append(Unusable(label, error, kind=kind))
-    return found
+            label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), images[0].suffix])
+            return Unusable(label, error, fault=not isinstance(error, NoModelError), kind=kind)
+
+    groups = _with_named_weightings(group_by(images, *VARYING))
+    told = told_by("FlipAngle", "EchoTime", "MTState")
+    joined = any(len({image.entities.get("acq") for image in group}) > 1 for group in groups)
+    varying = (*VARYING, "acq") if joined else VARYING
+    series = Kind(tuple(suffixes), varying, "FlipAngle", told)
+    return read_or_preprocessed(series, groups, files, derivatives, filters, make)
+
+
+def _with_named_weightings(groups: Sequence[list[BidsFile]]) -> list[list[BidsFile]]:
+    """Join images of one weighting each that are told apart by `acq-` too: ``acq-MTw``, ``acq-T1w``."""
+    single = [group for group in groups if len(set(map(_weighting, group))) == 1]
+    joined = []
+    for group in group_by([image for one in single for image in one], "acq", *VARYING):
+        names = [tuple(sorted(image.without("acq", "part").items())) for image in group]
+        if len(set(map(_weighting, group))) > 1 and len(set(names)) == len(group):
+            joined.append(group)
+    gone = {image.path for group in joined for image in group}
+    return [*joined, *(group for group in groups if group[0].path not in gone)]
+
+
+def _weighting(image: BidsFile) -> tuple[str | None, str | None]:
+    return image.entities.get("flip"), image.entities.get("mt")
 
 
 def from_files(
@@ -115,14 +145,8 @@ def from_files(
 
 
 def _acquisition(
-    group: Sequence[BidsFile],
-    entities: Mapping[str, str],
-    files: ParticipantFiles,
-    derivatives: Mapping[str, ParticipantFiles],
-    options: ReadOptions,
+    group: Sequence[BidsFile], entities: Mapping[str, str], read: Read, notes: list[str]
 ) -> Acquisition:
-    notes: list[str] = []
-    rows = []
     for image in group:
         volumes = read_header(image.path).n_volumes
         if volumes > 1:
@@ -133,30 +157,40 @@ def _acquisition(
                 needed="one 3-D image for each weighting and echo",
                 fix="split it into files with flip-, mt- and echo-, each with its sidecar",
             )
-        sidecar = read_sidecar(image, files)
-        rows.append((*_row(image, sidecar, notes), image, sidecar))
+    spoiled = partial(require_spoiled, must_be_told=False)
+    kept, own = measured_images(group, [read(image) for image in group], notes, spoiled)
+    rows = [(*_row(image, sidecar, notes), image, sidecar) for image, sidecar in zip(kept, own, strict=True)]
     rows.sort(key=lambda row: row[:4])
     mt, flip, tr, te = (np.array([row[i] for row in rows], dtype=np.float64) for i in range(4))
-    images = tuple(row[4] for row in rows)
+    images = tuple(row[4].path for row in rows)
     sidecars = [row[5] for row in rows]
-    b1 = find_b1(images, files, derivatives, options, notes)
-    if b1 is None:
-        notes.append("no B1+ map for these images: nominal flip angles and MT pulses are used")
+    echoes = ("EchoTime",) if any("echo" in image.entities for image in kept) else ()
     return Acquisition(
         kind="mpm",
         entities=dict(entities),
         datatype="anat",
-        images=tuple(image.path for image in images),
-        sources=(
-            *(image.path for image in images),
-            *dict.fromkeys(file for sidecar in sidecars for file in sidecar.files),
-            *(b1.files if b1 else ()),
-        ),
+        images=images,
+        sources=(*images, *dict.fromkeys(file for sidecar in sidecars for file in sidecar.files)),
         metadata=common(sidecars),
         protocol=MultiParameterProtocol(radians(flip), tr, te, mt),
-        b1=b1,
+        scale=one_scale(sidecars, notes, (*STEADY_STATE, *echoes)),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _with_b1(
+    found: Acquisition,
+    raw: Sequence[BidsFile],
+    files: ParticipantFiles,
+    derivatives: Mapping[str, ParticipantFiles],
+    options: ReadOptions,
+) -> Acquisition:
+    notes: list[str] = []
+    b1 = find_b1(raw, files, derivatives, options, notes)
+    if b1 is None:
+        notes.append("no B1+ map for these images: nominal flip angles and MT pulses are used")
+    sources = (*found.sources, *(b1.files if b1 else ()))
+    return replace(found, b1=b1, sources=sources, notes=tuple(dict.fromkeys((*found.notes, *notes))))
 
 
 def _row(image: BidsFile, sidecar: Sidecar, notes: list[str]) -> tuple[float, float, float, float]:
@@ -165,12 +199,12 @@ def _row(image: BidsFile, sidecar: Sidecar, notes: list[str]) -> tuple[float, fl
     if echo is None and "echo" not in image.entities:
         echo = 0.0
         notes.append("EchoTime is missing; the decay before the echo is taken as the same in all images")
-    if echo is None or not 0 <= echo <= LONGEST_ECHO_TIME:
+    if echo is None or not 0 <= echo <= LONGEST_GRADIENT_ECHO:
         raise InputError(
             "is missing" if echo is None else f"is {echo:g}",
             file=sidecar.where("EchoTime"),
             field="EchoTime",
-            needed=f"the echo time in s, at most {LONGEST_ECHO_TIME:g}",
+            needed=f"the echo time in s, at most {LONGEST_GRADIENT_ECHO:g}",
             fix="add the key" if echo is None else "divide milliseconds by 1000",
         )
     state = float(mt_state(image, sidecar))

@@ -9,13 +9,17 @@ import numpy as np
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files_acquisition
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
+from bids_qmri.bids.measured import measured_images, one_scale
 from bids_qmri.bids.mt_state import mt_state
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.sidecar import common, read_sidecar
+from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_by
+from bids_qmri.bids.sequence import NoModelError
+from bids_qmri.bids.sidecar import common
 from bids_qmri.errors import InputError
 from bids_qmri.techniques.mtr.protocol import TransferProtocol
 
 SUFFIXES = ("MTR",)
+KIND = Kind(SUFFIXES, ("mt", "part"), "MTState", told_by("MTState"))
 
 
 def find(
@@ -25,16 +29,20 @@ def find(
     others: Sequence[Acquisition | Unusable] = (),
 ) -> list[Acquisition | Unusable]:
     """Find the pairs of a participant."""
-    images = [f for f in files.images(SUFFIXES) if matches(f, options.filters.get("mtr", {}))]
-    found: list[Acquisition | Unusable] = []
-    for group in group_by(images, "mt", "part"):
-        entities = group[0].without("mt", "part")
-        try:
-            found.append(_acquisition(group, entities, files))
-        except InputError as error:
-            label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "MTR"])
-            found.append(Unusable(label, error, kind="mtr"))
-    return found
+    filters = options.filters.get("mtr", {})
+    images = [f for f in files.images(SUFFIXES) if matches(f, filters)]
+    return read_or_preprocessed(KIND, group_by(images, "mt", "part"), files, derivatives, filters, _one)
+
+
+def _one(
+    images: Sequence[BidsFile], read: Read, raw: Sequence[BidsFile], notes: Sequence[str]
+) -> Acquisition | Unusable:
+    entities = images[0].without("mt", "part", "desc")
+    try:
+        return _acquisition(images, entities, read, list(notes))
+    except InputError as error:
+        label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "MTR"])
+        return Unusable(label, error, fault=not isinstance(error, NoModelError), kind="mtr")
 
 
 def from_files(in_files: Sequence[Path], *, mt: Sequence[float]) -> Acquisition:
@@ -60,9 +68,10 @@ def from_files(in_files: Sequence[Path], *, mt: Sequence[float]) -> Acquisition:
 
 
 def _acquisition(
-    group: Sequence[BidsFile], entities: Mapping[str, str], files: ParticipantFiles
+    group: Sequence[BidsFile], entities: Mapping[str, str], read: Read, notes: list[str]
 ) -> Acquisition:
-    sidecars = [read_sidecar(image, files) for image in group]
+    # Whatever the sequence, a pulse takes its share: both only have to be alike.
+    group, sidecars = measured_images(group, [read(image) for image in group], notes)
     for image in group:
         volumes = read_header(image.path).n_volumes
         if volumes > 1:
@@ -91,4 +100,6 @@ def _acquisition(
         sources=(*images, *dict.fromkeys(file for sidecar in sidecars for file in sidecar.files)),
         metadata=common(sidecars),
         protocol=TransferProtocol(np.array(states)),
+        scale=one_scale(sidecars, notes),
+        notes=tuple(dict.fromkeys(notes)),
     )

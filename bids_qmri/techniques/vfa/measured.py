@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from bids_qmri.bids.alike import differences, has_mt, named
-from bids_qmri.bids.image_type import derived_note, why_not_measured
 from bids_qmri.bids.layout import BidsFile
+from bids_qmri.bids.measured import measurements_among, require_unique
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.sequence import NoModelError, require_spoiled
+from bids_qmri.bids.sequence import require_spoiled
 from bids_qmri.bids.sidecar import (
     Sidecar,
     by_volume,
@@ -65,15 +65,15 @@ def measurements(
     InputError
         If fewer than two flip angles are left, or a sidecar lacks what is needed.
     """
-    _require_unique(group)
+    require_unique(group)
     stored = [m for image in group for m in _volumes(image, sidecars, group)]
-    kept, reasons = _measured_magnitudes(stored, notes)
+    kept, reasons = measurements_among([m.sidecar for m in stored], notes, require_spoiled)
     if not kept:
         raise reasons[0]
-    kept = _first_echo(_without_mt(kept, notes), notes)
+    left = _first_echo(_without_mt([stored[i] for i in kept], notes), notes)
     done = [
         Measured(m.image, m.sidecar, flip_angle(m.sidecar, notes), spoiled_repetition_time(m.sidecar, notes))
-        for m in kept
+        for m in left
     ]
     if len({m.image.path for m in done}) > 1:
         done.sort(key=lambda m: (m.angle, m.repetition_time))
@@ -130,19 +130,6 @@ def _require_angles_left(done: Sequence[Measured], notes: Sequence[str]) -> None
         ) from error
 
 
-def _require_unique(group: Sequence[BidsFile]) -> None:
-    """Refuse two images of one name."""
-    names = [image.stem for image in group]
-    twice = [image for image in group if names.count(image.stem) > 1]
-    if twice:
-        raise InputError(
-            f"exists twice: {', '.join(sorted(image.path.name for image in twice))}",
-            file=twice[0].path.parent,
-            needed="one image per name",
-            fix="remove one of them",
-        )
-
-
 def _volumes(image: BidsFile, sidecars: Mapping[Path, Sidecar], group: Sequence[BidsFile]) -> list[Measured]:
     """Take an image apart; one of several volumes must list an angle for each and be alone."""
     header, sidecar = read_header(image.path), sidecars[image.path]
@@ -170,40 +157,6 @@ def _no_part_of(image: BidsFile, why: str) -> InputError:
         field="dim",
         needed="volumes of one echo, without MT pulses, of spoiled gradient echoes",
         fix="split it into files flip-1, flip-2, ... each with its own metadata",
-    )
-
-
-def _measured_magnitudes(
-    found: Sequence[Measured], notes: list[str]
-) -> tuple[list[Measured], list[InputError]]:
-    """Keep measured magnitudes of spoiled gradient echoes; note what is left out."""
-    kept: list[Measured] = []
-    reasons: list[InputError] = []
-    own: list[str] = []
-    for one in found:
-        try:
-            if (error := why_not_measured(one.sidecar)) is not None:
-                raise NoModelError(
-                    error.seen, file=error.file, field=error.field, needed=error.needed, fix=error.fix
-                )
-            require_spoiled(one.sidecar, own)
-            own += filter(None, [derived_note(one.sidecar)])
-            kept.append(one)
-        except NoModelError as error:
-            reasons.append(error)
-    if kept:
-        notes += [_left_out(error) for error in reasons]
-    notes += own
-    return kept, reasons
-
-
-def _left_out(error: InputError) -> str:
-    return caution(
-        f"{error.seen}; the image is left out",
-        file=Path(str(error.file)),
-        field=str(error.field),
-        needed=error.needed,
-        fix=error.fix,
     )
 
 

@@ -1,4 +1,4 @@
-"""Images on one scale; flip angles scaled by the transmit field, voxel by voxel, where it is known."""
+"""Flip angles scaled by the transmit field, voxel by voxel, where it is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from bids_qmri.estimation.preparation import Preparation, Scan, Voxels, as_measured
 from bids_qmri.estimators.base import Estimator
 from bids_qmri.physics.model import Model
-from bids_qmri.physics.protocol import Protocol, short
+from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 
@@ -17,21 +17,14 @@ def prepare(model: Model, estimator: Estimator, scan: Scan) -> Preparation:
     protocol = scan.require_protocol()
     assert isinstance(protocol, VfaProtocol)
     b1 = scan.maps.get("b1")
-    scale = np.ones(1) if scan.settings is None else scan.settings.scale
-    scaled = {} if scan.settings is None else {"ScaledBy": short(scale)}
-    if b1 is None and not scaled:
-        return as_measured(scan, used={"B1Corrected": False})
     if b1 is None:
-        return Preparation(
-            lambda signal, _: (signal * scale, protocol), used={"B1Corrected": False, **scaled}
-        )
+        return as_measured(scan, used={"B1Corrected": False})
 
     def convert(signal: FloatArray, voxels: Voxels) -> tuple[FloatArray, Protocol]:
-        signal = signal * scale
         factor = b1[voxels]
         known = np.isfinite(factor)
         return np.where(known[:, None], signal, np.nan), protocol.with_b1(np.where(known, factor, 1.0))
 
     coverage = float(np.mean(np.isfinite(b1[scan.mask])))
-    used = {"B1Corrected": True, "B1Coverage": coverage, "B1Method": scan.facts.get("B1Method"), **scaled}
+    used = {"B1Corrected": True, "B1Coverage": coverage, "B1Method": scan.facts.get("B1Method")}
     return Preparation(convert, used=used)

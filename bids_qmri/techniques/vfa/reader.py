@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,14 +14,13 @@ from bids_qmri.bids.b1 import find_b1
 from bids_qmri.bids.images import same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.preprocessed import Preprocessed, made_from, preprocessed, sidecar_of
+from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed
 from bids_qmri.bids.scaling import common_scale
 from bids_qmri.bids.sequence import NoModelError
 from bids_qmri.bids.sidecar import Sidecar, common, flip_angle, read_sidecar, require_seconds
-from bids_qmri.errors import InputError, caution
+from bids_qmri.errors import InputError
 from bids_qmri.techniques.vfa.measured import Measured, measurements, require_angles
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
-from bids_qmri.techniques.vfa.settings import VfaSettings
 from bids_qmri.units import degrees, radians
 
 SUFFIXES = ("VFA",)
@@ -33,7 +31,12 @@ VARYING = ("flip", "echo", "part")
 HIGH_FIELD = 2.9
 """T from which a missing transmit field is the largest error of T1: 10 % of B1 are 20 % of T1."""
 
-Read = Callable[[BidsFile], Sidecar]
+
+def _angles(protocol: VfaProtocol) -> set[str]:
+    return {f"{angle:.4g} degrees" for angle in degrees(protocol.flip_angle)}
+
+
+KIND = Kind(SUFFIXES, VARYING, "FlipAngle", _angles)
 
 
 def find(
@@ -58,21 +61,8 @@ def find(
     filters = options.filters.get("vfa", {})
     images = [f for f in files.images(SUFFIXES) if matches(f, filters)]
     reader = _Reader(files, derivatives, options)
-    found: dict[int, Acquisition | Unusable] = {}
     groups = _with_named_flips(group_by(images, *VARYING), files)
-    for index, group in enumerate(groups):
-        found[index] = reader.one(group, lambda image: read_sidecar(image, files))
-    made: list[Acquisition | Unusable] = []
-    for one in preprocessed(SUFFIXES, derivatives, images, filters, *VARYING):
-        behind = {i: g for i, g in enumerate(groups) if made_from(one.images[0], g[0], *VARYING)}
-        raw = [image for group in behind.values() for image in group]
-        instead, notes = reader.instead(one, [found[i] for i in behind if i in found], raw)
-        if instead is not None:
-            made.append(instead)
-            found = {i: kept for i, kept in found.items() if i not in behind}
-        else:
-            found |= {i: _with_notes(found[i], notes) for i in behind if i in found}
-    return [*made, *found.values()]
+    return read_or_preprocessed(KIND, groups, files, derivatives, filters, reader.one)
 
 
 def from_files(
@@ -138,12 +128,6 @@ def _are_flips(group: Sequence[BidsFile], files: ParticipantFiles) -> bool:
     )
 
 
-def _with_notes(one: Acquisition | Unusable, notes: Sequence[str]) -> Acquisition | Unusable:
-    if isinstance(one, Unusable):
-        return one
-    return replace(one, notes=(*one.notes, *notes))
-
-
 @dataclass(frozen=True, eq=False)
 class _Reader:
     """Reads sets of images of one participant."""
@@ -153,7 +137,7 @@ class _Reader:
     options: ReadOptions
 
     def one(
-        self, group: Sequence[BidsFile], read: Read, raw: Sequence[BidsFile] = (), notes: Sequence[str] = ()
+        self, group: Sequence[BidsFile], read: Read, raw: Sequence[BidsFile], notes: Sequence[str]
     ) -> Acquisition | Unusable:
         """Return the acquisition of a set of images, or why it is none.
 
@@ -166,7 +150,7 @@ class _Reader:
             said.append(_named_by_acq(group))
         label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "VFA"])
         try:
-            return self._acquisition(group, entities, read, raw or group, said)
+            return self._acquisition(group, entities, read, raw, said)
         except NoModelError as reason:
             return Unusable(label, reason, fault=False)
         except InputError as error:
@@ -197,54 +181,13 @@ class _Reader:
             metadata=common(sidecars),
             protocol=_protocol(found),
             b1=b1,
-            settings=None if scale is None else VfaSettings(scale),
             notes=tuple(dict.fromkeys(notes)),
+            scale=() if scale is None else tuple(map(float, scale)),
         )
-
-    def instead(
-        self, one: Preprocessed, found: Sequence[Acquisition | Unusable], raw: Sequence[BidsFile]
-    ) -> tuple[Acquisition | Unusable | None, list[str]]:
-        """Return what preprocessed images give in place of raw ones, or None and what to say of that."""
-        names = ", ".join(image.path.name for image in raw) or "no raw image"
-        note = f"preprocessed ({one.words}); used instead of {names}"
-        read = partial(sidecar_of, files=one.files, raw=raw, of=self.files)
-        made = self.one(one.images, read, raw, [note])
-        if not raw:
-            return made, []
-        name, desc = one.images[0].path, one.images[0].entities.get("desc")
-        if one.others:
-            seen = f"desc-{', desc-'.join((desc or '', *one.others))}: which is meant?"
-            return None, [_not_taken(one, name, "desc", seen, "name one of them desc-preproc, or leave one")]
-        if isinstance(made, Unusable):
-            error = made.error
-            return None, [_not_taken(one, error.file or name, error.field or "dim", error.seen, error.fix)]
-        lacking = sorted(set().union(*map(_angles, found)) - _angles(made))
-        if lacking:
-            seen = f"no image of {', '.join(f'{angle:g}' for angle in lacking)} degrees"
-            fix = "add the preprocessed images of all angles"
-            return None, [_not_taken(one, name, "FlipAngle", seen, fix)]
-        return made, []
 
 
 def _protocol(found: Sequence[Measured]) -> VfaProtocol:
     return VfaProtocol(radians([m.angle for m in found]), np.array([m.repetition_time for m in found]))
-
-
-def _angles(one: Acquisition | Unusable) -> set[float]:
-    protocol = None if isinstance(one, Unusable) else one.protocol
-    if not isinstance(protocol, VfaProtocol):
-        return set()
-    return {round(float(angle), 2) for angle in degrees(protocol.flip_angle)}
-
-
-def _not_taken(one: Preprocessed, file: Path | str, field: str, seen: str, fix: str) -> str:
-    return caution(
-        f"{seen}; raw images are fitted, not those of {one.words}",
-        file=Path(file),
-        field=field,
-        needed="preprocessed images of all flip angles of the raw series",
-        fix=fix,
-    )
 
 
 def _named_by_acq(group: Sequence[BidsFile]) -> str:

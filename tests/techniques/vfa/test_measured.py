@@ -12,9 +12,8 @@ import synth
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.dataset import find
-from bids_qmri.estimation.preparation import Scan, prepare
-from bids_qmri.estimators.base import get_estimator
-from bids_qmri.techniques.vfa.model import VFA
+from bids_qmri.bids.images import open_series
+from bids_qmri.bids.volumes import open_images
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 
 FLIPS = (3.0, 10.0, 20.0)
@@ -148,10 +147,10 @@ def test_displayed_values_are_fitted_on_one_scale(dataset: Path) -> None:
         keys = {"PhilipsScaleSlope": scale, "PhilipsRescaleSlope": 2.0}
         _edit(dataset, flip, **keys, UsePhilipsFloatNotDisplayScaling=0)
     found = _found(dataset)
-    scan = Scan(found.protocol, found.settings, np.ones(1, bool))
-    convert = prepare(VFA, get_estimator("vfa", "lsq"), scan).convert
-    signal, _ = convert(np.array([scales]), np.array([0]))
-    np.testing.assert_allclose(signal, signal[0, 0])
+    signal = np.array(scales) * found.scale
+    np.testing.assert_allclose(signal, signal[0])
+    with open_images(found, dataset) as scaled, open_series(found.images, dataset) as stored:
+        np.testing.assert_allclose(scaled.read(0, 9), stored.read(0, 9) * found.scale)
 
 
 def _registered(root: Path, flips: tuple[int, ...], desc: str = "preproc") -> ReadOptions:

@@ -10,10 +10,14 @@ import numpy as np
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics import sampling
+from bids_qmri.physics.dictionary import grid, nearest_atom
+from bids_qmri.physics.model import Model
 from bids_qmri.physics.protocol import Axis, Protocol, Range, StreamField, ends, frozen, short
 from bids_qmri.units import FloatArray
 
 CURVE_POINTS = 64
+GRID_POINTS = 48
+"""Time constants of the first estimate."""
 LONGEST_ECHO_TIME = 5.0
 """s; longer ones are milliseconds."""
 LONGEST_GRADIENT_ECHO = 0.3
@@ -116,18 +120,28 @@ class EchoRanges(sampling.Ranges):
         }
 
 
-def decay(theta: FloatArray, echo_time: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return S0 exp(-TE / T), (N, V), and its derivatives by T and S0, (2, N, V).
+class MonoExponential(Model):
+    """S = S0 exp(-TE / T): a time constant in s, then the amplitude."""
 
-    Parameters
-    ----------
-    theta
-        T in s and S0, (2, V).
-    echo_time
-        In s, (N,).
-    """
-    constant, amplitude = theta
-    rate = echo_time[:, None] / constant
-    by_amplitude = np.exp(-rate)
-    signal = amplitude * by_amplitude
-    return signal, np.stack([signal * rate / constant, by_amplitude])
+    protocol: ClassVar[type[Protocol]] = EchoProtocol
+
+    def obstacle(self, protocol: Protocol) -> str:
+        if not isinstance(protocol, EchoProtocol):
+            return "no echo times"
+        return "" if np.unique(protocol.echo_time).size >= 2 else "one echo time; 2 are needed"
+
+    def signal(self, theta: FloatArray, protocol: EchoProtocol) -> FloatArray:
+        return np.asarray(theta[1] * np.exp(-protocol.echo_time[:, None] / theta[0]))
+
+    def signal_and_jacobian(self, theta: FloatArray, protocol: EchoProtocol) -> tuple[FloatArray, FloatArray]:
+        constant, amplitude = theta
+        rate = protocol.echo_time[:, None] / constant
+        by_amplitude = np.exp(-rate)
+        signal = amplitude * by_amplitude
+        return signal, np.stack([signal * rate / constant, by_amplitude])
+
+    def start(
+        self, signal: FloatArray, protocol: EchoProtocol, lower: FloatArray, upper: FloatArray
+    ) -> FloatArray:
+        values = grid(lower[0], upper[0], GRID_POINTS, logarithmic=True)
+        return nearest_atom(self, signal, protocol, {self.parameters[0].name: values})

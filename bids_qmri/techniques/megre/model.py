@@ -9,21 +9,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from bids_qmri.physics.dictionary import grid, nearest_atom
-from bids_qmri.physics.echoes import EchoProtocol, decay
-from bids_qmri.physics.model import Model, Parameter
-from bids_qmri.physics.protocol import Protocol
-from bids_qmri.units import FloatArray
-
-GRID_POINTS = 48
-"""T2* values of the first estimate."""
+from bids_qmri.physics.echoes import MonoExponential
+from bids_qmri.physics.model import Parameter
 
 
-class GradientEchoes(Model):
+class GradientEchoes(MonoExponential):
     """One exponential."""
 
     name: ClassVar[str] = "megre"
-    protocol: ClassVar[type[Protocol]] = EchoProtocol
     parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             "t2star",
@@ -42,23 +35,6 @@ class GradientEchoes(Model):
     )
     amplitude: ClassVar[str | None] = "s0"
     main: ClassVar[tuple[str, ...]] = ("t2star",)
-
-    def obstacle(self, protocol: Protocol) -> str:
-        if not isinstance(protocol, EchoProtocol):
-            return "no echo times"
-        return "" if np.unique(protocol.echo_time).size >= 2 else "one echo time; 2 are needed"
-
-    def signal(self, theta: FloatArray, protocol: EchoProtocol) -> FloatArray:
-        return np.asarray(theta[1] * np.exp(-protocol.echo_time[:, None] / theta[0]))
-
-    def signal_and_jacobian(self, theta: FloatArray, protocol: EchoProtocol) -> tuple[FloatArray, FloatArray]:
-        return decay(theta, protocol.echo_time)
-
-    def start(
-        self, signal: FloatArray, protocol: EchoProtocol, lower: FloatArray, upper: FloatArray
-    ) -> FloatArray:
-        values = grid(lower[0], upper[0], GRID_POINTS, logarithmic=True)
-        return nearest_atom(self, signal, protocol, {"t2star": values})
 
 
 MEGRE = GradientEchoes()

@@ -34,14 +34,6 @@ def test_noise_free_signals_give_their_parameters_back(name: str, label: str) ->
     assert worst(fitted(MEGRE, clean, PROTOCOLS[name], label), MEGRE, theta) < 1e-4
 
 
-def test_the_rate_is_the_inverse_of_the_time_with_its_error() -> None:
-    theta = drawn(MEGRE, 100)
-    noise = 0.01 * np.random.default_rng(0).normal(size=(12, 100))
-    found = fitted(MEGRE, np.abs(MEGRE.signal(theta, GRADIENT_ECHOES) + noise), GRADIENT_ECHOES)
-    np.testing.assert_allclose(found.maps["r2star"], 1 / found.maps["t2star"])
-    np.testing.assert_allclose(found.sd["r2star"], found.sd["t2star"] / found.maps["t2star"] ** 2)
-
-
 def test_a_loop_of_scipy_finds_the_same_in_noisy_voxels() -> None:
     theta = drawn(MEGRE, 60, seed=3)
     clean = MEGRE.signal(theta, GRADIENT_ECHOES)

@@ -168,6 +168,12 @@ TECHNIQUES: tuple[Technique, ...] = (
         {"lookup": "fit:Lookup"},
     ),
     Technique("bids_qmri.techniques.mtr", "mtr", (ModelEntry("mtr", 15, "model:MTR", ("lsq", "mle")),)),
+    Technique(
+        "bids_qmri.techniques.tb1",
+        "tb1",
+        (ModelEntry("tb1", 17, "model:FIELD", ("ratio",), {"lsq": ("ratio",)}),),
+        {"ratio": "fit:Ratio"},
+    ),
 )
 
 ESTIMATORS: Mapping[str, str] = {

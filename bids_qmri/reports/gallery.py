@@ -112,7 +112,9 @@ def draw_fit(task: Task) -> Gallery:
     usable = usable_voxels(status.values)
     maps = tuple(filter(None, (_panels(record, row, grid, usable, data) for row in record.table.maps)))
     below = _load(record, _underlay(record))
-    happened = draw_status(status.values, mask if below is None else below.values, grid, by=record.estimator)
+    happened = draw_status(
+        status.values, mask.astype(np.float64) if below is None else below.values, grid, by=record.estimator
+    )
     _keep(record, record.table.status, happened)
     beside = (record.table.rmse, record.table.removed)
     pictures = (happened, *(_draw(record, row, _load(record, row), grid) for row in beside))

@@ -28,8 +28,9 @@ def test_every_suffix_is_named_and_nobody_fails_for_what_is_not_fitted(
     (found,) = find(root, "01")
     assert isinstance(found, Unusable)
     if suffix in KNOWN:
-        # Its reader names the key that is missing.
-        assert found.error.field
+        # Its reader names what is missing.
+        assert found.error.file
+        assert found.error.fix
         return
     assert not found.fault
     assert f"1 {suffix} image(s)" in str(found.error)

@@ -135,13 +135,13 @@ def test_unknown_keys_and_missing_keys_of_a_table_are_refused() -> None:
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(InternalError, match="one of vfa"):
-        output_table("mese")
+        output_table("t2star")
     with pytest.raises(InternalError, match="one of t1, m0"):
         output_table("vfa").estimate("t2")
 
 
 def test_maps_that_bids_has_no_name_for_are_told_apart() -> None:
     assert unknown_suffixes() == (
-        *("dcemap", "dwimap", "irt1map", "megremap", "mesemap", "mp2ragemap", "mpmmap", "mtrmap"),
+        *("b1map", "dcemap", "dwimap", "irt1map", "megremap", "mesemap", "mp2ragemap", "mpmmap", "mtrmap"),
         "vfamap",
     )

@@ -12,6 +12,7 @@ from bids_qmri.bids.acquisition import Acquisition, FittedMap, Unusable
 from bids_qmri.bids.images import same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
 from bids_qmri.bids.map_units import seconds, unit_of
+from bids_qmri.bids.names import ABOUT_MAPS
 from bids_qmri.bids.nifti import Header, read_header
 from bids_qmri.bids.sidecar import read_sidecar
 from bids_qmri.catalogue import model_of_map
@@ -20,9 +21,6 @@ from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_T1
 
 NATIVE_T1 = "t1"
 """Map that concentrations are computed with."""
-
-NOT_MAPS = ("Std", "Status", "Determined")
-"""Ends of `desc-` of images that are about a map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ def find_native(
         for files in datasets
         for one in files.images({"T1map"})
         if one.entities.get("ses") == session
-        and not one.entities.get("desc", "").endswith(NOT_MAPS)
+        and not one.entities.get("desc", "").endswith(ABOUT_MAPS)
         and matches(one, filters)
         and same_grid(read_header(one.path), header)
     ]

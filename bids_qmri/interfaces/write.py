@@ -26,13 +26,13 @@ from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_qual
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.outputs.tables import MapRow, OutputTable
 
-ORIENTATION_ENCODING = {
-    "Type": "unit3vector",
-    "EncodingAxis": 3,
-    "Reference": "ijk",
-    "AntipodalSymmetry": True,
+_ALONG_IMAGE = {"EncodingAxis": 3, "Reference": "ijk", "AntipodalSymmetry": True}
+
+ORIENTATION_ENCODING: Mapping[str, Mapping[str, Any]] = {
+    "direction": {"Type": "unit3vector", **_ALONG_IMAGE},
+    "tensor": {"Type": "tensor", **_ALONG_IMAGE, "TensorRank": 2},
 }
-"""How BIDS extension proposal 16 describes a direction in three volumes along the axes of the image."""
+"""How BIDS extension proposal 16 describes directions and tensors in volumes along the axes of the image."""
 
 
 def disown_outputs(job: FitJob) -> None:
@@ -162,8 +162,8 @@ def _write(
     )
     if levels := levels_of(row):
         fields["Levels"] = levels
-    if row.darkened_by is not None:
-        fields["OrientationEncoding"] = ORIENTATION_ENCODING
+    if row.volumes in ORIENTATION_ENCODING:
+        fields["OrientationEncoding"] = ORIENTATION_ENCODING[row.volumes]
     parts = row.name_parts(job.label)
     write_sidecar(_path(job, parts, ".json"), fields)
     stored = series.stored

@@ -121,6 +121,8 @@ class Model(ABC):
         Whether signals are magnitudes of images, with Rician noise, or something computed from them.
     main
         Maps that are sent to a scanner unless others are asked for.
+    carried
+        Internal parameters that further maps are computed from (``maps.complete`` of its folder).
     on_request
         Why it is fitted only if asked for; empty: wherever it is accepted.
     """
@@ -134,6 +136,7 @@ class Model(ABC):
     settings: ClassVar[tuple[Setting, ...]] = ()
     magnitude: ClassVar[bool] = True
     main: ClassVar[tuple[str, ...]] = ()
+    carried: ClassVar[tuple[str, ...]] = ()
     on_request: ClassVar[str] = ""
 
     @abstractmethod

@@ -174,6 +174,12 @@ TECHNIQUES: tuple[Technique, ...] = (
         (ModelEntry("tb1", 17, "model:FIELD", ("ratio",), {"lsq": ("ratio",)}),),
         {"ratio": "fit:Ratio"},
     ),
+    Technique(
+        "bids_qmri.techniques.adc",
+        "dwi",
+        (ModelEntry("adc", 18, "model:ADC", ("lsq", "mle")),),
+        reader=_DWI,
+    ),
 )
 
 ESTIMATORS: Mapping[str, str] = {

@@ -123,7 +123,7 @@ def test_tensor_and_directions_from_files_in_48_orders(tensors: Path, tmp_path: 
     affine = nib.load(found["direction"]).affine[:3, :3]
     axes = affine / np.linalg.norm(affine, axis=0)
     direction, fa, colour, tensor = (
-        nib.load(found[name]).get_fdata() for name in ("direction", "fa", "colour", "tensor")
+        nib.load(found[name]).get_fdata() for name in ("direction", "fa", "colour", "diffusivity")
     )
     inside = fa > 0
     in_scanner = direction[inside] @ axes.T

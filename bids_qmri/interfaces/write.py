@@ -28,11 +28,14 @@ from bids_qmri.outputs.tables import MapRow, OutputTable
 
 _ALONG_IMAGE = {"EncodingAxis": 3, "Reference": "ijk", "AntipodalSymmetry": True}
 
-ORIENTATION_ENCODING: Mapping[str, Mapping[str, Any]] = {
-    "direction": {"Type": "unit3vector", **_ALONG_IMAGE},
-    "tensor": {"Type": "tensor", **_ALONG_IMAGE, "TensorRank": 2},
-}
-"""How BIDS extension proposal 16 describes directions and tensors in volumes along the axes of the image."""
+
+def orientation_encoding(row: MapRow) -> dict[str, Any]:
+    """Return how BIDS extension proposal 16 describes volumes along image axes, if they are."""
+    if row.volumes == "direction":
+        return {"Type": "unit3vector", **_ALONG_IMAGE}
+    if row.volumes in ("", "colour"):
+        return {}
+    return {"Type": row.volumes, **_ALONG_IMAGE, "TensorRank": 2}
 
 
 def disown_outputs(job: FitJob) -> None:
@@ -162,8 +165,8 @@ def _write(
     )
     if levels := levels_of(row):
         fields["Levels"] = levels
-    if row.volumes in ORIENTATION_ENCODING:
-        fields["OrientationEncoding"] = ORIENTATION_ENCODING[row.volumes]
+    if encoding := orientation_encoding(row):
+        fields["OrientationEncoding"] = encoding
     parts = row.name_parts(job.label)
     write_sidecar(_path(job, parts, ".json"), fields)
     stored = series.stored

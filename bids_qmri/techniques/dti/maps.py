@@ -53,5 +53,5 @@ def complete(found: ImageMaps, affine: npt.NDArray[np.float64], sigma: float | N
         elements[:, ODD_IN_X] *= -1.0
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     colours = np.abs(direction @ axes.T.astype(np.float32)) * maps["fa"][:, None]
-    several = {"direction": direction, "colour": colours, "tensor": elements[:, IN_FILES]}
+    several = {"direction": direction, "colour": colours, "diffusivity": elements[:, IN_FILES]}
     return replace(found, maps=maps, sd=sd, directions=several)

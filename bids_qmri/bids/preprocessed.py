@@ -170,7 +170,8 @@ def told_by(*keys: str) -> Callable[[Any], set[str]]:
 
     def told(protocol: Protocol) -> set[str]:
         fields = protocol.sidecar_fields()
-        rows = zip(*(fields[key] for key in keys), strict=True)
+        # Where BIDS has one number for a key, a list of them has a name of its own.
+        rows = zip(*(fields[key] if key in fields else fields[f"{key}s"] for key in keys), strict=True)
         return {", ".join(f"{key} {value}" for key, value in zip(keys, row, strict=True)) for row in rows}
 
     return told

@@ -183,6 +183,8 @@ class Example:
     code: int = 0
 
 
+FIELDS = {"*desc-ratio_TB1map": FIELD}
+
 NOTHING = 65
 """Exit code where there is nothing to fit, and nothing at fault."""
 
@@ -196,16 +198,23 @@ EXAMPLES = {
     ),
     "qmri_mpm": Example(
         mpm,
-        {"*model-mpm_desc-lsq_R1map": 1 / T1, "*_MTsat": None, "*_R2starmap": None, "*desc-ratio_TB1map": FIELD},
+        {
+            "*model-mpm_desc-lsq_R1map": 1 / T1,
+            "*_MTsat": None,
+            "*_R2starmap": None,
+            "*desc-ratio_TB1map": FIELD,
+        },
         (("RB1COR", "coil"),),
     ),
-    "qmri_mtsat": Example(mtsat, {"*model-mts_desc-lsq_R1map": 1 / T1, "*_MTsat": None, "*desc-ratio_TB1map": FIELD}),
+    "qmri_mtsat": Example(
+        mtsat, {"*model-mts_desc-lsq_R1map": 1 / T1, "*_MTsat": None, "*desc-ratio_TB1map": FIELD}
+    ),
     "qmri_qsm": Example(qsm, said=(("Chimap", "computed already"),), code=NOTHING),
     "qmri_sa2rage": Example(
         sa2rage, said=(("MP2RAGE", "phase"), ("TB1SRGE", "saturation pulse", "fix")), code=NOTHING
     ),
     "qmri_tb1tfl": Example(tb1tfl, said=(("acq-famp_TB1TFL", "Units", "--b1-units"),), code=NOTHING),
-    "qmri_vfa": Example(vfa, {"*desc-lsq_T1map": T1, "*desc-ratio_TB1map": FIELD}),
+    "qmri_vfa": Example(vfa, {"*desc-lsq_T1map": T1, **FIELDS}),
 }
 
 

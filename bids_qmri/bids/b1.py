@@ -74,7 +74,7 @@ def find_b1(
     for dataset in [*(v for k, v in derivatives.items() if k != "masks"), files]:
         candidates = list(_candidates(dataset, images[0].entities.get("ses"), options))
         linked = [c for c in candidates if _is_meant(c, images, files)]
-        chosen = _only(linked or [c for c in candidates if not c.intended_for], images)
+        chosen = _only(_without_distorted(linked or [c for c in candidates if not c.intended_for]), images)
         if chosen is None:
             others += [candidate.images[0].path.name for candidate in candidates]
             continue
@@ -106,6 +106,11 @@ def _not_used(files: ParticipantFiles, session: str | None) -> Iterable[str]:
             needed="a transmit field as a factor or percent of the nominal flip angle",
             fix=fix if image.suffix in SCALED else "make a TB1map of it, with Units percent",
         )
+
+
+def _without_distorted(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Leave out echo-planar images where there is another field: they are distorted."""
+    return [candidate for candidate in candidates if candidate.method != "TB1EPI"] or candidates
 
 
 def _only(candidates: Sequence[_Candidate], images: Sequence[BidsFile]) -> _Candidate | None:

@@ -170,9 +170,11 @@ def told_by(*keys: str) -> Callable[[Any], set[str]]:
 
     def told(protocol: Protocol) -> set[str]:
         fields = protocol.sidecar_fields()
-        # Where BIDS has one number for a key, a list of them has a name of its own.
-        rows = zip(*(fields[key] if key in fields else fields[f"{key}s"] for key in keys), strict=True)
-        return {", ".join(f"{key} {value}" for key, value in zip(keys, row, strict=True)) for row in rows}
+        # Lists of what BIDS knows one value for stand under a plural of ours; what is not known is not there.
+        listed = {key: fields.get(key, fields.get(f"{key}s")) for key in keys}
+        known = {key: values for key, values in listed.items() if values is not None}
+        rows = zip(*known.values(), strict=True)
+        return {", ".join(f"{key} {value}" for key, value in zip(known, row, strict=True)) for row in rows}
 
     return told
 

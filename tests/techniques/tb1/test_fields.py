@@ -172,6 +172,18 @@ def test_stimulated_echoes_correct_other_fits(tmp_path: Path) -> None:
     assert found.b1.method == "TB1EPI"
 
 
+def test_a_map_beside_stimulated_echoes_is_taken(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path)
+    contrasts.add_mt_series(root)
+    add_echoes(root)
+    path = synth.write_image(root / "sub-01" / "fmap" / "sub-01_TB1map.nii.gz", contrasts.whole(TRUTH))
+    synth.write_json(path.with_name("sub-01_TB1map.json"), {"Units": "1"})
+    (found,) = [one for one in find(root, "01") if one.kind == "mpm"]
+    assert isinstance(found, Acquisition)
+    assert found.b1 is not None
+    assert found.b1.files == (path,)
+
+
 @pytest.mark.parametrize(
     ("more", "field"),
     [

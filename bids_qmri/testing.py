@@ -45,7 +45,7 @@ def simulate(
     Returns
     -------
     signal
-        Shape (V, N): with Rician noise if the model explains magnitudes, else with Gaussian noise.
+        Shape (V, N): with Rician noise if magnitudes are without sign, else with Gaussian noise.
     truth
         Maps of parameters and derived quantities, each (V,).
     sigma
@@ -72,7 +72,7 @@ def simulate(
     hidden = {p.name for p in forward.parameters if p.internal}
     truth = {name: values for name, values in maps.items() if name not in hidden} | dict(derived)
     sigma = float(clean.mean(axis=0).max() / snr)
-    if forward.magnitude:
+    if forward.magnitude and not forward.signed:
         return add_rician_noise(clean, sigma, rng), truth, sigma
     return clean + sigma * rng.standard_normal(clean.shape), truth, sigma
 

@@ -169,3 +169,15 @@ def add_mp2rage(root: Path, b1: np.ndarray | float = 1.0, sigma: float = 1.0) ->
             write_image(place(root, "anat", f"{name}.nii.gz"), values)
             write_json(place(root, "anat", f"{name}.json"), keys)
     return truth
+
+
+def add_uniform(root: Path, t1: np.ndarray, twelve_bits: bool = False, **more: Any) -> None:
+    """Write the combined image alone; air holds values of all sizes, as scanners leave it."""
+    first, second = mp2rage_signals(t1)
+    values = np.random.default_rng(3).uniform(-0.5, 0.5, SHAPE)
+    values[BODY] = first * second / (first**2 + second**2)
+    if twelve_bits:
+        values = np.round(4095 * (values + 0.5))
+    keys = MP2RAGE_KEYS | {"InversionTime": [0.8, 2.7], "FlipAngle": [4, 5]} | more
+    write_image(place(root, "anat", "sub-01_UNIT1.nii.gz"), values)
+    write_json(place(root, "anat", "sub-01_UNIT1.json"), keys)

@@ -23,8 +23,9 @@ IGNORED = (
     "*_timeseries.*",
     "*_qc.*",
     "group_*",
+    "*_model-*",
 )
-"""Patterns of .bidsignore beside those of maps: reports, and outputs that BIDS has no name for yet."""
+"""Patterns of .bidsignore beside those of maps: reports, and what BIDS has no name for yet."""
 
 _ACKNOWLEDGE = "Cite the works listed in logs/CITATION.md, which describes what was run."
 

@@ -41,7 +41,7 @@ def find_noise_map(
         found = [
             image
             for suffix in (*WORDS, *GENERAL)
-            for image in images_for(root, acquisition, suffix, {})
+            for image in images_for(root, acquisition, (suffix,), {})
             if _is_noise(image)
         ]
         on_grid = []

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import numpy.typing as npt
@@ -102,11 +103,12 @@ def fit_neighbours(
     noise
         Of a single image; None: voxels tell their own.
     folder
-        Scratch folder for nodes.
+        Scratch folder; nodes go to one of their own in it, as fits run side by side.
     estimator
         Which one this is.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(prefix="nodes-", dir=folder))
     lower, upper = model.limits(how.bounds)
     kept, axes, index = _first(model, how, blocks, noise, folder, (lower, upper))
     fitted = [block for block in kept if block.usable.any()]

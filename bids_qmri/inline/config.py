@@ -33,11 +33,16 @@ def offered(model_name: str) -> tuple[str, ...]:
     return tuple(label for label in find_entry(model_name)[1].estimators if label not in SLOW)
 
 
+def served() -> tuple[str, ...]:
+    """Return the models whose protocols the images of a stream can tell."""
+    return tuple(name for name in model_names() if get_model(name).protocol.stream)
+
+
 def named() -> dict[str, dict[str, Any]]:
     """Return the configurations that need no file, by name: ``MODEL-ESTIMATOR``."""
     return {
         f"{model}-{label}": {"model": model, "estimator": label}
-        for model in model_names()
+        for model in served()
         for label in offered(model)
         if label not in OF_A_FILE
     }
@@ -284,9 +289,11 @@ NEEDED = {
 
 def _known_model(name: Any) -> Model:
     name = FORMER_NAMES.get(str(name), name)
-    if name not in model_names():
-        raise InputError(f"is {str(name)[:64]!r}", field="model", needed=f"one of {', '.join(model_names())}")
-    return get_model(name)
+    if name in served():
+        return get_model(name)
+    known = name in model_names()
+    seen = f"{name}: streams do not say how its images were made" if known else f"is {str(name)[:64]!r}"
+    raise InputError(seen, field="model", needed=f"one of {', '.join(served())}")
 
 
 def _checked(config: Config) -> Config:

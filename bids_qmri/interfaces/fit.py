@@ -144,7 +144,7 @@ def estimate(
         said.append(f"prior: {how.prior.origin}")
     if estimator.neighbours:
         grid = Grid(opened.series.shape, tuple(float(size) for size in opened.series.zooms[:3]))
-        fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir / "nodes", estimator)
+        fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir, estimator)
     else:
         fitted = (fit_block(model, estimator, how, measured, noise) for measured in blocks)
     found = gather(model, fitted, opened.series.n_voxels, watch)

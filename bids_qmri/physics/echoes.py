@@ -16,6 +16,8 @@ from bids_qmri.units import FloatArray
 CURVE_POINTS = 64
 LONGEST_ECHO_TIME = 5.0
 """s; longer ones are milliseconds."""
+LONGEST_GRADIENT_ECHO = 0.3
+"""s; nothing is left of gradient echoes then, and the shortest one in milliseconds is longer."""
 
 ECHO_TIME = StreamField(
     "echo_time",

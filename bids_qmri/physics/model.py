@@ -119,6 +119,8 @@ class Model(ABC):
         What it is told beside the protocol; fields of a frozen dataclass.
     magnitude
         Whether signals are magnitudes of images, with Rician noise, or something computed from them.
+    signed
+        Whether magnitudes got their sign back from phases, so that their noise is Gaussian.
     main
         Maps that are sent to a scanner unless others are asked for.
     carried
@@ -135,6 +137,7 @@ class Model(ABC):
     derived: ClassVar[tuple[Parameter, ...]] = ()
     settings: ClassVar[tuple[Setting, ...]] = ()
     magnitude: ClassVar[bool] = True
+    signed: ClassVar[bool] = False
     main: ClassVar[tuple[str, ...]] = ()
     carried: ClassVar[tuple[str, ...]] = ()
     on_request: ClassVar[str] = ""

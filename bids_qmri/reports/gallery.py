@@ -111,10 +111,9 @@ def draw_fit(task: Task) -> Gallery:
     grid = Grid(mask, lay_out(mask, status.affine, task.max_pixels))
     usable = usable_voxels(status.values)
     maps = tuple(filter(None, (_panels(record, row, grid, usable, data) for row in record.table.maps)))
-    below = _load(record, _underlay(record))
-    happened = draw_status(
-        status.values, mask.astype(np.float64) if below is None else below.values, grid, by=record.estimator
-    )
+    below = next(filter(None, (_load(record, row) for row in _underlays(record))), None)
+    shown = mask.astype(np.float32) if below is None else below.values
+    happened = draw_status(status.values, shown, grid, by=record.estimator)
     _keep(record, record.table.status, happened)
     beside = (record.table.rmse, record.table.removed)
     pictures = (happened, *(_draw(record, row, _load(record, row), grid) for row in beside))
@@ -196,10 +195,10 @@ def _brightness(record: Record, row: MapRow) -> npt.NDArray[Any] | None:
     return np.asarray(1.0 - image.values if row.darkened_by else image.values)
 
 
-def _underlay(record: Record) -> MapRow:
-    """Return the map that shows anatomy best: an amplitude if there is one, else the first map."""
+def _underlays(record: Record) -> list[MapRow]:
+    """Return the maps that show anatomy, the best first: an amplitude if there is one, else the first map."""
     numbers = [row for row in record.table.maps if not row.volumes]
-    return next((row for row in numbers if row.range is None), numbers[0])
+    return sorted(numbers, key=lambda row: row.range is not None)
 
 
 def _compare(record: Record, other: Record) -> Sequence[Panel]:

@@ -70,9 +70,10 @@ def init_model_wf(model: str, *, name: str | None = None, **inputs: Any) -> Any:
 
 def __getattr__(name: str) -> Any:
     """Return ``init_<technique>_wf``, which fits the first model of a technique unless told ``model=``."""
-    for technique in catalogue.TECHNIQUES:
-        if name == f"init_{technique.name}_wf":
-            return partial(_init_technique_wf, tuple(entry.name for entry in technique.models))
+    # Techniques of one folder share a workflow.
+    models = tuple(entry.name for one, entry in catalogue.entries() if name == f"init_{one.name}_wf")
+    if models:
+        return partial(_init_technique_wf, models)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import contrasts
 import numpy as np
 import pytest
 import synth
@@ -33,8 +34,12 @@ PROTOCOLS: dict[str, Callable[[], Protocol]] = {
     "noddiexvivo": lambda: SHELLED,
     "etofts": lambda: bids_qmri.DceProtocol(TIME, TIME, synth.arterial_input(TIME, 20.0)),
     "tofts": lambda: bids_qmri.DceProtocol(TIME, TIME, synth.arterial_input(TIME, 20.0)),
+    **{name: lambda protocol=protocol: protocol for name, protocol in contrasts.PROTOCOLS.items()},
 }
-ANSWERS = {"vfa": "t1", "ivim": "d", "dti": "md", "dki": "md", "noddi": "ndi", "etofts": "ktrans"}
+ANSWERS = {"vfa": "t1", "ivim": "d", "dti": "md", "dki": "md", "noddi": "ndi", "etofts": "ktrans"} | {
+    **{"irt1": "t1", "mese": "t2", "epg": "t2", "megre": "t2star"},
+    **{"mpm": "mtsat", "mts": "t1", "mp2rage": "t1", "mtr": "mtr"},
+}
 """A parameter that these protocols determine well."""
 
 
@@ -66,7 +71,7 @@ def test_error_bars_hold_the_truth(model: str, name: str) -> None:
     assert 0.6 < inside.mean() < 0.76
 
 
-@pytest.mark.parametrize("model", ["vfa", "ivim", "noddi", "etofts"])
+@pytest.mark.parametrize("model", ["vfa", "ivim", "noddi", "etofts", "irt1", "megre"])
 def test_ordinary_voxels_are_within_what_a_network_was_trained_for(model: str) -> None:
     protocol = PROTOCOLS[model]()
     signal, _, sigma = simulate(model, protocol, voxels=300, snr=60)

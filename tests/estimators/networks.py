@@ -38,6 +38,31 @@ COVERAGE: dict[str, dict[str, Any]] = {
         "fixed": ["t0"],
         "bounds": {"kep": [0.01, 5.0], "ve": [0.01, 1.0], "vp": [0.0, 0.3], "t0": [0.0, 15.0]},
     },
+    "irt1": {
+        "measurements": [4, 16],
+        "snr": [5, 500],
+        "inversion_time": [0.02, 6.0],
+        "bounds": {"t1": [0.05, 5.0], "efficiency": [0.5, 1.2]},
+    },
+    "mese": {
+        "measurements": [3, 32],
+        "snr": [5, 500],
+        "echo_time": [0.005, 0.5],
+        "bounds": {"t2": [0.003, 3.0]},
+    },
+    "epg": {
+        "measurements": [3, 32],
+        "snr": [5, 500],
+        "echo_time": [0.005, 0.5],
+        "refocusing_angle": [100, 180],
+        "bounds": {"t2": [0.003, 3.0], "b1": [0.5, 1.0]},
+    },
+    "megre": {
+        "measurements": [2, 32],
+        "snr": [5, 500],
+        "echo_time": [0.001, 0.2],
+        "bounds": {"t2star": [5e-4, 0.5]},
+    },
 }
 
 

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 
+import contrasts
 import networks
 import numpy as np
 import pytest
@@ -82,6 +83,10 @@ def small_problem(model: str) -> tuple[np.ndarray, object]:
         t = np.arange(0, 120, 10.0)
         return 0.1 * np.outer([1, 2], t / 120), DceProtocol(t, t, np.minimum(t, 20) / 4)
     rng = np.random.default_rng(0)
+    if model in contrasts.PROTOCOLS:
+        forward, protocol = get_model(model), contrasts.PROTOCOLS[model]
+        clean = forward.predict(forward.draw(2, rng), protocol)
+        return np.abs(clean + rng.normal(0, 0.005, clean.shape)), protocol
     g = rng.normal(size=(2, 30, 3))
     g = np.concatenate([np.zeros((2, 3)), *(g / np.linalg.norm(g, axis=2, keepdims=True))])
     b = np.r_[0, 0, np.full(30, 1000.0), np.full(30, 2000.0)]

@@ -135,7 +135,8 @@ def test_the_documentation_tells_the_limit_of_every_parameter(model: str) -> Non
     rows = [line.strip("| ").split("|") for line in text.splitlines() if line.startswith("| `")]
     told = {name.strip("` "): row[2].split() for row in rows if len(row) == 3 for name in row[0].split(",")}
     for name, guess in box_sd(get_model(model)).items():
-        assert told[name][0] == f"{NARROW * guess:.3g}"
+        # One name, such as R2*, may be that of a parameter here and of a derived quantity there.
+        assert f"{NARROW * guess:.3g}" in told[name]
 
 
 @pytest.mark.parametrize("model", catalogue.model_names())

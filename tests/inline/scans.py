@@ -42,6 +42,38 @@ def flips(volumes: np.ndarray, **more) -> list[bytes]:
     ]
 
 
+def contrast_volumes(model: str, truth: np.ndarray) -> np.ndarray:
+    """Images, (N, slices, y, x), int16, of inversion times or echo times of the one parameter in s."""
+    times, shape = np.array(TIMES[model])[:, None] / 1000, SHAPE
+    curves = {
+        "irt1": lambda t: np.abs(1 - 1.9 * np.exp(-times / t)),
+        "megre": lambda t: np.exp(-times / t),
+        "mese": lambda t: np.exp(-times / t),
+    }
+    return np.rint(12000 * curves[model](truth.ravel())).astype(np.int16).reshape(len(times), *shape)
+
+
+TIMES = {
+    "irt1": [50.0, 200.0, 400.0, 700.0, 1100.0, 1700.0, 2600.0],
+    "megre": [2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0],
+    "mese": [10.0 * i for i in range(1, 9)],
+}
+"""Inversion times and echo times in ms."""
+
+
+def contrasts(volumes: np.ndarray, model: str, attribute: str, **more) -> list[bytes]:
+    """Messages of such a series: times as contrasts, slice by slice, told by an attribute or the header."""
+    return [
+        mrd.image(
+            image,
+            mrd.meta(**({attribute: TIMES[model][i]} if attribute else {"a": 1})),
+            **{"contrast": i, "slice": k} | more,
+        )
+        for i, volume in enumerate(volumes)
+        for k, image in enumerate(volume)
+    ]
+
+
 def weightings(volumes: np.ndarray, name: str = "DiffusionBValue", **more) -> list[bytes]:
     """Messages of a diffusion series: weightings as repetitions, slice by slice."""
     return [

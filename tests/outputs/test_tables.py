@@ -135,7 +135,7 @@ def test_unknown_keys_and_missing_keys_of_a_table_are_refused() -> None:
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(InternalError, match="one of vfa"):
-        output_table("t2star")
+        output_table("magic")
     with pytest.raises(InternalError, match="one of t1, m0"):
         output_table("vfa").estimate("t2")
 

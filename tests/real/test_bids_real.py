@@ -165,10 +165,29 @@ def test_tensor_of_a_series_whose_b0_is_not_zero(derivatives, bids_real, directi
     np.testing.assert_allclose(found, md, atol=0.0011)
 
 
-def test_every_participant_but_the_one_without_a_model_has_maps(derivatives):
+def inversion_map(derivatives, prefix, label="lsq"):
+    name = f"{prefix}_model-ir_desc-{label}_T1map.nii.gz"
+    return load(derivatives / prefix.split("_")[0] / "anat" / name)
+
+
+@pytest.mark.parametrize(("label", "within"), [("lsq", 0.05), ("ncde", 0.15)])
+def test_t1_of_a_brain_by_inversion_recovery(derivatives, bids_real, label, within):
+    """The quartiles expected are those of a three-parameter fit by other software."""
+    brain = roi(bids_real, "sub-irt1", "anat", "brain_mask") > 0
+    found = quartiles(inversion_map(derivatives, "sub-irt1", label)[brain])
+    np.testing.assert_allclose(found, [0.66, 0.75, 0.90], rtol=within)
+
+
+def test_t1_of_a_phantom_by_inversion_recovery_with_a_short_repetition_time(derivatives, bids_real):
+    last = load(bids_real / "sub-vfair" / "anat" / "sub-vfair_acq-irse_inv-6_IRT1.nii.gz")
+    found = quartiles(inversion_map(derivatives, "sub-vfair_acq-irse")[last > 100])
+    np.testing.assert_allclose(found, [0.163, 0.166, 0.169], rtol=0.015)
+
+
+def test_every_participant_has_maps(derivatives):
     with_maps = {path.parts[-3] for path in derivatives.glob("sub-*/*/*map.nii.gz")}
     everyone = {path.stem for path in derivatives.glob("sub-*.html")}
-    assert everyone - with_maps == {"sub-irt1"}
+    assert everyone == with_maps
     assert len(everyone) == 11
 
 

@@ -70,11 +70,11 @@ class _Estimate:
 class Ncde(Estimator):
     """A network that corrects the maximum of the posterior, for any protocol.
 
-    Derived quantities are estimates of their own. The amplitude is the one that fits best, without standard
-    deviation. Status OUT_OF_RANGE where the network was not trained for the protocol, the limits or the
-    noise, which `notes` says in words where it concerns all voxels. Without a noise level, one is estimated
-    for all the voxels given from magnitudes, and one per voxel from its least-squares residuals for
-    concentrations.
+    Derived quantities are estimates of their own, but for those that fall as parameters rise. The amplitude
+    is the one that fits best, without standard deviation. Status OUT_OF_RANGE where the network was not
+    trained for the protocol, the limits or the noise, which `notes` says in words where it concerns all
+    voxels. Without a noise level, one is estimated for all the voxels given from magnitudes, and one per
+    voxel from its least-squares residuals for concentrations.
 
     Parameters
     ----------
@@ -218,6 +218,7 @@ def _estimate(
     span = limits[1] - limits[0]
     values = limits[0][:, None] + span[:, None] * inside
     sd = np.where(span > 0, span, np.nan)[:, None] * spread
+    _follow(model, span, values, sd)
     with np.errstate(all="ignore"):
         amplitude, curve = _curve(model, values, signal.T, part, noise.floor)
         residual = np.sqrt(np.mean((signal.T - curve) ** 2, axis=0))
@@ -303,6 +304,25 @@ def _answer(network: Network, features: Features) -> tuple[FloatArray, FloatArra
         centre, width = BOX_ANCHOR
     inside = np.clip(centre + width * shift.T.astype(np.float64), 0.0, 1.0)
     return inside, width * spread.T.astype(np.float64)
+
+
+def _follow(model: Model, span: FloatArray, values: FloatArray, sd: FloatArray) -> None:
+    """Compute from their parameters the derived quantities that fall as these rise, such as rates of times.
+
+    Their limits are the wrong way round, so that networks tell nothing of them. The standard deviation is
+    that of the estimate with the largest share, as parameters of a network come without covariance.
+    """
+    count = len(boxed(model))
+    falling = np.flatnonzero(span[count:] <= 0)
+    if not falling.size:
+        return
+    theta = np.ones((len(model.parameters), values.shape[1]))
+    theta[boxed(model)] = values[:count]
+    derived, slope = model.derive(theta)
+    values[count + falling] = derived[falling]
+    share = np.abs(slope[falling][:, boxed(model)]) * np.nan_to_num(sd[:count])
+    largest = share.max(axis=1)
+    sd[count + falling] = np.where(largest > 0, largest, np.nan)
 
 
 def _curve(

@@ -81,4 +81,5 @@ class InversionProtocol(Protocol):
         return [time, np.log(np.maximum(time, 0.005))], []
 
     def sidecar_fields(self) -> dict[str, Any]:
-        return {"InversionTime": short(self.inversion_time)}
+        # BIDS knows one number for its key.
+        return {"InversionTimes": short(self.inversion_time)}

@@ -13,7 +13,7 @@ from bids_qmri.bids.sequence import require_gradient_echo
 from bids_qmri.bids.sidecar import Sidecar
 from bids_qmri.bids.varied import VariedSeries, find_varied
 from bids_qmri.errors import InputError
-from bids_qmri.physics.echoes import LONGEST_ECHO_TIME, EchoProtocol
+from bids_qmri.physics.echoes import LONGEST_GRADIENT_ECHO, EchoProtocol
 
 SUFFIXES = ("MEGRE",)
 SERIES = VariedSeries(
@@ -22,7 +22,7 @@ SERIES = VariedSeries(
     "echo",
     "EchoTime",
     "echo time",
-    LONGEST_ECHO_TIME,
+    LONGEST_GRADIENT_ECHO,
     require=require_gradient_echo,
 )
 

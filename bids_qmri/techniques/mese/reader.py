@@ -11,7 +11,7 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files
 from bids_qmri.bids.layout import ParticipantFiles
 from bids_qmri.bids.sidecar import Sidecar, number
 from bids_qmri.bids.varied import VariedSeries, find_varied
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, caution
 from bids_qmri.physics.echoes import LONGEST_ECHO_TIME
 from bids_qmri.techniques.mese.protocol import SpinEchoProtocol
 
@@ -34,9 +34,19 @@ def find(
 
 def _protocol(times: Sequence[float], sidecars: Sequence[Sidecar], notes: list[str]) -> SpinEchoProtocol:
     angle = number(sidecars[0], ANGLE, notes)
-    if angle is None:
-        notes.append(f"{ANGLE} is missing; refocusing pulses are taken for 180 degrees")
-    return SpinEchoProtocol(np.array(times), np.asarray(np.deg2rad(180.0 if angle is None else angle)))
+    found = SpinEchoProtocol(np.array(times), np.asarray(np.deg2rad(180.0 if angle is None else angle)))
+    # Of a train without a spacing no stimulated echoes are told, and the angle means nothing.
+    if angle is None and found.spacing and found.n_measurements > 2:
+        notes.append(
+            caution(
+                "is missing; stimulated echoes are computed for pulses of 180 degrees",
+                file=sidecars[0].where(ANGLE),
+                field=ANGLE,
+                needed="the nominal angle of the refocusing pulses in degrees",
+                fix="add the key",
+            )
+        )
+    return found
 
 
 def from_files(

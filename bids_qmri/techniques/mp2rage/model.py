@@ -43,11 +43,12 @@ class Mp2rage(Model):
             (0.05, 6.0),
             (0.5, 3.0),
             "Longitudinal relaxation time.",
-            prior=(0.1, 5.0),
+            prior=(0.05, 5.0),
             logarithmic=True,
         ),
     )
     settings: ClassVar[tuple[Setting, ...]] = (EFFICIENCY,)
+    signed: ClassVar[bool] = True
     main: ClassVar[tuple[str, ...]] = ("t1",)
 
     efficiency: float = 0.96
@@ -71,6 +72,9 @@ class Mp2rage(Model):
         if protocol.combined:
             return np.asarray(self.signal(t1[None], protocol).T)
         return np.asarray((maps["m0"] * readouts(t1, self.efficiency, protocol)).T) if "m0" in maps else None
+
+    def draw(self, count: int, rng: np.random.Generator) -> dict[str, FloatArray]:
+        return super().draw(count, rng) | {"m0": rng.uniform(0.5, 2.0, count)}
 
     def start(
         self, signal: FloatArray, protocol: Mp2rageProtocol, lower: FloatArray, upper: FloatArray

@@ -97,7 +97,8 @@ class Mp2rageProtocol(Protocol):
 
     def sidecar_fields(self) -> dict[str, Any]:
         return {
-            "InversionTime": short(self.inversion_time),
+            # BIDS knows one number for its key.
+            "InversionTimes": short(self.inversion_time),
             "FlipAngle": short(degrees(self.flip_angle)),
             "RepetitionTimeExcitation": float(self.repetition_time),
             "RepetitionTimePreparation": float(self.cycle_time),

@@ -41,6 +41,8 @@ KEYS = (
     "RepetitionTimeExcitation",
     "RepetitionTimePreparation",
 )
+LONGEST = {"InversionTime": 20.0, "RepetitionTimeExcitation": 0.2, "RepetitionTimePreparation": 60.0}
+"""s; longer ones are milliseconds."""
 
 
 def find(
@@ -181,6 +183,11 @@ def _chosen(
         # The second image shows where tissue is; the combined one is as bright in air.
         images = (uniform[0], *magnitudes[1:])
         combined = np.asarray(float(len(images)))
+        if len(images) == 1:
+            notes.append(
+                f"{uniform[0].path.name} alone: air has values of any size in it, and T1 there says nothing;"
+                " fix: give a mask (-d masks=PATH), or the magnitude of the second inversion"
+            )
         return images, _uniform(uniform[0].path), {**timing, "combined": combined}
     raise NoModelError(
         f"{len(magnitudes)} magnitude and {len(phases)} phase image(s), no UNIT1: T1 is ambiguous",
@@ -244,6 +251,7 @@ def _timing(sidecars: Sequence[Sidecar], single: Sequence[BidsFile], notes: list
             needed=f"{', '.join(KEYS)}: T1 is looked up in a table of the sequence's timing",
             fix="add the keys to the sidecars of MP2RAGE images, or as lists of two to that of UNIT1",
         )
+    _require_seconds(sidecars[0], values)
     shots = values["NumberShots"]
     if not isinstance(sidecars[0].values.get("NumberShots"), list):
         # One number counts all excitations of a train; two are those before and after its centre.
@@ -256,6 +264,20 @@ def _timing(sidecars: Sequence[Sidecar], single: Sequence[BidsFile], notes: list
         "cycle_time": np.asarray(values["RepetitionTimePreparation"][0]),
         "shots": np.array(shots[:2]),
     }
+
+
+def _require_seconds(sidecar: Sidecar, values: Mapping[str, Sequence[float]]) -> None:
+    """Refuse times that no such sequence has in seconds."""
+    for key, longest in LONGEST.items():
+        if max(values[key]) > longest:
+            seen = " and ".join(f"{value:g}" for value in values[key])
+            raise InputError(
+                f"is {seen}",
+                file=sidecar.where(key),
+                field=key,
+                needed=f"seconds, at most {longest:g}",
+                fix=f"if it is in milliseconds, write {' and '.join(f'{v / 1000:g}' for v in values[key])}",
+            )
 
 
 def _values(sidecars: Sequence[Sidecar], key: str, notes: list[str]) -> list[float]:

@@ -25,7 +25,7 @@ T1 = Parameter(
     (0.01, 10.0),
     (0.5, 3.0),
     "Longitudinal relaxation time.",
-    prior=(0.1, 5.0),
+    prior=(0.05, 5.0),
     logarithmic=True,
 )
 R2STAR = Parameter(

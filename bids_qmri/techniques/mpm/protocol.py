@@ -91,9 +91,11 @@ class MultiParameterProtocol(Protocol):
         return Axis("image, by weighting and echo", self.echo_time, order=(order,) * len(fitted))
 
     def sidecar_fields(self) -> dict[str, Any]:
-        return {
+        # BIDS knows one value for the keys that end with an s here.
+        fields = {
             "FlipAngle": short(degrees(self.flip_angle)),
             "RepetitionTimesExcitation": short(self.repetition_time),
-            "EchoTime": short(self.echo_time),
-            "MTState": [bool(on) for on in self.mt],
+            "MTStates": [bool(on) for on in self.mt],
         }
+        # 0: not known.
+        return fields if np.any(self.echo_time == 0) else fields | {"EchoTime": short(self.echo_time)}

@@ -20,7 +20,7 @@ from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_b
 from bids_qmri.bids.sequence import NoModelError, require_spoiled
 from bids_qmri.bids.sidecar import Sidecar, common, flip_angle, number, spoiled_repetition_time
 from bids_qmri.errors import InputError
-from bids_qmri.physics.echoes import LONGEST_ECHO_TIME
+from bids_qmri.physics.echoes import LONGEST_GRADIENT_ECHO
 from bids_qmri.techniques.mpm.protocol import MultiParameterProtocol
 from bids_qmri.units import radians
 
@@ -199,12 +199,12 @@ def _row(image: BidsFile, sidecar: Sidecar, notes: list[str]) -> tuple[float, fl
     if echo is None and "echo" not in image.entities:
         echo = 0.0
         notes.append("EchoTime is missing; the decay before the echo is taken as the same in all images")
-    if echo is None or not 0 <= echo <= LONGEST_ECHO_TIME:
+    if echo is None or not 0 <= echo <= LONGEST_GRADIENT_ECHO:
         raise InputError(
             "is missing" if echo is None else f"is {echo:g}",
             file=sidecar.where("EchoTime"),
             field="EchoTime",
-            needed=f"the echo time in s, at most {LONGEST_ECHO_TIME:g}",
+            needed=f"the echo time in s, at most {LONGEST_GRADIENT_ECHO:g}",
             fix="add the key" if echo is None else "divide milliseconds by 1000",
         )
     state = float(mt_state(image, sidecar))

@@ -44,4 +44,5 @@ class TransferProtocol(Protocol):
         return Axis("MT pulse (0 off, 1 on)", self.mt)
 
     def sidecar_fields(self) -> dict[str, Any]:
-        return {"MTState": [bool(on) for on in self.mt]}
+        # BIDS knows one truth value for its key.
+        return {"MTStates": [bool(on) for on in self.mt]}

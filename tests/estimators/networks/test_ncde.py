@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contrasts
 import networks
 import numpy as np
 import pytest
 from simulated import CASES, NOISE, draw, narrow
 
+from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
-from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.base import Status, get_estimator
 from bids_qmri.estimators.classical.lsq import Lsq
 from bids_qmri.estimators.networks.ncde import Mlp, Ncde
 from bids_qmri.estimators.posterior.box import box, quantities
@@ -200,3 +202,25 @@ def test_concentrations_get_a_noise_level_of_each_voxel(shipped):
     assert np.all(result.status != Status.UNUSABLE)
     rough = Lsq().fit(EXTENDED_TOFTS, signal, protocol)
     np.testing.assert_allclose(result.residual, rough.residual, rtol=0.5)
+
+
+@pytest.mark.parametrize("model", [get_model("megre"), get_model("mese")], ids=lambda model: model.name)
+def test_rates_are_those_of_the_times(model, tmp_path):
+    """The limits of a rate are those of the time, the wrong way round: no network tells anything of it."""
+    file = networks.write_network(tmp_path, model)
+    clean = model.predict(model.draw(50, np.random.default_rng(0)), contrasts.PROTOCOLS[model.name])
+    found = Ncde(file).fit(model, clean, contrasts.PROTOCOLS[model.name], sigma=0.01, bounds=model.prior())
+    time, rate = model.parameters[0].name, model.derived[0].name
+    np.testing.assert_allclose(found.maps[rate], 1 / found.maps[time], rtol=1e-12)
+    np.testing.assert_allclose(found.sd[rate], found.sd[time] / found.maps[time] ** 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("model", ["mese", "megre"])
+@pytest.mark.parametrize("label", ["lsq", "mle", "map", "bayes"])
+def test_rates_and_times_of_all_estimators_agree(model, label):
+    forward, protocol = get_model(model), contrasts.PROTOCOLS[model]
+    clean = forward.predict(forward.draw(50, np.random.default_rng(0)), protocol)
+    by = get_estimator(model, label)
+    found = by.fit(forward, clean, protocol, sigma=1e-3, bounds=by.limits(forward, {}, {}))
+    time, rate = forward.parameters[0].name, forward.derived[0].name
+    np.testing.assert_allclose(found.maps[rate] * found.maps[time], 1.0, atol=1e-2)

@@ -168,6 +168,18 @@ TECHNIQUES: tuple[Technique, ...] = (
         {"lookup": "fit:Lookup"},
     ),
     Technique("bids_qmri.techniques.mtr", "mtr", (ModelEntry("mtr", 15, "model:MTR", ("lsq", "mle")),)),
+    Technique(
+        "bids_qmri.techniques.tb1",
+        "tb1",
+        (ModelEntry("tb1", 17, "model:FIELD", ("ratio",), {"lsq": ("ratio",)}),),
+        {"ratio": "fit:Ratio"},
+    ),
+    Technique(
+        "bids_qmri.techniques.adc",
+        "dwi",
+        (ModelEntry("adc", 18, "model:ADC", ("lsq", "mle")),),
+        reader=_DWI,
+    ),
 )
 
 ESTIMATORS: Mapping[str, str] = {

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.echoes import EchoProtocol
 from bids_qmri.physics.protocol import Protocol
+from bids_qmri.physics.transmit import StimulatedEchoes
 from bids_qmri.techniques.irt1.protocol import InversionProtocol
 from bids_qmri.techniques.mese.protocol import SpinEchoProtocol
 from bids_qmri.techniques.mp2rage.protocol import Mp2rageProtocol
@@ -47,5 +49,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "mts": weightings(1, 12.0),
     "mp2rage": mp2rage(),
     "mtr": TransferProtocol(np.array([0.0, 0.0, 1.0, 1.0])),
+    "tb1": StimulatedEchoes(np.deg2rad(np.arange(65.0, 116.0, 10.0)), np.asarray(0.0338)),
+    "adc": DiffusionProtocol(np.repeat([0.0, 400.0, 800.0], 4)),
 }
 """By model."""

@@ -85,5 +85,54 @@ def test_all_maps_of_the_command_in_another_order(tmp_path: Path, order: Order) 
             np.testing.assert_allclose(
                 np.abs(np.sum(was[..., list(axes)] * signs * now, axis=-1)), 1, atol=1e-4
             )
+        elif "diffusivity" in name:
+            np.testing.assert_allclose(matrices(now), turned_matrices(was, order), atol=1e-8)
         else:
             np.testing.assert_allclose(now, was, rtol=1e-5, atol=1e-9 + 1e-6 * np.nanmax(np.abs(was)))
+
+
+def matrices(tensor: np.ndarray) -> np.ndarray:
+    """Return D11 D12 D13 D22 D23 D33 of voxels as matrices."""
+    return tensor[..., [[0, 1, 2], [1, 3, 4], [2, 4, 5]]]
+
+
+def turned_matrices(tensor: np.ndarray, order: Order) -> np.ndarray:
+    """Return tensors along axes that run in another order."""
+    axes, signs = list(order[0]), np.array(order[1])
+    return matrices(tensor)[..., axes, :][..., axes] * np.outer(signs, signs)
+
+
+FIBRES = (0.6, 0.36, 0.7141)
+"""Sum of squares is 1."""
+
+
+@pytest.fixture(scope="module")
+def tensors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tensors")
+    synth.add_noddi(root, fibres=FIBRES)
+    return root
+
+
+@pytest.mark.parametrize("number", range(48))
+def test_tensor_and_directions_from_files_in_48_orders(tensors: Path, tmp_path: Path, number: int) -> None:
+    root = shutil.copytree(tensors, tmp_path / "turned")
+    image = root / "sub-01" / "dwi" / "sub-01_dwi.nii.gz"
+    turn_file(image, EVERY[number])
+    tables = {f"in_{end}": image.with_name(f"sub-01_dwi.{end}") for end in ("bval", "bvec")}
+    found = fit_files(get_model("dti"), get_estimator("dti", "wls"), tmp_path, in_files=[image], **tables)
+    affine = nib.load(found["direction"]).affine[:3, :3]
+    axes = affine / np.linalg.norm(affine, axis=0)
+    direction, fa, colour, tensor = (
+        nib.load(found[name]).get_fdata() for name in ("direction", "fa", "colour", "diffusivity")
+    )
+    inside = fa > 0
+    in_scanner = direction[inside] @ axes.T
+    np.testing.assert_allclose(np.abs(in_scanner @ FIBRES), 1, atol=2e-3)
+    np.testing.assert_allclose(colour[inside], np.abs(FIBRES) * fa[inside][:, None], atol=0.03)
+    values = np.linalg.eigvalsh(matrices(tensor[inside]))
+    np.testing.assert_allclose(values.mean(axis=1), nib.load(found["md"]).get_fdata()[inside], rtol=1e-4)
+    # The tensor sends the fibre to itself, stretched by its largest eigenvalue.
+    along = direction[inside]
+    np.testing.assert_allclose(
+        np.einsum("vij,vj->vi", matrices(tensor[inside]), along), values[:, 2:] * along, atol=1e-8
+    )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from bids_qmri.errors import InputError
 from bids_qmri.physics.protocol import Protocol
+from bids_qmri.physics.transmit import TransmitProtocol
 
 B1Units = Literal["factor", "percent", "auto"] | float
 """Unit of a transmit field; a number is what it reads where the flip angle is nominal."""
@@ -24,13 +25,11 @@ class B1Source:
     Parameters
     ----------
     method
-        ``"TB1map"`` (one map), ``"TB1AFI"`` or ``"TB1DAM"`` (two images each).
+        Suffix of the images: ``"TB1map"`` for a map, others for images whose ratios tell the field.
     files
-        The images; one 4-D image may hold both.
-    flip_angle
-        Nominal flip angles in rad of the images or volumes (AFI, DAM).
-    repetition_time
-        Repetition times in s of the images or volumes (AFI).
+        The images; one 4-D image may hold two.
+    protocol
+        What was played out for images that are no map.
     units
         ``"factor"``, ``"percent"``, what a map reads where the flip angle is nominal, or ``"auto"``: as
         stated, else decided from the median inside the mask, with a warning.
@@ -39,13 +38,12 @@ class B1Source:
     nominal
         Flip angle in degrees that the sidecar of a map names.
     scale
-        Factors that bring two images to one scale; empty: they are on one.
+        Factors that bring images to one scale; empty: they are on one.
     """
 
-    method: Literal["TB1map", "TB1AFI", "TB1DAM"]
+    method: str
     files: tuple[Path, ...]
-    flip_angle: tuple[float, ...] = ()
-    repetition_time: tuple[float, ...] = ()
+    protocol: TransmitProtocol | None = None
     units: B1Units = "auto"
     stated: tuple[float, str] | None = None
     nominal: float | None = None

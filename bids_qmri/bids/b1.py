@@ -1,8 +1,7 @@
 """The relative transmit field (B1+): which images give it, and its value in every voxel of a series.
 
-Actual divided by nominal flip angle, 1 = nominal. From a TB1map, from actual flip angle imaging (AFI;
-Yarnykh 2007, doi:10.1002/mrm.21120) or from the double-angle method (DAM; Insko and Bolinger 1993,
-doi:10.1006/jmra.1993.1133).
+Actual divided by nominal flip angle, 1 = nominal. From a map, or from images whose ratios tell it
+(`physics.transmit`).
 """
 
 from __future__ import annotations
@@ -10,45 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import B1Source, ReadOptions
-from bids_qmri.bids.alike import differences
+from bids_qmri.bids.b1_images import PAIRS, SCALED, field_images
 from bids_qmri.bids.image_type import why_not_measured
 from bids_qmri.bids.images import Series, open_series, same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles
 from bids_qmri.bids.map_units import share_of_nominal, unit_of
+from bids_qmri.bids.names import ABOUT_MAPS
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.scaling import common_scale
-from bids_qmri.bids.sidecar import (
-    Sidecar,
-    by_volume,
-    flip_angle,
-    read_sidecar,
-    spoiled_repetition_time,
-)
+from bids_qmri.bids.sidecar import Sidecar, read_sidecar
 from bids_qmri.errors import InputError, caution
-from bids_qmri.units import FloatArray, radians
+from bids_qmri.units import FloatArray
 
 FACTOR_RANGE = (0.2, 3.0)
 PERCENT_RANGE = (20.0, 300.0)
 """Medians of a transmit field inside a mask that can only be a factor, or only percent."""
 
-SCALED = {"TB1TFL", "TB1RFM"}
-"""Suffixes of maps of the flip angle (`acq-famp`) whose scale BIDS does not state."""
-
-NOT_QUANTITATIVE = {"TB1EPI", "TB1SRGE"}
+NOT_QUANTITATIVE = {"TB1SRGE"}
 """Suffixes of images that no formula here makes a field of."""
-
-Method = Literal["TB1map", "TB1AFI", "TB1DAM"]
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    method: Method
+    method: str
     images: tuple[BidsFile, ...]
     intended_for: tuple[str, ...]
     files: ParticipantFiles
@@ -87,7 +74,7 @@ def find_b1(
     for dataset in [*(v for k, v in derivatives.items() if k != "masks"), files]:
         candidates = list(_candidates(dataset, images[0].entities.get("ses"), options))
         linked = [c for c in candidates if _is_meant(c, images, files)]
-        chosen = _only(linked or [c for c in candidates if not c.intended_for], images)
+        chosen = _only(_without_distorted(linked or [c for c in candidates if not c.intended_for]), images)
         if chosen is None:
             others += [candidate.images[0].path.name for candidate in candidates]
             continue
@@ -105,7 +92,7 @@ def find_b1(
 
 def _not_used(files: ParticipantFiles, session: str | None) -> Iterable[str]:
     """Name images of a transmit field that cannot be used as they are."""
-    for image in files.images(SCALED | NOT_QUANTITATIVE):
+    for image in files.images({*SCALED, *NOT_QUANTITATIVE}):
         if image.entities.get("ses") != session or image.entities.get("acq", "").startswith("anat"):
             continue
         fix = (
@@ -119,6 +106,11 @@ def _not_used(files: ParticipantFiles, session: str | None) -> Iterable[str]:
             needed="a transmit field as a factor or percent of the nominal flip angle",
             fix=fix if image.suffix in SCALED else "make a TB1map of it, with Units percent",
         )
+
+
+def _without_distorted(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Leave out echo-planar images where there is another field: they are distorted."""
+    return [candidate for candidate in candidates if candidate.method != "TB1EPI"] or candidates
 
 
 def _only(candidates: Sequence[_Candidate], images: Sequence[BidsFile]) -> _Candidate | None:
@@ -136,16 +128,15 @@ def _only(candidates: Sequence[_Candidate], images: Sequence[BidsFile]) -> _Cand
 
 def _candidates(files: ParticipantFiles, session: str | None, options: ReadOptions) -> Iterable[_Candidate]:
     """Yield the fields of one session; sidecars of others are not read, for one may be broken."""
-    varying: dict[str, tuple[Method, tuple[str, ...]]] = {
+    varying: dict[str, tuple[str, tuple[str, ...]]] = {
         "TB1map": ("TB1map", ("part",)),
-        "TB1AFI": ("TB1AFI", ("acq", "part")),
-        "TB1DAM": ("TB1DAM", ("flip", "part")),
+        **{suffix: (suffix, keys) for suffix, keys in PAIRS.items()},
         **dict.fromkeys(SCALED, ("TB1map", ("acq", "part"))),
     }
     for suffix, (method, keys) in varying.items():
         groups: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
         for image in files.images({suffix}):
-            if image.entities.get("ses") != session:
+            if image.entities.get("ses") != session or _is_about_a_fit(image):
                 continue
             groups.setdefault(tuple(image.without(*keys).items()), []).append(image)
         for group in groups.values():
@@ -156,8 +147,13 @@ def _candidates(files: ParticipantFiles, session: str | None, options: ReadOptio
                 pairs = [pair for pair in pairs if _told_scale(*pair, options)]
             elif method != "TB1map":
                 pairs = [pair for pair in pairs if why_not_measured(pair[1]) is None]
-            if pairs:
+            if pairs and (suffix != "TB1EPI" or all("MixingTime" in own.values for _, own in pairs)):
                 yield _Candidate(method, tuple(image for image, _ in pairs), tuple(sorted(targets)), files)
+
+
+def _is_about_a_fit(image: BidsFile) -> bool:
+    """Whether it accompanies a map of the field, or is a by-product of a fit of something else."""
+    return "model" in image.entities or image.entities.get("desc", "").endswith(ABOUT_MAPS)
 
 
 def _told_scale(image: BidsFile, sidecar: Sidecar, options: ReadOptions) -> bool:
@@ -188,41 +184,8 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
         nominal = sidecars[0].values.get("FlipAngle")
         known = float(nominal) if isinstance(nominal, int | float) else None
         return B1Source("TB1map", paths, units=options.b1_units, stated=stated, nominal=known)
-    if len(paths) == 1 and (volumes := read_header(paths[0]).n_volumes) == 2:
-        sidecars = by_volume(sidecars[0], volumes)
-    if len(sidecars) != 2:
-        raise InputError(
-            f"{len(paths)} images of {candidate.method}: {', '.join(path.name for path in paths)}",
-            file=paths[0],
-            needed="exactly two images, or one of two volumes",
-            fix="add the missing image or remove the others",
-        )
-    angles = [flip_angle(sidecar, notes) for sidecar in sidecars]
-    notes += differences(sidecars)
-    found = common_scale(sidecars, [read_header(sidecar.image) for sidecar in sidecars], notes)
-    scale = () if found is None else tuple(found)
-    if candidate.method == "TB1DAM":
-        if not np.isclose(max(angles), 2 * min(angles), rtol=0.01):
-            raise InputError(
-                f"the angles are {min(angles):g} and {max(angles):g} degrees",
-                file=sidecars[1].where("FlipAngle"),
-                field="FlipAngle",
-                needed="one angle twice the other"
-                + (" (an array of two, one per volume)" if len(paths) == 1 else ""),
-                fix="correct FlipAngle or use a TB1map",
-            )
-        return B1Source("TB1DAM", paths, tuple(radians(angles)), scale=scale)
-    times = [spoiled_repetition_time(sidecar, notes) for sidecar in sidecars]
-    if times[0] == times[1]:
-        raise InputError(
-            f"both images have {times[0]:g} s",
-            file=sidecars[0].where("RepetitionTimeExcitation"),
-            field="RepetitionTimeExcitation",
-            needed="two different repetition times"
-            + (" (an array of two, one per volume)" if len(paths) == 1 else ""),
-            fix="write each image's own repetition time",
-        )
-    return B1Source("TB1AFI", paths, tuple(radians(angles)), tuple(times), scale=scale)
+    found = field_images(candidate.method, candidate.images, sidecars, notes)
+    return B1Source(candidate.method, found.paths, found.protocol, scale=found.scale)
 
 
 def _require_one_volume(paths: Sequence[Path]) -> None:
@@ -280,25 +243,16 @@ def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_], notes
     if known.size < inside.size:
         missing = 100 * (1 - known.size / inside.size)
         notes.append(f"{source.files[0].name}: no value in {missing:.1f} % of the mask; maps are NaN there")
-    if source.method != "TB1map":
+    if source.protocol is not None:
         return field
     return field * _unit(source, float(np.median(known)), notes)
 
 
 def _relative_field(source: B1Source, signal: FloatArray) -> FloatArray:
-    """Apply the method's formula to the two images, (V, 2); a TB1map passes through."""
-    if source.method == "TB1map":
+    """Apply the method's formula to images, (V, N); a TB1map passes through."""
+    if source.protocol is None:
         return signal[:, 0]
-    by = source.flip_angle if source.method == "TB1DAM" else source.repetition_time
-    first, second = np.argsort(by)
-    angle = source.flip_angle[first]
-    signal = signal * (source.scale or 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = signal[:, second] / signal[:, first]
-        if source.method == "TB1DAM":
-            return np.asarray(np.arccos(ratio / 2) / angle)
-        n = source.repetition_time[second] / source.repetition_time[first]
-        return np.asarray(np.arccos((ratio * n - 1) / (n - ratio)) / angle)
+    return source.protocol.field((signal * (source.scale or 1.0)).T)
 
 
 def _resample(field: FloatArray, image: Series, series: Series) -> FloatArray:

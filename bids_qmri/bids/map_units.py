@@ -101,6 +101,20 @@ def seconds(text: str) -> float | None:
     return SECONDS[found.group(1)] if found else None
 
 
+def per_second(text: str) -> float | None:
+    """Return how many 1/s a unit of a rate is; None if it is none.
+
+    >>> per_second("1/s"), per_second("ms^-1"), per_second("Hz"), per_second("ms")
+    (1.0, 1000.0, 1.0, None)
+    """
+    word = re.sub(r"\s+", "", text.strip().lower())
+    if found := re.fullmatch(r"(k?)hz|(k?)hertz", word):
+        return 1e3 if word.startswith("k") else 1.0
+    found = re.fullmatch(r"1?/\(?([a-zµμ]+)\)?|(?:1?per)([a-zµμ]+)|([a-zµμ]+?)\^?\(?-1\)?", word)
+    time = None if found is None else seconds(next(part for part in found.groups() if part))
+    return None if time is None else 1.0 / time
+
+
 def millimolar(text: str) -> float | None:
     """Return how many mmol/L a unit of concentration is; None if it is none.
 

@@ -19,6 +19,9 @@ ORDER = (
 """Entities a derivative may carry, in the order of the BIDS specification and its proposal 16."""
 
 DATATYPES = ("anat", "dwi", "fmap", "perf")
+
+ABOUT_MAPS = ("Std", "Status", "Determined")
+"""Ends of `desc-` of images that are about a map."""
 EXTENSIONS = (".nii.gz", ".nii", ".json", ".tsv", ".png", ".svg")
 
 _LABEL = re.compile(r"[0-9A-Za-z+]+")

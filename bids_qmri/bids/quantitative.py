@@ -28,9 +28,6 @@ MAPS = (
 )
 """What others computed already."""
 
-FIELD_USER = "anat"
-"""Folder of images that transmit fields correct."""
-
 VARYING = ("inv", "echo", "flip", "mt", "part")
 """Entities in which the images of one series may differ."""
 
@@ -58,15 +55,19 @@ def without_model(files: ParticipantFiles, found: Sequence[Acquisition | Unusabl
     ]
     fitted = ", ".join(suffixes[0] for suffixes in read)
     unread: list[Unusable] = []
-    # Fields of a participant with flip angle series are the business of whoever reads these.
-    if files.images(known, FIELD_USER):
-        kinds = [kind for kind in kinds if kind[0] is not FIELDS]
+    # Whoever could have used a field has said why it did not.
+    said = " ".join(_said(one) for one in found)
     for suffixes, why, fix in kinds:
         images = _images(files, set(suffixes) - known - chosen)
         for group in group_by(images, *VARYING):
-            if not any(image.path in used or image.path in refused for image in group):
+            known_of = any(i.path in used or i.path in refused or i.path.name in said for i in group)
+            if not known_of:
                 unread.append(_named(group, why, fix, fitted))
     return unread
+
+
+def _said(found: Acquisition | Unusable) -> str:
+    return " ".join(found.notes) if isinstance(found, Acquisition) else str(found.error)
 
 
 def _used(found: Acquisition) -> list[object]:

@@ -34,7 +34,7 @@ Measured = tuple[FloatArray, Voxels]
 class ImageMaps:
     """Maps over all V voxels of a grid; zero outside the mask, NaN where a fit was impossible.
 
-    `notes` are what the estimator says of all of them, `directions` are unit vectors, each (V, 3);
+    `notes` are what the estimator says of all of them, `directions` are maps of K numbers a voxel, (V, K);
     `determined` is 1 where the data determine a parameter, for those that it can be told of.
     """
 
@@ -215,7 +215,7 @@ def gather(
     sd: dict[str, npt.NDArray[np.float32]] = {}
     determined: dict[str, npt.NDArray[np.uint8]] = {}
     notes: dict[str, None] = {}
-    internal = {p.name for p in model.parameters if p.internal}
+    internal = {p.name for p in model.parameters if p.internal} - set(model.carried)
     for block in blocks:
         if observe is not None:
             observe(block)

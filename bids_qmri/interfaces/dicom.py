@@ -101,7 +101,7 @@ def write_dicom(
     volumes = [
         _volume(row, stored.values(values), stored.shape)
         for row, values in images_of(job.table, mask, found)
-        if row.darkened_by is None
+        if not row.volumes
     ]
     write_maps(job.dicom.folder / place, stack, volumes, parametric_maps=job.dicom.parametric_maps)
 

@@ -26,13 +26,16 @@ from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_qual
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.outputs.tables import MapRow, OutputTable
 
-ORIENTATION_ENCODING = {
-    "Type": "unit3vector",
-    "EncodingAxis": 3,
-    "Reference": "ijk",
-    "AntipodalSymmetry": True,
-}
-"""How BIDS extension proposal 16 describes a direction in three volumes along the axes of the image."""
+_ALONG_IMAGE = {"EncodingAxis": 3, "Reference": "ijk", "AntipodalSymmetry": True}
+
+
+def orientation_encoding(row: MapRow) -> dict[str, Any]:
+    """Return how BIDS extension proposal 16 describes volumes along image axes, if they are."""
+    if row.volumes == "direction":
+        return {"Type": "unit3vector", **_ALONG_IMAGE}
+    if row.volumes in ("", "colour"):
+        return {}
+    return {"Type": row.volumes, **_ALONG_IMAGE, "TensorRank": 2}
 
 
 def disown_outputs(job: FitJob) -> None:
@@ -162,8 +165,8 @@ def _write(
     )
     if levels := levels_of(row):
         fields["Levels"] = levels
-    if row.darkened_by is not None:
-        fields["OrientationEncoding"] = ORIENTATION_ENCODING
+    if encoding := orientation_encoding(row):
+        fields["OrientationEncoding"] = encoding
     parts = row.name_parts(job.label)
     write_sidecar(_path(job, parts, ".json"), fields)
     stored = series.stored

@@ -71,9 +71,11 @@ class MapRow:
         Parts of the file name; `model` and `param` are None where the suffix alone says what it is.
     tail
         Appended to the estimator's label: ``""``, ``"Std"``, ``"Determined"`` or ``"Status"``.
-    darkened_by
-        Of a direction, three numbers a voxel: name of the map, 0 to 1, that darkens its colours; None for
-        one number a voxel.
+    volumes
+        What several numbers a voxel are: ``"direction"`` (unit vector), ``"colour"`` (red, green, blue),
+        ``"tensor"`` (six elements); empty for one number a voxel.
+    darkened_by, brightened_by
+        Of a direction: name of the map, 0 to 1, that darkens its colours, or makes them bright.
     """
 
     name: str
@@ -87,7 +89,9 @@ class MapRow:
     model: str | None = None
     param: str | None = None
     tail: str = ""
+    volumes: str = ""
     darkened_by: str | None = None
+    brightened_by: str | None = None
 
     def name_parts(self, label: str) -> NameParts:
         """Return the parts of the file name of this map as estimated by the estimator called `label`."""
@@ -209,6 +213,7 @@ BIDS_MAPS = frozenset(
     (
         *("T1map", "T2map", "T2starmap", "R1map", "R2map", "R2starmap", "PDmap", "S0map", "M0map", "T1rho"),
         *("MTRmap", "MTsat", "MTVmap", "MWFmap", "UNIT1", "Chimap", "TB1map", "RB1map"),
+        *("ADC", "FA", "colFA", "expADC", "trace"),
     )
 )
 """Suffixes of quantitative maps that BIDS 1.11 has names for."""
@@ -291,7 +296,7 @@ def parse_table(raw: Mapping[str, Any], file: str) -> OutputTable:
 
 def _map_row(name: str, raw: Mapping[str, Any], home: Mapping[str, str], file: str) -> MapRow:
     place = {"suffix", "model"} & set(raw) or {"param"}
-    look = {"darkened_by"} if "darkened_by" in raw else {"range", "cmap"}
+    look = {"darkened_by", "brightened_by", "volumes"} & set(raw) or {"range", "cmap"}
     _check_keys(raw, place | {"symbol", "unit", "description"} | look, file, name)
     if "cmap" in look and raw["cmap"] not in COLOUR_MAPS:
         raise InternalError(
@@ -308,7 +313,9 @@ def _map_row(name: str, raw: Mapping[str, Any], home: Mapping[str, str], file: s
         range=_range(raw["range"], file, name) if "range" in look else None,
         cmap=raw.get("cmap", ""),
         param=raw.get("param"),
+        volumes=raw.get("volumes", "" if "range" in look else "direction"),
         darkened_by=raw.get("darkened_by"),
+        brightened_by=raw.get("brightened_by"),
         **own,
     )
 

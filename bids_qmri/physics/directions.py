@@ -146,3 +146,30 @@ def _without_zeros(images: FloatArray, least: FloatArray) -> FloatArray:
     mostly = 2 * np.count_nonzero(gone, axis=1) >= images.shape[1]
     raised = np.where(gone, least[:, None], images)
     return np.where(mostly[:, None] | ~np.isfinite(raised), np.nan, raised)
+
+
+def mirrored_first(affine: npt.NDArray[np.float64]) -> bool:
+    """Whether the first axis of gradient tables, as of BIDS and FSL, runs against that of the image."""
+    return bool(np.linalg.det(affine[:3, :3]) > 0)
+
+
+def along_image_axes(
+    directions: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    """Turn directions from the frame of BIDS and FSL gradient tables to the axes of the image.
+
+    Parameters
+    ----------
+    directions
+        Shape (V, 3). In the frame of gradient tables the first axis is mirrored where the determinant of the
+        affine is positive.
+    affine
+        Voxel indices to scanner coordinates, shape (4, 4).
+
+    Returns
+    -------
+    Directions, shape (V, 3), with a positive third component: they have no sign of their own.
+    """
+    mirror = np.array([-1 if mirrored_first(affine) else 1, 1, 1], dtype=np.float32)
+    turned = directions * mirror
+    return np.where(turned[:, 2:] < 0, -turned, turned)

@@ -123,6 +123,8 @@ class Model(ABC):
         Whether magnitudes got their sign back from phases, so that their noise is Gaussian.
     main
         Maps that are sent to a scanner unless others are asked for.
+    carried
+        Internal parameters that further maps are computed from (``maps.complete`` of its folder).
     on_request
         Why it is fitted only if asked for; empty: wherever it is accepted.
     """
@@ -137,6 +139,7 @@ class Model(ABC):
     magnitude: ClassVar[bool] = True
     signed: ClassVar[bool] = False
     main: ClassVar[tuple[str, ...]] = ()
+    carried: ClassVar[tuple[str, ...]] = ()
     on_request: ClassVar[str] = ""
 
     @abstractmethod

@@ -129,7 +129,7 @@ def _panels(
     picture = _draw(record, row, image, grid, determined)
     if image is None or picture is None:
         return None
-    if row.darkened_by is not None:
+    if row.volumes:
         return MapPanels(row.symbol, unit_label(row.unit), (picture,), None)
     sd_row = record.table.sd(row.name)
     sd = _draw(record, sd_row, _load(record, sd_row), grid)
@@ -156,15 +156,14 @@ def _draw(
     grid: Grid,
     determined: npt.NDArray[Any] | None = None,
 ) -> Picture | None:
-    if image is None:
+    if image is None or row.volumes not in ("", "direction"):
         return None
     name = f"sd of {row.symbol}" if row.tail == "Std" else row.symbol
-    if row.darkened_by is not None:
-        darkening = _load(record, record.table.estimate(row.darkened_by))
-        brightness = np.ones(grid.mask.shape) if darkening is None else 1.0 - darkening.values
+    if row.volumes:
+        brightness = _brightness(record, row)
         picture = draw_direction(
             image.values,
-            brightness,
+            np.ones(grid.mask.shape) if brightness is None else brightness,
             image.affine,
             grid,
             name=name,
@@ -187,9 +186,18 @@ def _draw(
     return picture
 
 
+def _brightness(record: Record, row: MapRow) -> npt.NDArray[Any] | None:
+    """Return how bright a direction is drawn, from 0 to 1; None where no map tells it."""
+    name = row.darkened_by or row.brightened_by
+    image = None if name is None else _load(record, record.table.estimate(name))
+    if image is None:
+        return None
+    return np.asarray(1.0 - image.values if row.darkened_by else image.values)
+
+
 def _underlays(record: Record) -> list[MapRow]:
     """Return the maps that show anatomy, the best first: an amplitude if there is one, else the first map."""
-    numbers = [row for row in record.table.maps if row.darkened_by is None]
+    numbers = [row for row in record.table.maps if not row.volumes]
     return sorted(numbers, key=lambda row: row.range is not None)
 
 
@@ -202,7 +210,7 @@ def _compare(record: Record, other: Record) -> Sequence[Panel]:
     labels = (record.estimator, other.estimator)
     for row in record.table.maps:
         ours, theirs = _load(record, row), _load(other, row)
-        if ours is None or theirs is None or row.darkened_by is not None or ours.values.ndim != 3:
+        if ours is None or theirs is None or row.volumes or ours.values.ndim != 3:
             continue
         known, other_known = (_load(one, one.table.determined(row.name)) for one in (record, other))
         both = common_voxels(

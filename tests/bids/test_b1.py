@@ -24,7 +24,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def _source(dataset: Path, options: ReadOptions | None = None) -> B1Source | None:
-    (found,) = find(dataset, "01", options)
+    (found,) = [one for one in find(dataset, "01", options) if one.kind == "vfa"]
     assert isinstance(found, Acquisition), found
     return found.b1
 
@@ -160,7 +160,7 @@ def test_maps_meant_for_others_are_not_used_but_named(dataset: Path) -> None:
     synth.add_vfa(dataset)
     _tb1map(dataset, "sub-01_run-1_TB1map", IntendedFor="anat/sub-01_T1w.nii.gz")
     _tb1map(dataset, "sub-01_run-2_TB1map", IntendedFor=["anat/sub-01_T2w.nii.gz"])
-    (found,) = find(dataset, "01")
+    (found,) = [one for one in find(dataset, "01") if one.kind == "vfa"]
     assert isinstance(found, Acquisition)
     assert found.b1 is None
     assert found.notes[0] == (
@@ -173,7 +173,7 @@ def test_several_without_intended_for_are_an_error_that_names_them(dataset: Path
     synth.add_vfa(dataset)
     _tb1map(dataset, "sub-01_run-1_TB1map")
     _tb1map(dataset, "sub-01_run-2_TB1map")
-    (found,) = find(dataset, "01")
+    (found,) = [one for one in find(dataset, "01") if one.kind == "vfa"]
     assert isinstance(found, Unusable)
     assert "run-1_TB1map.nii.gz, sub-01_run-2_TB1map.nii.gz" in str(found.error)
     assert found.error.field == "IntendedFor"
@@ -190,7 +190,7 @@ def test_a_map_of_several_volumes_is_refused_for_the_field_cannot_be_told(datase
     _tb1map(dataset)
     path = synth.place(dataset, "fmap", "sub-01_TB1map.nii.gz")
     synth.write_image(path, np.stack([600 * np.ones_like(FIELD), FIELD], axis=-1))
-    (found,) = find(dataset, "01")
+    (found,) = [one for one in find(dataset, "01") if one.kind == "vfa"]
     assert isinstance(found, Unusable)
     assert (found.error.file, found.error.field) == (path, "dim")
     assert "2 volumes" in str(found.error)
@@ -200,7 +200,7 @@ def test_a_map_stored_twice_is_refused(dataset: Path) -> None:
     synth.add_vfa(dataset)
     _tb1map(dataset)
     synth.write_image(synth.place(dataset, "fmap", "sub-01_TB1map.nii"), FIELD)
-    (found,) = find(dataset, "01")
+    (found,) = [one for one in find(dataset, "01") if one.kind == "vfa"]
     assert isinstance(found, Unusable)
     assert "sub-01_TB1map.nii, sub-01_TB1map.nii.gz: 2 volumes" in str(found.error)
 
@@ -225,7 +225,7 @@ def test_a_named_dataset_wins_over_the_raw_one(dataset: Path, tmp_path: Path) ->
 def test_images_without_a_stated_scale_are_noted(dataset: Path) -> None:
     synth.add_vfa(dataset)
     synth.write_image(dataset / "sub-01" / "fmap" / "sub-01_acq-famp_TB1TFL.nii.gz", FIELD)
-    (found,) = find(dataset, "01")
+    (found,) = [one for one in find(dataset, "01") if one.kind == "vfa"]
     assert isinstance(found, Acquisition)
     assert found.b1 is None
     assert any("no stated scale" in note for note in found.notes)
@@ -249,7 +249,7 @@ def test_an_incomplete_pair_is_refused(
         name = f"sub-01_flip-{flip}_TB1DAM"
         synth.write_image(dataset / "sub-01" / "fmap" / f"{name}.nii.gz", FIELD)
         synth.write_json(dataset / "sub-01" / "fmap" / f"{name}.json", content)
-    (found,) = find(dataset, "01")
+    (found,) = [one for one in find(dataset, "01") if one.kind == "vfa"]
     assert isinstance(found, Unusable)
     assert found.error.field == field
 
@@ -281,7 +281,7 @@ def test_the_stated_unit_decides(
 def test_an_angle_of_no_nominal_one_is_refused_by_its_key(dataset: Path) -> None:
     synth.add_vfa(dataset)
     _tb1map(dataset, Units="degree")
-    (found,) = find(dataset, "01")
+    (found,) = [one for one in find(dataset, "01") if one.kind == "vfa"]
     assert isinstance(found, Unusable)
     assert (found.error.field, "Units 'degree'" in str(found.error)) == ("FlipAngle", True)
 
@@ -334,7 +334,7 @@ def test_two_volumes_without_two_times_are_refused(dataset: Path) -> None:
     synth.write_image(path, np.ones((*synth.SHAPE, 2)))
     keys = {"FlipAngle": 60, "RepetitionTimeExcitation": 0.02}
     synth.write_json(path.with_name("sub-01_TB1AFI.json"), keys)
-    (found,) = find(dataset, "01")
+    (found,) = [one for one in find(dataset, "01") if one.kind == "vfa"]
     assert isinstance(found, Unusable)
     assert found.error.field == "RepetitionTimeExcitation"
     assert "array of two" in str(found.error)

@@ -29,7 +29,7 @@ UNREAD = [suffix for suffix in (*COLLECTIONS[1:], *MAPS) if suffix not in NEEDED
 
 @pytest.mark.parametrize(
     ("folder", "suffix"),
-    [*(("anat", suffix) for suffix in UNREAD), *(("fmap", suffix) for suffix in FIELDS)],
+    [*(("anat", suffix) for suffix in UNREAD), *(("fmap", suffix) for suffix in ("TB1map", "RB1map"))],
 )
 def test_every_suffix_is_named_and_nobody_fails(tmp_path: Path, folder: str, suffix: str) -> None:
     root = synth.new_dataset(tmp_path / "raw")
@@ -51,6 +51,18 @@ def test_an_image_without_what_its_model_needs_is_named_with_the_key(tmp_path: P
     assert found.fault == (suffix != "UNIT1")
     assert file.name.split(".")[0] in str(found.error)
     assert NEEDED[suffix] in str(found.error)
+    assert "fix: " in str(found.error)
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in FIELDS if suffix not in ("TB1map", "RB1map")])
+def test_images_of_a_field_that_cannot_be_computed_are_named_with_the_way_out(
+    tmp_path: Path, suffix: str
+) -> None:
+    root = synth.new_dataset(tmp_path / "raw")
+    file = synth.write_image(root / "sub-01" / "fmap" / f"sub-01_{suffix}.nii.gz", np.ones(synth.SHAPE))
+    (found,) = find(root, "01")
+    assert isinstance(found, Unusable)
+    assert file.name.split(".")[0] in str(found.error)
     assert "fix: " in str(found.error)
 
 

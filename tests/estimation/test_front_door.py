@@ -38,7 +38,7 @@ PROTOCOLS: dict[str, Callable[[], Protocol]] = {
 }
 ANSWERS = {"vfa": "t1", "ivim": "d", "dti": "md", "dki": "md", "noddi": "ndi", "etofts": "ktrans"} | {
     **{"irt1": "t1", "mese": "t2", "epg": "t2", "megre": "t2star"},
-    **{"mpm": "mtsat", "mts": "t1", "mp2rage": "t1", "mtr": "mtr"},
+    **{"mpm": "mtsat", "mts": "t1", "mp2rage": "t1", "mtr": "mtr", "tb1": "b1", "adc": "adc"},
 }
 """A parameter that these protocols determine well."""
 

@@ -13,10 +13,10 @@ import pytest
 import synth
 from runs import run_config, run_fit
 
+from bids_qmri.estimation import averaging
 from bids_qmri.interfaces import scan
 from bids_qmri.interfaces.fit import run_acquisition
 from bids_qmri.interfaces.job import AcquisitionJob
-from bids_qmri.techniques.ivim import preparation as ivim
 from bids_qmri.workflows.plan import make_plan
 
 BVALS = (*synth.IVIM_BVALS, *([1000] * 12))
@@ -38,7 +38,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     for name in ("open_images", "find_mask", "residuals_of", "load_b1"):
         count(scan, name)
-    count(ivim, "average_directions")
+    count(averaging, "average_directions")
     return counted
 
 

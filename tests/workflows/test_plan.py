@@ -114,7 +114,7 @@ def test_a_fault_of_one_series_leaves_the_fits_of_others(bids: Path) -> None:
 
 
 def test_a_series_for_which_no_model_was_made_is_a_remark_and_no_fault(bids: Path) -> None:
-    synth.add_tensor(bids, bvals=(0, 1000, 1000))
+    synth.add_tensor(bids, bvals=(1000, 1000, 1000))
     [remark] = plan(bids).unusable
     assert not remark.fault
     assert "a tensor needs 6" in str(remark.error)
@@ -160,7 +160,7 @@ def test_the_description_names_series_fits_and_reasons(bids: Path) -> None:
 
 def test_the_description_tells_faults_from_what_has_no_model(bids: Path) -> None:
     break_vfa(bids)
-    synth.add_tensor(bids, bvals=(0, 1000, 1000))
+    synth.add_tensor(bids, bvals=(1000, 1000, 1000))
     text = describe(plan(bids))
     assert "  cannot run  sub-01_VFA\n    " in text
     assert "RepetitionTime" in text

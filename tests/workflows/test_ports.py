@@ -134,6 +134,24 @@ def mtr(root: Path) -> dict[str, Any]:
     return of_anat(root, "*_MTR", mt=[0.0, 1.0])
 
 
+def tb1(root: Path) -> dict[str, Any]:
+    field = synth_contrasts.body(0.8, 1.2)
+    images = {
+        f"sub-01_flip-{flip}_TB1DAM": (1000 * np.sin(np.deg2rad(angle) * field), {"FlipAngle": angle})
+        for flip, angle in ((1, 60), (2, 120))
+    }
+    synth_contrasts.add_series(root, "fmap", images)
+    files = [str(root / f"sub-01/fmap/{name}.nii.gz") for name in images]
+    return {"in_files": files, "flip_angles": [60.0, 120.0]}
+
+
+def adc(root: Path) -> dict[str, Any]:
+    ports = dwi(root, lambda folder: synth.add_tensor(folder, bvals=(0, 0, 500, 500, 1000, 1000)))
+    (root / "sub-01/dwi/sub-01_dwi.bvec").unlink()
+    del ports["in_bvec"]
+    return ports
+
+
 SERIES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "vfa": vfa,
     "ivim": lambda root: dwi(root, synth.add_ivim),
@@ -146,8 +164,10 @@ SERIES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "mpm": mpm,
     "mp2rage": mp2rage,
     "mtr": mtr,
+    "tb1": tb1,
+    "adc": adc,
 }
-ESTIMATOR = {"dti": "wls", "mp2rage": "lookup"}
+ESTIMATOR = {"dti": "wls", "mp2rage": "lookup", "tb1": "ratio"}
 UNTOLD = {"mp2rage": ("t1_sd", "t1_determined")}
 """Maps that a combined image alone cannot give: nothing tells its noise."""
 

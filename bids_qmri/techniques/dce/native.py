@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from bids_qmri.bids.acquisition import Acquisition, FittedMap, Unusable
 from bids_qmri.bids.images import same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
-from bids_qmri.bids.map_units import seconds, unit_of
+from bids_qmri.bids.map_units import per_second, seconds, unit_of
+from bids_qmri.bids.names import ABOUT_MAPS
 from bids_qmri.bids.nifti import Header, read_header
 from bids_qmri.bids.sidecar import read_sidecar
 from bids_qmri.catalogue import model_of_map
@@ -20,9 +20,6 @@ from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_T1
 
 NATIVE_T1 = "t1"
 """Map that concentrations are computed with."""
-
-NOT_MAPS = ("Std", "Status", "Determined")
-"""Ends of `desc-` of images that are about a map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +33,15 @@ class Native:
     origin
         In words.
     unit
-        Seconds of one unit of the map; None: not stated.
+        Seconds of one unit of the map, or of one over it; None: not stated.
+    rate
+        Whether the map holds R1.
     """
 
     source: float | Path | FittedMap
     origin: str
     unit: float | None = 1.0
+    rate: bool = False
 
 
 def find_native(
@@ -51,7 +51,9 @@ def find_native(
     filters: Mapping[str, Any],
     others: Sequence[Acquisition | Unusable],
 ) -> Native:
-    """Find native T1: a T1map of the session on the grid of a series, else what can be fitted to images.
+    """Find native T1: a map of the session on the grid of a series, else what can be fitted to images.
+
+    A T1map is taken before an R1map.
 
     Parameters
     ----------
@@ -73,15 +75,17 @@ def find_native(
     maps = [
         (one, files)
         for files in datasets
-        for one in files.images({"T1map"})
+        for one in files.images({"T1map", "R1map"})
         if one.entities.get("ses") == session
-        and not one.entities.get("desc", "").endswith(NOT_MAPS)
+        and not one.entities.get("desc", "").endswith(ABOUT_MAPS)
         and matches(one, filters)
         and same_grid(read_header(one.path), header)
     ]
     if maps:
+        maps = [each for each in maps if each[0].suffix == "T1map"] or maps
         chosen = _only([one.path for one, _ in maps], image)
-        return Native(chosen, f"T1 map {chosen.name}", _unit(*maps[0]))
+        unit, rate = _unit(*maps[0])
+        return Native(chosen, f"{'one over the R1' if rate else 'T1'} map {chosen.name}", unit, rate)
     able = [a for a in others if isinstance(a, Acquisition) and model_of_map(a.kind, NATIVE_T1)]
     series = [a for a in able if a.entities.get("ses") == session]
     on_grid = [a for a in series if same_grid(read_header(a.images[0]), header)]
@@ -93,7 +97,7 @@ def find_native(
         _why_none(series, others, datasets, session),
         file=image.path,
         field="T10",
-        needed="native T1: a T1map, or images that give one, of the session and grid of the DCE series",
+        needed="native T1: a T1map or R1map, or images that give one, of the series' session and grid",
         fix="pass --t10 SECONDS",
     )
 
@@ -121,23 +125,29 @@ def in_seconds(t10: float) -> float:
     return t10
 
 
-def _unit(image: BidsFile, files: ParticipantFiles) -> float | None:
-    """Return how many s one unit of a map is; None if its sidecar does not say."""
+def _unit(image: BidsFile, files: ParticipantFiles) -> tuple[float | None, bool]:
+    """Return how many s one unit of a map is, or of one over it, and whether it holds R1.
+
+    The unit decides; where none is stated, the suffix does, and the size of one unit is not known (None).
+    """
     sidecar = read_sidecar(image, files)
     key, text = unit_of(sidecar)
     if not text:
-        return None
-    worth = seconds(text)
-    if worth is None:
-        rate = bool(re.search(r"1/|/s|-1|hz|per s", text.lower()))
+        return None, image.suffix == "R1map"
+    time, rate = seconds(text), per_second(text)
+    if rate is not None:
+        return 1.0 / rate, True
+    if time is None or image.suffix == "R1map":
         raise InputError(
-            f"is {text!r}{': the map holds R1, not T1' if rate else ', which is no unit of time'}",
+            f"is {text!r}, which is no unit of {'a rate' if image.suffix == 'R1map' else 'time'}",
             file=sidecar.where(key),
             field=key,
-            needed=f"T1 in s or ms, in {image.path.name}",
-            fix="write a map of 1/R1 in s" if rate else "correct it, or pass --t10 SECONDS",
+            needed=f"R1 in 1/s, in {image.path.name}"
+            if image.suffix == "R1map"
+            else f"T1 in s or ms, in {image.path.name}",
+            fix="correct it, or pass --t10 SECONDS",
         )
-    return worth
+    return time, False
 
 
 def _why_none(
@@ -148,9 +158,9 @@ def _why_none(
 ) -> str:
     if series:
         return f"the {said(series[0])} lies on another grid"
-    rates = [i.path.name for f in datasets for i in f.images({"R1map"}) if i.entities.get("ses") == session]
-    if rates:
-        return f"has no native T1; {rates[0]} holds R1: write 1/R1 as a T1map with Units s"
+    found = [i for f in datasets for i in f.images({"T1map", "R1map"}) if i.entities.get("ses") == session]
+    if found:
+        return f"has no native T1; {found[0].path.name} lies on another grid"
     broken = [a for a in others if isinstance(a, Unusable) and model_of_map(a.kind, NATIVE_T1)]
     return f"the {said(broken[0])} cannot be used" if broken else "has no native T1"
 

@@ -118,6 +118,8 @@ def _native_t1(settings: DceSettings, scan: Scan, notes: list[str]) -> float | F
     t1 = scan.maps["t10"]
     if "t10" not in scan.files:
         return t1
+    if settings.t10_is_rate:
+        t1 = np.where(t1 > 0, 1.0 / np.where(t1 > 0, t1, 1.0), 0.0)
     inside = scan.mask & (t1 > 0)
     median = float(np.nanmedian(t1[inside])) if np.any(inside) else 0.0
     return t1 * _seconds(scan.files["t10"], median, settings.t10_unit, notes)
@@ -135,7 +137,7 @@ def _seconds(file: Path, median: float, stated: float | None, notes: list[str]) 
                 file=file,
                 field="Units",
                 needed="the unit of the map",
-                fix=f'write Units "{unit}" in its sidecar (a map of R1 is none of T1: write 1/R1)',
+                fix=f'write Units "{unit}" in its sidecar, or "1/s" if it holds R1',
             )
         )
     if not PLAUSIBLE_T1[0] < median * worth < PLAUSIBLE_T1[1]:

@@ -64,7 +64,7 @@ class SeriesReader:
         require_measured(self.sidecar, self.notes)
         found = self._native_t1(header)
         native = found.source
-        settings = self._settings(header, native if isinstance(native, float) else None, found.unit)
+        settings = self._settings(header, found)
         extra = [file for file in (settings.aif.file, native) if isinstance(file, Path)]
         behind = native.acquisition.sources if isinstance(native, FittedMap) else ()
         b1 = self._b1(native)
@@ -83,7 +83,7 @@ class SeriesReader:
             notes=tuple(dict.fromkeys(self.notes)),
         )
 
-    def _settings(self, header: Header, t10: float | None, t10_unit: float | None) -> DceSettings:
+    def _settings(self, header: Header, native: Native) -> DceSettings:
         time, self.origin["time"] = frame_times(self.sidecar, header.n_volumes, self.notes)
         angle = flip_angle(self.sidecar, self.notes)
         tr = spoiled_repetition_time(self.sidecar, self.notes, LONGEST_EXCITATION_TR)
@@ -101,9 +101,10 @@ class SeriesReader:
             hematocrit=hematocrit,
             baseline_volumes=self._baseline(time),
             aif=aif,
-            t10=t10,
+            t10=native.source if isinstance(native.source, float) else None,
             origin=dict(self.origin),
-            t10_unit=t10_unit,
+            t10_unit=native.unit,
+            t10_is_rate=native.rate,
             image=self.image.path,
         )
 
@@ -189,6 +190,8 @@ class SeriesReader:
             filters = self.options.filters.get("t1map", {})
             found = find_native(self.image, header, self.datasets, filters, self.others)
         self.origin["t10"] = found.origin
+        if found.rate and isinstance(found.source, Path):
+            self.notes.append(f"{found.source.name}: holds R1; native T1 is one over it")
         if isinstance(found.source, FittedMap):
             # Warnings name a fix; decisions about other images do not concern this one.
             doubts = [note for note in found.source.acquisition.notes if "; fix: " in note]

@@ -64,7 +64,9 @@ class DceSettings:
     origin
         Where each value came from, by field name: ``{"relaxivity": "sidecar"}``; goes to logs and sidecars.
     t10_unit
-        Seconds of one unit of the map of native T1; None: not stated.
+        Seconds of one unit of the map of native T1, or of one over it; None: not stated.
+    t10_is_rate
+        Whether that map holds R1.
     image
         The series, to be named in messages; None if unknown.
     """
@@ -79,6 +81,7 @@ class DceSettings:
     t10: float | None
     origin: Mapping[str, str] = field(default_factory=dict)
     t10_unit: float | None = 1.0
+    t10_is_rate: bool = False
     image: Path | None = None
 
     @property

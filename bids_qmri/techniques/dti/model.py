@@ -234,6 +234,7 @@ class Tensor(Cumulants):
     parameters: ClassVar[tuple[Parameter, ...]] = (*_TENSOR_ELEMENTS, _S0)
     derived: ClassVar[tuple[Parameter, ...]] = _SCALARS
     main = ("fa", "md")
+    carried: ClassVar[tuple[str, ...]] = tuple(p.name for p in _TENSOR_ELEMENTS)
     quantity = "tensor"
     b_max = B_MAX_TENSOR
     order = 1

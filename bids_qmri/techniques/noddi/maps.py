@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from bids_qmri.estimation.blocks import ImageMaps
 from bids_qmri.estimators.base import Status
+from bids_qmri.physics.directions import along_image_axes
 from bids_qmri.techniques.noddi.model import COMPONENTS
 
 
@@ -39,25 +40,3 @@ def complete(found: ImageMaps, affine: npt.NDArray[np.float64], sigma: float | N
         return replace(found, maps=maps)
     vectors = np.stack([found.maps[name] for name in COMPONENTS], axis=1)
     return replace(found, maps=maps, directions={"direction": along_image_axes(vectors, affine)})
-
-
-def along_image_axes(
-    directions: npt.NDArray[np.float32], affine: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float32]:
-    """Turn directions from the frame of BIDS and FSL gradient tables to the axes of the image.
-
-    Parameters
-    ----------
-    directions
-        Shape (V, 3). In the frame of gradient tables the first axis is mirrored where the determinant of the
-        affine is positive.
-    affine
-        Voxel indices to scanner coordinates, shape (4, 4).
-
-    Returns
-    -------
-    Directions, shape (V, 3), with a positive third component: they have no sign of their own.
-    """
-    mirror = np.array([-1 if np.linalg.det(affine[:3, :3]) > 0 else 1, 1, 1], dtype=np.float32)
-    turned = directions * mirror
-    return np.where(turned[:, 2:] < 0, -turned, turned)

@@ -49,7 +49,7 @@ def test_the_unit_of_a_t1_map_is_read(dataset: Path, keys: dict[str, Any], unit:
     assert found.settings.t10_unit == unit
 
 
-@pytest.mark.parametrize("units", ["1/s", "s^-1", "Hz", "mmol/L"])
+@pytest.mark.parametrize("units", ["mmol/L", "percent", "mm^2/s"])
 def test_a_map_of_something_else_is_refused(dataset: Path, units: str) -> None:
     _t1map(dataset, Units=units)
     found = _one(dataset)
@@ -58,11 +58,47 @@ def test_a_map_of_something_else_is_refused(dataset: Path, units: str) -> None:
     assert units in str(found.error)
 
 
-def test_a_map_of_r1_alone_is_named(dataset: Path) -> None:
-    synth.write_image(dataset / "sub-01" / "anat" / "sub-01_R1map.nii.gz", synth.ramp(0.5, 2))
+def _r1map(dataset: Path, **keys: Any) -> None:
+    path = synth.write_image(dataset / "sub-01" / "anat" / "sub-01_R1map.nii.gz", synth.ramp(0.5, 2))
+    synth.write_json(path.with_name("sub-01_R1map.json"), keys)
+
+
+@pytest.mark.parametrize(
+    ("units", "unit"),
+    [("1/s", 1.0), ("s^-1", 1.0), ("Hz", 1.0), ("1/ms", 1e-3), ("per second", 1.0), (None, None)],
+)
+def test_a_map_of_r1_gives_native_t1(dataset: Path, units: str | None, unit: float | None) -> None:
+    _r1map(dataset, Units=units)
+    found = _one(dataset)
+    assert isinstance(found, Acquisition)
+    assert (found.settings.t10_unit, found.settings.t10_is_rate) == (
+        pytest.approx(unit) if unit else None,
+        True,
+    )
+    assert any("sub-01_R1map.nii.gz: holds R1" in note for note in found.notes)
+
+
+def test_a_t1map_that_holds_rates_by_its_unit_is_inverted_too(dataset: Path) -> None:
+    _t1map(dataset, Units="1/s")
+    found = _one(dataset)
+    assert isinstance(found, Acquisition)
+    assert found.settings.t10_is_rate
+    assert any("sub-01_T1map.nii.gz: holds R1" in note for note in found.notes)
+
+
+def test_a_map_of_t1_is_taken_before_one_of_r1(dataset: Path) -> None:
+    _t1map(dataset, Units="s")
+    _r1map(dataset, Units="1/s")
+    found = _one(dataset)
+    assert isinstance(found, Acquisition)
+    assert not found.settings.t10_is_rate
+
+
+def test_a_map_of_r1_in_a_unit_of_time_is_refused(dataset: Path) -> None:
+    _r1map(dataset, Units="s")
     found = _one(dataset)
     assert isinstance(found, Unusable)
-    assert "sub-01_R1map.nii.gz holds R1" in str(found.error)
+    assert (found.error.field, "'s'" in found.error.seen) == ("Units", True)
 
 
 @pytest.mark.parametrize(("agent", "said"), [("Gadovist", True), ("NONE", False)])
@@ -77,8 +113,9 @@ TIME = 5.0 * np.arange(60.0)
 FINE = np.arange(0.0, 300.0)
 
 
-def _prepared(t1: float, unit: float | None) -> Any:
-    settings = DceSettings(TIME, 0.2, 0.005, 4.5, 0.42, 5, Aif("parker"), None, t10_unit=unit)
+def _prepared(t1: float, unit: float | None, rate: bool = False) -> Any:
+    aif = Aif("parker")
+    settings = DceSettings(TIME, 0.2, 0.005, 4.5, 0.42, 5, aif, None, t10_unit=unit, t10_is_rate=rate)
     curve = 100.0 + 50.0 * (TIME > 25)
     files = {"t10": Path("sub-01_T1map.nii.gz")}
     scan = Scan(None, settings, np.ones(4, bool), {"t10": np.full(4, t1)}, {}, files, lambda: curve)
@@ -87,16 +124,14 @@ def _prepared(t1: float, unit: float | None) -> Any:
 
 def test_concentrations_do_not_depend_on_the_unit_of_t1() -> None:
     signal = np.tile(100.0 + 50.0 * (TIME > 25), (4, 1))
-    found = [_prepared(*one) for one in ((1.2, 1.0), (1200.0, 1e-3), (1.2, None), (1200.0, None))]
+    stated = ((1.2, 1.0), (1200.0, 1e-3), (1 / 1.2, 1.0, True), (1 / 1200.0, 1e-3, True))
+    silent = ((1.2, None), (1200.0, None), (1 / 1.2, None, True))
+    found = [_prepared(*one) for one in (*stated, *silent)]
     curves = [how.convert(signal, np.arange(4))[0] for how in found]
     for curve in curves[1:]:
         np.testing.assert_allclose(curve, curves[0])
-    assert [any("no unit is stated" in note for note in how.notes) for how in found] == [
-        False,
-        False,
-        True,
-        True,
-    ]
+    noted = [any("no unit is stated" in note for note in how.notes) for how in found]
+    assert noted == [False] * len(stated) + [True] * len(silent)
 
 
 @pytest.mark.parametrize(("t1", "unit"), [(1200.0, 1.0), (1.2, 1e-3), (1e5, None)])

@@ -1,0 +1,1 @@
+"""Apparent diffusion coefficient of series without directions (BIDS: dwi; maps ADC and S0map)."""

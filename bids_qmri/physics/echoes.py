@@ -126,9 +126,10 @@ class MonoExponential(Model):
     protocol: ClassVar[type[Protocol]] = EchoProtocol
 
     def obstacle(self, protocol: Protocol) -> str:
-        if not isinstance(protocol, EchoProtocol):
+        times = getattr(protocol, "echo_time", None)
+        if times is None:
             return "no echo times"
-        return "" if np.unique(protocol.echo_time).size >= 2 else "one echo time; 2 are needed"
+        return "" if np.unique(times).size >= 2 else "one echo time; 2 are needed"
 
     def signal(self, theta: FloatArray, protocol: EchoProtocol) -> FloatArray:
         return np.asarray(theta[1] * np.exp(-protocol.echo_time[:, None] / theta[0]))

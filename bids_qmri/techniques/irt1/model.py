@@ -43,7 +43,7 @@ class InversionRecovery(Model):
         ),
         Parameter(
             "efficiency",
-            "e",
+            "Inversion efficiency",
             "1",
             (0.2, 1.5),
             (0.7, 1.05),

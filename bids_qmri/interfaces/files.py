@@ -106,8 +106,10 @@ def port_rows(model_name: str) -> dict[str, MapRow]:
     maps = {row.name: row for row in table.maps}
     model = catalogue.get_model(model_name)
     fitted = {p.name for p in (*model.parameters, *model.derived)}
-    sd = {f"{row.name}_sd": table.sd(row.name) for row in table.maps if row.name in fitted}
-    known = {f"{name}_determined": table.determined(name) for name in box_sd(model)}
+    sure = set(box_sd(model))
+    rows = [(row, row.inverse_of or row.name) for row in table.maps]
+    sd = {f"{row.name}_sd": table.sd(row.name) for row, source in rows if source in fitted}
+    known = {f"{row.name}_determined": table.determined(row.name) for row, source in rows if source in sure}
     return {**maps, **sd, "residual": table.rmse, "status": table.status, **known}
 
 

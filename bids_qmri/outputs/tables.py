@@ -76,6 +76,8 @@ class MapRow:
         ``"tensor"`` (six elements); empty for one number a voxel.
     darkened_by, brightened_by
         Of a direction: name of the map, 0 to 1, that darkens its colours, or makes them bright.
+    inverse_of
+        Name of the fitted map of which it is the inverse: error bars come from there.
     """
 
     name: str
@@ -92,6 +94,7 @@ class MapRow:
     volumes: str = ""
     darkened_by: str | None = None
     brightened_by: str | None = None
+    inverse_of: str | None = None
 
     def name_parts(self, label: str) -> NameParts:
         """Return the parts of the file name of this map as estimated by the estimator called `label`."""
@@ -297,6 +300,7 @@ def parse_table(raw: Mapping[str, Any], file: str) -> OutputTable:
 def _map_row(name: str, raw: Mapping[str, Any], home: Mapping[str, str], file: str) -> MapRow:
     place = {"suffix", "model"} & set(raw) or {"param"}
     look = {"darkened_by", "brightened_by", "volumes"} & set(raw) or {"range", "cmap"}
+    look |= {"inverse_of"} & set(raw)
     _check_keys(raw, place | {"symbol", "unit", "description"} | look, file, name)
     if "cmap" in look and raw["cmap"] not in COLOUR_MAPS:
         raise InternalError(
@@ -316,6 +320,7 @@ def _map_row(name: str, raw: Mapping[str, Any], home: Mapping[str, str], file: s
         volumes=raw.get("volumes", "" if "range" in look else "direction"),
         darkened_by=raw.get("darkened_by"),
         brightened_by=raw.get("brightened_by"),
+        inverse_of=raw.get("inverse_of"),
         **own,
     )
 

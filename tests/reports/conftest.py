@@ -16,6 +16,7 @@ from bids_qmri.qc.metrics import map_metrics
 
 SHAPE = (6, 5, 3)
 VOXELS = 90
+COUNT = {"direction": 3, "colour": 3, "tensor": 6}
 OF_NEIGHBOURS = ("safety", "shift")
 """Maps of the estimator that looks at neighbours alone."""
 
@@ -43,14 +44,16 @@ def write_fit(tmp_path: Path) -> WriteFit:
         values = np.where(status == 0, 0, np.linspace(0.1, 2, VOXELS) * scale).astype(np.float32)
         values[10] = np.nan
         maps = [row for row in table.maps if row.name not in OF_NEIGHBOURS]
-        names = [row.name for row in maps]
+        names = [row.name for row in maps if not row.volumes]
         rows = [*maps, table.sd(names[0]), table.rmse]
         known = {} if determined is None else {names[0]: determined.astype(np.uint8)}
         contents = [*((row, values) for row in rows), (table.status, status)]
         contents += [(table.determined(name), part) for name, part in known.items()]
         for row, content in contents if images else ():
             path = tmp_path / derivative_path(entities, extension=".nii.gz", **row.name_parts(label))
-            write_map(path, content, SHAPE, np.eye(4), (1, 1, 1))
+            # Numbers of a voxel that are several are alike here.
+            several = np.stack([content] * COUNT[row.volumes], axis=-1) if row.volumes else content
+            write_map(path, several, SHAPE, np.eye(4), (1, 1, 1))
             write_sidecar(
                 Path(str(path).replace(".nii.gz", ".json")), {"Sources": ["bids:raw:a"], **(sidecar or {})}
             )

@@ -17,7 +17,10 @@ from bids_qmri.cli.train import main  # noqa: E402
 from bids_qmri.estimators.base import Status, get_estimator  # noqa: E402
 from bids_qmri.estimators.networks.network_file import LABELS, kind_of_card, load_network  # noqa: E402
 from bids_qmri.physics.diffusion import DiffusionProtocol  # noqa: E402
+from bids_qmri.physics.echoes import EchoProtocol  # noqa: E402
 from bids_qmri.techniques.dce.sampling import Fixed  # noqa: E402
+from bids_qmri.techniques.irt1.protocol import InversionProtocol  # noqa: E402
+from bids_qmri.techniques.mese.protocol import SpinEchoProtocol  # noqa: E402
 from bids_qmri.techniques.noddi.scheme_network import load_scheme_network  # noqa: E402
 from bids_qmri.techniques.vfa.protocol import VfaProtocol  # noqa: E402
 from bids_qmri.training.recipe import Recipe, parse_recipe, recipe_text, shipped_recipes  # noqa: E402
@@ -51,6 +54,13 @@ def scheme() -> tuple[np.ndarray, np.ndarray]:
     return np.repeat([0.0, 700.0, 2000.0], [3, 12, 24]), directions
 
 
+ECHOES = np.arange(1, 9) * 0.008
+PROTOCOLS |= {
+    "irt1": InversionProtocol(np.array([0.05, 0.4, 0.9, 1.6, 2.5])),
+    "megre": EchoProtocol(ECHOES / 2),
+    "mese": SpinEchoProtocol(ECHOES, np.asarray(np.pi)),
+    "epg": SpinEchoProtocol(ECHOES, np.asarray(2.8)),
+}
 PROTOCOLS["noddi"] = DiffusionProtocol(*scheme())
 
 

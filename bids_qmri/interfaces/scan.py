@@ -44,6 +44,7 @@ from bids_qmri.estimation.preparation import Converter, Preparation, Scan, Voxel
 from bids_qmri.estimation.prior import PriorChoice, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, Status, get_estimator
 from bids_qmri.interfaces.denoised import DIFFUSION, DenoisedSeries, denoise_series
+from bids_qmri.interfaces.signed import require_magnitudes
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.prior import Prior
@@ -251,10 +252,10 @@ class OpenAcquisition:
         chosen = np.zeros(self.series.n_voxels, dtype=bool)
         chosen[away[:: max(away.size // AIR_SAMPLE, 1)]] = True
         parts = [signal for signal, _ in masked_blocks(self.series, chosen)]
-        if not parts:
-            return None
         protocol = self.acquisition.protocol
         magnitudes = None if protocol is None else protocol.magnitudes()
+        if not parts or (magnitudes is not None and not magnitudes.size):
+            return None
         signal = np.concatenate(parts)
         return air_floor(signal if magnitudes is None else signal[:, magnitudes])
 
@@ -346,6 +347,9 @@ def open_acquisition(
     work_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         series = stack.enter_context(open_images(acquisition, work_dir))
+        protocol = acquisition.protocol
+        wanted = None if protocol is None else protocol.magnitudes()
+        require_magnitudes(series, acquisition.images[0], wanted)
         if acquisition.datatype == DIFFUSION and acquisition.protocol is not None:
             acquisition, kept = examined(acquisition, series)
             series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)

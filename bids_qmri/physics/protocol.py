@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.units import FloatArray
+from bids_qmri.units import FloatArray, degrees
 
 Range = tuple[float, float]
 IntArray = npt.NDArray[np.intp]
@@ -39,6 +39,31 @@ def frozen(values: npt.ArrayLike, name: str, ndim: tuple[int, ...] = (1,)) -> Fl
         )
     array.setflags(write=False)
     return array
+
+
+def require_degrees(flip_angle: FloatArray, least: float = 1.0) -> None:
+    """Refuse flip angles that were given in radians where degrees are asked for.
+
+    Parameters
+    ----------
+    flip_angle
+        In rad.
+    least
+        In degrees; no protocol has its largest angle below.
+
+    Raises
+    ------
+    InputError
+        With the angles to write.
+    """
+    told = degrees(flip_angle)
+    if 0 < told.max() < least:
+        raise InputError(
+            f"flip angles are {short(told)} degrees, none of {least:g} or more",
+            field="FlipAngle",
+            needed="degrees",
+            fix=f"if they are in radians, write {short(degrees(told))}",
+        )
 
 
 def ends(array: FloatArray) -> Range:

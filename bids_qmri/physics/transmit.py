@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bids_qmri.physics.protocol import Axis, Protocol, frozen, short
+from bids_qmri.physics.protocol import Axis, Protocol, frozen, require_degrees, short
 from bids_qmri.units import FloatArray, degrees
 
 WHITE_AND_GREY = 1.192
@@ -20,6 +20,9 @@ WHITE_AND_GREY = 1.192
 
 GRID = np.arange(0.2, 2.001, 0.01)
 """Fields among which the best one is looked for."""
+
+LEAST_OF_FIELDS = 3.2
+"""Degrees; nobody tells a field by smaller angles, and 180 degrees in rad are below."""
 
 STEPS = 8
 """Of Gauss and Newton from there."""
@@ -56,6 +59,7 @@ class DoubleAngle(TransmitProtocol):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flip_angle", frozen(self.flip_angle, "FlipAngle"))
+        require_degrees(self.flip_angle, LEAST_OF_FIELDS)
 
     @property
     def n_measurements(self) -> int:
@@ -94,6 +98,7 @@ class TwoRepetitionTimes(TransmitProtocol):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flip_angle", frozen(self.flip_angle, "FlipAngle"))
+        require_degrees(self.flip_angle, LEAST_OF_FIELDS)
         times = frozen(self.repetition_time, "RepetitionTimeExcitation")
         object.__setattr__(self, "repetition_time", times)
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bids_qmri.errors import InputError
-from bids_qmri.physics.protocol import short
+from bids_qmri.physics.protocol import require_degrees, short
 from bids_qmri.physics.spoiled_gradient_echo import PLAUSIBLE_RELAXIVITY, PLAUSIBLE_T1
 from bids_qmri.techniques.dce.options import POPULATION_INPUTS
 from bids_qmri.units import FloatArray, degrees
@@ -83,6 +85,9 @@ class DceSettings:
     t10_unit: float | None = 1.0
     t10_is_rate: bool = False
     image: Path | None = None
+
+    def __post_init__(self) -> None:
+        require_degrees(np.array([self.flip_angle]))
 
     @property
     def where(self) -> Path:

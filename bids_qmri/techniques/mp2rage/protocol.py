@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.physics.protocol import IntArray, Protocol, frozen, short
+from bids_qmri.physics.protocol import IntArray, Protocol, frozen, require_degrees, short
 from bids_qmri.units import FloatArray, degrees
 
 
@@ -52,6 +52,7 @@ class Mp2rageProtocol(Protocol):
             object.__setattr__(self, name, values)
         for name in ("repetition_time", "cycle_time", "combined", "b1"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        require_degrees(self.flip_angle)
         waits = self.waits()
         if min(waits) < -1e-9:
             places = ("before the first train", "between the trains", "after the second train")
@@ -93,7 +94,9 @@ class Mp2rageProtocol(Protocol):
         return np.array([int(self.combined) - 1 if self.combined else 1])
 
     def magnitudes(self) -> IntArray | None:
-        return self.reference() if self.combined > 1 else np.arange(2)
+        if not self.combined:
+            return np.arange(2)
+        return self.reference()[self.reference() > 0]
 
     def sidecar_fields(self) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.physics.protocol import Axis, Protocol, frozen, short
+from bids_qmri.physics.protocol import Axis, Protocol, frozen, require_degrees, short
 from bids_qmri.units import FloatArray, degrees
 
 
@@ -53,6 +53,7 @@ class MultiParameterProtocol(Protocol):
                 field="FlipAngle",
                 needed="angles above 0 and below 180 degrees",
             )
+        require_degrees(flip)
         if np.any(self.repetition_time <= 0):
             raise InputError(
                 "a repetition time is not positive",

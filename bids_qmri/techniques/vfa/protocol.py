@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
-from bids_qmri.physics.protocol import Axis, Protocol, Range, StreamField, ends, frozen, short
+from bids_qmri.physics.protocol import (
+    Axis,
+    Protocol,
+    Range,
+    StreamField,
+    ends,
+    frozen,
+    require_degrees,
+    short,
+)
 from bids_qmri.physics.spoiled_gradient_echo import FLIP_ANGLE, REPETITION_TIME
 from bids_qmri.units import FloatArray, degrees, radians
 
@@ -60,6 +69,8 @@ class VfaProtocol(Protocol):
                 field="FlipAngle",
                 needed="angles above 0 and below 180 degrees",
             )
+        if flip.ndim == 1:
+            require_degrees(flip)
         if np.any(self.repetition_time <= 0):
             raise InputError(
                 "a repetition time is not positive",

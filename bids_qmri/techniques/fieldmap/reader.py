@@ -67,8 +67,8 @@ def find(
             found.append(_acquisition(group, entities, files))
         except InputError as error:
             label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), *SUFFIXES, "phase"])
-            fault = not isinstance(error, NoModelError)
-            found.append(Unusable(label, error, fault=fault, kind="fieldmap"))
+            # Phases accompany magnitudes: what is wrong with them is said, and the participant does not fail.
+            found.append(Unusable(label, error, fault=False, kind="fieldmap"))
     return found
 
 

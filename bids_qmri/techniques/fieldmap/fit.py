@@ -27,12 +27,15 @@ EQUAL = 0.01
 NEAR = 1.5
 """Spacings over the shortest up to which the first estimate tells the phase of the next echo best."""
 
+LARGEST = 300.0
+"""Logarithm of amplitudes, of either sign, that late and close echoes of noise are held to."""
+
 
 @dataclass(frozen=True)
 class PhaseFit(Estimator):
     """The slope of phases; `sigma` tells the standard deviation alone.
 
-    Voxels without signal in one of the echoes are UNUSABLE.
+    Voxels without signal in one of the echoes are UNUSABLE; phases alone have no standard deviations.
     """
 
     label = "phase"
@@ -65,14 +68,18 @@ class PhaseFit(Estimator):
         intercept, slope, inverse = line(phase, times, weights)
         rest = phase - intercept - slope * times[:, None]
         residual = np.sqrt(np.sum(weights * rest**2, axis=0) / np.sum(weights, axis=0))
-        level, decay, _ = line(np.log(np.abs(echo)), times, weights)
-        spread = np.full(usable.size, np.nan)
-        if noise is not None and protocol.weighted:
-            spread = noise.spread(usable.size).scatter * np.sqrt(inverse) / TURN
-        maps = {"b0": slope / TURN, "s0": np.exp(level), "r2star": -decay, "phase": wrapped(intercept)}
+        log_s0, decay, _ = line(np.log(np.abs(echo)), times, weights)
+        level = np.nan if noise is None else noise.spread(usable.size).scatter
+        spread = {"b0": level * np.sqrt(inverse) / TURN} if protocol.weighted else {}
+        maps = {
+            "b0": slope / TURN,
+            "s0": np.exp(np.clip(log_s0, -LARGEST, LARGEST)),
+            "r2star": -decay,
+            "phase": wrapped(intercept),
+        }
         return FitResult(
             {name: np.where(usable, values, np.nan) for name, values in maps.items()},
-            {"b0": np.where(usable, spread, np.nan)},
+            {name: np.where(usable, values, np.nan) for name, values in spread.items()},
             np.where(usable, residual, np.nan),
             np.where(usable, Status.OK, Status.UNUSABLE).astype(np.uint8),
         )

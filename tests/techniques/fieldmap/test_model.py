@@ -91,7 +91,7 @@ def test_phases_alone_tell_no_error() -> None:
     turn = 2 * np.pi * 70.0 * EVEN
     found = fit(np.concatenate([np.cos(turn), np.sin(turn)])[None], protocol, sigma=1.0)
     np.testing.assert_allclose(found.maps["b0"], 70.0)
-    assert np.all(np.isnan(found.sd["b0"]))
+    assert found.sd == {}
     assert protocol.magnitudes().size == 0
 
 

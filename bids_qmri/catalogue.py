@@ -180,6 +180,12 @@ TECHNIQUES: tuple[Technique, ...] = (
         (ModelEntry("adc", 18, "model:ADC", ("lsq", "mle")),),
         reader=_DWI,
     ),
+    Technique(
+        "bids_qmri.techniques.fieldmap",
+        "fieldmap",
+        (ModelEntry("fieldmap", 19, "model:OFF_RESONANCE", ("phase",), {"lsq": ("phase",)}),),
+        {"phase": "fit:PhaseFit"},
+    ),
 )
 
 ESTIMATORS: Mapping[str, str] = {

@@ -8,6 +8,7 @@ from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.echoes import EchoProtocol
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.transmit import StimulatedEchoes
+from bids_qmri.techniques.fieldmap.protocol import ComplexEchoes
 from bids_qmri.techniques.irt1.protocol import InversionProtocol
 from bids_qmri.techniques.mese.protocol import SpinEchoProtocol
 from bids_qmri.techniques.mp2rage.protocol import Mp2rageProtocol
@@ -50,6 +51,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "mp2rage": mp2rage(),
     "mtr": TransferProtocol(np.array([0.0, 0.0, 1.0, 1.0])),
     "tb1": StimulatedEchoes(np.deg2rad(np.arange(65.0, 116.0, 10.0)), np.asarray(0.0338)),
+    "fieldmap": ComplexEchoes(0.0023 * np.arange(1, 9)),
     "adc": DiffusionProtocol(np.repeat([0.0, 400.0, 800.0], 4)),
 }
 """By model."""

@@ -80,6 +80,25 @@ def add_megre(root: Path, sigma: float = SIGMA) -> Truth:
     return add_echoes(root, "MEGRE", body(0.01, 0.06), [0.003 * i for i in range(1, 9)], sigma)
 
 
+def add_phases(
+    root: Path, times: Sequence[float], sigma: float = SIGMA, scale: float = 1.0, offset: float = 0.0
+) -> Truth:
+    """Write magnitudes and phases of gradient echoes; stored phases times `scale` plus `offset` are rad."""
+    truth = {"b0": body(-120, 120), "r2star": body(15, 40), "s0": body(900, 1100)}
+    rng = np.random.default_rng(7)
+    for index, time in enumerate(times, 1):
+        clean = truth["s0"] * np.exp(time * (2j * np.pi * truth["b0"] - truth["r2star"]) + 0.6j)
+        grid = np.zeros(SHAPE, dtype=complex)
+        grid[BODY] = clean
+        real, imaginary = sigma * rng.normal(size=(2, *SHAPE))
+        image = grid + real + 1j * imaginary
+        for part, values in (("mag", np.abs(image)), ("phase", (np.angle(image) - offset) / scale)):
+            name = f"sub-01_echo-{index}_part-{part}_MEGRE"
+            write_image(place(root, "anat", f"{name}.nii.gz"), values)
+            write_json(place(root, "anat", f"{name}.json"), {"EchoTime": time})
+    return truth
+
+
 def add_mese(root: Path, sigma: float = SIGMA) -> Truth:
     """Write spin echoes of T2 30 to 150 ms without stimulated echoes."""
     return add_echoes(root, "MESE", body(0.03, 0.15), [0.012 * i for i in range(1, 13)], sigma)

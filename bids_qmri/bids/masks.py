@@ -29,6 +29,7 @@ SUFFIXES = ("mask", "brainmask")
 
 
 OBJECT = "automatic: the object above the noise floor, holes filled"
+EVERYTHING = "automatic: all voxels, since no image shows where tissue is"
 
 NOT_OF_THE_SCAN = ("desc", "space", "res", "label")
 """Entities that say how a mask was made, not of which scan."""
@@ -249,6 +250,9 @@ def _volumes_of(path: Path, series: Series) -> Mask:
 
 def _automatic(acquisition: Acquisition, series: Series, wanted: str) -> MaskChoice:
     """Take the voxels that hold an object (`tissue_mask`), or its brain if it is a head."""
+    magnitudes = None if acquisition.protocol is None else acquisition.protocol.magnitudes()
+    if magnitudes is not None and not magnitudes.size:
+        return MaskChoice(np.isfinite(series.summary()[0]), EVERYTHING)
     stated = getattr(acquisition.settings, "reference_volumes", None)
     reference = reference_images(acquisition.protocol, series.n_measurements, baseline_volumes=stated)
     flat = series.summary(reference)

@@ -104,16 +104,23 @@ def read_header(path: Path) -> Header:
     return header
 
 
-def value_range(path: Path) -> tuple[float, float]:
-    """Return the smallest and largest value of a 3-D image, which tell how it is scaled.
+def value_range(path: Path, *, volumes: bool = False) -> tuple[float, float]:
+    """Return the smallest and largest value of an image, which tell how it is scaled.
+
+    Parameters
+    ----------
+    path
+        The image.
+    volumes
+        Whether it may be 4-D.
 
     Raises
     ------
     InputError
-        If it is no sound 3-D image, or holds no finite value.
+        If it is not sound, 4-D where it may not be, or holds no finite value.
     """
     header = read_header(path)
-    if header.n_volumes > 1:
+    if header.n_volumes > 1 and not volumes:
         raise InputError(
             f"has {header.n_volumes} volumes", file=path, field="dim", needed="a 3-D image", fix="split it"
         )

@@ -108,16 +108,7 @@ def _acquisition(
 ) -> Acquisition:
     notes = list(said)
     images, own = measured_images(group, [read(image) for image in group], notes, series.require)
-    whole = [i for i, image in enumerate(images) if read_header(image.path).n_volumes > 1]
-    if whole:
-        first = whole[0]
-        values = _listed(series, images, images[first], own[first])
-        images, own = [images[first]], by_volume(own[first], len(values))
-    else:
-        found = [_one(series, sidecar, notes) for sidecar in own]
-        order = sorted(range(len(found)), key=found.__getitem__)
-        images, own = [images[i] for i in order], [own[i] for i in order]
-        values = [found[i] for i in order]
+    images, own, values = in_order(series, images, own, notes)
     scale = one_scale(own, notes, (series.key,))
     return Acquisition(
         kind=series.kind,
@@ -133,6 +124,28 @@ def _acquisition(
         notes=tuple(dict.fromkeys(notes)),
         scale=scale,
     )
+
+
+def in_order(
+    series: VariedSeries, images: Sequence[BidsFile], sidecars: Sequence[Sidecar], notes: list[str]
+) -> tuple[list[BidsFile], list[Sidecar], list[float]]:
+    """Return images in the order of their values, with the sidecar and the value in s of each.
+
+    One 4-D image stays one, with the sidecars and values of its volumes as they lie in it.
+
+    Raises
+    ------
+    InputError
+        If a value is missing or cannot be meant, or a 4-D image has company.
+    """
+    whole = [i for i, image in enumerate(images) if read_header(image.path).n_volumes > 1]
+    if whole:
+        first = whole[0]
+        values = _listed(series, images, images[first], sidecars[first])
+        return [images[first]], by_volume(sidecars[first], len(values)), values
+    found = [_one(series, sidecar, notes) for sidecar in sidecars]
+    order = sorted(range(len(found)), key=found.__getitem__)
+    return [images[i] for i in order], [sidecars[i] for i in order], [found[i] for i in order]
 
 
 def _with_b1(

@@ -216,7 +216,7 @@ BIDS_MAPS = frozenset(
     (
         *("T1map", "T2map", "T2starmap", "R1map", "R2map", "R2starmap", "PDmap", "S0map", "M0map", "T1rho"),
         *("MTRmap", "MTsat", "MTVmap", "MWFmap", "UNIT1", "Chimap", "TB1map", "RB1map"),
-        *("ADC", "FA", "colFA", "expADC", "trace"),
+        *("ADC", "FA", "colFA", "expADC", "trace", "fieldmap"),
     )
 )
 """Suffixes of quantitative maps that BIDS 1.11 has names for."""

@@ -256,7 +256,10 @@ class Protocol(ABC):
         return np.arange(self.n_measurements)
 
     def magnitudes(self) -> IntArray | None:
-        """Return which images of a series are magnitudes, where others (phases) are among them; None: all."""
+        """Return which images of a series are magnitudes, where others (phases) are among them; None: all.
+
+        Empty where there are phases alone, which do not tell air from tissue.
+        """
         return None
 
     def repeated(self) -> bool:

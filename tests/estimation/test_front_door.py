@@ -39,6 +39,7 @@ PROTOCOLS: dict[str, Callable[[], Protocol]] = {
 ANSWERS = {"vfa": "t1", "ivim": "d", "dti": "md", "dki": "md", "noddi": "ndi", "etofts": "ktrans"} | {
     **{"irt1": "t1", "mese": "t2", "epg": "t2", "megre": "t2star"},
     **{"mpm": "mtsat", "mts": "t1", "mp2rage": "t1", "mtr": "mtr", "tb1": "b1", "adc": "adc"},
+    "fieldmap": "b0",
 }
 """A parameter that these protocols determine well."""
 

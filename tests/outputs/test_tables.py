@@ -142,6 +142,17 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
 
 def test_maps_that_bids_has_no_name_for_are_told_apart() -> None:
     assert unknown_suffixes() == (
-        *("b1map", "dcemap", "dwimap", "irt1map", "megremap", "mesemap", "mp2ragemap", "mpmmap", "mtrmap"),
+        *(
+            "b0map",
+            "b1map",
+            "dcemap",
+            "dwimap",
+            "irt1map",
+            "megremap",
+            "mesemap",
+            "mp2ragemap",
+            "mpmmap",
+            "mtrmap",
+        ),
         "vfamap",
     )

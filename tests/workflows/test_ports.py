@@ -152,6 +152,14 @@ def adc(root: Path) -> dict[str, Any]:
     return ports
 
 
+def fieldmap(root: Path) -> dict[str, Any]:
+    times = [0.003 * i for i in range(1, 5)]
+    synth_contrasts.add_phases(root, times)
+    anat = root / "sub-01" / "anat"
+    files = [sorted(anat.glob(f"*_part-{part}_MEGRE.nii.gz")) for part in ("mag", "phase")]
+    return {"in_files": [str(path) for part in files for path in part], "echo_times": times}
+
+
 SERIES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "vfa": vfa,
     "ivim": lambda root: dwi(root, synth.add_ivim),
@@ -166,8 +174,9 @@ SERIES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "mtr": mtr,
     "tb1": tb1,
     "adc": adc,
+    "fieldmap": fieldmap,
 }
-ESTIMATOR = {"dti": "wls", "mp2rage": "lookup", "tb1": "ratio"}
+ESTIMATOR = {"dti": "wls", "mp2rage": "lookup", "tb1": "ratio", "fieldmap": "phase"}
 UNTOLD = {"mp2rage": ("t1_sd", "t1_determined")}
 """Maps that a combined image alone cannot give: nothing tells its noise."""
 

@@ -19,6 +19,7 @@ from bids_qmri.bids.image_type import part_of
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
 from bids_qmri.bids.measured import one_scale, require_unique
 from bids_qmri.bids.nifti import value_range
+from bids_qmri.bids.phases import TWELVE_BITS, phase_scale
 from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_by
 from bids_qmri.bids.sequence import NoModelError
 from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
@@ -31,9 +32,6 @@ SUFFIXES = ("MP2RAGE", "UNIT1")
 OWN = ("inv", "flip", "echo", "part")
 """Entities that differ between the images of one scan."""
 KIND = Kind(SUFFIXES, OWN, "InversionTime", told_by("InversionTime"), magnitudes=False)
-TWELVE_BITS = 4095.0
-"""Largest value of combined images that scanners store as integers."""
-PERIOD = 2 * np.pi
 KEYS = (
     "InversionTime",
     "FlipAngle",
@@ -176,7 +174,11 @@ def _chosen(
     own = [sidecars[image] for image in (*magnitudes, *uniform)]
     timing = _timing([*own, *behind], single, notes)
     if len(magnitudes) == len(phases) == 2:
-        return (*magnitudes, *phases), Images(phase_scale=_phase_scale(phases, sidecars)), timing
+        return (
+            (*magnitudes, *phases),
+            Images(phase_scale=phase_scale([image.path for image in phases])),
+            timing,
+        )
     if uniform:
         if single:
             notes.append(f"no phases of both images: {uniform[0].path.name} is used, without error bars")
@@ -304,23 +306,4 @@ def _uniform(path: Path) -> Images:
         file=path,
         needed="a combined image from -0.5 to 0.5, or from 0 to 4095",
         fix="scale it, or give the magnitudes and phases of both images",
-    )
-
-
-def _phase_scale(phases: Sequence[BidsFile], sidecars: Mapping[BidsFile, Sidecar]) -> float:
-    """Return rad in one unit of phase images."""
-    low, high = np.array([value_range(image.path) for image in phases]).T
-    span = float(high.max() - low.min())
-    if span <= 1.01 * PERIOD:
-        return 1.0
-    if TWELVE_BITS / 4 < span <= 2 * TWELVE_BITS + 4:
-        return PERIOD / (TWELVE_BITS + 1 if span <= TWELVE_BITS + 1 else 2 * TWELVE_BITS + 2)
-    if 180 < span <= 361:
-        return float(np.deg2rad(1.0))
-    raise InputError(
-        f"values over {span:g}",
-        file=phases[0].path,
-        field="Units",
-        needed="phases in rad, in degrees, or over the 4096 or 8192 steps of a scanner",
-        fix="convert them to rad",
     )

@@ -52,3 +52,14 @@ def test_the_log_says_in_how_many_voxels_a_fit_has_no_answer(bids, run):
     _, more = run("--estimators", "lsq", "-v")
     assert "sub-01_flip-2_VFA.json" in more
     assert "sub-01_flip-2_VFA.json" not in log
+
+
+def test_a_fit_without_an_answer_in_most_voxels_is_a_warning(bids, run):
+    synth.add_vfa(bids)
+    path = bids / "sub-01/anat/sub-01_flip-2_VFA.nii.gz"
+    data = np.asanyarray(nib.load(path).dataobj).copy()
+    data[:, 1:] = np.nan
+    synth.write_image(path, data)
+    synth.add_mask(bids.parent / "m", "sub-01", np.ones(synth.SHAPE))
+    _, log = run("--estimators", "lsq", "-d", f"masks={bids.parent / 'm'}")
+    assert re.search(r"WARNING: sub-01 vfa lsq: .*24 voxels, \d+ unusable", log)

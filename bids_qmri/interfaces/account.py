@@ -16,6 +16,9 @@ from bids_qmri.qc.metrics import usable_voxels
 
 log = logging.getLogger("bids_qmri.fit")
 
+MOST = 0.5
+"""Share of voxels from which the log warns."""
+
 WORDS = {
     Status.AT_BOUND: "at a bound",
     Status.NOT_CONVERGED: "not converged",
@@ -40,6 +43,12 @@ def counted(job: FitJob, found: ImageMaps) -> str:
         counts[f"with {job.table.estimate(name).symbol} undetermined"] = int(np.sum(estimated & (known == 0)))
     parts = [f"{count} {words}" for words, count in counts.items() if count]
     return f"{total} voxels, {', '.join(parts) if parts else 'all estimated and determined'}"
+
+
+def doubtful(found: ImageMaps) -> bool:
+    """Whether most voxels have no value, or one at a limit: what was assumed is likely wrong."""
+    inside = found.status[found.status != Status.OUTSIDE]
+    return any(np.mean(inside == status) > MOST for status in (Status.UNUSABLE, Status.AT_BOUND))
 
 
 def log_details(

@@ -22,7 +22,7 @@ from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimation.prior import PriorChoice
 from bids_qmri.estimators.base import Estimator, Status
-from bids_qmri.interfaces.account import counted, log_details
+from bids_qmri.interfaces.account import counted, doubtful, log_details
 from bids_qmri.interfaces.dicom import dicom_identity, write_dicom
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
 from bids_qmri.interfaces.page_data import keep_page_data
@@ -223,7 +223,8 @@ def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ..
     write_outputs(job, opened, how, found, noise, quality)
     if identity is not None:
         write_dicom(job, identity, opened.series, opened.choice.mask, found)
-    log.info("%s: mask %s; %s", job.name, opened.choice.origin, counted(job, found))
+    level = logging.WARNING if doubtful(found) else logging.INFO
+    log.log(level, "%s: mask %s; %s", job.name, opened.choice.origin, counted(job, found))
     log_details(job, opened, how, noise, time.monotonic() - started)
     for note in how.notes:
         # A note that says how to mend it is about something wrong.

@@ -57,7 +57,7 @@ class EchoProtocol(Protocol):
                 f"echo times are {short(times)}",
                 field="EchoTime",
                 needed=f"seconds, above 0 and at most {LONGEST_ECHO_TIME:g}",
-                fix="divide milliseconds by 1000",
+                fix=f"if they are in milliseconds, write {short(times / 1000)}",
             )
         object.__setattr__(self, "echo_time", times)
 

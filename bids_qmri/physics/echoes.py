@@ -141,7 +141,7 @@ class MonoExponential(Model):
             return ""
         return f"one echo time, {times[0]:g} s in {np.size(times)} image(s); 2 are needed"
 
-    def remedy(self, protocol: Protocol) -> str:
+    def mend(self, protocol: Protocol) -> str:
         return missing_echoes(protocol)
 
     def signal(self, theta: FloatArray, protocol: EchoProtocol) -> FloatArray:

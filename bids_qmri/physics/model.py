@@ -162,7 +162,7 @@ class Model(ABC):
         """Return what a protocol lacks for the model, in words for a person; empty if nothing."""
         return ""
 
-    def remedy(self, protocol: Protocol) -> str:
+    def mend(self, protocol: Protocol) -> str:
         """Return what mends an obstacle that files can do away with; empty if leaving the scan out is all."""
         return ""
 

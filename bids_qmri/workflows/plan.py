@@ -230,7 +230,7 @@ def _is_wanted(unusable: Unusable, config: RunConfig) -> bool:
 def _without_model(acquisition: Acquisition, reasons: dict[str, str]) -> Unusable:
     """Turn an acquisition that no model takes into a warning that says why, and what mends it."""
     models = [catalogue.get_model(name) for name in catalogue.models_of(acquisition.kind) if name in reasons]
-    told = [] if acquisition.protocol is None else [model.remedy(acquisition.protocol) for model in models]
+    told = [] if acquisition.protocol is None else [model.mend(acquisition.protocol) for model in models]
     mends = list(dict.fromkeys(filter(None, told)))
     return Unusable(
         label=f"{acquisition.label}_{acquisition.kind}",

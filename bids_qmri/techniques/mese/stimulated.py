@@ -62,7 +62,7 @@ class StimulatedEchoes(Model):
             return f"echo times {times} ms: an even train that starts with its spacing is needed"
         return ""
 
-    def remedy(self, protocol: Protocol) -> str:
+    def mend(self, protocol: Protocol) -> str:
         return missing_echoes(protocol)
 
     def signal(self, theta: FloatArray, protocol: SpinEchoProtocol) -> FloatArray:

@@ -93,7 +93,7 @@ class MtSaturation(Model):
             return "one echo time: R2* is not told" if self.echoes else "several echo times: mpm is for these"
         return ""
 
-    def remedy(self, protocol: Protocol) -> str:
+    def mend(self, protocol: Protocol) -> str:
         if not isinstance(protocol, MultiParameterProtocol):
             return ""
         if len(np.unique(protocol.flip_angle[protocol.mt == 0])) < 2:

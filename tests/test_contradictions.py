@@ -83,6 +83,17 @@ def test_repeats_are_no_contradiction(root: Path) -> None:
     assert not any("have one setting" in place for place in said(run(root)))
 
 
+def test_labels_that_run_against_times_and_angles_are_named(root: Path) -> None:
+    contrasts.add_irt1(root)
+    change(root, "*_inv-2_IRT1", InversionTime=2.5)
+    change(root, "*_inv-6_IRT1", InversionTime=0.3)
+    contrasts.add_mt_series(root, "MPM")
+    change(root, "*_echo-4_flip-2_mt-off_MPM", FlipAngle=21)
+    for place in said(run(root)):
+        assert "inv-2 has 2.5 s and inv-3 0.6 s" in place
+        assert "images of one label, flip-2, have 6 and 21 degrees" in place
+
+
 @pytest.mark.parametrize("kind", ["phase", "signed"])
 def test_values_below_zero_are_no_magnitudes(root: Path, kind: str) -> None:
     contrasts.add_irt1(root)

@@ -16,7 +16,14 @@ from bids_qmri.bids.layout import BidsFile
 from bids_qmri.bids.map_units import share_of_nominal
 from bids_qmri.bids.measured import measured_images, one_scale
 from bids_qmri.bids.nifti import read_header
-from bids_qmri.bids.sidecar import Sidecar, by_volume, flip_angle, number, spoiled_repetition_time
+from bids_qmri.bids.sidecar import (
+    Sidecar,
+    by_volume,
+    flip_angle,
+    in_milliseconds,
+    number,
+    spoiled_repetition_time,
+)
 from bids_qmri.errors import InputError
 from bids_qmri.physics.transmit import DoubleAngle, ScaledField, StimulatedEchoes, TransmitProtocol
 from bids_qmri.physics.transmit import TwoRepetitionTimes as TwoTimes
@@ -185,7 +192,7 @@ def mixing_time(sidecar: Sidecar, notes: list[str]) -> float:
             file=sidecar.where("MixingTime"),
             field="MixingTime",
             needed=f"the mixing time in s, above 0 and at most {LONGEST_MIXING_TIME:g}",
-            fix="add the key" if time is None else "divide milliseconds by 1000",
+            fix=in_milliseconds(time),
         )
     return time
 

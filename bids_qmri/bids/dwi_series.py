@@ -31,6 +31,9 @@ DIFFUSION_TIMES = ("SmallDelta", "BigDelta")
 SAME_VALUE = 0.01
 """Relative difference of values of such a key that are one."""
 
+PLAIN_MS_UM2 = (0.3, 3.0)
+"""A largest b-value in this range beside b = 0 is in ms/um^2 whatever else is there."""
+
 FEWEST_STEPS = 4
 """b-values from which on a series may serve models without directions."""
 
@@ -279,8 +282,7 @@ def _require_s_mm2(path: Path, bvals: FloatArray, bvecs: FloatArray | None) -> N
     if not 0 < largest <= LARGEST_MS_UM2:
         return
     directed = bvecs is not None and count_directions(bvecs[bvals > 0.05 * largest]) >= 6
-    steps = np.unique(bvals).size >= 4 and bool(np.any(bvals != bvals.round()))
-    if directed or steps:
+    if directed or _is_in_steps(bvals):
         raise InputError(
             f"holds b-values up to {largest:g}: they are in ms/um^2",
             file=path,
@@ -288,3 +290,11 @@ def _require_s_mm2(path: Path, bvals: FloatArray, bvecs: FloatArray | None) -> N
             needed="s/mm^2",
             fix="multiply by 1000",
         )
+
+
+def _is_in_steps(bvals: FloatArray) -> bool:
+    """Whether low b-values are weightings of a series, told without directions."""
+    levels = np.unique(bvals)
+    if levels[0] == 0 and PLAIN_MS_UM2[0] <= levels[-1] <= PLAIN_MS_UM2[1]:
+        return True
+    return levels.size >= 4 and bool(np.any(levels != levels.round()))

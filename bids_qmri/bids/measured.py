@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bids_qmri.bids.alike import differences
 from bids_qmri.bids.image_type import derived_note, why_not_measured
+from bids_qmri.bids.labels import label_doubts
 from bids_qmri.bids.layout import BidsFile
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.scaling import common_scale
@@ -83,7 +84,9 @@ def measured_images(
     kept, reasons = measurements_among(sidecars, notes, require)
     if not kept:
         raise reasons[0]
-    return [images[i] for i in kept], [sidecars[i] for i in kept]
+    chosen, own = [images[i] for i in kept], [sidecars[i] for i in kept]
+    notes += label_doubts(chosen, own)
+    return chosen, own
 
 
 def one_scale(

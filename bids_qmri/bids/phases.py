@@ -45,9 +45,10 @@ def phase_scale(paths: Sequence[Path]) -> float:
     if 180 < span <= 361:
         return float(np.deg2rad(1.0))
     raise InputError(
-        f"values over {span:g}",
+        f"values from {low.min():g} to {high.max():g}",
         file=paths[0],
         field="Units",
         needed="phases in rad, in degrees, or over the 4096 or 8192 steps of a scanner",
-        fix="convert them to rad",
+        fix="if these are magnitudes under the name of phases, exchange part-mag and part-phase; else convert"
+        " them to rad",
     )

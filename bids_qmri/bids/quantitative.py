@@ -28,6 +28,9 @@ MAPS = (
 )
 """What others computed already."""
 
+CORRECTED = ("VFA", "MESE", "MPM", "MTS", "MP2RAGE")
+"""Series of images that a transmit field corrects."""
+
 VARYING = ("inv", "echo", "flip", "mt", "part")
 """Entities in which the images of one series may differ."""
 
@@ -53,6 +56,9 @@ def without_model(files: ParticipantFiles, found: Sequence[Acquisition | Unusabl
         (FIELDS, "that no fit here uses", "none needed unless a flip angle series should be corrected by it"),
         (MAPS, "computed already: there is nothing to fit", "give the images it was computed from"),
     ]
+    if any(isinstance(one, Unusable) and one.fault and _is_corrected(one) for one in found):
+        # What would have used a field was refused, which is said: of the field there is nothing to say.
+        del kinds[1]
     fitted = ", ".join(suffixes[0] for suffixes in read)
     unread: list[Unusable] = []
     # Whoever could have used a field has said why it did not.
@@ -64,6 +70,10 @@ def without_model(files: ParticipantFiles, found: Sequence[Acquisition | Unusabl
             if not known_of:
                 unread.append(_named(group, why, fix, fitted))
     return unread
+
+
+def _is_corrected(one: Unusable) -> bool:
+    return one.label.rpartition("_")[2].startswith(CORRECTED)
 
 
 def _said(found: Acquisition | Unusable) -> str:

@@ -185,6 +185,13 @@ def spoiled_repetition_time(sidecar: Sidecar, notes: list[str], longest: float =
     return value
 
 
+def in_milliseconds(value: float | None) -> str:
+    """Return the fix of a time that is missing, negative, or longer than it can be in s."""
+    if value is None:
+        return "add the key"
+    return f"if it is in milliseconds, write {value / 1000:g}" if value > 0 else "correct it"
+
+
 def require_seconds(repetition_time: float, longest: float = LONGEST_SPOILED_TR) -> None:
     """Refuse a time between excitations that no spoiled gradient echo has in seconds.
 
@@ -198,7 +205,7 @@ def require_seconds(repetition_time: float, longest: float = LONGEST_SPOILED_TR)
             f"is {repetition_time:g}",
             field="repetition_time",
             needed=f"seconds between excitations, above 0 and at most {longest:g}",
-            fix="divide milliseconds by 1000",
+            fix=in_milliseconds(repetition_time),
         )
 
 

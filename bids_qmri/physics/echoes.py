@@ -57,7 +57,7 @@ class EchoProtocol(Protocol):
                 f"echo times are {short(times)}",
                 field="EchoTime",
                 needed=f"seconds, above 0 and at most {LONGEST_ECHO_TIME:g}",
-                fix="divide milliseconds by 1000",
+                fix=f"if they are in milliseconds, write {short(times / 1000)}",
             )
         object.__setattr__(self, "echo_time", times)
 
@@ -120,6 +120,14 @@ class EchoRanges(sampling.Ranges):
         }
 
 
+def missing_echoes(protocol: Protocol) -> str:
+    """Say what mends a series of one echo time."""
+    times = np.atleast_1d(getattr(protocol, "echo_time", ()))
+    if times.size > 1 and np.unique(times).size == 1:
+        return f"write each image's own EchoTime in its sidecar (all have {times[0]:g} s)"
+    return "add the images of the other echo times, each with its EchoTime"
+
+
 class MonoExponential(Model):
     """S = S0 exp(-TE / T): a time constant in s, then the amplitude."""
 
@@ -129,7 +137,12 @@ class MonoExponential(Model):
         times = getattr(protocol, "echo_time", None)
         if times is None:
             return "no echo times"
-        return "" if np.unique(times).size >= 2 else "one echo time; 2 are needed"
+        if np.unique(times).size >= 2:
+            return ""
+        return f"one echo time, {times[0]:g} s in {np.size(times)} image(s); 2 are needed"
+
+    def mend(self, protocol: Protocol) -> str:
+        return missing_echoes(protocol)
 
     def signal(self, theta: FloatArray, protocol: EchoProtocol) -> FloatArray:
         return np.asarray(theta[1] * np.exp(-protocol.echo_time[:, None] / theta[0]))

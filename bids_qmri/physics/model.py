@@ -162,6 +162,10 @@ class Model(ABC):
         """Return what a protocol lacks for the model, in words for a person; empty if nothing."""
         return ""
 
+    def mend(self, protocol: Protocol) -> str:
+        """Return what mends an obstacle that files can do away with; empty if leaving the scan out is all."""
+        return ""
+
     def claims(self, protocol: Protocol) -> bool:
         """Tell whether a protocol was made for this model, so that others are fitted only if asked for."""
         return False

@@ -228,13 +228,17 @@ def _is_wanted(unusable: Unusable, config: RunConfig) -> bool:
 
 
 def _without_model(acquisition: Acquisition, reasons: dict[str, str]) -> Unusable:
-    """Turn an acquisition that no model takes into a warning that says why."""
+    """Turn an acquisition that no model takes into a warning that says why, and what mends it."""
+    models = [catalogue.get_model(name) for name in catalogue.models_of(acquisition.kind) if name in reasons]
+    told = [] if acquisition.protocol is None else [model.mend(acquisition.protocol) for model in models]
+    mends = list(dict.fromkeys(filter(None, told)))
     return Unusable(
         label=f"{acquisition.label}_{acquisition.kind}",
         error=InputError(
             "; ".join(f"{model}: {reason}" for model, reason in reasons.items()),
             file=acquisition.images[0],
-            fix="leave the file out with --bids-filter-file, or change --models or --estimators",
+            fix="; ".join(mends)
+            or "leave the file out with --bids-filter-file, or change --models or --estimators",
         ),
         fault=False,
         kind=acquisition.kind,

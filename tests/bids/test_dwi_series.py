@@ -12,6 +12,8 @@ import synth
 
 from bids_qmri.bids.acquisition import Acquisition, Unusable
 from bids_qmri.bids.dataset import find
+from bids_qmri.bids.dwi_series import _require_s_mm2
+from bids_qmri.errors import InputError
 from bids_qmri.workflows.applicability import choose_models
 
 BVALS = (0, 0, *([1000] * 12))
@@ -100,6 +102,18 @@ def test_a_trace_series_has_no_directions(dataset: Path) -> None:
     found = only(dataset)
     assert found.protocol.bvecs is None
     assert "ImageType says that these are averages" in found.notes[0]
+
+
+@pytest.mark.parametrize("bvals", [[0, 0, 0.5, 1], [0, 1], [0, 1, 2, 3]])
+def test_b_values_in_ms_um2_are_told_without_directions(tmp_path: Path, bvals: list[float]) -> None:
+    with pytest.raises(InputError, match=r"ms/um\^2; needed: s/mm\^2; fix: multiply by 1000") as caught:
+        _require_s_mm2(tmp_path / "a.bval", np.array(bvals, dtype=float), None)
+    assert caught.value.file == tmp_path / "a.bval"
+
+
+@pytest.mark.parametrize("bvals", [[5, 5], [0, 5, 0, 5], [0, 1e-3], [0, 5, 10, 20], [0, 0]])
+def test_low_b_values_that_may_be_meant_are_let_through(tmp_path: Path, bvals: list[float]) -> None:
+    _require_s_mm2(tmp_path / "a.bval", np.array(bvals, dtype=float), None)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e-3 * 3])

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synth
+import synth_contrasts
+from reading import edit, refused
 
 from bids_qmri.bids.acquisition import Acquisition, Unusable
 from bids_qmri.bids.dataset import find
@@ -74,6 +76,14 @@ def test_a_combined_image_with_half_of_its_timing_is_a_fault(tmp_path: Path) -> 
     assert isinstance(found, Unusable)
     assert found.fault
     assert "FlipAngle and NumberShots and" in str(found.error)
+
+
+def test_nothing_is_said_of_a_field_whose_series_was_refused(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path / "raw")
+    synth_contrasts.add_mt_series(root)
+    edit(root, "sub-01_echo-1_flip-2_mt-off_MPM", EchoTime=2.3)
+    synth.write_image(synth.place(root, "fmap", "sub-01_TB1map.nii.gz"), np.ones(synth_contrasts.SHAPE))
+    assert "EchoTime" in str(refused(root).error)
 
 
 def test_maps_that_a_fit_uses_are_not_said_to_be_of_no_use(tmp_path: Path) -> None:

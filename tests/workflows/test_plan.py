@@ -9,6 +9,7 @@ from typing import Any
 import networks
 import pytest
 import synth
+import synth_contrasts
 from runs import fits_of, run_config
 
 from bids_qmri.bids.names import derivative_path
@@ -244,3 +245,31 @@ def test_two_flip_angles_leave_networks_without_a_noise_level(
     planned = plan(bids, estimators=())
     assert fits(planned) == [("vfa", "lsq")]
     assert "noise level" in planned.acquisitions[0].left_out["vfa ncde"]
+
+
+def test_a_lost_weighting_is_named_with_what_is_there(bids: Path) -> None:
+    synth_contrasts.add_mt_series(bids)
+    for path in (bids / "sub-01" / "anat").glob("*flip-3*"):
+        path.unlink()
+    (found,) = plan(bids).unusable
+    assert "MT off at FlipAngle 6 (4 image(s)), MT on at FlipAngle 6 (4 image(s))" in found.error.seen
+    assert "add the images of the other flip angle without an MT pulse" in found.error.fix
+    assert "filter" not in found.error.fix
+
+
+def test_equal_echo_times_are_to_be_mended_not_left_out(bids: Path) -> None:
+    synth_contrasts.add_mese(bids)
+    for path in (bids / "sub-01" / "anat").glob("*.json"):
+        synth.edit_json(path, EchoTime=0.012)
+    (found,) = plan(bids).unusable
+    assert "one echo time, 0.012 s in 12 image(s)" in found.error.seen
+    assert found.error.fix == "write each image's own EchoTime in its sidecar (all have 0.012 s)"
+
+
+def test_one_echo_is_to_be_added_to(bids: Path) -> None:
+    synth_contrasts.add_mese(bids)
+    for path in (bids / "sub-01" / "anat").glob("*MESE*"):
+        if "echo-1_" not in path.name:
+            path.unlink()
+    (found,) = plan(bids).unusable
+    assert found.error.fix == "add the images of the other echo times, each with its EchoTime"

@@ -51,7 +51,7 @@ class InversionProtocol(Protocol):
                 f"inversion times are {short(times)}",
                 field="InversionTime",
                 needed=f"seconds, 0 or above and at most {LONGEST_INVERSION_TIME:g}",
-                fix="divide milliseconds by 1000",
+                fix=f"if they are in milliseconds, write {short(times / 1000)}",
             )
         object.__setattr__(self, "inversion_time", times)
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from bids_qmri.physics.dictionary import grid, nearest_atom
+from bids_qmri.physics.echoes import missing_echoes
 from bids_qmri.physics.model import Model, Parameter, Setting
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.mese.model import MESE
@@ -55,11 +56,14 @@ class StimulatedEchoes(Model):
         if not isinstance(protocol, SpinEchoProtocol):
             return "no train of spin echoes"
         if np.unique(protocol.echo_time).size < 3:
-            return f"{np.unique(protocol.echo_time).size} echo times; 3 are needed"
+            return f"{np.unique(protocol.echo_time).size} different echo times; 3 are needed"
         if not protocol.spacing:
             times = ", ".join(f"{1000 * time:g}" for time in protocol.echo_time)
             return f"echo times {times} ms: an even train that starts with its spacing is needed"
         return ""
+
+    def mend(self, protocol: Protocol) -> str:
+        return missing_echoes(protocol)
 
     def signal(self, theta: FloatArray, protocol: SpinEchoProtocol) -> FloatArray:
         t2, b1, s0 = theta

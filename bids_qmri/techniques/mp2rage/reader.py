@@ -26,21 +26,13 @@ from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
 from bids_qmri.errors import InputError
 from bids_qmri.techniques.mp2rage.protocol import Mp2rageProtocol
 from bids_qmri.techniques.mp2rage.settings import Images
+from bids_qmri.techniques.mp2rage.timing import KEYS, read_timing
 from bids_qmri.units import radians
 
 SUFFIXES = ("MP2RAGE", "UNIT1")
 OWN = ("inv", "flip", "echo", "part")
 """Entities that differ between the images of one scan."""
 KIND = Kind(SUFFIXES, OWN, "InversionTime", told_by("InversionTime"), magnitudes=False)
-KEYS = (
-    "InversionTime",
-    "FlipAngle",
-    "NumberShots",
-    "RepetitionTimeExcitation",
-    "RepetitionTimePreparation",
-)
-LONGEST = {"InversionTime": 20.0, "RepetitionTimeExcitation": 0.2, "RepetitionTimePreparation": 60.0}
-"""s; longer ones are milliseconds."""
 
 
 def find(
@@ -172,7 +164,7 @@ def _chosen(
     single = [image for image in group if _is_first_echo(image)]
     magnitudes, phases = (_inversions(single, part, which, sidecars) for which in ("mag", "phase"))
     own = [sidecars[image] for image in (*magnitudes, *uniform)]
-    timing = _timing([*own, *behind], single, notes)
+    timing = read_timing([*own, *behind], single, notes)
     if len(magnitudes) == len(phases) == 2:
         return (
             (*magnitudes, *phases),
@@ -225,73 +217,26 @@ def _inversions(
             needed="two inversions",
             fix="leave others out with --bids-filter-file",
         )
-    return sorted(own, key=lambda image: number(sidecars[image], "InversionTime", []) or 0.0)
+    times = {image: number(sidecars[image], "InversionTime", []) for image in own}
+    _require_order(times, sidecars)
+    return sorted(own, key=lambda image: times[image] or 0.0)
 
 
-def _timing(sidecars: Sequence[Sidecar], single: Sequence[BidsFile], notes: list[str]) -> dict[str, Any]:
-    """Return the timing of the sequence; every key that is missing is named.
-
-    A combined image alone is of use without T1 too: it is not at fault where it says nothing of timing.
-    """
-    if not sidecars:
-        raise NoModelError(
-            "no magnitudes, no UNIT1",
-            file=single[0].path,
-            field="part",
-            needed="magnitude and phase of both inversions, or the combined image",
-            fix="add them",
+def _require_order(times: Mapping[BidsFile, float | None], sidecars: Mapping[BidsFile, Sidecar]) -> None:
+    """Refuse images whose labels of inversions contradict their times."""
+    labelled = sorted(times, key=lambda image: int(image.indexed().get("inv", "0")))
+    if len(labelled) < 2 or len({image.indexed().get("inv") for image in labelled}) < 2:
+        return
+    (first, early), (second, late) = ((image, times[image]) for image in labelled)
+    if early is not None and late is not None and early > late:
+        names = [f"inv-{image.entities.get('inv')}" for image in (first, second)]
+        raise InputError(
+            f"is {early:g} of {names[0]}, and {late:g} in {sidecars[second].where('InversionTime').name}",
+            file=sidecars[first].where("InversionTime"),
+            field="InversionTime",
+            needed=f"a shorter time in s from the inversion to {names[0]} than to {names[1]}",
+            fix="exchange the two values, or the labels of the images where these are wrong",
         )
-    values = {key: _values(sidecars, key, notes) for key in KEYS}
-    missing = [key for key, found in values.items() if not found]
-    missing += [key for key in KEYS[:2] if 0 < len(values[key]) < 2]
-    if missing:
-        silent = not single and len(missing) == len(KEYS)
-        raise (NoModelError if silent else InputError)(
-            f"{' and '.join(dict.fromkeys(missing))} missing, or not given for both images",
-            file=sidecars[0].where(missing[0]),
-            field=missing[0],
-            needed=f"{', '.join(KEYS)}: T1 is looked up in a table of the sequence's timing",
-            fix="add the keys to the sidecars of MP2RAGE images, or as lists of two to that of UNIT1",
-        )
-    _require_seconds(sidecars[0], values)
-    shots = values["NumberShots"]
-    if not isinstance(sidecars[0].values.get("NumberShots"), list):
-        # One number counts all excitations of a train; two are those before and after its centre.
-        shots = [shots[0] / 2, shots[0] / 2]
-    order = np.argsort(values["InversionTime"][:2])
-    return {
-        "inversion_time": np.array(values["InversionTime"][:2])[order],
-        "flip_angle": radians(np.array(values["FlipAngle"][:2])[order]),
-        "repetition_time": np.asarray(values["RepetitionTimeExcitation"][0]),
-        "cycle_time": np.asarray(values["RepetitionTimePreparation"][0]),
-        "shots": np.array(shots[:2]),
-    }
-
-
-def _require_seconds(sidecar: Sidecar, values: Mapping[str, Sequence[float]]) -> None:
-    """Refuse times that no such sequence has in seconds."""
-    for key, longest in LONGEST.items():
-        if max(values[key]) > longest:
-            seen = " and ".join(f"{value:g}" for value in values[key])
-            raise InputError(
-                f"is {seen}",
-                file=sidecar.where(key),
-                field=key,
-                needed=f"seconds, at most {longest:g}",
-                fix=f"if it is in milliseconds, write {' and '.join(f'{v / 1000:g}' for v in values[key])}",
-            )
-
-
-def _values(sidecars: Sequence[Sidecar], key: str, notes: list[str]) -> list[float]:
-    """Return the values of a key: of the images one after the other, or listed by one of them."""
-    found: list[float] = []
-    for sidecar in sidecars:
-        value = sidecar.values.get(key)
-        if isinstance(value, list) and all(isinstance(one, int | float) for one in value):
-            return [float(one) for one in value]
-        one = number(sidecar, key, notes)
-        found += [] if one is None else [one]
-    return found
 
 
 def _uniform(path: Path) -> Images:

@@ -12,11 +12,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from bids_qmri.physics.echoes import missing_echoes
 from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.mpm.protocol import MultiParameterProtocol
 from bids_qmri.techniques.mpm.rational import field_share, rational
-from bids_qmri.units import FloatArray
+from bids_qmri.units import FloatArray, degrees
 
 T1 = Parameter(
     "t1",
@@ -56,6 +57,20 @@ R1 = Parameter(
 )
 
 
+def _seen(protocol: MultiParameterProtocol) -> str:
+    """Say which weightings there are: ``MT off at 6 degrees (4 images)``."""
+    seen = []
+    for state, word in ((0, "off"), (1, "on")):
+        angles = np.round(degrees(protocol.flip_angle[protocol.mt == state]), 3)
+        seen += [
+            f"MT {word} at FlipAngle {angle:g} ({int(np.sum(angles == angle))} image(s))"
+            for angle in np.unique(angles)
+        ]
+        if not angles.size:
+            seen.append(f"none with MT {word}")
+    return ", ".join(seen)
+
+
 class MtSaturation(Model):
     """T1, MTsat and amplitude of one echo."""
 
@@ -72,10 +87,21 @@ class MtSaturation(Model):
             return "no images with and without an MT pulse"
         off = protocol.mt == 0
         if len(np.unique(protocol.flip_angle[off])) < 2:
-            return "T1 needs two flip angles without an MT pulse"
+            return f"T1 needs two flip angles without an MT pulse; seen: {_seen(protocol)}"
         several = len(np.unique(protocol.echo_time)) > 1
         if self.echoes != several:
             return "one echo time: R2* is not told" if self.echoes else "several echo times: mpm is for these"
+        return ""
+
+    def mend(self, protocol: Protocol) -> str:
+        if not isinstance(protocol, MultiParameterProtocol):
+            return ""
+        if len(np.unique(protocol.flip_angle[protocol.mt == 0])) < 2:
+            return (
+                "add the images of the other flip angle without an MT pulse, or correct FlipAngle or MTState"
+            )
+        if self.echoes and len(np.unique(protocol.echo_time)) == 1:
+            return missing_echoes(protocol)
         return ""
 
     def signal(self, theta: FloatArray, protocol: MultiParameterProtocol) -> FloatArray:

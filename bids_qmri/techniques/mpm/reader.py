@@ -18,7 +18,14 @@ from bids_qmri.bids.mt_state import mt_state
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_by
 from bids_qmri.bids.sequence import NoModelError, require_spoiled
-from bids_qmri.bids.sidecar import Sidecar, common, flip_angle, number, spoiled_repetition_time
+from bids_qmri.bids.sidecar import (
+    Sidecar,
+    common,
+    flip_angle,
+    in_milliseconds,
+    number,
+    spoiled_repetition_time,
+)
 from bids_qmri.errors import InputError
 from bids_qmri.physics.echoes import LONGEST_GRADIENT_ECHO
 from bids_qmri.techniques.mpm.protocol import MultiParameterProtocol
@@ -205,7 +212,7 @@ def _row(image: BidsFile, sidecar: Sidecar, notes: list[str]) -> tuple[float, fl
             file=sidecar.where("EchoTime"),
             field="EchoTime",
             needed=f"the echo time in s, at most {LONGEST_GRADIENT_ECHO:g}",
-            fix="add the key" if echo is None else "divide milliseconds by 1000",
+            fix=in_milliseconds(echo),
         )
     state = float(mt_state(image, sidecar))
     return state, flip_angle(sidecar, notes), spoiled_repetition_time(sidecar, notes), echo

@@ -103,3 +103,60 @@ def test_own_maps_in_a_dataset_of_derivatives_are_no_images(dataset: Path, tmp_p
     name = "sub-01_model-mp2rage_desc-lookup_UNIT1.nii.gz"
     synth.write_image(derived / "sub-01" / "anat" / name, np.zeros(synth_contrasts.SHAPE))
     assert not any("desc" in image.name for image in one(dataset, derivatives={"own": derived}).images)
+
+
+def _all(root: Path, **keys: object) -> None:
+    for path in (root / "sub-01" / "anat").glob("*.json"):
+        synth.edit_json(path, **keys)
+
+
+def test_times_that_lie_under_another_key_are_pointed_at(dataset: Path) -> None:
+    _all(dataset, RepetitionTimePreparation=None, RepetitionTime=5.0)
+    error = refused(dataset).error
+    assert error.seen == "RepetitionTimePreparation missing"
+    assert "RepetitionTime is 5: if that is the time between inversions, write it as" in error.fix
+
+
+def test_the_time_between_inversions_under_the_key_of_excitations_is_said(dataset: Path) -> None:
+    _all(dataset, RepetitionTimeExcitation=5.0)
+    error = refused(dataset).error
+    assert error.seen == "is 5"
+    assert "if 5 s is the time between inversions, it belongs in RepetitionTimePreparation" in error.fix
+
+
+def test_one_value_for_both_images_is_told_from_a_missing_one(tmp_path: Path, dataset: Path) -> None:
+    edit(dataset, "sub-01_inv-2_part-mag_MP2RAGE", FlipAngle=None)
+    seen = refused(dataset).error.seen
+    assert seen == "FlipAngle is 4, and missing for sub-01_inv-2_part-mag_MP2RAGE.nii.gz"
+    root = synth.new_dataset(tmp_path / "combined")
+    synth_contrasts.add_uniform(root, synth_contrasts.body(0.6, 3.0), FlipAngle=4)
+    assert refused(root).error.seen == "FlipAngle is 4, and one value for both images"
+
+
+def test_inversions_in_the_wrong_order_are_refused(dataset: Path) -> None:
+    for index, time in ((1, 2.7), (2, 0.8)):
+        for part in ("mag", "phase"):
+            edit(dataset, f"sub-01_inv-{index}_part-{part}_MP2RAGE", InversionTime=time)
+    error = refused(dataset).error
+    assert error.field == "InversionTime"
+    assert error.seen == "is 2.7 of inv-1, and 0.8 in sub-01_inv-2_part-mag_MP2RAGE.json"
+    assert "sub-01_inv-1_part-mag_MP2RAGE.json" in str(error.file)
+    assert "exchange the two values" in error.fix
+
+
+def test_a_train_of_one_excitation_is_doubted(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path / "combined")
+    synth_contrasts.add_uniform(root, synth_contrasts.body(0.6, 3.0), NumberShots=1)
+    assert said(one(root), "NumberShots: is 1", "unusual", "excitations of one train")
+
+
+def test_magnitudes_under_the_name_of_phases_are_suggested(dataset: Path) -> None:
+    folder = dataset / "sub-01" / "anat"
+    for index in (1, 2):
+        path = folder / f"sub-01_inv-{index}_part-phase_MP2RAGE.nii.gz"
+        synth.write_image(
+            path, np.linspace(2, 48, int(np.prod(synth_contrasts.SHAPE))).reshape(synth_contrasts.SHAPE)
+        )
+    error = refused(dataset).error
+    assert error.seen == "values from 2 to 48"
+    assert "exchange part-mag and part-phase" in error.fix

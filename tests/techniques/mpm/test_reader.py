@@ -68,7 +68,7 @@ def test_a_state_that_is_neither_true_nor_false_is_refused(dataset: Path, value:
         ("FlipAngle", None, "is missing"),
         ("RepetitionTimeExcitation", None, "is missing"),
         ("RepetitionTimeExcitation", 25, "if it is in milliseconds, write 0.025"),
-        ("EchoTime", 2.3, "divide milliseconds by 1000"),
+        ("EchoTime", 2.3, "if it is in milliseconds, write 0.0023"),
     ],
 )
 def test_what_is_missing_or_in_ms_is_named(dataset: Path, key: str, value: object, seen: str) -> None:

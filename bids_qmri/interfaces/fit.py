@@ -179,7 +179,8 @@ def _why_none(model: Model, opened: OpenAcquisition, how: Preparation, noise: Sc
     if model.magnitude and noise is None and wants_noise(how):
         return (
             "the noise of air was not found (too little air around the object, or it was set to 0), and"
-            " so few images leave no residuals; fix: state the noise of one image in its unit by --noise VALUE"
+            " so few images leave no residuals; fix: state the noise of one image, in its unit, by"
+            " --noise VALUE"
         )
     return "no voxel has more measurements than parameters off a limit"
 

@@ -35,6 +35,8 @@ class B1Source:
         stated, else decided from the median inside the mask, with a warning.
     stated
         What one unit of the map is worth by its sidecar, and in words; None if it does not say.
+    words
+        Key and text that stand where the unit should, and name none that is understood.
     nominal
         Flip angle in degrees that the sidecar of a map names.
     scale
@@ -46,6 +48,7 @@ class B1Source:
     protocol: TransmitProtocol | None = None
     units: B1Units = "auto"
     stated: tuple[float, str] | None = None
+    words: tuple[str, str] = ("", "")
     nominal: float | None = None
     scale: tuple[float, ...] = ()
 

@@ -18,7 +18,7 @@ from bids_qmri.bids.b1_images import PAIRS, SCALED, field_images
 from bids_qmri.bids.image_type import why_not_measured
 from bids_qmri.bids.images import Series, open_series, same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles
-from bids_qmri.bids.map_units import share_of_nominal, unit_of
+from bids_qmri.bids.map_units import share_of_nominal, unit_of, unit_words
 from bids_qmri.bids.names import ABOUT_MAPS
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.sidecar import Sidecar, read_sidecar
@@ -183,7 +183,8 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
         stated = share_of_nominal(sidecars[0]) if options.b1_units == "auto" else None
         nominal = sidecars[0].values.get("FlipAngle")
         known = float(nominal) if isinstance(nominal, int | float) else None
-        return B1Source("TB1map", paths, units=options.b1_units, stated=stated, nominal=known)
+        words = unit_words(sidecars[0])
+        return B1Source("TB1map", paths, units=options.b1_units, stated=stated, words=words, nominal=known)
     found = field_images(candidate.method, candidate.images, sidecars, notes)
     return B1Source(candidate.method, found.paths, found.protocol, scale=found.scale)
 
@@ -274,6 +275,11 @@ def _resample(field: FloatArray, image: Series, series: Series) -> FloatArray:
     return np.where(enough, value / np.where(enough, weight, 1.0), np.nan)
 
 
+UNDERSTOOD = (
+    'write Units in its sidecar ("1", "percent", or "degree" or "rad" beside FlipAngle), or pass --b1-units'
+)
+"""How the unit of a map is told."""
+
 LEAST_FIELD, LARGEST_FIELD = 0.1, 5.0
 """Actual over nominal flip angle that a median inside an object can be."""
 
@@ -315,24 +321,26 @@ def _guessed(source: B1Source, median: float, notes: list[str]) -> float:
     degrees = nominal is not None and abs(median / nominal - 1) < min(abs(median / 100 - 1), 0.3)
     is_factor = FACTOR_RANGE[0] <= median <= FACTOR_RANGE[1]
     is_percent = PERCENT_RANGE[0] <= median <= PERCENT_RANGE[1]
+    key, text = source.words
+    unit = (
+        f"{key} is {text!r}, which is none of the units that are understood" if text else "no unit is stated"
+    )
     if not (is_factor or is_percent) or (is_percent and degrees):
         also = f", which may be degrees of FlipAngle {nominal:g}" if degrees else ""
         raise InputError(
-            f"its median inside the mask is {median:g}{also}, and no unit is stated",
+            f"its median inside the mask is {median:g}{also}, and {unit}",
             file=source.files[0],
-            field="Units",
+            field=key or "Units",
             needed="a factor (about 1) or percent (about 100) of the nominal flip angle",
-            fix='write Units in its sidecar ("1", "percent", or "degree" beside FlipAngle), or pass'
-            " --b1-units",
+            fix=UNDERSTOOD,
         )
     notes.append(
         caution(
-            f"no unit is stated; median {median:.3g} inside the mask, read as"
-            f" {'a factor' if is_factor else 'percent'}",
+            f"{unit}; median {median:.3g} inside the mask, read as {'a factor' if is_factor else 'percent'}",
             file=source.files[0],
-            field="Units",
+            field=key or "Units",
             needed="the unit of the map",
-            fix='write Units "1" or "percent" in its sidecar, or pass --b1-units',
+            fix=UNDERSTOOD,
         )
     )
     return 1.0 if is_factor else 0.01

@@ -85,6 +85,14 @@ def unit_of(sidecar: Sidecar) -> tuple[str, str]:
     return KEYS[0], ""
 
 
+def unit_words(sidecar: Sidecar) -> tuple[str, str]:
+    """Return the key and text of what stands where a unit should, such as "arbitrary"; both may be empty."""
+    for key in KEYS:
+        if text := str(sidecar.values.get(key, "")).strip():
+            return key, text
+    return "", ""
+
+
 def seconds(text: str) -> float | None:
     """Return how many seconds a unit of time is; None if it is none.
 

@@ -16,7 +16,7 @@ import numpy as np
 from bids_qmri import catalogue
 from bids_qmri.bids.noise_maps import find_noise_map
 from bids_qmri.errors import InputError, InternalError, QmriError
-from bids_qmri.estimation.blocks import ImageMaps, fit_block, gather
+from bids_qmri.estimation.blocks import ImageMaps, fit_block, gather, wants_noise
 from bids_qmri.estimation.local import Grid, fit_neighbours
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
@@ -165,13 +165,24 @@ def estimate(
         {name: values[inside] for name, values in found.maps.items()}, level
     )
     if found.sd and not any(np.any(np.isfinite(values[inside])) for values in found.sd.values()):
-        remarks = (
-            *remarks,
-            "no standard deviations: no voxel has more measurements than parameters off a limit",
-        )
+        remarks = (*remarks, f"no standard deviations: {_why_none(model, opened, how, noise)}")
     found = replace(found, notes=(*found.notes, *remarks))
     notes = dict.fromkeys((*how.notes, *opened.notes, *found.notes))
     return replace(how, notes=tuple(notes)), found, noise
+
+
+def _why_none(model: Model, opened: OpenAcquisition, how: Preparation, noise: ScanNoise | None) -> str:
+    """Say why a fit has no standard deviations."""
+    protocol = opened.acquisition.protocol
+    if protocol is not None and protocol.n_measurements == 1:
+        return "they need the images that this one was computed from"
+    if model.magnitude and noise is None and wants_noise(how):
+        return (
+            "the noise of air was not found (too little air around the object, or it was set to 0), and"
+            " so few images leave no residuals; fix: state the noise of one image, in its unit, by"
+            " --noise VALUE"
+        )
+    return "no voxel has more measurements than parameters off a limit"
 
 
 def _with_prior(

@@ -54,6 +54,24 @@ def test_factor_and_percent_are_told_apart_and_noted(tmp_path: Path, scale: floa
     assert f"{scale:.3g} inside the mask, read as {unit}; needed" in note
 
 
+@pytest.mark.parametrize("scale", [100.0, 800.0])
+def test_words_that_are_no_unit_are_quoted(dataset: Path, tmp_path: Path, scale: float) -> None:
+    synth.add_vfa(dataset)
+    path = _tb1map(dataset, Units="arbitrary").with_suffix(".nii.gz")
+    synth.write_image(path, scale * FIELD)
+    source = _source(dataset)
+    assert source is not None
+    notes: list[str] = []
+    if scale == 100:
+        _load(source, tmp_path, notes=notes)
+    else:
+        with pytest.raises(InputError) as caught:
+            _load(source, tmp_path)
+        notes.append(str(caught.value))
+    assert "Units is 'arbitrary', which is none of the units that are understood" in notes[-1]
+    assert '"1", "percent", or "degree" or "rad" beside FlipAngle' in notes[-1]
+
+
 @pytest.mark.parametrize("scale", [0.1, 10.0, 800.0])
 def test_a_unit_that_cannot_be_told_is_refused_but_can_be_given(tmp_path: Path, scale: float) -> None:
     path = synth.write_image(tmp_path / "x_TB1map.nii.gz", scale * FIELD)

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import synth
+import synth_contrasts
 from runs import run_fit
 
 from bids_qmri.errors import InputError
@@ -68,10 +69,18 @@ def test_debug_lets_the_error_through(bids: Path, jobs: PlanJobs) -> None:
         run_fit(job)
 
 
+def test_a_combined_image_is_not_said_to_want_its_noise(bids: Path, jobs: PlanJobs) -> None:
+    synth_contrasts.add_uniform(bids, synth_contrasts.body(0.6, 3.0))
+    [job] = jobs()
+    (note,) = [note for note in run_fit(job).notes if "no standard deviations" in note]
+    assert "need the images that this one was computed from" in note
+
+
 def test_error_bars_that_cannot_be_known_are_missed_aloud(bids: Path, jobs: PlanJobs, tmp_path: Path) -> None:
     synth.add_vfa(bids, flips=(3, 20))
     [job] = jobs()
     outcome = run_fit(job)
     assert not outcome.error
-    assert any("no standard deviations" in note for note in outcome.notes)
+    assert any("no standard deviations: the noise of air" in note for note in outcome.notes)
+    assert any("--noise VALUE" in note for note in outcome.notes)
     assert not list((tmp_path / "out").rglob("*Std*"))

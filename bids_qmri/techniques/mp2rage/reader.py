@@ -267,6 +267,6 @@ def _phase_scale(phases: Sequence[BidsFile], sidecars: Mapping[BidsFile, Sidecar
         file=phases[0].path,
         field="Units",
         needed="phases in rad, in degrees, or over the 4096 or 8192 steps of a scanner",
-        fix="if these are magnitudes under the name of phases, exchange part-mag and part-phase; else convert"
-        " them to rad",
+        fix="if these are magnitudes under the name of phases, exchange part-mag and part-phase, or give"
+        " the phases; else convert them to rad",
     )

@@ -49,6 +49,6 @@ def phase_scale(paths: Sequence[Path]) -> float:
         file=paths[0],
         field="Units",
         needed="phases in rad, in degrees, or over the 4096 or 8192 steps of a scanner",
-        fix="if these are magnitudes under the name of phases, exchange part-mag and part-phase; else convert"
-        " them to rad",
+        fix="if these are magnitudes under the name of phases, exchange part-mag and part-phase, or give the"
+        " phases; else convert them to rad",
     )

@@ -273,3 +273,14 @@ def test_one_echo_is_to_be_added_to(bids: Path) -> None:
             path.unlink()
     (found,) = plan(bids).unusable
     assert found.error.fix == "add the images of the other echo times, each with its EchoTime"
+
+
+def test_lost_inversions_and_pulses_are_to_be_added(bids: Path) -> None:
+    synth_contrasts.add_irt1(bids)
+    synth_contrasts.add_mtr(bids)
+    for path in (bids / "sub-01" / "anat").glob("*"):
+        if "inv-1_" not in path.name and "mt-off" not in path.name:
+            path.unlink()
+    fixes = [found.error.fix for found in plan(bids).unusable]
+    assert "add the images of other inversion times, or correct InversionTime where two are alike" in fixes
+    assert "add the missing image, or correct MTState" in fixes

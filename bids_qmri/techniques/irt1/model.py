@@ -63,6 +63,11 @@ class InversionRecovery(Model):
         count = np.unique(protocol.inversion_time).size
         return "" if count >= len(self.parameters) else f"{count} inversion times; 3 are needed"
 
+    def mend(self, protocol: Protocol) -> str:
+        if not isinstance(protocol, InversionProtocol) or not self.obstacle(protocol):
+            return ""
+        return "add the images of other inversion times, or correct InversionTime where two are alike"
+
     def signal(self, theta: FloatArray, protocol: InversionProtocol) -> FloatArray:
         return np.abs(self._signed(theta, protocol)[0])
 

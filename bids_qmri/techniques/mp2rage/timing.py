@@ -89,8 +89,8 @@ def _require_all(
         "; ".join(seen),
         file=sidecars[0].where(first),
         field=first,
-        needed=f"{', '.join(KEYS)}: T1 is looked up in a table of the sequence's timing; two values of"
-        f" {' and '.join(OF_BOTH)}",
+        needed=f"{', '.join(KEYS)}: T1 is looked up in a table of the sequence's timing, of which"
+        f" {' and '.join(OF_BOTH)} have two values",
         fix="; ".join(
             [
                 *_misplaced(sidecars[0], missing),

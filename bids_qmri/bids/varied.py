@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
@@ -124,6 +125,31 @@ def _acquisition(
         notes=tuple(dict.fromkeys(notes)),
         scale=scale,
     )
+
+
+def require_one_per_image(in_files: Sequence[Path], values: Sequence[float], field: str) -> None:
+    """Refuse files outside of datasets that are not one 4-D image, or one for each value.
+
+    Parameters
+    ----------
+    in_files
+        3-D images, or one 4-D image.
+    values
+        What varies, in s.
+    field
+        Name of the argument that holds them: ``echo_times``.
+
+    Raises
+    ------
+    InputError
+        With both numbers.
+    """
+    if len(in_files) not in (1, len(values)):
+        raise InputError(
+            f"{len(values)} {field.replace('_', ' ')} beside {len(in_files)} images",
+            field=field,
+            needed="one per image, in s",
+        )
 
 
 def in_order(

@@ -11,8 +11,7 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files
 from bids_qmri.bids.layout import ParticipantFiles
 from bids_qmri.bids.sequence import require_free_recovery
 from bids_qmri.bids.sidecar import Sidecar
-from bids_qmri.bids.varied import VariedSeries, find_varied
-from bids_qmri.errors import InputError
+from bids_qmri.bids.varied import VariedSeries, find_varied, require_one_per_image
 from bids_qmri.techniques.irt1.protocol import LONGEST_INVERSION_TIME, InversionProtocol
 
 SUFFIXES = ("IRT1",)
@@ -56,10 +55,5 @@ def from_files(in_files: Sequence[Path], *, inversion_times: Sequence[float]) ->
     InputError
         If there is not one time per image.
     """
-    if len(in_files) not in (1, len(inversion_times)):
-        raise InputError(
-            f"{len(inversion_times)} inversion times beside {len(in_files)} images",
-            field="inversion_times",
-            needed="one per image, in s",
-        )
+    require_one_per_image(in_files, inversion_times, "inversion_times")
     return files_acquisition("irt1", "anat", in_files, InversionProtocol(np.asarray(inversion_times)))

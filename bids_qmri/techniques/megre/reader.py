@@ -11,8 +11,7 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files
 from bids_qmri.bids.layout import ParticipantFiles
 from bids_qmri.bids.sequence import require_gradient_echo
 from bids_qmri.bids.sidecar import Sidecar
-from bids_qmri.bids.varied import VariedSeries, find_varied
-from bids_qmri.errors import InputError
+from bids_qmri.bids.varied import VariedSeries, find_varied, require_one_per_image
 from bids_qmri.physics.echoes import LONGEST_GRADIENT_ECHO, EchoProtocol
 
 SUFFIXES = ("MEGRE",)
@@ -56,10 +55,5 @@ def from_files(in_files: Sequence[Path], *, echo_times: Sequence[float]) -> Acqu
     InputError
         If there is not one time per image.
     """
-    if len(in_files) not in (1, len(echo_times)):
-        raise InputError(
-            f"{len(echo_times)} echo times beside {len(in_files)} images",
-            field="echo_times",
-            needed="one per image, in s",
-        )
+    require_one_per_image(in_files, echo_times, "echo_times")
     return files_acquisition("megre", "anat", in_files, EchoProtocol(np.asarray(echo_times)))

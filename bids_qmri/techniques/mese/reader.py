@@ -10,8 +10,8 @@ import numpy as np
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable, files_acquisition
 from bids_qmri.bids.layout import ParticipantFiles
 from bids_qmri.bids.sidecar import Sidecar, number
-from bids_qmri.bids.varied import VariedSeries, find_varied
-from bids_qmri.errors import InputError, caution
+from bids_qmri.bids.varied import VariedSeries, find_varied, require_one_per_image
+from bids_qmri.errors import caution
 from bids_qmri.physics.echoes import LONGEST_ECHO_TIME
 from bids_qmri.techniques.mese.protocol import SpinEchoProtocol
 
@@ -68,11 +68,6 @@ def from_files(
     InputError
         If there is not one time per image.
     """
-    if len(in_files) not in (1, len(echo_times)):
-        raise InputError(
-            f"{len(echo_times)} echo times beside {len(in_files)} images",
-            field="echo_times",
-            needed="one per image, in s",
-        )
+    require_one_per_image(in_files, echo_times, "echo_times")
     protocol = SpinEchoProtocol(np.asarray(echo_times), np.asarray(np.deg2rad(refocusing_angle)))
     return files_acquisition("mese", "anat", in_files, protocol)

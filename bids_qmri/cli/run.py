@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bids_qmri.cli.config import FMRIPREP_KINDS, filter_kinds, make_config, to_toml
@@ -18,7 +18,7 @@ from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log, file_log
 from bids_qmri.cli.reading import parse
-from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError
+from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError, of_machine
 from bids_qmri.workflows.config import RunConfig
 
 if TYPE_CHECKING:
@@ -41,14 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return finish(ExitCode.USAGE)
     with ExitStack() as logs:
         logs.enter_context(console_log(args.verbose, tracebacks=args.debug))
-        logs.enter_context(end_on_signals(lambda: _interrupted(args)))
+        logs.enter_context(end_on_signals(partial(_interrupted, args)))
         code = _guarded(args, logs)
     return finish(code)
 
 
-def _interrupted(args: argparse.Namespace) -> int:
+def _interrupted(args: argparse.Namespace, code: int) -> int:
+    from bids_qmri.completion.lease import release_all
+
+    # Otherwise a run on another machine would have to wait until they are over.
+    release_all()
     LOGGER.error("interrupted; what is in %s with its final name is complete", args.output_dir)
-    return finish(ExitCode.INTERRUPTED)
+    return finish(code)
 
 
 def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
@@ -60,6 +64,9 @@ def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
         LOGGER.error(error, exc_info=args.debug)
         return error.exit_code
     except Exception as error:  # the last line of defence: the traceback goes to the log
+        if known := of_machine(error):
+            LOGGER.error(known, exc_info=args.debug)
+            return known.exit_code
         what = " ".join(f"{type(error).__name__}: {error}".split())
         LOGGER.error("internal error: %s; the log in %s has the details", what, log_file, exc_info=True)
         return ExitCode.INTERNAL
@@ -121,8 +128,10 @@ def _print_plans(config: RunConfig) -> int:
 
 def _open_folders(args: argparse.Namespace, config: RunConfig, logs: ExitStack) -> None:
     """Make the folders of the run, and start its log with the options that repeat it."""
-    if args.clean_workdir and config.work_dir.exists():
-        shutil.rmtree(config.work_dir)
+    from bids_qmri.completion.scratch import clear_scratch
+
+    if args.clean_workdir:
+        clear_scratch(config.work_dir, everything=True)
     stem = config.log_dir / f"bids_qmri_{config.run_id}"
     try:
         for folder in (config.work_dir, config.log_dir):
@@ -158,19 +167,27 @@ def _run_level(level: str, config: RunConfig) -> int:
 def report_outcomes(outcomes: Sequence[ParticipantOutcome]) -> ExitCode:
     """Say what happened to whom, and decide the exit code of the participant level.
 
-    One failure is enough for FAILED; participants without anything to fit are no failure unless they are all.
+    One failure is enough for FAILED, a participant in work elsewhere for BUSY; participants without anything
+    to fit are no failure unless they are all.
     """
-    say = {"ok": LOGGER.warning, "nothing": LOGGER.warning, "failed": LOGGER.error}
+    say = {"ok": LOGGER.warning, "nothing": LOGGER.warning, "busy": LOGGER.error, "failed": LOGGER.error}
     for outcome in outcomes:
         for message in outcome.messages:
             say[outcome.status]("sub-%s: %s", outcome.participant, message)
     count = {status: sum(outcome.status == status for outcome in outcomes) for status in say}
+    more = {
+        "in work by another run": count["busy"],
+        "of all complete before and unchanged": sum(outcome.unchanged for outcome in outcomes),
+    }
     LOGGER.info(
-        "participants: %d complete, %d with nothing to fit, %d failed",
+        "participants: %d complete, %d with nothing to fit, %d failed%s",
         count["ok"],
         count["nothing"],
         count["failed"],
+        "".join(f", {number} {words}" for words, number in more.items() if number),
     )
     if count["failed"]:
         return ExitCode.FAILED
+    if count["busy"]:
+        return ExitCode.BUSY
     return ExitCode.OK if count["ok"] else ExitCode.NO_INPUT

@@ -64,6 +64,8 @@ class RunConfig:
         nipype's ``plugin`` and ``plugin_args``; empty: chosen from `nprocs`.
     dry_run, sloppy, reports_only, report_by_session, boilerplate_only, write_graph, stop_on_first_crash
         Flags of the same names.
+    force
+        Fit again what is complete and unchanged.
     debug
         Show tracebacks.
     """
@@ -97,6 +99,7 @@ class RunConfig:
     boilerplate_only: bool = False
     write_graph: bool = False
     stop_on_first_crash: bool = False
+    force: bool = False
     debug: bool = False
 
     @property

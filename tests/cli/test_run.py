@@ -260,8 +260,8 @@ def test_logging_is_left_as_it_was(call: Callable[..., int], monkeypatch: pytest
 
 
 def test_reserved_codes_are_not_used() -> None:
-    # 3 to 63 belong to the BIDS-App specification, 126 to 129 to the shell
-    assert {int(code) for code in ExitCode} == {0, 1, 2, 65, 70, 130}
+    # 3 to 63 belong to the BIDS-App specification, 126 to 128 to the shell, above them 128 + a signal's number
+    assert {int(code) for code in ExitCode} == {0, 1, 2, 65, 70, 75, 129, 130, 143}
     assert set(MEANING) == set(ExitCode)
 
 

@@ -156,12 +156,23 @@ def _run_level(level: str, config: RunConfig) -> int:
 
     copy_participants(config.bids_dir, config.output_dir)
     try:
-        write_group(config.output_dir)
+        write_group(config.output_dir, _expected(config))
     except NoInputError as error:
         # after a participant level without results this is no second failure
         LOGGER.error(error)
         return error.exit_code
     return ExitCode.OK
+
+
+def _expected(config: RunConfig) -> list[str]:
+    """Return who should be in the tables: all of the dataset, if it is there, but who is left out."""
+    from bids_qmri.bids.dataset import participants
+
+    try:
+        labels = participants(config.bids_dir, config.participants)
+    except UsageError:
+        return list(config.participants)
+    return [label for label in labels if label not in config.exclude_participants]
 
 
 def report_outcomes(outcomes: Sequence[ParticipantOutcome]) -> ExitCode:

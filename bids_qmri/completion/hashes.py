@@ -37,6 +37,12 @@ def hash_file(path: Path) -> str:
         return f"unreadable ({error.strerror})"
 
 
+def fingerprint(path: Path) -> str:
+    """Return the size in bytes and the SHA-256 of a file, ``SIZE:HASH``."""
+    found = hash_file(path)
+    return found if " " in found else f"{path.stat().st_size}:{found}"
+
+
 def hash_of(value: Any) -> str:
     """Return the SHA-256 of plain data, dataclasses, paths and arrays; equal content, equal hash."""
     text = json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)

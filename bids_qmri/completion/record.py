@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bids_qmri.completion.hashes import hash_file, hash_of
+from bids_qmri.completion.hashes import fingerprint, hash_of
 
 NAME = "completion.json"
 FORMAT = 1
+_LISTED = 3
 
 End = Literal["ok", "nothing", "failed"]
 """How a participant ended: well, without anything to fit, or with a failure."""
@@ -63,7 +64,8 @@ class Completion:
     fits
         Fits whose results are in place, by name.
     outputs
-        SHA-256 of every file in the participant's folder and of the pages, relative to the output dataset.
+        `hashes.fingerprint` of every file in the participant's folder and of the pages, by its name relative
+        to the output dataset.
     """
 
     end: End
@@ -76,7 +78,12 @@ class Completion:
 
     def damaged(self, output_dir: Path) -> tuple[str, ...]:
         """Return outputs that are gone, or not what was written."""
-        return tuple(name for name, value in self.outputs.items() if hash_file(output_dir / name) != value)
+        return tuple(name for name, value in self.outputs.items() if fingerprint(output_dir / name) != value)
+
+    def resized(self, output_dir: Path) -> tuple[str, ...]:
+        """Return outputs that are gone or of another size, which takes no reading."""
+        sizes = {name: int(value.partition(":")[0]) for name, value in self.outputs.items() if ":" in value}
+        return tuple(name for name, size in sizes.items() if _size(output_dir / name) != size)
 
     def holds(self, fit: str, options: str, inputs: Mapping[str, str], damaged: Collection[str]) -> bool:
         """Tell whether a fit is complete, with these options and of these inputs."""
@@ -97,6 +104,12 @@ class Completion:
             and self.inputs == inputs
             and all(self.holds(fit, options, inputs, ()) for fit, options in asked.items())
         )
+
+
+def listed(names: Collection[str]) -> str:
+    """Return names as text, the first few of many."""
+    first = ", ".join(sorted(names)[:_LISTED])
+    return first if len(names) <= _LISTED else f"{first} and {len(names) - _LISTED} more"
 
 
 def completion_path(output_dir: Path, participant: str) -> Path:
@@ -169,7 +182,7 @@ def _from_fields(content: Any) -> Completion:
 
 
 def hash_outputs(root: Path, participant: str) -> dict[str, str]:
-    """Return the hash of all files of a participant below a root, and of its pages, but not of the record.
+    """Return the fingerprints of all files of a participant and of the pages, but not of the record.
 
     Parameters
     ----------
@@ -181,4 +194,11 @@ def hash_outputs(root: Path, participant: str) -> dict[str, str]:
     own = completion_path(root, participant)
     pages = sorted(root.glob(f"sub-{participant}.html")) + sorted(root.glob(f"sub-{participant}_*.html"))
     files = sorted(path for path in (root / f"sub-{participant}").rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): hash_file(path) for path in [*files, *pages] if path != own}
+    return {path.relative_to(root).as_posix(): fingerprint(path) for path in [*files, *pages] if path != own}
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

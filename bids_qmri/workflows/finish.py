@@ -44,8 +44,10 @@ def finish_participant(
         leave_out = {name for fit in fits if fit.name not in machine for name in outputs_of(fit)}
         root = assemble(work.lease, leave_out, [fit.name for fit in fits if fit.name not in machine])
         end = write_page(config, end, root, processes=processes)
-        record = _record(config, work, end, written, root)
-        write_sidecar(completion_path(root, work.label), as_fields(record))
+        # Pages alone do not make maps complete of which nothing is known.
+        if work.before.requests or not config.reports_only:
+            record = _record(config, work, end, written, root)
+            write_sidecar(completion_path(root, work.label), as_fields(record))
         switch(work.lease)
     except BusyError as error:
         return ParticipantOutcome(work.label, "busy", (str(error),))

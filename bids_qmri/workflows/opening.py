@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from bids_qmri.bids.acquisition import Unusable
 from bids_qmri.completion.hashes import hash_inputs
 from bids_qmri.completion.lease import Lease, take
-from bids_qmri.completion.record import Completion, DamagedRecordError, completion_path, read_completion
+from bids_qmri.completion.record import (
+    Completion,
+    DamagedRecordError,
+    completion_path,
+    listed,
+    read_completion,
+)
 from bids_qmri.completion.staging import fit_folder, prepare
 from bids_qmri.errors import BusyError, QmriError, of_machine
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob
@@ -95,7 +101,7 @@ def open_participant(config: RunConfig, label: str) -> InWork | ParticipantOutco
     try:
         prepare(lease)
         # Another run may have ended meanwhile.
-        before, damaged = _before(config, label)
+        before, damaged = _before(config, label, aloud=False)
         return _planned(config, InWork(lease, request, inputs, before, damaged, {}, (), (), ()))
     except Exception as error:
         lease.release()
@@ -105,13 +111,14 @@ def open_participant(config: RunConfig, label: str) -> InWork | ParticipantOutco
         return ParticipantOutcome(label, "failed", (_line(error),))
 
 
-def _before(config: RunConfig, label: str) -> tuple[Completion, frozenset[str]]:
+def _before(config: RunConfig, label: str, *, aloud: bool = True) -> tuple[Completion, frozenset[str]]:
     """Return the record of earlier runs, and what is damaged of it; an empty one if there is none."""
     try:
         found = read_completion(config.output_dir, label)
     except DamagedRecordError as error:
         path = completion_path(config.output_dir, label)
-        log.warning("sub-%s: %s cannot be read (%s): fitted again", label, path, error)
+        if aloud:
+            log.warning("sub-%s: %s cannot be read (%s): fitted again", label, path, error)
         found = None
     if found is None:
         return Completion("failed"), frozenset()
@@ -127,10 +134,10 @@ def _unchanged(label: str, before: Completion, asked: Iterable[str]) -> Particip
 def _say_why(label: str, before: Completion, inputs: Mapping[str, str], damaged: frozenset[str]) -> None:
     """Say what is no longer as an earlier run left it."""
     if damaged:
-        log.warning("sub-%s: gone or damaged since it was written: %s", label, ", ".join(sorted(damaged)))
+        log.warning("sub-%s: gone or damaged since it was written: %s", label, listed(damaged))
     if before.inputs and before.inputs != inputs:
         names = {name for name, _ in set(before.inputs.items()) ^ set(inputs.items())}
-        log.info("sub-%s: changed since the last run: %s", label, ", ".join(sorted(names)))
+        log.info("sub-%s: changed since the last run: %s", label, listed(names))
 
 
 def planned_end(config: RunConfig, label: str) -> ParticipantOutcome:

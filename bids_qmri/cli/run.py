@@ -16,13 +16,13 @@ from bids_qmri.cli.config import FMRIPREP_KINDS, filter_kinds, make_config, to_t
 from bids_qmri.cli.environment import environment, thread_limits
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
-from bids_qmri.cli.logs import LOGGER, console_log, file_log
+from bids_qmri.cli.logs import LOGGER, console_log, file_log, keep_newest
 from bids_qmri.cli.reading import parse
 from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError, of_machine
 from bids_qmri.workflows.config import RunConfig
 
 if TYPE_CHECKING:
-    from bids_qmri.workflows.pages import ParticipantOutcome
+    from bids_qmri.workflows.outcome import ParticipantOutcome
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,7 +106,8 @@ def _print_plans(config: RunConfig) -> int:
     """Print what would be done; return the code that the run would end with as far as a plan can tell."""
     code = ExitCode.OK
     if "participant" in config.levels:
-        from bids_qmri.workflows.plan import describe, make_plan, select_participants
+        from bids_qmri.workflows.plan import describe, make_plan
+        from bids_qmri.workflows.selection import select_participants
 
         failed = anything = False
         for participant in select_participants(config):
@@ -136,6 +137,7 @@ def _open_folders(args: argparse.Namespace, config: RunConfig, logs: ExitStack) 
     try:
         for folder in (config.work_dir, config.log_dir):
             folder.mkdir(parents=True, exist_ok=True)
+        keep_newest(config.log_dir, "bids_qmri_*")
         stem.with_suffix(".toml").write_text(to_toml(args), encoding="utf-8")
         logs.enter_context(file_log(stem.with_suffix(".log")))
     except OSError as error:

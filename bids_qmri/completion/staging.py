@@ -1,9 +1,9 @@
 """Put all results of a participant in place by one switch.
 
 Fits write into folders of their own (`fit_folder`). When all have ended, the folder that the participant
-will have is put together beside the old one (`assemble`): what stays is linked, what was fitted is moved in.
-Then the two are exchanged (`switch`), so that nobody ever sees maps of two runs side by side. Everything
-happens on the file system of the output dataset.
+will have is put together beside the old one (`assemble`), of links to what stays and to what was fitted. Then
+the two are exchanged (`switch`), so that nobody ever sees maps of two runs side by side. Everything happens
+on the file system of the output dataset.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ def assemble(lease: Lease, leave_out: Collection[str], fits: Collection[str]) ->
     """
     name = f"sub-{lease.participant}"
     root, old = new_root(lease), lease.output_dir / name
+    # There if a process was killed in the middle of this.
+    shutil.rmtree(root, ignore_errors=True)
     (root / name).mkdir(parents=True)
     for path in _files(old) if old.is_dir() else ():
         relative = path.relative_to(lease.output_dir)
@@ -82,9 +84,7 @@ def assemble(lease: Lease, leave_out: Collection[str], fits: Collection[str]) ->
     for fit in fits:
         source = fit_folder(lease, fit)
         for path in _files(source) if source.is_dir() else ():
-            target = root / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)
+            _link(path, root / path.relative_to(source))
     return root
 
 

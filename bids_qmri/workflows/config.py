@@ -6,6 +6,7 @@ changes it and nothing global holds it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,5 +105,10 @@ class RunConfig:
 
     @property
     def log_dir(self) -> Path:
-        """Where the log, the resolved options and crash files of all runs go."""
-        return self.output_dir / "logs"
+        """Where the log, the resolved options and crash files of a run go.
+
+        Runs of a single participant have a folder for each, so that thousands of jobs do not share one.
+        """
+        only = self.participants if len(self.participants) == 1 else ()
+        alone = [f"sub-{re.sub(r'[^0-9A-Za-z]', '', label.removeprefix('sub-'))}" for label in only]
+        return self.output_dir.joinpath("logs", *alone)

@@ -15,7 +15,8 @@ from bids_qmri.interfaces.job import Outcome
 from bids_qmri.interfaces.write import outputs_of
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.opening import InWork, end_of
-from bids_qmri.workflows.pages import ParticipantOutcome, write_page
+from bids_qmri.workflows.outcome import ParticipantOutcome
+from bids_qmri.workflows.pages import write_page
 
 log = logging.getLogger("bids_qmri.workflow")
 

@@ -7,23 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bids_qmri.bids.acquisition import Unusable
-from bids_qmri.completion.hashes import hash_inputs
 from bids_qmri.completion.lease import Lease, take
-from bids_qmri.completion.record import (
-    Completion,
-    DamagedRecordError,
-    completion_path,
-    listed,
-    read_completion,
-)
+from bids_qmri.completion.record import Completion
 from bids_qmri.completion.staging import fit_folder, prepare
 from bids_qmri.errors import BusyError, QmriError, of_machine
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob
 from bids_qmri.reports.records import find_records
 from bids_qmri.workflows.config import RunConfig
-from bids_qmri.workflows.pages import ParticipantOutcome
+from bids_qmri.workflows.looking import Unfinished, found_before
+from bids_qmri.workflows.outcome import ParticipantOutcome
 from bids_qmri.workflows.plan import Plan, make_plan
-from bids_qmri.workflows.request import fit_hash, request_hash
+from bids_qmri.workflows.request import fit_hash
 
 log = logging.getLogger("bids_qmri.workflow")
 
@@ -73,26 +67,20 @@ class InWork:
         return [fit for job in self.jobs for fit in job.fits]
 
 
-def open_participant(config: RunConfig, label: str) -> InWork | ParticipantOutcome:
+def open_participant(config: RunConfig, looked: Unfinished) -> InWork | ParticipantOutcome:
     """Take a participant in work, or say why there is nothing to do.
 
     Parameters
     ----------
     config
         Choices of the run.
-    label
-        Of the participant, without ``sub-``.
+    looked
+        The participant.
     """
+    label = looked.label
+    if config.reports_only and not find_records(config.output_dir, label):
+        return ParticipantOutcome(label, "nothing", ("no maps yet to report on",))
     try:
-        request = request_hash(config)
-        inputs = hash_inputs({"raw": config.bids_dir, **config.read.derivatives}, label)
-        before, damaged = _before(config, label)
-        if config.reports_only:
-            if not find_records(config.output_dir, label):
-                return ParticipantOutcome(label, "nothing", ("no maps yet to report on",))
-        elif not config.force and before.answers(request, inputs, damaged):
-            return _unchanged(label, before, before.requests[request])
-        _say_why(label, before, inputs, damaged)
         lease = take(config.output_dir, label, config.run_id)
     except BusyError as error:
         return ParticipantOutcome(label, "busy", (str(error),))
@@ -100,44 +88,16 @@ def open_participant(config: RunConfig, label: str) -> InWork | ParticipantOutco
         return ParticipantOutcome(label, "failed", (str(of_machine(error)),))
     try:
         prepare(lease)
-        # Another run may have ended meanwhile.
-        before, damaged = _before(config, label, aloud=False)
-        return _planned(config, InWork(lease, request, inputs, before, damaged, {}, (), (), ()))
+        # Here, for another run may have ended since the first look.
+        before, damaged = found_before(config, label, aloud=False)
+        work = InWork(lease, looked.request, looked.inputs, before, damaged, {}, (), (), ())
+        return _planned(config, work)
     except Exception as error:
         lease.release()
         if config.debug:
             raise
         log.debug("sub-%s", label, exc_info=True)
         return ParticipantOutcome(label, "failed", (_line(error),))
-
-
-def _before(config: RunConfig, label: str, *, aloud: bool = True) -> tuple[Completion, frozenset[str]]:
-    """Return the record of earlier runs, and what is damaged of it; an empty one if there is none."""
-    try:
-        found = read_completion(config.output_dir, label)
-    except DamagedRecordError as error:
-        path = completion_path(config.output_dir, label)
-        if aloud:
-            log.warning("sub-%s: %s cannot be read (%s): fitted again", label, path, error)
-        found = None
-    if found is None:
-        return Completion("failed"), frozenset()
-    return found, frozenset(found.damaged(config.output_dir))
-
-
-def _unchanged(label: str, before: Completion, asked: Iterable[str]) -> ParticipantOutcome:
-    log.info("sub-%s: complete, and unchanged since; not fitted again (--force does)", label)
-    fits = tuple((before.fits[name].model, before.fits[name].estimator) for name in asked)
-    return ParticipantOutcome(label, before.end, before.messages, fits, unchanged=True)
-
-
-def _say_why(label: str, before: Completion, inputs: Mapping[str, str], damaged: frozenset[str]) -> None:
-    """Say what is no longer as an earlier run left it."""
-    if damaged:
-        log.warning("sub-%s: gone or damaged since it was written: %s", label, listed(damaged))
-    if before.inputs and before.inputs != inputs:
-        names = {name for name, _ in set(before.inputs.items()) ^ set(inputs.items())}
-        log.info("sub-%s: changed since the last run: %s", label, listed(names))
 
 
 def planned_end(config: RunConfig, label: str) -> ParticipantOutcome:

@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from bids_qmri.completion.record import End
 from bids_qmri.errors import of_machine
 from bids_qmri.interfaces.agreement import compare_estimators
 from bids_qmri.reports.problems import write_problems
@@ -18,36 +17,12 @@ from bids_qmri.reports.records import find_records
 from bids_qmri.reports.sections import DrawAll
 from bids_qmri.reports.subject import write_subject_page
 from bids_qmri.workflows.config import RunConfig
+from bids_qmri.workflows.outcome import ParticipantOutcome
 
 log = logging.getLogger("bids_qmri.workflow")
 
 FEW_FITS = 8
 """Up to this many fits, starting processes takes longer than drawing."""
-
-
-@dataclass(frozen=True)
-class ParticipantOutcome:
-    """What became of one participant.
-
-    Parameters
-    ----------
-    participant
-        Label without ``sub-``.
-    status
-        As of `completion.record.End`; ``"busy"``: another run is at work on the participant.
-    messages
-        One line per fault, or why there was nothing.
-    fits
-        Model and estimator of every fit that was asked for.
-    unchanged
-        Whether all was complete before, and nothing was done.
-    """
-
-    participant: str
-    status: End | str
-    messages: tuple[str, ...] = ()
-    fits: tuple[tuple[str, str], ...] = ()
-    unchanged: bool = False
 
 
 def write_page(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from bids_qmri import __version__
 from bids_qmri.bids.description import write_dataset_description
@@ -11,13 +12,12 @@ from bids_qmri.bids.participants import copy_participants
 from bids_qmri.completion.lease import kept_alive
 from bids_qmri.completion.scratch import own_scratch
 from bids_qmri.completion.staging import clear_remains
+from bids_qmri.errors import of_machine
 from bids_qmri.outputs.tables import unknown_suffixes
-from bids_qmri.reports.methods import write_citation
 from bids_qmri.workflows.config import RunConfig
-from bids_qmri.workflows.opening import planned_end
-from bids_qmri.workflows.pages import ParticipantOutcome
-from bids_qmri.workflows.plan import select_participants
-from bids_qmri.workflows.schedule import run_all
+from bids_qmri.workflows.looking import Unfinished, look_at
+from bids_qmri.workflows.outcome import ParticipantOutcome
+from bids_qmri.workflows.selection import select_participants
 
 
 def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
@@ -42,21 +42,49 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
     clear_remains(config.output_dir)
     ends: dict[str, ParticipantOutcome] = {}
     with own_scratch(config.work_dir, config.run_id) as folder, kept_alive(folder):
-        for end in run_all(replace(config, work_dir=folder), labels):
-            ends[end.participant] = end
+        own = replace(config, work_dir=folder)
+        left = _left(own, labels, ends)
+        if (first := next(left, None)) is not None:
+            # Imported only now: of a complete study nothing but hashes is computed.
+            from bids_qmri.workflows.schedule import run_all
+
+            for end in run_all(own, chain((first,), left), alone=len(labels) == 1):
+                ends[end.participant] = end
     copy_participants(config.bids_dir, config.output_dir)
     if not config.reports_only:
         _cite(config, ends.values())
     return [ends[label] for label in labels]
 
 
+def _left(
+    config: RunConfig, labels: Sequence[str], ends: dict[str, ParticipantOutcome]
+) -> Iterator[Unfinished]:
+    """Yield participants of whom something is left to do, and note how the others ended."""
+    for label in labels:
+        try:
+            looked = look_at(config, label)
+        except OSError as error:
+            looked = ParticipantOutcome(label, "failed", (str(of_machine(error)),))
+        if isinstance(looked, Unfinished):
+            yield looked
+        else:
+            ends[label] = looked
+
+
 def _cite(config: RunConfig, ends: Iterable[ParticipantOutcome]) -> None:
+    ends = list(ends)
+    if all(end.unchanged for end in ends):
+        return  # what was cited then still holds
+    from bids_qmri.reports.methods import write_citation
+
     if fits := {fit for end in ends for fit in end.fits}:
         write_citation(config.output_dir, sorted(fits))
 
 
 def _methods_alone(config: RunConfig, labels: Sequence[str]) -> list[ParticipantOutcome]:
     """Write the methods text of what would be fitted."""
+    from bids_qmri.workflows.opening import planned_end
+
     ends = [planned_end(config, label) for label in labels]
     _cite(config, ends)
     return ends

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from bids_qmri.completion.staging import clear
@@ -21,9 +21,10 @@ from bids_qmri.interfaces.outcomes import (
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.finish import finish_participant
 from bids_qmri.workflows.fit_jobs import AFTER_FAILURE, run_workflow
+from bids_qmri.workflows.looking import Unfinished
 from bids_qmri.workflows.memory import available_memory_gb, planned_memory_gb
 from bids_qmri.workflows.opening import InWork, open_participant
-from bids_qmri.workflows.pages import ParticipantOutcome
+from bids_qmri.workflows.outcome import ParticipantOutcome
 from bids_qmri.workflows.workers import KilledError, Workers
 
 BATCH = 32
@@ -32,26 +33,28 @@ BATCH = 32
 BASE_OF_A_PAGE_GB = 0.3
 
 
-def run_all(config: RunConfig, labels: Sequence[str]) -> Iterator[ParticipantOutcome]:
+def run_all(config: RunConfig, people: Iterator[Unfinished], *, alone: bool) -> Iterator[ParticipantOutcome]:
     """Run participants one by one, or several at a time; yield how each ended.
 
     Parameters
     ----------
     config
         Choices of the run; `work_dir` belongs to this run alone.
-    labels
-        Of participants, without ``sub-``.
+    people
+        Participants, who are looked at one by one.
+    alone
+        Whether it is one participant only.
     """
     if config.plugin or config.write_graph:
-        yield from _by_nipype(config, labels)
+        yield from _by_nipype(config, people)
     else:
-        yield from _Schedule(config, labels).run()
+        yield from _Schedule(config, people, alone).run()
 
 
-def _by_nipype(config: RunConfig, labels: Sequence[str]) -> Iterator[ParticipantOutcome]:
+def _by_nipype(config: RunConfig, people: Iterator[Unfinished]) -> Iterator[ParticipantOutcome]:
     failed = False
-    for first in range(0, len(labels), BATCH):
-        opened = [open_participant(config, label) for label in labels[first : first + BATCH]]
+    while batch := list(islice(people, BATCH)):
+        opened = [open_participant(config, one) for one in batch]
         works = [one for one in opened if isinstance(one, InWork)]
         jobs = [job for work in works for job in work.jobs]
         failed |= any(_has_faults(one) for one in opened)
@@ -83,24 +86,30 @@ def _let_go(config: RunConfig, work: InWork) -> None:
 class _Schedule:
     """Participants that are open, and the work that is queued for them."""
 
-    def __init__(self, config: RunConfig, labels: Sequence[str]) -> None:
-        self._config, self._labels = config, deque(labels)
+    def __init__(self, config: RunConfig, people: Iterator[Unfinished], alone: bool) -> None:
+        self._config, self._people = config, people
         self._memory = config.memory_gb or available_memory_gb()
         self._workers = Workers(config.nprocs, self._memory, config.debug)
-        self._alone = len(labels) == 1
+        self._alone = alone
         self._works: dict[str, InWork] = {}
         self._left: dict[str, set[int]] = {}
         self._why: dict[str, str] = {}
+        self._again: set[str] = set()
         self._stopped = False
 
     def run(self) -> Iterator[ParticipantOutcome]:
         """Yield how each participant ended."""
         workers = self._workers
-        while self._labels or workers.unfinished:
+        left = True
+        while left or workers.unfinished:
             # Some are opened ahead, so that no process waits for a plan.
             ahead = 1 if workers.processes == 1 else 2 * workers.processes
-            while self._labels and workers.unfinished < ahead:
-                opened = open_participant(self._config, self._labels.popleft())
+            while left and workers.unfinished < ahead:
+                looked = next(self._people, None)
+                if looked is None:
+                    left = False
+                    break
+                opened = open_participant(self._config, looked)
                 if isinstance(opened, ParticipantOutcome):
                     self._stopped |= opened.status == "failed" and self._config.stop_on_first_crash
                     yield opened
@@ -148,6 +157,10 @@ class _Schedule:
         label = key[1]
         work = self._works[label]
         if key[0] == "end":
+            if isinstance(result, KilledError) and label not in self._again:
+                self._again.add(label)
+                self._finish(label)
+                return
             clear(work.lease)
             _let_go(self._config, work)
             if not isinstance(result, ParticipantOutcome):

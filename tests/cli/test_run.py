@@ -20,7 +20,7 @@ from bids_qmri.cli.run import main
 from bids_qmri.errors import InputError, InternalError, NoInputError, UsageError
 from bids_qmri.reports import group
 from bids_qmri.workflows import participant
-from bids_qmri.workflows.pages import ParticipantOutcome
+from bids_qmri.workflows.outcome import ParticipantOutcome
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-TOKEN = re.compile(r"(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>\d+)")
+TOKEN = re.compile(r"(?P<machine>[0-9a-f]{8})-p(?P<pid>\d+)-(?P<start>-?\d+)")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Owner:
     @property
     def token(self) -> str:
         """Text for file names, which `owner_of` reads."""
-        return f"{self.machine}-{self.pid}-{self.start}"
+        return f"{self.machine}-p{self.pid}-{self.start}"
 
     def lives(self) -> bool | None:
         """Tell whether the process is there; None if only another machine can know."""

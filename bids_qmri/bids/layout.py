@@ -1,15 +1,15 @@
 """The files of ONE participant in one dataset, with the files at higher levels that apply to them.
 
-One small pybids index per participant (an index of a whole large dataset takes minutes). pybids lists; file
-names and the inheritance principle are resolved here, because pybids drops entities that it does not know
-or whose value it dislikes (images would be mixed up) and one damaged JSON kills its metadata index.
+Only the root and the participant's own folder are listed, so that one of ten thousand participants costs no
+more than the only one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,10 @@ LONG_NAMES = {
 
 INDICES = ("run", "echo", "flip", "inv", "split", "chunk")
 """Entities that count: ``run-1`` and ``run-01`` are one."""
+
+
+_ELSEWHERE = re.compile(r"derivatives|sourcedata|code|\.")
+"""What lies at the root of a dataset and is not of it; beginnings of names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,15 +167,56 @@ def read_layout(root: Path, participant: str) -> ParticipantFiles:
         The dataset.
     participant
         Label without ``sub-``.
-    """
-    from bids import BIDSLayout, BIDSLayoutIndexer
 
+    Raises
+    ------
+    InputError
+        A folder cannot be listed.
+    """
     root = root.absolute()
-    others = re.compile(rf"^/sub-(?!{re.escape(participant)}(/|$))")
-    elsewhere = re.compile(r"^/(derivatives|sourcedata|code|\.)")
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[others, elsewhere])
-    layout = BIDSLayout(root, validate=False, indexer=indexer)
-    return ParticipantFiles(root, participant, tuple(map(_take_apart, sorted(map(Path, layout.files)))))
+    files = sorted(_walk(root, f"sub-{participant}", frozenset()))
+    return ParticipantFiles(root, participant, tuple(map(_take_apart, files)))
+
+
+def _walk(folder: Path, own: str, above: frozenset[str]) -> Iterator[Path]:
+    """Yield the files of a dataset that a participant may use: not those of others, nor of nested datasets.
+
+    Parameters
+    ----------
+    folder
+        Root of the dataset, or a folder below it.
+    own
+        Folder of the participant.
+    above
+        Folders that led here, as they really lie: links may lead in a circle.
+    """
+    place = os.path.realpath(folder)
+    if place in above:
+        return
+    for entry in _listed(folder):
+        # At the root alone: a study may have ten thousand participants.
+        if not above and (
+            (entry.name.startswith("sub-") and entry.name != own) or _ELSEWHERE.match(entry.name)
+        ):
+            continue
+        path = Path(entry.path)
+        if not entry.is_dir() or path.suffix == ".zarr":
+            yield path
+        else:
+            yield from _walk(path, own, above | {place})
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise InputError(
+            f"cannot be listed ({error.strerror})",
+            file=folder,
+            needed="a folder that this user may read",
+            fix="give this user the right to read it, or mend the link",
+        ) from error
 
 
 def _take_apart(path: Path) -> BidsFile:

@@ -109,7 +109,8 @@ def _state(
         return "failed", "; ".join(record.messages) or "the last run failed"
     if record.end == "nothing":
         return "nothing", "; ".join(record.messages)
-    return "complete", f"{len(record.fits)} fits"
+    count = len(record.fits)
+    return "complete", f"{count} fit{'' if count == 1 else 's'}"
 
 
 def labels_of(output_dir: Path, expected: Iterable[str] = ()) -> list[str]:

@@ -111,7 +111,7 @@ _FIXES = {
 
 
 def of_machine(error: BaseException) -> MachineError | None:
-    """Return what disk or memory did, as an error that says the way out; None for anything else."""
+    """Return what disk or memory did, as an error that says the fix; None for anything else."""
     if isinstance(error, MachineError):
         return error
     if isinstance(error, MemoryError):

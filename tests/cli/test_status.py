@@ -54,7 +54,7 @@ def test_machines_get_json_and_the_labels_to_run_again(
     content = json.loads(capsys.readouterr().out)
     assert content["participants"]["sub-01"] == {
         "state": "complete",
-        "why": "1 fits",
+        "why": "1 fit",
         "fits": ["sub-01 vfa lsq"],
     }
     assert content["counts"] == {"complete": 1, "failed": 1, "running": 1, "damaged": 1, "missing": 1}

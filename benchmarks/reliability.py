@@ -51,6 +51,11 @@ CHECKS: dict[str, tuple[str, str, Callable[[Path, random.Random], str]]] = {
         "one line and code 1, nothing half written; then complete",
         checks.full,
     ),
+    "inline": (
+        "inline server: 50 silent connections, one good client, 5 times",
+        "served within 1 s of an idle server's time",
+        checks.inline,
+    ),
     "dry": (
         "one of 10,000 participants, dry run",
         "at most 1.2 x the CPU time of a dataset of one, at most 100 MB",

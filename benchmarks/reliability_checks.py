@@ -8,8 +8,10 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.reliability_study import (
@@ -17,6 +19,8 @@ from benchmarks.reliability_study import (
     command,
     compared,
     cpu_and_memory,
+    exchange,
+    inline_server,
     new_study,
     run,
     small_disk,
@@ -172,6 +176,23 @@ def full(folder: Path, draw: random.Random) -> str:
             disk.enlarge()
             mended += run(study, disk.path / "out").returncode == 0
     return f"{good} of {DISKS} as wanted, {mended} of {DISKS} complete after"
+
+
+def inline(folder: Path, draw: random.Random) -> str:
+    """Time one client of a server that is idle, and of one with many silent connections."""
+    idle, busy = [], []
+    with inline_server() as port:
+        exchange(port)  # the first one warms up
+        for _ in range(5):
+            idle.append(exchange(port))
+            with ExitStack() as silent:
+                for _ in range(50):
+                    silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+                busy.append(exchange(port))
+    middle = (sorted(times)[2] for times in (idle, busy))
+    return "idle {:.2f} s, beside 50 silent ones {:.2f} s (medians), worst {:.2f} s".format(
+        *middle, max(busy)
+    )
 
 
 def dry(folder: Path, draw: random.Random) -> str:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import nibabel as nib
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "inline"))
+import mrd
 
 TR, ANGLES = 0.015, (3, 8, 20)
 SEED = 20262
@@ -132,3 +139,38 @@ def small_disk(path: Path, kilobytes: int) -> Iterator[Disk]:
     finally:
         subprocess.run(["umount", str(path)], check=True)
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def inline_server() -> Iterator[int]:
+    """Run the inline server while it lasts; gives its port."""
+    command = "import sys; from bids_qmri.cli.inline import main; sys.exit(main(sys.argv[1:]))"
+    arguments = [sys.executable, "-c", command, "--port", "0", "--config", "vfa-lsq"]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = next(filter(None, (re.search(r"port (\d+)", line) for line in process.stderr)))
+        Thread(target=process.stderr.read, daemon=True).start()
+        try:
+            yield int(found[1])
+        finally:
+            process.terminate()
+
+
+def exchange(port: int) -> float:
+    """Send a series of three flip angles to the server, take its maps, and return the seconds that took."""
+    shape = (64, 64)
+    noise = np.random.default_rng(SEED)
+    images = []
+    for place, angle in enumerate(ANGLES):
+        attributes = mrd.meta(FlipAngle=angle, RepetitionTime=1000 * TR)
+        decay, a = np.exp(-TR / 1.2), np.deg2rad(angle)
+        level = 1000 * np.sin(a) * (1 - decay) / (1 - decay * np.cos(a))
+        pixels = (level + noise.normal(0, 0.5, shape)).astype(np.int16)
+        images.append(mrd.image(pixels, attributes, contrast=place, index=place + 1))
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(mrd.config("vfa-lsq") + mrd.header() + b"".join(images) + mrd.CLOSE)
+        answer = mrd.read_answer(client)
+    assert answer.closed
+    assert answer.map("t1").size, answer.texts
+    return time.monotonic() - started

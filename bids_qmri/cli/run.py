@@ -18,6 +18,7 @@ from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log, file_log, keep_newest
 from bids_qmri.cli.reading import parse
+from bids_qmri.ending import last_acts
 from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError, of_machine
 from bids_qmri.workflows.config import RunConfig
 
@@ -47,10 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _interrupted(args: argparse.Namespace, code: int) -> int:
-    from bids_qmri.completion.lease import release_all
-
-    # Otherwise a run on another machine would have to wait until they are over.
-    release_all()
+    last_acts()
     LOGGER.error("interrupted; what is in %s with its final name is complete", args.output_dir)
     return finish(code)
 

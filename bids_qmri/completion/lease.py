@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bids_qmri.ending import at_signal
 from bids_qmri.errors import BusyError
 from bids_qmri.owner import Owner, owner_of, this_process
 
@@ -107,6 +108,8 @@ def take(output_dir: Path, participant: str, run_id: str) -> Lease:
     for _ in range(3):
         if _create(lease):
             _held.add(lease)
+            # Otherwise a run on another machine would have to wait until it is over.
+            at_signal("leases", release_all)
             return lease
         found = read_lease(lease.path)
         if not is_over(lease.path, found):

@@ -103,11 +103,14 @@ def _plugin(config: RunConfig) -> dict[str, Any]:
     """Return how nipype runs the nodes: as asked, in a watched pool where that is its own, else here."""
     if not config.plugin:
         return {"plugin": "Linear"}
-    if config.plugin["plugin"] != "MultiProc":
-        return dict(config.plugin)
-    from bids_qmri.workflows.plugin import WatchedMultiProc
+    from bids_qmri.workflows.plugin import CANCEL, WatchedMultiProc, batch_plugin
 
+    name, more = config.plugin["plugin"], dict(config.plugin.get("plugin_args") or {})
+    if name in CANCEL:
+        return {"plugin": batch_plugin(name, more)}
+    if name != "MultiProc":
+        return dict(config.plugin)
     resources: dict[str, Any] = {"n_procs": config.nprocs, "raise_insufficient": False}
     if config.memory_gb is not None:
         resources["memory_gb"] = config.memory_gb
-    return {"plugin": WatchedMultiProc(plugin_args=resources | dict(config.plugin.get("plugin_args", {})))}
+    return {"plugin": WatchedMultiProc(plugin_args=resources | more)}

@@ -94,6 +94,11 @@ class Completion:
             and not set(entry.files) & set(damaged)
         )
 
+    def outdated(self) -> tuple[str, ...]:
+        """Return fits in place whose inputs have changed since, and that no run has made again."""
+        now = hash_of(self.inputs)
+        return tuple(name for name, entry in self.fits.items() if entry.inputs != now)
+
     def answers(self, request: str, inputs: Mapping[str, str], damaged: Collection[str]) -> bool:
         """Tell whether all that a run would do for the participant is done, and nothing is damaged."""
         asked = self.requests.get(request)

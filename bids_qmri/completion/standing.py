@@ -20,12 +20,13 @@ from bids_qmri.completion.record import (
     read_completion,
 )
 
-State = Literal["complete", "nothing", "running", "failed", "died", "damaged", "missing"]
-"""What `Standing.state` may be; all but the first two wait for something."""
+State = Literal["complete", "nothing", "outdated", "running", "failed", "died", "damaged", "missing"]
+"""What `Standing.state` may be; after the first three nothing is left to run."""
 
 MEANING: dict[State, str] = {
     "complete": "everything that was asked for is in place",
     "nothing": "there was nothing to fit",
+    "outdated": "complete, beside earlier fits whose inputs have changed since",
     "running": "a run is at work",
     "failed": "something that should have worked did not",
     "died": "a run ended in the middle, without a word",
@@ -59,7 +60,7 @@ class Standing:
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
-        return self.state in ("complete", "nothing")
+        return self.state in ("complete", "nothing", "outdated")
 
 
 def standing_of(
@@ -107,6 +108,8 @@ def _state(
         return "damaged", f"gone or not what was written: {listed(damaged)}; run it again"
     if record.end == "failed":
         return "failed", "; ".join(record.messages) or "the last run failed"
+    if old := record.outdated():
+        return "outdated", f"of inputs that changed since: {listed(old)}; fit them again, or remove them"
     if record.end == "nothing":
         return "nothing", "; ".join(record.messages)
     count = len(record.fits)

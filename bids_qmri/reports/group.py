@@ -54,7 +54,7 @@ def write_group(output_dir: Path, expected: Iterable[str] = ()) -> list[Path]:
     absent: list[Standing] = []
     for label in labels_of(output_dir, expected):
         standing, records = _complete_records(output_dir, label)
-        absent += [] if standing.is_done else [standing]
+        absent += [] if standing.state in ("complete", "nothing") else [standing]
         for record in records:
             model = record.table.model
             if model not in builders:
@@ -79,7 +79,8 @@ def write_group(output_dir: Path, expected: Iterable[str] = ()) -> list[Path]:
 def _complete_records(output_dir: Path, label: str) -> tuple[Standing, list[Record]]:
     """Return where a participant stands, and the fits that are complete.
 
-    Of one who is being fitted again, or of whom something failed, these are the fits that are in place.
+    Of one who is being fitted again, or of whom something failed, these are the fits that are in place; those
+    whose inputs have changed since are no longer counted.
     """
     for _ in range(TRIES):
         standing = standing_of(output_dir, label, absent_ok=True)
@@ -97,7 +98,8 @@ def _vouched_for(output_dir: Path, standing: Standing) -> set[str]:
     """Return the quality files of a participant's complete fits, relative to the output dataset."""
     record = standing.record
     assert record is not None
-    named = {name for fit in record.fits.values() for name in fit.files if name.endswith("_qc.json")}
+    fits = [fit for name, fit in record.fits.items() if name not in record.outdated()]
+    named = {name for fit in fits for name in fit.files if name.endswith("_qc.json")}
     return {name for name in named if fingerprint(output_dir / name) == record.outputs.get(name)}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from bids_qmri.bids.derivatives import write_map, write_sidecar
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.completion.hashes import hash_of
 from bids_qmri.completion.record import Completion, FitEntry, as_fields, completion_path, hash_outputs
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.qc.metrics import map_metrics
@@ -28,7 +29,7 @@ def vouch_for(output_dir: Path, label: str) -> None:
     """Write the completion record of a participant, as a run does at its end."""
     outputs = hash_outputs(output_dir, label)
     named = [name for name in outputs if name.endswith("_qc.json")]
-    fits = {name: FitEntry("vfa", "lsq", "asked", "inputs", (name,)) for name in named}
+    fits = {name: FitEntry("vfa", "lsq", "asked", hash_of({}), (name,)) for name in named}
     record = Completion("ok", fits=fits, outputs=outputs)
     write_sidecar(completion_path(output_dir, label), as_fields(record))
 

@@ -17,6 +17,7 @@ from bids_qmri.completion.record import completion_path, read_completion
 from bids_qmri.completion.standing import standing_of
 from bids_qmri.errors import InputError
 from bids_qmri.interfaces import fit
+from bids_qmri.reports.group import write_group
 from bids_qmri.workflows import finish, schedule
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.participant import run_participants
@@ -116,6 +117,21 @@ def test_another_method_leaves_earlier_maps_and_their_record(config: RunConfig) 
     assert files(config)[T1] == before[T1]
     (first,) = run_participants(again(config))
     assert first.unchanged
+
+
+def test_maps_of_another_method_are_outdated_once_an_input_has_changed(config: RunConfig) -> None:
+    run_participants(replace(config, estimators=("lsq", "mle")))
+    assert standing_of(config.output_dir, "01").state == "complete"
+    path = config.bids_dir / "sub-01" / "anat" / "sub-01_flip-2_VFA.json"
+    synth.edit_json(path, ProtocolName="another")
+    run_participants(again(config))
+    standing = standing_of(config.output_dir, "01")
+    assert standing.state == "outdated"
+    assert "sub-01 vfa mle" in standing.why
+    write_group(config.output_dir)
+    rows = (config.output_dir / "group_vfa.tsv").read_text().splitlines()[1:]
+    assert len(rows) == 1
+    assert "outdated" in (config.output_dir / "group_vfa.html").read_text()
 
 
 def test_other_options_fit_again_and_the_first_ones_too_after_them(config: RunConfig) -> None:

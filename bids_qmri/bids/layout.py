@@ -8,13 +8,16 @@ or whose value it dislikes (images would be mixed up) and one damaged JSON kills
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bids_qmri.errors import InputError
+from bids_qmri.files import SIDECAR_LIMIT, parse_json, read_text
 
 IMAGE_EXTENSIONS = (".nii.gz", ".nii", ".ome.zarr")
 
@@ -29,6 +32,9 @@ LONG_NAMES = {
     "segmentation": "seg",
 }
 """Entities that filter files spell out; the others are spelled alike."""
+
+OBJECT = "one JSON object in UTF-8"
+CHECK = "correct the file with a JSON checker"
 
 INDICES = ("run", "echo", "flip", "inv", "split", "chunk")
 """Entities that count: ``run-1`` and ``run-01`` are one."""
@@ -188,38 +194,36 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is not readable, not UTF-8, not valid JSON (with line and column), holds NaN, names a key
-        twice, or is not an object.
+        If it is not readable, not UTF-8, not valid JSON (with line and column), holds NaN or a number that
+        is too large, names a key twice, is nested without end, or is not an object.
     """
 
     def fail(seen: str) -> InputError:
-        return InputError(
-            seen, file=path, needed="one JSON object in UTF-8", fix="correct the file with a JSON checker"
-        )
+        return InputError(seen, file=path, needed=OBJECT, fix=CHECK)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise fail(f"has the key {twice[0]!r} twice")
-        return dict(pairs)
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            twice = min(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise fail(f"has the key {twice!r} twice")
+        return content
 
     def no_number(text: str) -> None:
         raise fail(f"holds {text}, which is not a JSON number")
 
+    def number(text: str) -> float:
+        if not math.isfinite(value := float(text)):
+            raise fail(f"holds {text[:20]}, which is more than any number here")
+        return value
+
+    text = read_text(path, SIDECAR_LIMIT, needed=OBJECT, fix=CHECK)
     try:
-        # Some editors write a byte order mark, which changes nothing in the content.
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text, object_pairs_hook=unique, parse_constant=no_number)
+        content = parse_json(text, pairs=unique, parse_constant=no_number, parse_float=number)
     except json.JSONDecodeError as error:
         what = "is empty" if not text.strip() else error.msg
         raise fail(f"{what} at line {error.lineno}, column {error.colno}") from error
-    except UnicodeDecodeError as error:
-        raise fail(f"byte {error.start} is not UTF-8") from error
-    except RecursionError as error:
-        raise fail("is nested too deeply") from error
-    except OSError as error:
-        raise fail(f"cannot be opened ({error.strerror})") from error
+    except ValueError as error:
+        raise fail(str(error)) from error
     if not isinstance(content, dict):
         raise fail(f"holds a {type(content).__name__} at line 1, column 1")
     return content

@@ -17,6 +17,7 @@ from bids_qmri.bids.images import Series, load_map
 from bids_qmri.bids.layout import BidsFile, read_layout
 from bids_qmri.bids.masks import images_for, is_on_grid, preferred
 from bids_qmri.errors import InputError
+from bids_qmri.files import TABLE_LIMIT, read_text
 
 LOGGER = logging.getLogger("bids_qmri")
 
@@ -65,7 +66,7 @@ def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions)
             # Names and figures of regions are a by-product: what is wrong with them must not cost maps.
             try:
                 return _read(root, preferred(on_grid, acquisition)[0], acquisition, series)
-            except (InputError, OSError, ValueError, csv.Error) as error:
+            except Exception as error:
                 LOGGER.warning("%s: regions are left out: %s", on_grid[0].path, error)
                 return None
     return None
@@ -83,7 +84,7 @@ def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series)
     if table:
         try:
             named = _names(table[0].path)
-        except (OSError, ValueError, csv.Error) as error:
+        except (InputError, ValueError, csv.Error) as error:
             LOGGER.warning(
                 "%s cannot be read (%s): regions are named by number; needed: a table in UTF-8 with the "
                 "columns"
@@ -96,8 +97,8 @@ def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series)
 
 def _names(path: Path) -> dict[int, str]:
     """Read index and name of a label table; lines without either are none."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows: list[dict[str, Any]] = list(csv.DictReader(stream, delimiter="\t"))
+    lines = read_text(path, TABLE_LIMIT, needed="a table in UTF-8").split("\n")
+    rows: list[dict[str, Any]] = list(csv.DictReader(lines, delimiter="\t"))
     return {
         int(row["index"]): str(row["name"])
         for row in rows

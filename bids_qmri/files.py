@@ -52,8 +52,8 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 
 WHY = {
-    errno.EACCES: "its permissions forbid it; make it readable (chmod)",
-    errno.EPERM: "its permissions forbid it; make it readable (chmod)",
+    errno.EACCES: "its permissions forbid it; make it readable (chmod u+r, of a folder u+rx)",
+    errno.EPERM: "its permissions forbid it; make it readable (chmod u+r, of a folder u+rx)",
     errno.ENAMETOOLONG: "its name is too long; rename it",
     errno.EIO: "the disk cannot read it; copy it from its source again",
     errno.ESTALE: "the network disk has lost it; try again",
@@ -97,7 +97,7 @@ def _require_regular(path: Path, mode: int, needed: str, fix: str) -> None:
 
 
 def unreadable(path: Path, error: OSError, *, needed: str = "a file", fix: str = RESTORE) -> InputError:
-    """Return what the system says of a file that cannot be opened or read, in words, with the way out."""
+    """Return what the system says of a file that cannot be opened or read, in words, with the fix."""
     if path.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
         target = path.readlink()
         seen = f"cannot be opened: it is a link to {target}, which does not exist"
@@ -107,8 +107,8 @@ def unreadable(path: Path, error: OSError, *, needed: str = "a file", fix: str =
         return InputError(seen, file=path, needed=needed, fix=fix)
     if error.errno == errno.ENOENT:
         return InputError("does not exist", file=path, needed=needed, fix=fix)
-    why, _, way_out = WHY.get(error.errno or 0, f"{error.strerror or error}; ").partition("; ")
-    return InputError(f"cannot be opened ({why})", file=path, needed=needed, fix=way_out or fix)
+    why, _, mend = WHY.get(error.errno or 0, f"{error.strerror or error}; ").partition("; ")
+    return InputError(f"cannot be opened ({why})", file=path, needed=needed, fix=mend or fix)
 
 
 def is_folder(path: Path) -> bool:
@@ -259,16 +259,26 @@ def one_fault(
     InputError
         For anything that is not an error of this package.
     """
-    fix = fix or "check the file and those that apply to it, or leave it out with --bids-filter-file"
     try:
         yield
     except QmriError:
         raise
-    except MemoryError as error:
-        raise InputError("needs more memory than there is", file=file, needed=needed, fix=fix) from error
-    except OSError as error:
-        named = error.filename if isinstance(error.filename, str | os.PathLike) else file
-        raise unreadable(Path(named), error, needed=needed, fix=fix) from error
     except Exception as error:
-        seen = f"cannot be used ({type(error).__name__}: {in_words(error)})"
-        raise InputError(seen, file=file, needed=needed, fix=fix) from error
+        raise as_input_error(error, file, needed=needed, fix=fix) from error
+
+
+def as_input_error(
+    error: Exception, file: Path | str, *, needed: str = "files as in BIDS", fix: str = ""
+) -> InputError:
+    """Return an error as one of input: as it is if it is one, else in words; arguments as of `one_fault`."""
+    fix = fix or "check the file and those that apply to it, or leave it out with --bids-filter-file"
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, MemoryError):
+        return InputError("needs more memory than there is", file=file, needed=needed, fix=fix)
+    if isinstance(error, OSError):
+        named = error.filename if isinstance(error.filename, str | os.PathLike) else file
+        return unreadable(Path(named), error, needed=needed, fix=fix)
+    kind = type(error).__name__
+    seen = f"cannot be used ({kind}: {in_words(error).removeprefix(f'{kind}: ')})"
+    return InputError(seen, file=file, needed=needed, fix=fix)

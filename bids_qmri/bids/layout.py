@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bids_qmri.bids.folders import READABLE, look
 from bids_qmri.errors import InputError
-from bids_qmri.files import SIDECAR_LIMIT, parse_json, read_text
+from bids_qmri.files import SIDECAR_LIMIT, one_fault, parse_json, read_text
 
 IMAGE_EXTENSIONS = (".nii.gz", ".nii", ".ome.zarr")
 
@@ -32,6 +33,9 @@ LONG_NAMES = {
     "segmentation": "seg",
 }
 """Entities that filter files spell out; the others are spelled alike."""
+
+NO_CONFIG = ".none"
+"""Name of a file by which a dataset would tell pybids how to read it; none does."""
 
 OBJECT = "one JSON object in UTF-8"
 CHECK = "correct the file with a JSON checker"
@@ -114,11 +118,14 @@ class ParticipantFiles:
         Label without ``sub-``.
     files
         Files of the participant and those above that it may inherit.
+    faults
+        Folders that cannot be read, and others that are not what their names say.
     """
 
     root: Path
     participant: str
     files: tuple[BidsFile, ...]
+    faults: tuple[InputError, ...] = ()
 
     def images(self, suffixes: Iterable[str], datatype: str | None = None) -> list[BidsFile]:
         """Return the participant's magnitude images with one of these suffixes, sorted by name."""
@@ -169,15 +176,31 @@ def read_layout(root: Path, participant: str) -> ParticipantFiles:
         The dataset.
     participant
         Label without ``sub-``.
+
+    Raises
+    ------
+    InputError
+        The dataset cannot be listed, or its description not be read.
     """
     from bids import BIDSLayout, BIDSLayoutIndexer
 
     root = root.absolute()
+    # pybids reads it too, and what it cannot read ends it.
+    if (root / "dataset_description.json").exists():
+        read_json(root / "dataset_description.json")
+    faults, left_out = look(root, participant)
     others = re.compile(rf"^/sub-(?!{re.escape(participant)}(/|$))")
     elsewhere = re.compile(r"^/(derivatives|sourcedata|code|\.)")
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=[others, elsewhere])
-    layout = BIDSLayout(root, validate=False, indexer=indexer)
-    return ParticipantFiles(root, participant, tuple(map(_take_apart, sorted(map(Path, layout.files)))))
+    indexer = BIDSLayoutIndexer(
+        validate=False,
+        index_metadata=False,
+        ignore=[others, elsewhere, *left_out],
+        config_filename=NO_CONFIG,
+    )
+    with one_fault(root, needed="a dataset that can be listed", fix=READABLE):
+        layout = BIDSLayout(root, validate=False, indexer=indexer)
+        files = tuple(map(_take_apart, sorted(map(Path, layout.files))))
+    return ParticipantFiles(root, participant, files, tuple(faults))
 
 
 def _take_apart(path: Path) -> BidsFile:

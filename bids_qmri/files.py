@@ -196,6 +196,12 @@ def _parts(value: Any) -> Iterator[Any]:
         yield from value.values()
 
 
+def require_object(content: Any) -> None:
+    """Raise a ValueError if what was parsed is not keys with values."""
+    if not isinstance(content, dict):
+        raise ValueError(f"is a {type(content).__name__}, not an object")
+
+
 def _require_characters(content: Any) -> None:
     try:
         json.dumps(content, ensure_ascii=False).encode("utf-8")

@@ -161,10 +161,11 @@ def parse_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] = dic
     Raises
     ------
     ValueError
-        It is not JSON (`json.JSONDecodeError`), nested deeper than `DEEPEST`, or holds half a character.
+        It is not JSON (`json.JSONDecodeError`), nested deeper than `DEEPEST`, or holds half a character or a
+        whole number beyond all.
     """
     try:
-        content = json.loads(text, object_pairs_hook=pairs, parse_int=_whole, **more)
+        content = json.loads(text, object_pairs_hook=pairs, **{"parse_int": _whole} | more)
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     # Few files have brackets enough, or escapes, to need a closer look.
@@ -175,9 +176,19 @@ def parse_json(text: str, *, pairs: Callable[[list[tuple[str, Any]]], Any] = dic
     return content
 
 
-def _whole(digits: str) -> int | float:
-    """Return a whole number: Python would make any number of digits one, and refuses more than 4,300."""
+def lossy_whole(digits: str) -> int | float:
+    """Return a whole number; infinity if it has more digits than a floating-point number can.
+
+    Python would take any number of digits as they are, and refuses more than 4,300.
+    """
     return int(digits) if len(digits) < 19 else float(digits)
+
+
+def _whole(digits: str) -> int | float:
+    value = lossy_whole(digits)
+    if math.isinf(value):
+        raise ValueError(f"holds a whole number of {len(digits)} digits, which is more than any number here")
+    return value
 
 
 def require_flat(content: Any) -> None:

@@ -96,7 +96,8 @@ def test_json_that_nothing_could_write_again_is_refused(text: str, seen: str) ->
 
 def test_large_whole_numbers_are_floating_point_ones() -> None:
     assert parse_json("[1, -3, 12345678901234567890123]") == [1, -3, 12345678901234567890123.0]
-    assert parse_json("9" * 5000) == float("inf")
+    with pytest.raises(ValueError, match="5000 digits"):
+        parse_json("9" * 5000)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ LISTED = "a folder that can be listed"
 READABLE = "make it readable (chmod u+rx), or fetch it again"
 
 
-def look(root: Path, participant: str) -> tuple[list[InputError], list[re.Pattern[str]]]:
+def look(root: Path, participant: str) -> tuple[list[InputError], list[re.Pattern[str]], list[Path]]:
     """Look into the folders of one participant.
 
     Parameters
@@ -39,27 +39,35 @@ def look(root: Path, participant: str) -> tuple[list[InputError], list[re.Patter
 
     Returns
     -------
-    What is wrong, and patterns of paths from the root, ``/`` first, that a listing must leave out.
+    What is wrong; patterns of paths from the root, ``/`` first, that a listing must leave out; and folders
+    with names of files, whose readers will say so.
     """
+    files: list[Path] = []
     faults: list[InputError] = []
     left_out = [NO_TEXT]
     top = root / f"sub-{participant}"
     if not os.path.lexists(top):
-        return faults, left_out
+        return faults, left_out, files
     try:
         with one_fault(top, needed=LISTED, fix=READABLE):
             if not top.is_dir():
                 raise _no_folder(top)
     except InputError as error:
-        return [error], left_out
+        return [error], left_out, files
     for fault, path in _faults(top, (os.path.realpath(top),)):
-        faults.append(fault)
+        if fault is None:
+            files.append(path)
+        else:
+            faults.append(fault)
         left_out.append(re.compile(f"^/{re.escape(path.relative_to(root).as_posix())}(/|$)"))
-    return faults, left_out
+    return faults, left_out, files
 
 
-def _faults(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[InputError, Path]]:
-    """Yield what is wrong in a folder and those below, and where; `above` are the folders that hold it."""
+def _faults(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[InputError | None, Path]]:
+    """Yield what is wrong in a folder and those below, and where; `above` are the folders that hold it.
+
+    None stands for a folder with the name of a file.
+    """
     try:
         if not os.access(folder, os.R_OK | os.X_OK):
             raise PermissionError(13, "Permission denied", str(folder))
@@ -81,10 +89,7 @@ def _faults(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[InputError, 
             if FOLDERS.fullmatch(entry.name):
                 yield _no_folder(path), path
         elif entry.name.endswith(FILES):
-            yield (
-                InputError("is a folder", file=path, needed="a file", fix="restore the file of that name"),
-                path,
-            )
+            yield None, path
         elif entry.is_symlink() and (os.path.realpath(path) in above):
             seen = f"is a link to {path.readlink()}, a folder that it lies in itself"
             yield InputError(seen, file=path, needed="a folder of its own", fix="remove the link"), path

@@ -188,7 +188,7 @@ def read_layout(root: Path, participant: str) -> ParticipantFiles:
     # pybids reads it too, and what it cannot read ends it.
     if (root / "dataset_description.json").exists():
         read_json(root / "dataset_description.json")
-    faults, left_out = look(root, participant)
+    faults, left_out, folders = look(root, participant)
     others = re.compile(rf"^/sub-(?!{re.escape(participant)}(/|$))")
     elsewhere = re.compile(r"^/(derivatives|sourcedata|code|\.)")
     indexer = BIDSLayoutIndexer(
@@ -199,7 +199,7 @@ def read_layout(root: Path, participant: str) -> ParticipantFiles:
     )
     with one_fault(root, needed="a dataset that can be listed", fix=READABLE):
         layout = BIDSLayout(root, validate=False, indexer=indexer)
-        files = tuple(map(_take_apart, sorted(map(Path, layout.files))))
+        files = tuple(map(_take_apart, sorted([*map(Path, layout.files), *folders])))
     return ParticipantFiles(root, participant, files, tuple(faults))
 
 

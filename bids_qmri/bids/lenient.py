@@ -13,7 +13,7 @@ from typing import Any
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, read_json
 from bids_qmri.bids.sidecar import Sidecar
 from bids_qmri.errors import InputError
-from bids_qmri.files import SIDECAR_LIMIT, endless, parse_json, read_bytes
+from bids_qmri.files import SIDECAR_LIMIT, endless, lossy_whole, parse_json, read_bytes
 
 FIX = "correct the file with a JSON checker"
 
@@ -71,7 +71,7 @@ def _salvaged(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
         text = _decoded(read_bytes(path, SIDECAR_LIMIT))
         # Commas before a closing bracket, which Python and JavaScript allow.
         text = re.sub(r",(\s*[}\]])", r"\1", text)
-        content = parse_json(text, pairs=pairs, strict=False)
+        content = parse_json(text, pairs=pairs, strict=False, parse_int=lossy_whole)
     except (InputError, ValueError):
         return None, []
     return (content, list(lost)) if isinstance(content, dict) else (None, [])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.images import Series, load_map
 from bids_qmri.bids.layout import BidsFile, read_layout
-from bids_qmri.bids.masks import images_for, is_on_grid, preferred
+from bids_qmri.bids.masks import images_for, is_on_grid, preferred, warn_of_damage
 from bids_qmri.errors import InputError
 from bids_qmri.files import TABLE_LIMIT, read_text
 
@@ -61,6 +61,7 @@ def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions)
     """
     for root in options.derivatives.values():
         found = images_for(root, acquisition, ("dseg",), options.filters.get("dseg", {}))
+        warn_of_damage(found)
         on_grid = [image for image in found if is_on_grid(image, series)]
         if on_grid:
             # Names and figures of regions are a by-product: what is wrong with them must not cost maps.

@@ -247,8 +247,9 @@ def _require_use(files: tuple[Path, ...], args: argparse.Namespace) -> None:
         try:
             uses = {file: network_use(file) for file in files}
         except InputError as error:
+            field = f"--network {'' if error.field == 'network' else error.field or ''}".strip()
             raise UsageError(
-                error.seen, file=error.file, field="--network", needed=error.needed, fix=error.fix
+                error.seen, file=error.file, field=field, needed=error.needed, fix=error.fix
             ) from error
         used = {label for _, label in uses.values()}
         models = {catalogue.FORMER_NAMES.get(name, name) for name in args.models}

@@ -121,7 +121,7 @@ def _bytes_for_name(folder: Path) -> None:
     [
         (_loop, "again: is a link to .*, a folder that it lies in itself"),
         (_file_for_folder, "perf: is a file; needed: a folder"),
-        (_folder_for_file, r"flip-1_VFA.nii.gz: is a folder; needed: a file"),
+        (_folder_for_file, r"flip-1_VFA.nii.gz: is a folder, not a file; needed: a NIfTI image"),
         (_link_for_folder, "perf: is a link to /nowhere/perf, where no folder is"),
         (_bytes_for_name, r"\\udcff_VFA.nii.gz: has a name that is not UTF-8"),
     ],

@@ -15,6 +15,8 @@ from bids_qmri.estimators.networks.network_file import (
     LABELS,
     card_of,
     kind_of_card,
+    load_network,
+    read_card,
     read_weights,
     shipped_hashes,
     weights_folder,
@@ -65,12 +67,15 @@ def network_use(file: Path) -> tuple[str, str]:
             field="network",
             needed=f"one for an estimator that {model_name} has: {', '.join(labels)}",
         )
+    if kind_of_card(card) != "scheme":
+        load_network(file, catalogue.get_model(model_name))
     return model_name, label
 
 
 def _try_out(file: Path) -> None:
     """Refuse a network that must not run here, or cannot within limits; those of the package have."""
-    content = read_weights(file, None)
+    card = read_card(file) if file.with_suffix(".json").is_file() else {}
+    content = read_weights(file, card.get("weights", {}).get("sha256"))
     if hashlib.sha256(content).hexdigest() in shipped_hashes(weights_folder()):
         return
     with suppress(ValueError):  # what is no ONNX file is said where it is loaded

@@ -24,6 +24,9 @@ LOGGER = logging.getLogger("bids_qmri")
 MAX_REGIONS = 128
 """An image with more different labels than this is a parcellation that no report can show."""
 
+LONGEST_INDEX = 9
+"""Digits of the largest label."""
+
 
 @dataclass(frozen=True, eq=False)
 class Regions:
@@ -84,7 +87,7 @@ def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series)
     named: dict[int, str] = {}
     if table:
         try:
-            named = _names(table[0].path)
+            named = read_names(table[0].path)
         except (InputError, ValueError, csv.Error) as error:
             LOGGER.warning(
                 "%s cannot be read (%s): regions are named by number; needed: a table in UTF-8 with the "
@@ -96,12 +99,24 @@ def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series)
     return Regions(labels, {index: named.get(index, f"label {index}") for index in indices}, image.path)
 
 
-def _names(path: Path) -> dict[int, str]:
-    """Read index and name of a label table; lines without either are none."""
+def read_names(path: Path) -> dict[int, str]:
+    """Read index and name of a label table; lines without either are none.
+
+    Raises
+    ------
+    InputError
+        It is no text, or an index no label of an image.
+    """
     lines = read_text(path, TABLE_LIMIT, needed="a table in UTF-8").split("\n")
     rows: list[dict[str, Any]] = list(csv.DictReader(lines, delimiter="\t"))
-    return {
-        int(row["index"]): str(row["name"])
-        for row in rows
-        if str(row.get("index", "")).isdecimal() and row.get("name")
-    }
+    named = [row for row in rows if str(row.get("index", "")).isdecimal() and row.get("name")]
+    digits = max((len(row["index"]) for row in named), default=0)
+    if digits > LONGEST_INDEX:
+        raise InputError(
+            f"an index has {digits} digits",
+            file=path,
+            field="index",
+            needed=f"labels of the image, of at most {LONGEST_INDEX} digits",
+            fix="correct the table",
+        )
+    return {int(row["index"]): str(row["name"]) for row in named}

@@ -62,6 +62,9 @@ NUMBERS = (
 )
 """What a number is replaced by."""
 
+OTHER_READERS = {"aif": "dce", "TB1map": "VFA"}
+"""Suffixes of what is read with others."""
+
 PIECES = (b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"\t", b"{", b"}", b"[", b",", b'"', b"\\", b"e", b"-")
 VALUE = re.compile(rb'-?\d+(\.\d+)?([eE][-+]?\d+)?|"[^"\n]{0,60}"')
 
@@ -168,7 +171,7 @@ def _found_by(root: Path, listed: ParticipantFiles) -> Callable[[Path], bool]:
 
     def read(path: Path) -> bool:
         suffix = path.name.partition(".")[0].rpartition("_")[2]
-        found = readers["dce" if suffix == "aif" else suffix](listed, {}, options, ())
+        found = readers[OTHER_READERS.get(suffix, suffix)](listed, {}, options, ())
         bad = [one.error for one in found if isinstance(one, Unusable)]
         for error in bad:
             str(error).encode("utf-8")
@@ -213,11 +216,14 @@ def _options(path: Path) -> bool:
 def targets(folder: Path) -> list[Target]:
     """Write sound files of every kind and return what is to be fuzzed."""
     root = synth.new_dataset(folder / "raw")
-    synth.add_vfa(root)
+    synth.add_vfa(root, b1=np.ones(synth.SHAPE))
     synth.add_dce(root)
     synth.add_tensor(root)
-    synth_contrasts.add_mese(root)
-    synth_contrasts.add_irt1(root)
+    for add in (
+        *(synth_contrasts.add_mese, synth_contrasts.add_irt1, synth_contrasts.add_megre),
+        *(synth_contrasts.add_mtr, synth_contrasts.add_mp2rage),
+    ):
+        add(root)
     sub = root / "sub-01"
     find = _found_by(root, read_layout(root, "01"))
     plain = _images(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 from pathlib import Path
@@ -137,3 +138,23 @@ def test_messages_hold_nothing_that_a_terminal_obeys() -> None:
     assert printable("a\x1b[31mb\udcffü") == "a\\x1b[31mb\\udcffü"
     assert "\x1b" not in str(InputError("is \x1b[2J", file="a\udcff"))
     str(InputError("is", file="a\udcff")).encode()
+
+
+OPENED_ELSEWHERE = {
+    "bids/derivatives.py": "writes",
+    "estimators/networks/trial.py": "listens to its own process",
+    "bids/nifti.py": "voxels, after the same check",
+    "bids/participants.py": "compares its own copy",
+}
+
+
+def test_all_readers_of_files_of_others_go_through_one_module() -> None:
+    package = Path(files.__file__).parent
+    folders = ("bids", "techniques", "estimation", "estimators")
+    found = {path for folder in folders for path in (package / folder).rglob("*.py")}
+    found |= {package / "cli" / "config.py", package / "cli" / "reading.py"}
+    opening = re.compile(
+        r"\.read_(text|bytes)\(|\bopen\(|json\.load|tomllib\.load\(|np\.loadtxt|csv\.reader\(\w*stream"
+    )
+    direct = {path.relative_to(package).as_posix() for path in found if opening.search(path.read_text())}
+    assert direct <= OPENED_ELSEWHERE.keys()

@@ -208,6 +208,7 @@ def _estimate(
     answer, uncertain = _answer(network, model, zonal, shells, told, prior)
     # What the network does not answer with finite numbers is no estimate.
     usable &= np.all(np.isfinite(answer) & np.isfinite(uncertain), axis=0)
+    answer[:, ~usable] = 0.5
     status = np.full(usable.size, Status.OK, dtype=np.uint8)
     maps, sd = {}, {}
     for k, name in enumerate(QUANTITIES):

@@ -98,7 +98,7 @@ def _require_regular(path: Path, mode: int, needed: str, fix: str) -> None:
 
 def unreadable(path: Path, error: OSError, *, needed: str = "a file", fix: str = RESTORE) -> InputError:
     """Return what the system says of a file that cannot be opened or read, in words, with the fix."""
-    if path.is_symlink() and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP) and _is_link(path):
         target = path.readlink()
         seen = f"cannot be opened: it is a link to {target}, which does not exist"
         if error.errno == errno.ELOOP:
@@ -109,6 +109,13 @@ def unreadable(path: Path, error: OSError, *, needed: str = "a file", fix: str =
         return InputError("does not exist", file=path, needed=needed, fix=fix)
     why, _, mend = WHY.get(error.errno or 0, f"{error.strerror or error}; ").partition("; ")
     return InputError(f"cannot be opened ({why})", file=path, needed=needed, fix=mend or fix)
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
 
 
 def is_folder(path: Path) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from faults.kinds import FAILED, FITS, OK, USAGE, Case, Fault, build
 from faults.table import ALL, PAGE, page
+from permissions import binding
 
 from bids_qmri.cli.run import main
 
@@ -50,7 +51,8 @@ def test_a_fault_costs_one_thing_and_is_one_line(
     more = list(fault.spoil(case) or ())
     level = [more.pop(more.index("group"))] if "group" in more else []
     arguments = [str(case.root), str(case.out), "participant", *level, "-w", str(case.work), "--nprocs", "1"]
-    code = main([*arguments, *FITS[fault.fit][0], *more])
+    with binding():
+        code = main([*arguments, *FITS[fault.fit][0], *more])
     printed = capfd.readouterr()
     lines = printed.err.splitlines()
     assert code == fault.code, printed.err

@@ -43,7 +43,7 @@ def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--par
             "is not a folder", file=bids_dir, needed="the folder of a BIDS dataset", fix="check the path"
         )
     description = bids_dir / "dataset_description.json"
-    if not description.is_file():
+    if not _is_there(description):
         raise UsageError(
             "has no dataset_description.json",
             file=bids_dir,
@@ -66,6 +66,18 @@ def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--par
             fix="check the label",
         )
     return wanted or available
+
+
+def _is_there(description: Path) -> bool:
+    try:
+        return description.is_file()
+    except OSError as error:
+        raise UsageError(
+            f"cannot be looked into ({error.strerror})",
+            file=description.parent,
+            needed="the folder of a BIDS dataset",
+            fix="make it readable (chmod u+rx)",
+        ) from error
 
 
 def _labels(bids_dir: Path) -> list[str]:

@@ -69,8 +69,8 @@ def _faults(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[InputError |
     None stands for a folder with the name of a file.
     """
     try:
-        if not os.access(folder, os.R_OK | os.X_OK):
-            raise PermissionError(13, "Permission denied", str(folder))
+        # Forbidden where a folder may be listed, and nothing in it opened; `Path` would drop the dot.
+        os.stat(f"{folder}/.")  # noqa: PTH116
         with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:

@@ -11,7 +11,22 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import synth
-from faults.kinds import DCE, DWI, FLIP, OK, Case, Fault, Spoil, bytes_of, content, header, image, instead
+from faults.kinds import (
+    DCE,
+    DWI,
+    FLIP,
+    OK,
+    Case,
+    Fault,
+    Spoil,
+    bytes_of,
+    content,
+    forbid,
+    forbidden,
+    header,
+    image,
+    instead,
+)
 
 NAME = f"{FLIP}.nii.gz"
 FILE = r"sub-01_flip-1_VFA\.nii\.gz"
@@ -109,6 +124,11 @@ def _noise(write: Callable[[Path], object]) -> Spoil:
         return ["--noise", str(case.extra / "noise.nii.gz"), "--estimators", "mle"]
 
     return spoil
+
+
+def _closed(path: Path) -> None:
+    synth.write_image(path, np.ones(synth.SHAPE))
+    forbid(path)
 
 
 MASK = r"sub-01_mask\.nii\.gz"
@@ -311,5 +331,15 @@ ROWS = [
         (r"sub-01_dseg\.nii\.gz", "is empty"),
         OK,
         own=True,
+    ),
+    Fault("image: no permission", forbidden(NAME), (FILE, "its permissions forbid it", "chmod")),
+    Fault(
+        "diffusion image: no permission",
+        forbidden(f"{DWI}.nii.gz"),
+        (r"sub-01_dwi\.nii\.gz", "its permissions forbid it"),
+        fit="dwi",
+    ),
+    Fault(
+        "mask: no permission", _derivative("sub-01_mask.nii.gz", _closed), (MASK, "its permissions forbid it")
     ),
 ]

@@ -170,6 +170,16 @@ def option(flag: str, name: str, what: bytes | str | Callable[[Path], object]) -
     return spoil
 
 
+def forbid(path: Path) -> None:
+    """Take all permissions from a file or folder that is there."""
+    path.chmod(0)
+
+
+def forbidden(name: str) -> Spoil:
+    """Take all permissions from a file or folder of the participant."""
+    return lambda case: forbid(case.folder / name)
+
+
 def sparse(size: int) -> Callable[[Path], object]:
     """Make a file of a size that takes no room."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import networks
-from faults.kinds import USAGE, Case, Fault, Spoil, option, sparse
+from faults.kinds import USAGE, Case, Fault, Spoil, forbid, option, sparse
 
 from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.networks.network_file import shipped_network
@@ -92,6 +92,11 @@ def _outside(proto: Any) -> None:
 
 def _future(proto: Any) -> None:
     proto.opset_import[0].version = 999
+
+
+def _closed(path: Path) -> None:
+    path.write_text("{}")
+    forbid(path)
 
 
 FILTER = ("--bids-filter-file", "filter.json")
@@ -200,4 +205,14 @@ ROWS = [
     ),
     _row("card: of other quantities", _card(quantities=["t2"]), r"mine\.json", "quantities: is t2"),
     _row("network: operators of the future", _model(_future), r"random-vfa\.onnx", "opset: onnxruntime"),
+    _row(
+        "filter file: no permission", option(*FILTER, _closed), r"filter\.json", "its permissions forbid it"
+    ),
+    _row(
+        "card: no permission",
+        _network(lambda file: forbid(file.with_suffix(".json"))),
+        r"mine\.json",
+        "its permissions forbid it",
+    ),
+    _row("network: no permission", _network(forbid), r"mine\.onnx", "its permissions forbid it"),
 ]

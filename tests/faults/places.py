@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import synth
-from faults.kinds import FLIP, NO_INPUT, OK, USAGE, Case, Fault, Spoil, sparse, write_json
+from faults.kinds import FLIP, NO_INPUT, OK, USAGE, Case, Fault, Spoil, forbidden, sparse, write_json
 
 
 def _folder_becomes(make: Callable[[Path], object]) -> Spoil:
@@ -260,6 +260,23 @@ ROWS = [
         ("sub-01 vfa", "no B1"),
         OK,
         own=True,
+    ),
+    Fault("folder: no permission", forbidden("anat"), ("sub-01/anat", "its permissions forbid it", "u[+]rx")),
+    Fault(
+        "folder: may be listed, not entered",
+        lambda case: (case.folder / "anat").chmod(0o400),
+        ("sub-01/anat: cannot be opened", "its permissions forbid it"),
+    ),
+    Fault(
+        "participant: no permission", forbidden(""), ("sub-01: cannot be opened", "its permissions forbid it")
+    ),
+    Fault("dataset: no permission", lambda case: case.root.chmod(0), ("raw",), USAGE, others=False),
+    Fault(
+        "dataset: description without permission",
+        lambda case: (case.root / "dataset_description.json").chmod(0),
+        (r"dataset_description\.json", "its permissions forbid it"),
+        USAGE,
+        others=False,
     ),
 ]
 

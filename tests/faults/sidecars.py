@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import synth
-from faults.kinds import DCE, DWI, FLIP, OK, Case, Fault, Spoil, content, instead, keys, sparse
+from faults.kinds import DCE, DWI, FLIP, OK, Case, Fault, Spoil, content, forbidden, instead, keys, sparse
 
 NAME = f"{FLIP}.json"
 FILE = r"sub-01_flip-1_VFA\.json"
@@ -203,6 +203,15 @@ ROWS = [
         "diffusion sidecar: a gigabyte",
         instead(f"{DWI}.json", sparse(2**30)),
         (r"dwi\.json", "1,024 MB", "fix:"),
+        OK,
+        fit="dwi",
+        own=True,
+    ),
+    Fault("sidecar: no permission", forbidden(NAME), (FILE, "its permissions forbid it", "chmod")),
+    Fault(
+        "diffusion sidecar: no permission",
+        forbidden(f"{DWI}.json"),
+        (r"dwi\.json", "its permissions forbid it", "fix:"),
         OK,
         fit="dwi",
         own=True,

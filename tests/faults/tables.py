@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import synth
-from faults.kinds import AIF, DWI, OK, Case, Fault, Spoil, content, instead, keys, sparse
+from faults.kinds import AIF, DWI, OK, Case, Fault, Spoil, content, forbidden, instead, keys, sparse
 
 BVAL, BVEC, TSV = r"sub-01_dwi\.bval", r"sub-01_dwi\.bvec", r"sub-01_aif\.tsv"
 
@@ -212,5 +212,17 @@ ROWS = [
         (r"participants\.tsv", "has 1,024 MB"),
         OK,
         own=True,
+    ),
+    Fault(
+        "b-values: no permission", forbidden(f"{DWI}.bval"), (BVAL, "its permissions forbid it"), fit="dwi"
+    ),
+    Fault(
+        "directions: no permission", forbidden(f"{DWI}.bvec"), (BVEC, "its permissions forbid it"), fit="dti"
+    ),
+    Fault(
+        "arterial input: no permission",
+        forbidden(f"{AIF}.tsv"),
+        (TSV, "its permissions forbid it"),
+        fit="dce",
     ),
 ]

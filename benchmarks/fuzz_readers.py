@@ -263,7 +263,9 @@ def _images(folder: Path) -> list[Path]:
     data = np.arange(24, dtype=np.int16).reshape(4, 3, 2)
     plain = [folder / "plain1.nii", folder / "plain2.nii"]
     for number, (kind, path) in enumerate(zip((nib.Nifti1Image, nib.Nifti2Image), plain, strict=True), 1):
-        nib.save(kind(data, synth.AFFINE), path)
+        image = kind(data, synth.AFFINE)
+        image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"words " * 10))
+        nib.save(image, path)
         (folder / f"packed{number}.nii.gz").write_bytes(path.read_bytes())  # packed when it is written
     return plain
 

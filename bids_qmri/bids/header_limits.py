@@ -47,7 +47,7 @@ SIZES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 
 """Bytes of a voxel by code of its type; types that are missing here are refused by name later."""
 
 
-def refuse_impossible(path: Path, start: bytes, size: int, *, packed: bool) -> None:
+def refuse_impossible(path: Path, start: bytes, size: int, *, packed: bool) -> int:
     """Refuse a header whose numbers cannot be true of its file.
 
     Parameters
@@ -61,6 +61,10 @@ def refuse_impossible(path: Path, start: bytes, size: int, *, packed: bool) -> N
     packed
         Whether the file is a gzip stream.
 
+    Returns
+    -------
+    Bytes before the first voxel, which hold header and extensions.
+
     Raises
     ------
     InputError
@@ -73,7 +77,8 @@ def refuse_impossible(path: Path, start: bytes, size: int, *, packed: bool) -> N
     order, layout = found[0]
     _require_one_file(path, start, layout)
     most = size * DEFLATE if packed else size
-    _check_offset(path, _numbers(start, order, layout.offset)[0], layout, most)
+    offset = _numbers(start, order, layout.offset)[0]
+    _check_offset(path, offset, layout, most)
     # What is not packed must have its size to the byte, which its reader checks.
     _check_size(path, start, order, layout, most if packed else LARGEST)
     slope, intercept = _numbers(start, order, layout.scaling)
@@ -85,6 +90,39 @@ def refuse_impossible(path: Path, start: bytes, size: int, *, packed: bool) -> N
             needed="finite numbers, or a slope of 0 for values as they are stored",
             fix=RESTORE,
         )
+    return int(offset) or layout.length + 4
+
+
+def refuse_extensions(path: Path, before: bytes) -> None:
+    """Refuse extensions of a header that are longer than the room they are in, which would be read at once.
+
+    Parameters
+    ----------
+    path
+        The file.
+    before
+        All bytes before the first voxel, of a header that passed `refuse_impossible`.
+
+    Raises
+    ------
+    InputError
+        Naming the size that cannot be.
+    """
+    order, length = next((order, n) for order in "<>" if (n := _length(before, order)) in LAYOUTS)
+    if before[length : length + 1] in (b"", b"\0"):
+        return
+    place = length + 4
+    while place + 8 <= len(before):
+        size = struct.unpack_from(f"{order}i", before, place)[0]
+        if not 8 < size <= len(before) - place:
+            raise InputError(
+                f"an extension of {size:,} bytes begins {len(before) - place:,} bytes before the voxels",
+                file=path,
+                field="extension",
+                needed="extensions that end before the voxels",
+                fix="save the image anew without its extensions",
+            )
+        place += size
 
 
 def _length(start: bytes, order: str) -> int:

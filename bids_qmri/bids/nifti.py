@@ -23,7 +23,7 @@ from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from bids_qmri.bids.header_limits import LONGEST_HEADER, refuse_impossible
+from bids_qmri.bids.header_limits import LONGEST_HEADER, refuse_extensions, refuse_impossible
 from bids_qmri.errors import InputError
 from bids_qmri.files import MB, RESTORE, one_fault, open_file
 from bids_qmri.units import FloatArray
@@ -165,7 +165,10 @@ def _parse(path: Path) -> nib.Nifti1Image:
     try:
         with opener(path, "rb") as stream:
             start = stream.read(LONGEST_HEADER)
-        refuse_impossible(path, start, path.stat().st_size, packed=path.name.endswith(".gz"))
+            size, packed = path.stat().st_size, path.name.endswith(".gz")
+            offset = refuse_impossible(path, start, size, packed=packed)
+            start += stream.read(max(offset - len(start), 0))
+        refuse_extensions(path, start[:offset])
         sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
         kinds = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
         for size_of_header, kind in kinds.items():

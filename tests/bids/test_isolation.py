@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bids_qmri.bids.dataset import find, participants
 from bids_qmri.bids.header_limits import refuse_impossible
 from bids_qmri.bids.isolation import read_kind
 from bids_qmri.bids.layout import read_layout
+from bids_qmri.bids.nifti import read_header
 from bids_qmri.errors import InputError, UsageError
 
 
@@ -209,6 +211,34 @@ def _header(**changes: Any) -> bytes:
 def test_headers_are_held_against_their_files(changes: dict[str, Any], size: int, seen: str) -> None:
     with pytest.raises(InputError, match=seen):
         refuse_impossible(Path("x.nii.gz"), _header(**changes), size, packed=True)
+
+
+def _with_extension(tmp_path: Path, size: int | None = None) -> Path:
+    import nibabel as nib
+    import numpy as np
+
+    image = nib.Nifti1Image(np.ones(synth.SHAPE, np.float32), synth.AFFINE)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"words " * 10))
+    nib.save(image, tmp_path / "x.nii")
+    raw = bytearray((tmp_path / "x.nii").read_bytes())
+    if size is not None:
+        raw[352:356] = size.to_bytes(4, "little", signed=True)
+    path = tmp_path / "x.nii.gz"
+    path.write_bytes(gzip.compress(bytes(raw)))
+    return path
+
+
+def test_extensions_are_passed_over(tmp_path: Path) -> None:
+    assert read_header(_with_extension(tmp_path)).offset == 432
+
+
+@pytest.mark.parametrize("size", [2**31 - 1, -1, 0, 8, 96])
+def test_extensions_longer_than_their_room_are_refused(tmp_path: Path, size: int) -> None:
+    """A library would read as much as they say, which a kilobyte of gzip can be made to hold."""
+    with pytest.raises(
+        InputError, match=rf"extension: an extension of {size:,} bytes begins 80 bytes before"
+    ):
+        read_header(_with_extension(tmp_path, size))
 
 
 def test_a_sound_header_passes() -> None:

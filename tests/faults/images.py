@@ -131,6 +131,15 @@ def _closed(path: Path) -> None:
     forbid(path)
 
 
+def _extension(data: bytes) -> bytes:
+    """Put an extension of gigabytes between header and voxels."""
+    raw = gzip.decompress(data)
+    own = nib.Nifti1Header(raw[:348], check=False)
+    own["vox_offset"] = 368
+    changed = bytes(own.binaryblock) + b"\1\0\0\0" + (2**31 - 1).to_bytes(4, "little") + bytes(12) + raw[352:]
+    return gzip.compress(changed, mtime=0)
+
+
 MASK = r"sub-01_mask\.nii\.gz"
 
 ROWS = [
@@ -341,5 +350,10 @@ ROWS = [
     ),
     Fault(
         "mask: no permission", _derivative("sub-01_mask.nii.gz", _closed), (MASK, "its permissions forbid it")
+    ),
+    Fault(
+        "image: an extension of gigabytes",
+        bytes_of(NAME, _extension),
+        (FILE, "extension: an extension of 2,147,483,647 bytes"),
     ),
 ]

@@ -23,7 +23,7 @@ MOST_EXTENSIONS = 64 * MB
 DEFLATE = 1032
 """Most bytes that one byte of a gzip stream can stand for."""
 
-LONGEST_HEADER = 540
+SHORTEST_HEADER, LONGEST_HEADER = 348, 540
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def refuse_impossible(path: Path, start: bytes, size: int, *, packed: bool) -> i
     path
         The file.
     start
-        Its first `LONGEST_HEADER` bytes, uncompressed.
+        Its first `LONGEST_HEADER` bytes, or all of a shorter header, uncompressed.
     size
         Of the file, in bytes.
     packed

@@ -23,7 +23,7 @@ from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from bids_qmri.bids.header_limits import LONGEST_HEADER, refuse_extensions, refuse_impossible
+from bids_qmri.bids.header_limits import LONGEST_HEADER, SHORTEST_HEADER, refuse_extensions, refuse_impossible
 from bids_qmri.errors import InputError
 from bids_qmri.files import MB, RESTORE, one_fault, open_file
 from bids_qmri.units import FloatArray
@@ -164,7 +164,10 @@ def _parse(path: Path) -> nib.Nifti1Image:
     opener = gzip.open if path.name.endswith(".gz") else open
     try:
         with opener(path, "rb") as stream:
-            start = stream.read(LONGEST_HEADER)
+            # No further than the header: a stream that is cut short behind it is a fault of the voxels.
+            start = stream.read(SHORTEST_HEADER)
+            if not _is_first_version(start):
+                start += stream.read(LONGEST_HEADER - SHORTEST_HEADER)
             size, packed = path.stat().st_size, path.name.endswith(".gz")
             offset = refuse_impossible(path, start, size, packed=packed)
             start += stream.read(max(offset - len(start), 0))
@@ -181,6 +184,10 @@ def _parse(path: Path) -> nib.Nifti1Image:
             f"its header cannot be read ({error})", file=path, needed="a NIfTI image", fix=RESTORE
         ) from error
     raise InputError("does not begin with a NIfTI header", file=path, needed="a NIfTI image", fix=RESTORE)
+
+
+def _is_first_version(start: bytes) -> bool:
+    return SHORTEST_HEADER in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
 
 
 def _damaged(path: Path, how: str, needed: str) -> InputError:

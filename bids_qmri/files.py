@@ -131,8 +131,10 @@ def read_bytes(path: Path, limit: int, *, needed: str = "a file", fix: str = RES
     with open_file(path, needed=needed, fix=fix) as stream:
         try:
             size = os.fstat(stream.fileno()).st_size
+            content = b"" if size > limit else stream.read(size + 1)
             # Files of the system have the size 0 and any content: what counts is what is read.
-            content = b"" if size > limit else stream.read(limit + 1)
+            if size < len(content) <= limit:
+                content += stream.read(limit + 1 - len(content))
         except OSError as error:
             raise unreadable(path, error, needed=needed, fix=fix) from error
     if max(size, len(content)) > limit:

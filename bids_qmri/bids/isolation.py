@@ -7,6 +7,7 @@ the scan to blame is the one without which the reader gets through.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -51,7 +52,8 @@ def read_kind(
     except UsageError:
         raise
     except Exception as error:
-        LOGGER.debug("the reader of %s raised", kind, exc_info=True)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        LOGGER.debug("the reader of %s raised at %s:%s", kind, last.filename, last.lineno)
         fault = as_input_error(error, files.root / f"sub-{files.participant}")
     own = [file for file in files.files if file.is_image and file.entities.get("sub") == files.participant]
     for scan in group_by(own, *VARYING)[:MOST_SCANS]:

@@ -6,6 +6,7 @@ Raised everywhere, caught in one place (`cli/run.py`), which turns the class int
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -87,7 +88,50 @@ class NoInputError(QmriError):
     exit_code = 65
 
 
+class BusyError(QmriError):
+    """Another run is at work on a participant, who is left to it (exit code 75: try again later)."""
+
+    exit_code = 75
+
+
 class InternalError(QmriError):
     """A promise of our own code is broken (exit code 70)."""
 
     exit_code = 70
+
+
+class MachineError(QmriError):
+    """Disk or memory failed one piece of work; nothing is wrong with its input (exit code 1)."""
+
+    exit_code = 1
+
+
+_FIXES = {
+    errno.ENOSPC: "free space on that disk, or choose another OUTPUT_DIR or --work-dir",
+    errno.EDQUOT: "free space in your quota, or choose another OUTPUT_DIR or --work-dir",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer --nprocs",
+    errno.EROFS: "choose an OUTPUT_DIR and a --work-dir that can be written to",
+    errno.EACCES: "give this user the right to read and write there",
+    errno.EPERM: "give this user the right to read and write there",
+}
+
+
+def of_machine(error: BaseException) -> MachineError | None:
+    """Return what disk or memory did, as an error that says the fix; None for anything else."""
+    if isinstance(error, MachineError):
+        return error
+    if isinstance(error, MemoryError):
+        return MachineError(
+            f"there was not enough memory ({error or 'none was granted'})",
+            needed="memory for one block of voxels and the maps",
+            fix="use fewer --nprocs, or give the run more memory",
+        )
+    if not isinstance(error, OSError):
+        return None
+    return MachineError(
+        error.strerror or str(error) or type(error).__name__,
+        file=error.filename,
+        needed="files that can be read and written",
+        fix=_FIXES.get(error.errno or 0, "check the disk, then run again"),
+    )

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
-from bids_qmri.bids.contributions import with_unused_datasets
 from bids_qmri.bids.isolation import read_kind
 from bids_qmri.bids.layout import ParticipantFiles, read_json, read_layout
 from bids_qmri.bids.names import derivative_path
@@ -153,6 +152,9 @@ def find(
     """
     if not LABEL.fullmatch(participant):
         return [Unusable(f"sub-{participant}", _illegal_label(bids_dir, participant))]
+    # Not at the top: who is in a dataset must be known without libraries of images.
+    from bids_qmri.bids.contributions import with_unused_datasets
+
     options = options or ReadOptions()
     faults: list[Unusable] = []
     files = _listed(bids_dir, participant, options, faults)

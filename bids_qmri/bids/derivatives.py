@@ -20,6 +20,7 @@ import numpy.typing as npt
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.sources import protocol_fields, resolve_paths
 from bids_qmri.errors import InputError, InternalError
+from bids_qmri.owner import this_process
 
 _COMPRESSION = 1
 _GEOMETRY_TOLERANCE = 1e-3  # mm; what single precision leaves of an affine
@@ -43,12 +44,16 @@ def write_atomic(path: Path, content: bytes) -> None:
         What is read back differs from what was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.parent / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
+    # The name must fit where that of the file fits.
+    part = path.parent / f".{path.name[:150]}.{this_process().token}.{uuid.uuid4().hex[:8]}.part"
     try:
         with part.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+            try:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(path)) from error
         if part.read_bytes() != content:
             raise InternalError("what was read back differs from what was written", file=path)
         part.replace(path)

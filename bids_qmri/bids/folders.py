@@ -1,7 +1,8 @@
-"""The folders of one participant, looked into before anything is listed: what cannot be read is said.
+"""The folders of a dataset that one participant needs, listed; what in them cannot be read is said.
 
-A listing that meets a folder without permission, a link in a circle or a folder where an image should be
-passes over it without a word, and its images are missing as if they had never been scanned.
+Only the root and the participant's own folder are listed, so that one of ten thousand participants costs no
+more than the only one. A folder without permission, a link in a circle or a file where a folder should be is
+named: its images must not be missing as if they had never been scanned.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bids_qmri.errors import InputError
-from bids_qmri.files import one_fault, unreadable
+from bids_qmri.files import unreadable
 
 FILES = (".nii.gz", ".nii", ".json", ".tsv", ".bval", ".bvec")
-"""Extensions of what must be files."""
+"""Extensions of what must be files; a folder of such a name is listed as one, and its reader says so."""
 
 FOLDERS = re.compile(r"anat|dwi|perf|fmap|func|dce|ses-[0-9A-Za-z+]+")
 """Names of what must be folders."""
+
+ELSEWHERE = re.compile(r"derivatives|sourcedata|code|\.")
+"""What lies at the root of a dataset and is not of it; beginnings of names."""
 
 NO_TEXT = re.compile("[\udc80-\udcff]")
 """Stands for bytes of a name that are not UTF-8."""
@@ -26,9 +30,11 @@ NO_TEXT = re.compile("[\udc80-\udcff]")
 LISTED = "a folder that can be listed"
 READABLE = "make it readable (chmod u+rx), or fetch it again"
 
+Listed = Path | InputError
 
-def look(root: Path, participant: str) -> tuple[list[InputError], list[re.Pattern[str]], list[Path]]:
-    """Look into the folders of one participant.
+
+def list_files(root: Path, participant: str) -> tuple[list[Path], list[InputError]]:
+    """List the files of a dataset that a participant may use: not those of others, nor of nested datasets.
 
     Parameters
     ----------
@@ -39,62 +45,69 @@ def look(root: Path, participant: str) -> tuple[list[InputError], list[re.Patter
 
     Returns
     -------
-    What is wrong; patterns of paths from the root, ``/`` first, that a listing must leave out; and folders
-    with names of files, whose readers will say so.
+    Files, sorted, and what is wrong with folders and names of the participant.
+
+    Raises
+    ------
+    InputError
+        The dataset cannot be listed.
     """
     files: list[Path] = []
     faults: list[InputError] = []
-    left_out = [NO_TEXT]
-    top = root / f"sub-{participant}"
-    if not os.path.lexists(top):
-        return faults, left_out, files
-    try:
-        with one_fault(top, needed=LISTED, fix=READABLE):
-            if not top.is_dir():
-                raise _no_folder(top)
-    except InputError as error:
-        return [error], left_out, files
-    for fault, path in _faults(top, (os.path.realpath(top),)):
-        if fault is None:
+    own = f"sub-{participant}"
+    above = (os.path.realpath(root),)
+    for entry in _entries(root):
+        # At the root alone: a study may have ten thousand participants.
+        of_others = entry.name.startswith("sub-") and entry.name != own
+        if of_others or ELSEWHERE.match(entry.name) or NO_TEXT.search(entry.name):
+            continue
+        path = root / entry.name
+        if entry.name == own and not _is_folder(entry):
+            faults.append(_no_folder(path))
+        elif not _is_folder(entry):
             files.append(path)
         else:
-            faults.append(fault)
-        left_out.append(re.compile(f"^/{re.escape(path.relative_to(root).as_posix())}(/|$)"))
-    return faults, left_out, files
+            for found in _below(path, above):
+                if isinstance(found, Path):
+                    files.append(found)
+                elif entry.name == own:  # other folders may hold what they like
+                    faults.append(found)
+    return sorted(files), faults
 
 
-def _faults(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[InputError | None, Path]]:
-    """Yield what is wrong in a folder and those below, and where; `above` are the folders that hold it.
+def _below(folder: Path, above: tuple[str, ...]) -> Iterator[Listed]:
+    """Yield the files in a folder and those below it, and what is wrong; `above` are folders that hold it."""
+    above = (*above, os.path.realpath(folder))
+    try:
+        entries = _entries(folder)
+    except InputError as error:
+        yield error
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if NO_TEXT.search(entry.name):
+            yield InputError(
+                "has a name that is not UTF-8", file=path, needed="a name of BIDS", fix="rename it"
+            )
+        elif not _is_folder(entry):
+            yield _no_folder(path) if FOLDERS.fullmatch(entry.name) else path
+        elif entry.name.endswith(FILES) or path.suffix == ".zarr":
+            yield path
+        elif entry.is_symlink() and os.path.realpath(path) in above:
+            seen = f"is a link to {path.readlink()}, a folder that it lies in itself"
+            yield InputError(seen, file=path, needed="a folder of its own", fix="remove the link")
+        else:
+            yield from _below(path, above)
 
-    None stands for a folder with the name of a file.
-    """
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         # Forbidden where a folder may be listed, and nothing in it opened; `Path` would drop the dot.
         os.stat(f"{folder}/.")  # noqa: PTH116
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        yield unreadable(folder, error, needed=LISTED, fix=READABLE), folder
-        return
-    for entry in found:
-        path = folder / entry.name
-        if NO_TEXT.search(entry.name):
-            yield (
-                InputError(
-                    "has a name that is not UTF-8", file=path, needed="a name of BIDS", fix="rename it"
-                ),
-                path,
-            )
-        elif not _is_folder(entry):
-            if FOLDERS.fullmatch(entry.name):
-                yield _no_folder(path), path
-        elif entry.name.endswith(FILES):
-            yield None, path
-        elif entry.is_symlink() and (os.path.realpath(path) in above):
-            seen = f"is a link to {path.readlink()}, a folder that it lies in itself"
-            yield InputError(seen, file=path, needed="a folder of its own", fix="remove the link"), path
-        else:
-            yield from _faults(path, (*above, os.path.realpath(path)))
+        raise unreadable(folder, error, needed=LISTED, fix=READABLE) from error
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

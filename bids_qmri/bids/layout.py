@@ -1,24 +1,21 @@
 """The files of ONE participant in one dataset, with the files at higher levels that apply to them.
 
-One small pybids index per participant (an index of a whole large dataset takes minutes). pybids lists; file
-names and the inheritance principle are resolved here, because pybids drops entities that it does not know
-or whose value it dislikes (images would be mixed up) and one damaged JSON kills its metadata index.
+Names are taken apart and the inheritance principle is resolved here; `folders` lists.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bids_qmri.bids.folders import READABLE, look
+from bids_qmri.bids.folders import list_files
 from bids_qmri.errors import InputError
-from bids_qmri.files import SIDECAR_LIMIT, one_fault, parse_json, read_text
+from bids_qmri.files import SIDECAR_LIMIT, parse_json, read_text
 
 IMAGE_EXTENSIONS = (".nii.gz", ".nii", ".ome.zarr")
 
@@ -33,9 +30,6 @@ LONG_NAMES = {
     "segmentation": "seg",
 }
 """Entities that filter files spell out; the others are spelled alike."""
-
-NO_CONFIG = ".none"
-"""Name of a file by which a dataset would tell pybids how to read it; none does."""
 
 OBJECT = "one JSON object in UTF-8"
 CHECK = "correct the file with a JSON checker"
@@ -180,27 +174,11 @@ def read_layout(root: Path, participant: str) -> ParticipantFiles:
     Raises
     ------
     InputError
-        The dataset cannot be listed, or its description not be read.
+        The dataset cannot be listed.
     """
-    from bids import BIDSLayout, BIDSLayoutIndexer
-
     root = root.absolute()
-    # pybids reads it too, and what it cannot read ends it.
-    if (root / "dataset_description.json").exists():
-        read_json(root / "dataset_description.json")
-    faults, left_out, folders = look(root, participant)
-    others = re.compile(rf"^/sub-(?!{re.escape(participant)}(/|$))")
-    elsewhere = re.compile(r"^/(derivatives|sourcedata|code|\.)")
-    indexer = BIDSLayoutIndexer(
-        validate=False,
-        index_metadata=False,
-        ignore=[others, elsewhere, *left_out],
-        config_filename=NO_CONFIG,
-    )
-    with one_fault(root, needed="a dataset that can be listed", fix=READABLE):
-        layout = BIDSLayout(root, validate=False, indexer=indexer)
-        files = tuple(map(_take_apart, sorted([*map(Path, layout.files), *folders])))
-    return ParticipantFiles(root, participant, files, tuple(faults))
+    files, faults = list_files(root, participant)
+    return ParticipantFiles(root, participant, tuple(map(_take_apart, files)), tuple(faults))
 
 
 def _take_apart(path: Path) -> BidsFile:

@@ -92,6 +92,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         boilerplate_only=args.boilerplate_only,
         write_graph=args.write_graph,
         stop_on_first_crash=args.stop_on_first_crash,
+        force=args.force,
         debug=args.debug,
     )
 

@@ -15,7 +15,10 @@ class ExitCode(IntEnum):
     USAGE = 2
     NO_INPUT = 65
     INTERNAL = 70
+    BUSY = 75
+    HUNG_UP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 MEANING = {
@@ -24,7 +27,10 @@ MEANING = {
     ExitCode.USAGE: "the command line asks for something impossible",
     ExitCode.NO_INPUT: "nobody had usable input",
     ExitCode.INTERNAL: "internal error",
+    ExitCode.BUSY: "another run is at work on all that was left to do; try again later",
+    ExitCode.HUNG_UP: "the terminal was closed",
     ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.TERMINATED: "ended from outside",
 }
 
 

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
-def end_on_signals(say_goodbye: Callable[[], int]) -> Iterator[None]:
-    """End the process when SIGINT or SIGTERM arrives while it lasts.
+def end_on_signals(say_goodbye: Callable[[int], int]) -> Iterator[None]:
+    """End the process when SIGINT, SIGTERM or SIGHUP arrives while it lasts.
 
     Parameters
     ----------
     say_goodbye
-        Called first, in the process that entered this context; returns the exit code.
+        Called in the process that entered this context, once its processes are gone, with 128 plus the number
+        of the signal, as shells count; returns the exit code.
 
     Notes
     -----
@@ -35,7 +36,7 @@ def end_on_signals(say_goodbye: Callable[[], int]) -> Iterator[None]:
             if os.getpid() == owner:  # workers of a pool are forks and inherit this handler
                 for worker in multiprocessing.active_children():
                     worker.kill()
-                code = say_goodbye()
+                code = say_goodbye(code)
         finally:
             os._exit(code)
 

@@ -10,6 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOGGER = logging.getLogger("bids_qmri")
+KEPT = 20
+"""Runs whose logs are kept in a folder."""
+
 LIBRARIES = ("nipype", "bids", "nibabel", "py.warnings")
 
 
@@ -55,6 +58,24 @@ def console_log(verbose: int = 0, *, tracebacks: bool = False) -> Iterator[None]
         for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)
+
+
+def keep_newest(folder: Path, pattern: str, runs: int = KEPT) -> None:
+    """Remove the files of old runs, so that a folder of logs does not grow with every run.
+
+    Parameters
+    ----------
+    folder
+        Of logs.
+    pattern
+        Of their names, which sort by time but for their ends.
+    runs
+        How many runs keep theirs.
+    """
+    stems = sorted({path.stem for path in folder.glob(pattern)})
+    for stem in stems[: max(len(stems) - runs, 0)]:
+        for path in folder.glob(f"{stem}.*"):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -309,6 +309,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dry-run", action="store_true", help="print what would be done for whom, write nothing"
     )
+    group.add_argument(
+        "--force",
+        action="store_true",
+        help="fit again what is complete and unchanged",
+    )
     group.add_argument("--sloppy", action="store_true", help="coarse and quick, to test an installation only")
     group.add_argument("--reports-only", action="store_true", help="write the pages anew from existing maps")
     group.add_argument(

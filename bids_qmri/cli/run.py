@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bids_qmri.cli.config import FMRIPREP_KINDS, filter_kinds, make_config, to_toml
 from bids_qmri.cli.environment import environment, thread_limits
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
-from bids_qmri.cli.logs import LOGGER, console_log, file_log
+from bids_qmri.cli.logs import LOGGER, console_log, file_log, keep_newest
 from bids_qmri.cli.reading import parse
-from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError
+from bids_qmri.ending import last_acts
+from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError, of_machine
 from bids_qmri.workflows.config import RunConfig
 
 if TYPE_CHECKING:
-    from bids_qmri.workflows.pages import ParticipantOutcome
+    from bids_qmri.workflows.outcome import ParticipantOutcome
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,14 +42,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return finish(ExitCode.USAGE)
     with ExitStack() as logs:
         logs.enter_context(console_log(args.verbose, tracebacks=args.debug))
-        logs.enter_context(end_on_signals(lambda: _interrupted(args)))
+        logs.enter_context(end_on_signals(partial(_interrupted, args)))
         code = _guarded(args, logs)
     return finish(code)
 
 
-def _interrupted(args: argparse.Namespace) -> int:
+def _interrupted(args: argparse.Namespace, code: int) -> int:
+    last_acts()
     LOGGER.error("interrupted; what is in %s with its final name is complete", args.output_dir)
-    return finish(ExitCode.INTERRUPTED)
+    return finish(code)
 
 
 def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
@@ -60,6 +62,9 @@ def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
         LOGGER.error(error, exc_info=args.debug)
         return error.exit_code
     except Exception as error:  # the last line of defence: the traceback goes to the log
+        if known := of_machine(error):
+            LOGGER.error(known, exc_info=args.debug)
+            return known.exit_code
         what = " ".join(f"{type(error).__name__}: {error}".split())
         LOGGER.error("internal error: %s; the log in %s has the details", what, log_file, exc_info=True)
         return ExitCode.INTERNAL
@@ -99,7 +104,8 @@ def _print_plans(config: RunConfig) -> int:
     """Print what would be done; return the code that the run would end with as far as a plan can tell."""
     code = ExitCode.OK
     if "participant" in config.levels:
-        from bids_qmri.workflows.plan import describe, make_plan, select_participants
+        from bids_qmri.workflows.plan import describe, make_plan
+        from bids_qmri.workflows.selection import select_participants
 
         failed = anything = False
         for participant in select_participants(config):
@@ -121,12 +127,15 @@ def _print_plans(config: RunConfig) -> int:
 
 def _open_folders(args: argparse.Namespace, config: RunConfig, logs: ExitStack) -> None:
     """Make the folders of the run, and start its log with the options that repeat it."""
-    if args.clean_workdir and config.work_dir.exists():
-        shutil.rmtree(config.work_dir)
+    from bids_qmri.completion.scratch import clear_scratch
+
+    if args.clean_workdir:
+        clear_scratch(config.work_dir, everything=True)
     stem = config.log_dir / f"bids_qmri_{config.run_id}"
     try:
         for folder in (config.work_dir, config.log_dir):
             folder.mkdir(parents=True, exist_ok=True)
+        keep_newest(config.log_dir, "bids_qmri_*")
         stem.with_suffix(".toml").write_text(to_toml(args), encoding="utf-8")
         logs.enter_context(file_log(stem.with_suffix(".log")))
     except OSError as error:
@@ -147,7 +156,7 @@ def _run_level(level: str, config: RunConfig) -> int:
 
     copy_participants(config.bids_dir, config.output_dir)
     try:
-        write_group(config.output_dir)
+        write_group(config.output_dir, _expected(config))
     except NoInputError as error:
         # after a participant level without results this is no second failure
         LOGGER.error(error)
@@ -155,22 +164,41 @@ def _run_level(level: str, config: RunConfig) -> int:
     return ExitCode.OK
 
 
+def _expected(config: RunConfig) -> list[str]:
+    """Return who should be in the tables: all of the dataset, if it is there, but who is left out."""
+    from bids_qmri.bids.dataset import participants
+
+    try:
+        labels = participants(config.bids_dir, config.participants)
+    except UsageError:
+        return list(config.participants)
+    return [label for label in labels if label not in config.exclude_participants]
+
+
 def report_outcomes(outcomes: Sequence[ParticipantOutcome]) -> ExitCode:
     """Say what happened to whom, and decide the exit code of the participant level.
 
-    One failure is enough for FAILED; participants without anything to fit are no failure unless they are all.
+    One failure is enough for FAILED, a participant in work elsewhere for BUSY; participants without anything
+    to fit are no failure unless they are all.
     """
-    say = {"ok": LOGGER.warning, "nothing": LOGGER.warning, "failed": LOGGER.error}
+    say = {"ok": LOGGER.warning, "nothing": LOGGER.warning, "busy": LOGGER.error, "failed": LOGGER.error}
     for outcome in outcomes:
         for message in outcome.messages:
             say[outcome.status]("sub-%s: %s", outcome.participant, message)
     count = {status: sum(outcome.status == status for outcome in outcomes) for status in say}
+    more = {
+        "in work by another run": count["busy"],
+        "of all complete before and unchanged": sum(outcome.unchanged for outcome in outcomes),
+    }
     LOGGER.info(
-        "participants: %d complete, %d with nothing to fit, %d failed",
+        "participants: %d complete, %d with nothing to fit, %d failed%s",
         count["ok"],
         count["nothing"],
         count["failed"],
+        "".join(f", {number} {words}" for words, number in more.items() if number),
     )
     if count["failed"]:
         return ExitCode.FAILED
+    if count["busy"]:
+        return ExitCode.BUSY
     return ExitCode.OK if count["ok"] else ExitCode.NO_INPUT

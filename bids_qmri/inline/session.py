@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from bids_qmri.errors import InputError
@@ -31,6 +32,29 @@ OVERHEAD = 1024
 
 Sink = Callable[[SeriesMaps], None]
 """Called with the maps of every series after they were sent, to write them elsewhere."""
+
+
+class Held:
+    """Bytes that the images of every client hold."""
+
+    def __init__(self) -> None:
+        self._by_client: dict[int, int] = {}
+        self._lock = Lock()
+
+    def add(self, client: object, n_bytes: int) -> int:
+        """Note what a client holds, and return what all hold together."""
+        with self._lock:
+            self._by_client[id(client)] = n_bytes
+            return sum(self._by_client.values())
+
+    def forget(self, client: object) -> None:
+        """Note that a client is gone."""
+        with self._lock:
+            self._by_client.pop(id(client), None)
+
+
+HELD = Held()
+_KEEPING = Lock()
 
 
 @dataclass
@@ -97,6 +121,7 @@ class Session:
         finally:
             for series in self._series.values():
                 series.estimation.cancel()
+            HELD.forget(self)
 
     def _take(self, message: Message) -> None:
         if message.image is not None:
@@ -137,6 +162,9 @@ class Session:
         series.last = now
         if series.fault:
             return
+        if now - series.began > self.connection.limits.series:
+            self._fail(number, series, self._too_slow())
+            return
         if not config.send_original:
             self._hold(size)
             series.held += size
@@ -144,6 +172,13 @@ class Session:
             series.estimation.add(image)
         except InputError as error:
             self._fail(number, series, error)
+
+    def _too_slow(self) -> InputError:
+        return InputError(
+            f"images still come after {self.connection.limits.series:g} s",
+            needed="a whole series by then",
+            fix="start the server with a longer --deadline",
+        )
 
     def _hold(self, n_bytes: int) -> None:
         """Count what is kept in memory.
@@ -153,12 +188,19 @@ class Session:
         InputError
             If it is too much.
         """
+        limits = self.connection.limits
         self._held += n_bytes
-        if self._held > self.connection.limits.memory:
+        if self._held > limits.memory:
             raise InputError(
-                f"images of more than {self.connection.limits.memory:,} bytes",
+                f"images of more than {limits.memory:,} bytes",
                 needed="a smaller series",
                 fix="start the server with a larger --max-memory",
+            )
+        if HELD.add(self, self._held) > limits.together:
+            raise InputError(
+                f"images of all clients hold more than {limits.together:,} bytes",
+                needed="memory for this series beside those of others",
+                fix="send it again later, or start the server with a larger --max-memory-together",
             )
 
     def _fail(self, number: int, series: _Series, error: InputError) -> None:
@@ -230,7 +272,9 @@ class Session:
         """Write maps elsewhere as well; they were sent, whatever comes of it."""
         for sink in self.sinks:
             try:
-                sink(found)
+                # One at a time: what writes elsewhere need not know of other clients.
+                with _KEEPING:
+                    sink(found)
             except InputError as error:
                 log.error("%s", error)
                 self.connection.send_text(f"ERR bids_qmri: {error}")

@@ -96,11 +96,20 @@ class Limits:
         Most bytes that the images of one connection may hold.
     idle
         Longest silence in s, and longest time that one message may take.
+    series
+        Longest time in s from the first image of a series to its last.
+    clients
+        How many are served at a time.
+    together
+        Most bytes that the images of all connections may hold.
     """
 
     message: int = 256 * 2**20
     memory: int = 4 * 2**30
     idle: float = 300.0
+    series: float = 7200.0
+    clients: int = 64
+    together: int = 16 * 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,10 +157,13 @@ class Connection:
         A connected socket, whose timeout is the limit of silence.
     limits
         What is believed and awaited.
+    heard
+        When something came last, on the clock of `time.monotonic`.
     """
 
     stream: Stream
     limits: Limits
+    heard: float = field(default_factory=time.monotonic, init=False)
     _deadline: float = field(default=0.0, init=False)
 
     def receive(self) -> Message | None:
@@ -195,8 +207,7 @@ class Connection:
 
     def send_text(self, text: str) -> None:
         """Send a line for the host's log; hosts colour it by its first three letters: DBG, WRN, ERR."""
-        content = text.encode() + b"\0"
-        self._send(_ID.pack(Kind.TEXT) + _LENGTH.pack(len(content)) + content)
+        self._send(text_message(text))
 
     def send_image(self, image: Image) -> None:
         """Send an image."""
@@ -268,7 +279,8 @@ class Connection:
                     needed="whole messages, CLOSE last",
                 )
             got += count
-            if got < wanted and time.monotonic() > self._deadline:
+            self.heard = time.monotonic()
+            if got < wanted and self.heard > self._deadline:
                 raise self._silent()
         return True
 
@@ -286,6 +298,12 @@ class Connection:
             raise DroppedError(
                 f"the client does not take what is sent ({error.strerror or error})"
             ) from error
+
+
+def text_message(text: str) -> bytes:
+    """Return the bytes of a text."""
+    content = text.encode() + b"\0"
+    return _ID.pack(Kind.TEXT) + _LENGTH.pack(len(content)) + content
 
 
 def until_nul(content: bytearray) -> bytearray:

@@ -6,16 +6,16 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bids_qmri import catalogue
 from bids_qmri.bids.noise_maps import find_noise_map
-from bids_qmri.errors import InputError, InternalError, QmriError
+from bids_qmri.errors import InputError, InternalError, QmriError, of_machine
 from bids_qmri.estimation.blocks import ImageMaps, fit_block, gather, wants_noise
 from bids_qmri.estimation.local import Grid, fit_neighbours
 from bids_qmri.estimation.noise import ScanNoise
@@ -28,7 +28,7 @@ from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
 from bids_qmri.interfaces.page_data import keep_page_data
 from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
-from bids_qmri.interfaces.write import disown_outputs, write_outputs
+from bids_qmri.interfaces.write import crash_file, outputs_of, write_outputs
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.prior import Prior
 
@@ -51,13 +51,12 @@ def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
     Outcome
         Of every fit as it ends. What goes wrong with the images themselves is the outcome of all of them.
     """
-    for fit in job.fits:
-        _crash_file(fit).unlink(missing_ok=True)
     first = job.fits[0]
     reported = 0
     try:
-        for fit in job.fits:
-            disown_outputs(fit)
+        for name in (name for fit in job.fits for name in outputs_of(fit)):
+            # Of an earlier run: with those of this one they would be maps of two runs.
+            (first.root / name).unlink(missing_ok=True)
         with open_acquisition(job.acquisition, first.options, first.work_dir, thin=first.sloppy) as opened:
             opened.stated, opened.seed = first.noise, first.seed
             if first.noise is None and any(fit.model.magnitude for fit in job.fits):
@@ -87,19 +86,21 @@ def _guarded(job: FitJob, work: Callable[[], tuple[str, ...]]) -> Outcome:
 
 def _failure(job: FitJob, error: Exception) -> Outcome:
     """Return the outcome of a fit that failed; what is nobody's fault leaves a crash report."""
-    if isinstance(error, QmriError) and not isinstance(error, InternalError):
-        where = "" if error.file else f"{job.acquisition.images[0]}: "
-        return Outcome(job.participant, job.name, error=f"{where}{error}")
-    crash = _crash_file(job)
-    crash.parent.mkdir(parents=True, exist_ok=True)
-    crash.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    line = f"{job.name}: {type(error).__name__}: {error}; the full report is in {crash}"
+    for name in outputs_of(job):
+        with suppress(OSError):
+            (job.root / name).unlink(missing_ok=True)
+    machine = of_machine(error)
+    known = machine or error
+    if isinstance(known, QmriError) and not isinstance(known, InternalError):
+        where = "" if known.file else f"{job.acquisition.images[0]}: "
+        return Outcome(job.participant, job.name, f"{where}{known}", machine=machine is not None)
+    crash = crash_file(job, job.root)
+    with suppress(OSError):
+        crash.parent.mkdir(parents=True, exist_ok=True)
+        crash.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    line = f"{job.name}: {what}; the full report is in {crash_file(job, job.output_dir)}"
     return Outcome(job.participant, job.name, error=line)
-
-
-def _crash_file(job: FitJob) -> Path:
-    name = f"crash-{job.name.replace(' ', '_')}.txt"
-    return job.output_dir / f"sub-{job.participant}" / "log" / name
 
 
 def estimate(

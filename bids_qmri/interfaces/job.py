@@ -51,6 +51,8 @@ class FitJob:
         How files are read.
     bids_dir, output_dir, work_dir
         Raw dataset, derivative dataset, scratch folder.
+    stage
+        Where its results wait, laid out as the derivative dataset is; None: they go there at once.
     bounds
         Limits by parameter that a person asked for.
     prior
@@ -77,6 +79,7 @@ class FitJob:
     bids_dir: Path
     output_dir: Path
     work_dir: Path
+    stage: Path | None = None
     bounds: Bounds = field(default_factory=dict)
     prior: PriorChoice = "scan"
     noise: ScanNoise | Path | None = None
@@ -90,6 +93,11 @@ class FitJob:
     def label(self) -> str:
         """Label of the estimator."""
         return self.estimator.label
+
+    @property
+    def root(self) -> Path:
+        """Root below which its results are written."""
+        return self.output_dir if self.stage is None else self.stage
 
     @property
     def table(self) -> OutputTable:
@@ -142,9 +150,12 @@ class Outcome:
         One line naming what went wrong; empty if all went well.
     notes
         Decisions a person should read.
+    machine
+        Whether disk, memory or the run failed, not the input: what an earlier run wrote stays.
     """
 
     participant: str
     job: str
     error: str = ""
     notes: tuple[str, ...] = ()
+    machine: bool = False

@@ -23,11 +23,18 @@ def run_and_record(job: AcquisitionJob) -> None:
         If a fit fails whose failure is to end the run.
     """
     for fit, outcome in zip(job.fits, run_acquisition(job), strict=True):
-        record = record_file(fit)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+        write_outcome(fit, outcome)
         if outcome.error and fit.stop_on_error:
             raise StoppedError(outcome.error)
+
+
+def write_outcome(job: FitJob, outcome: Outcome) -> None:
+    """Record what became of a job."""
+    record = record_file(job)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    part = record.with_suffix(".part")
+    part.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+    part.replace(record)
 
 
 def record_file(job: FitJob) -> Path:
@@ -41,4 +48,4 @@ def read_outcome(job: FitJob, *, without: str) -> Outcome:
     if record.is_file():
         fields = json.loads(record.read_text(encoding="utf-8"))
         return Outcome(**{**fields, "notes": tuple(fields["notes"])})
-    return Outcome(job.participant, job.name, error=f"{job.name}: {without}.")
+    return Outcome(job.participant, job.name, error=f"{job.name}: {without}.", machine=True)

@@ -64,7 +64,7 @@ def keep_page_data(
         traces=tuple(traces),
         histograms=_histograms(job, found, opened.regions),
     )
-    write_page_data(page_data_path(job.output_dir, job.acquisition.entities, table, job.label), data)
+    write_page_data(page_data_path(job.root, job.acquisition.entities, table, job.label), data)
 
 
 def _quantity(unit: str) -> str:

@@ -216,7 +216,7 @@ def write_quality(job: FitJob, quality: Quality, used: Mapping[str, Any]) -> Non
     }
     if quality.shells is not None:
         fields["Shells"] = dict(quality.shells)
-    write_record(job.output_dir, job.acquisition.entities, job.table, job.label, fields)
+    write_record(job.root, job.acquisition.entities, job.table, job.label, fields)
 
 
 def write_record(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_quality
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.outputs.tables import MapRow, OutputTable
+from bids_qmri.reports.page_data import page_data_path
 
 _ALONG_IMAGE = {"EncodingAxis": 3, "Reference": "ijk", "AntipodalSymmetry": True}
 
@@ -38,10 +39,31 @@ def orientation_encoding(row: MapRow) -> dict[str, Any]:
     return {"Type": row.volumes, **_ALONG_IMAGE, "TensorRank": 2}
 
 
-def disown_outputs(job: FitJob) -> None:
-    """Remove the quality files of an earlier run: from here on they would vouch for maps of two runs."""
-    for extension in reversed(QUALITY_EXTENSIONS):
-        _path(job, job.table.qc_parts(job.label), extension).unlink(missing_ok=True)
+def outputs_of(job: FitJob) -> tuple[str, ...]:
+    """Return every file that a fit may write, relative to the output dataset.
+
+    Parameters
+    ----------
+    job
+        The fit.
+    """
+    entities, table = job.acquisition.entities, job.table
+    rows = [
+        derivative_path(entities, extension=extension, **row.name_parts(job.label))
+        for row in table.every_row()
+        for extension in (".nii.gz", ".json")
+    ]
+    quality = [
+        derivative_path(entities, extension=extension, **table.qc_parts(job.label))
+        for extension in QUALITY_EXTENSIONS
+    ]
+    drawn = page_data_path(Path(), entities, table, job.label)
+    return tuple(path.as_posix() for path in (*rows, *quality, drawn, crash_file(job, Path())))
+
+
+def crash_file(job: FitJob, root: Path) -> Path:
+    """Return where the report of a fit that failed by nobody's fault lies, below a root."""
+    return root / f"sub-{job.participant}" / "log" / f"crash-{job.name.replace(' ', '_')}.txt"
 
 
 def write_outputs(
@@ -76,7 +98,6 @@ def write_outputs(
         images.append((job.table.removed, np.where(opened.mask, opened.denoised.removed, np.nan)))
     for row, values in images:
         _write(replace(job, acquisition=acquisition), opened.series, row, values, used, choice.skull_stripped)
-    _remove_others(job, [row for row, _ in images])
     if regions is not None:
         used["Segmentation"] = resolve_paths(regions.file, _datasets(job))
     write_quality(job, quality, used)
@@ -105,14 +126,6 @@ def levels_of(row: MapRow) -> dict[str, str]:
     if row.tail == "Status":
         return {str(int(status)): meaning for status, meaning in STATUS_MEANING.items()}
     return {}
-
-
-def _remove_others(job: FitJob, written: Sequence[MapRow]) -> None:
-    """Remove maps of an earlier run that this one did not write, such as error bars it could not know."""
-    for row in job.table.every_row():
-        if row not in written:
-            for extension in (".nii.gz", ".json"):
-                _path(job, row.name_parts(job.label), extension).unlink(missing_ok=True)
 
 
 def _used(
@@ -186,4 +199,4 @@ def _model_fields(job: FitJob) -> dict[str, Any]:
 
 
 def _path(job: FitJob, parts: Mapping[str, Any], extension: str) -> Path:
-    return job.output_dir / derivative_path(job.acquisition.entities, extension=extension, **parts)
+    return job.root / derivative_path(job.acquisition.entities, extension=extension, **parts)

@@ -1,25 +1,33 @@
 """Tables and pages over all participants, from their quality files alone: raw data is not needed.
 
-Every call reads all quality files, so that tables say what is there: new participants are appended, changed
-ones replaced, removed ones leave.
+Every call reads all quality files that a completion record vouches for, so that tables say what is there: new
+participants are appended, changed ones replaced, removed ones leave. Who is not in them is said, and why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bids_qmri import catalogue
 from bids_qmri.bids.derivatives import write_atomic, write_sidecar
 from bids_qmri.bids.participants import read_participants
+from bids_qmri.completion.hashes import fingerprint
+from bids_qmri.completion.standing import Standing, labels_of, standing_of
 from bids_qmri.errors import NoInputError
 from bids_qmri.reports.group_page import group_page
 from bids_qmri.reports.group_table import GroupTable, TableBuilder, as_parquet, as_tsv, dictionary
 from bids_qmri.reports.methods import write_citation
-from bids_qmri.reports.records import each_record
+from bids_qmri.reports.records import Record, each_record
+
+LOGGER = logging.getLogger("bids_qmri.reports")
+
+TRIES = 3
+"""How often a participant is read whose results take their place meanwhile."""
 
 
-def write_group(output_dir: Path) -> list[Path]:
+def write_group(output_dir: Path, expected: Iterable[str] = ()) -> list[Path]:
     """Write ``group_<model>.tsv``, its data dictionary, ``group_<model>.html`` and the citations of all.
 
     ``group_<model>.parquet`` is written too where pyarrow is installed. What an earlier call wrote of models
@@ -29,6 +37,8 @@ def write_group(output_dir: Path) -> list[Path]:
     ----------
     output_dir
         Root of the output dataset.
+    expected
+        Labels, without ``sub-``, of participants who should be there.
 
     Returns
     -------
@@ -41,30 +51,61 @@ def write_group(output_dir: Path) -> list[Path]:
         No participant has a result.
     """
     builders: dict[str, TableBuilder] = {}
-    for record in each_record(output_dir):
-        model = record.table.model
-        if model not in builders:
-            builders[model] = TableBuilder(record.table)
-        builders[model].add(record)
+    absent: list[Standing] = []
+    for label in labels_of(output_dir, expected):
+        standing, records = _complete_records(output_dir, label)
+        absent += [] if standing.is_done else [standing]
+        for record in records:
+            model = record.table.model
+            if model not in builders:
+                builders[model] = TableBuilder(record.table)
+            builders[model].add(record)
+    for standing in absent:
+        LOGGER.warning("sub-%s: %s: %s", standing.participant, standing.state, standing.why)
     if not builders:
         raise NoInputError(
             "no participant has results",
             file=output_dir,
-            needed="quality files (*_qc.json)",
-            fix="run the participant level first",
+            needed="quality files (*_qc.json) that a completion record vouches for",
+            fix="run the participant level first; bids_qmri-status says who is complete",
         )
     _remove_others(output_dir, list(builders))
     groups = {model: builders[model].finish() for model in sorted(builders)}
-    written = [path for group in groups.values() for path in _write_model(output_dir, group)]
+    written = [path for group in groups.values() for path in _write_model(output_dir, group, absent)]
     runs = {(model, label) for model, group in groups.items() for label in group.labels["estimator"]}
     return [*written, *write_citation(output_dir, sorted(runs))]
 
 
-def _write_model(output_dir: Path, group: GroupTable) -> list[Path]:
+def _complete_records(output_dir: Path, label: str) -> tuple[Standing, list[Record]]:
+    """Return where a participant stands, and the fits that are complete.
+
+    Of one who is being fitted again, or of whom something failed, these are the fits that are in place.
+    """
+    for _ in range(TRIES):
+        standing = standing_of(output_dir, label, absent_ok=True)
+        if standing.record is None or standing.state == "damaged":
+            break
+        names = _vouched_for(output_dir, standing)
+        records = [record for record in each_record(output_dir, label) if record.file.as_posix() in names]
+        # Otherwise they took their place between the two looks.
+        if len(records) == len(names):
+            return standing, records
+    return standing, []
+
+
+def _vouched_for(output_dir: Path, standing: Standing) -> set[str]:
+    """Return the quality files of a participant's complete fits, relative to the output dataset."""
+    record = standing.record
+    assert record is not None
+    named = {name for fit in record.fits.values() for name in fit.files if name.endswith("_qc.json")}
+    return {name for name in named if fingerprint(output_dir / name) == record.outputs.get(name)}
+
+
+def _write_model(output_dir: Path, group: GroupTable, absent: Sequence[Standing]) -> list[Path]:
     table, sidecar, page, parquet = _paths(output_dir, group.table.model)
     write_atomic(table, as_tsv(group).encode("utf-8"))
     write_sidecar(sidecar, dictionary(group))
-    write_atomic(page, group_page(group, read_participants(output_dir)).encode("utf-8"))
+    write_atomic(page, group_page(group, read_participants(output_dir), absent).encode("utf-8"))
     packed = as_parquet(group)
     if packed is None:
         # One of an earlier call would contradict the table.

@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from bids_qmri.bids.participants import Participants
+from bids_qmri.completion.standing import Standing
 from bids_qmri.qc.definitions import MASK
 from bids_qmri.reports.group_figures import acquisition, draw_distribution
 from bids_qmri.reports.group_flags import OUTLIER_LIMIT
@@ -50,7 +51,7 @@ class Line:
     outliers: str
 
 
-def group_page(group: GroupTable, people: Participants) -> str:
+def group_page(group: GroupTable, people: Participants, absent: Sequence[Standing] = ()) -> str:
     """Return the page.
 
     Parameters
@@ -59,6 +60,8 @@ def group_page(group: GroupTable, people: Participants) -> str:
         All fits of a model.
     people
         What is known of the participants.
+    absent
+        Participants who are not complete.
     """
     shown = shown_metrics(group)
     data, left_out = payload(group, shown, people)
@@ -82,6 +85,7 @@ def group_page(group: GroupTable, people: Participants) -> str:
         summaries=list(_summaries(group, core)),
         columns=[one.heading for one in listed],
         lines=[_line(group, row, listed, flags[row], shown) for row in rows],
+        absent=absent,
         whole=len(rows) == len(group.pages),
     )
 

@@ -38,7 +38,7 @@ _LATEX = str.maketrans(
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 )
 
-_PACKAGES = ("bids_qmri", "dipy", "matplotlib", "nibabel", "nipype", "numpy", "pybids", "scipy")
+_PACKAGES = ("bids_qmri", "dipy", "matplotlib", "nibabel", "nipype", "numpy", "scipy")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Record:
         Label of the estimator.
     fields
         Content of the quality file.
+    file
+        The quality file, relative to the output dataset.
     """
 
     output_dir: Path
@@ -45,6 +48,7 @@ class Record:
     table: OutputTable
     estimator: str
     fields: Mapping[str, Any]
+    file: Path = Path()
 
     @property
     def participant(self) -> str:
@@ -97,9 +101,7 @@ def find_records(output_dir: Path, participant: str | None = None) -> list[Recor
 
 def each_record(output_dir: Path, participant: str | None = None) -> Iterator[Record]:
     """Yield what `find_records` returns one by one: a study may hold more than fits into memory."""
-    for label in _labels(output_dir):
-        if participant not in (None, label.removeprefix("sub-")):
-            continue
+    for label in _labels(output_dir) if participant is None else [f"sub-{participant}"]:
         for path in sorted(_quality_files(output_dir / label)):
             record = _read(output_dir, Path(path))
             if record is not None:
@@ -116,10 +118,15 @@ def _labels(output_dir: Path) -> list[str]:
 
 def _quality_files(folder: Path | str) -> Iterator[str]:
     """Yield the quality files of a participant or session; glob takes ten times as long on a large study."""
-    for entry in os.scandir(folder):
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return  # gone, or not there yet
+    for entry in entries:
         if entry.name in DATATYPES and entry.is_dir():
-            files = (file for file in os.scandir(entry.path) if file.name.endswith("_qc.json"))
-            yield from (file.path for file in files if not file.name.startswith("."))
+            with suppress(OSError):
+                names = [file.name for file in os.scandir(entry.path) if file.name.endswith("_qc.json")]
+                yield from (f"{entry.path}/{name}" for name in names if not name.startswith("."))
         elif entry.name.startswith("ses-") and entry.is_dir():
             yield from _quality_files(entry.path)
 
@@ -128,17 +135,17 @@ def _read(output_dir: Path, path: Path) -> Record | None:
     try:
         entities, _, _ = parse_name(path.name)
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except (InputError, ValueError) as error:
+    except (InputError, OSError, ValueError, RecursionError) as error:
         LOGGER.warning("%s is left out of the report: %s", path, error)
         return None
     table = _tables().get(entities.pop("model", ""))
     if table is None or not isinstance(fields, Mapping):
         LOGGER.warning("%s is left out of the report: not a quality file of a known model", path)
         return None
-    estimator = entities.pop("desc")
+    estimator = entities.pop("desc", "")
     # Columns of the table that lies beside are explained in the same file, in lower case.
     settings = {key: value for key, value in fields.items() if key[:1].isupper()}
-    return Record(output_dir, entities, table, estimator, settings)
+    return Record(output_dir, entities, table, estimator, settings, path.relative_to(output_dir))
 
 
 def _tables() -> dict[str, OutputTable]:

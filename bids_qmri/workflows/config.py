@@ -6,6 +6,7 @@ changes it and nothing global holds it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,8 @@ class RunConfig:
         nipype's ``plugin`` and ``plugin_args``; empty: chosen from `nprocs`.
     dry_run, sloppy, reports_only, report_by_session, boilerplate_only, write_graph, stop_on_first_crash
         Flags of the same names.
+    force
+        Fit again what is complete and unchanged.
     debug
         Show tracebacks.
     """
@@ -97,9 +100,15 @@ class RunConfig:
     boilerplate_only: bool = False
     write_graph: bool = False
     stop_on_first_crash: bool = False
+    force: bool = False
     debug: bool = False
 
     @property
     def log_dir(self) -> Path:
-        """Where the log, the resolved options and crash files of all runs go."""
-        return self.output_dir / "logs"
+        """Where the log, the resolved options and crash files of a run go.
+
+        Runs of a single participant have a folder for each, so that thousands of jobs do not share one.
+        """
+        only = self.participants if len(self.participants) == 1 else ()
+        alone = [f"sub-{re.sub(r'[^0-9A-Za-z]', '', label.removeprefix('sub-'))}" for label in only]
+        return self.output_dir.joinpath("logs", *alone)

@@ -1,21 +1,23 @@
-"""Write the pages of participants, in several processes where there is much to draw."""
+"""Write the page of a participant, in several processes where there is much to draw."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import get_context
-from typing import Literal
+from pathlib import Path
 
+from bids_qmri.errors import of_machine
 from bids_qmri.interfaces.agreement import compare_estimators
 from bids_qmri.reports.problems import write_problems
 from bids_qmri.reports.records import find_records
 from bids_qmri.reports.sections import DrawAll
 from bids_qmri.reports.subject import write_subject_page
 from bids_qmri.workflows.config import RunConfig
+from bids_qmri.workflows.outcome import ParticipantOutcome
 
 log = logging.getLogger("bids_qmri.workflow")
 
@@ -23,38 +25,37 @@ FEW_FITS = 8
 """Up to this many fits, starting processes takes longer than drawing."""
 
 
-@dataclass(frozen=True)
-class ParticipantOutcome:
-    """What became of one participant.
-
-    Parameters
-    ----------
-    participant
-        Label without ``sub-``.
-    status
-        ``"ok"``, ``"failed"`` (something that should have worked did not) or ``"nothing"`` (nothing to fit).
-    messages
-        One line per fault, or why there was nothing.
-    """
-
-    participant: str
-    status: Literal["ok", "failed", "nothing"]
-    messages: tuple[str, ...] = ()
-
-
-def write_pages(config: RunConfig, ends: Sequence[ParticipantOutcome]) -> list[ParticipantOutcome]:
-    """Write one page per participant, and say of which ones that failed.
+def write_page(
+    config: RunConfig, end: ParticipantOutcome, root: Path, *, processes: int = 1
+) -> ParticipantOutcome:
+    """Compare estimators and write the page; what goes wrong must not cost the maps.
 
     Parameters
     ----------
     config
         Choices of the run.
-    ends
-        How the fits of the participants ended.
+    end
+        How the fits of the participant ended.
+    root
+        Holds the participant's folder; the page is written beside it.
+    processes
+        That may draw.
     """
-    fits = sum(len(find_records(config.output_dir, end.participant)) for end in ends)
-    with _drawing(config.nprocs if fits > FEW_FITS else 1) as draw_all:
-        return [_with_page(config, end, draw_all) for end in ends]
+    try:
+        if not config.reports_only:
+            write_problems(root, end.participant, end.messages)
+        compare_estimators(root, end.participant)
+        fits = len(find_records(root, end.participant))
+        with _drawing(processes if fits > FEW_FITS else 1) as draw_all:
+            write_subject_page(root, end.participant, by_session=config.report_by_session, draw_all=draw_all)
+    except Exception as error:
+        if config.debug:
+            raise
+        log.debug("page of sub-%s", end.participant, exc_info=True)
+        what = of_machine(error) or f"{type(error).__name__}: {error}"
+        line = f"the page could not be written ({what}); --debug shows where"
+        return replace(end, status="failed", messages=(*end.messages, line))
+    return end
 
 
 @contextmanager
@@ -66,21 +67,3 @@ def _drawing(processes: int) -> Iterator[DrawAll]:
     # Fresh processes: a copy of this one would hold the locks of threads that it does not have.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield pool.map
-
-
-def _with_page(config: RunConfig, end: ParticipantOutcome, draw_all: DrawAll) -> ParticipantOutcome:
-    """Compare estimators and write the page; what goes wrong must not cost the others theirs."""
-    try:
-        if not config.reports_only:
-            write_problems(config.output_dir, end.participant, end.messages)
-        compare_estimators(config.output_dir, end.participant)
-        write_subject_page(
-            config.output_dir, end.participant, by_session=config.report_by_session, draw_all=draw_all
-        )
-    except Exception as error:
-        if config.debug:
-            raise
-        log.debug("page of sub-%s", end.participant, exc_info=True)
-        line = f"the page could not be written ({type(error).__name__}: {error}); --debug shows where"
-        return replace(end, status="failed", messages=(*end.messages, line))
-    return end

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, Unusable
-from bids_qmri.bids.dataset import find, participants, require_sessions
-from bids_qmri.errors import InputError, UsageError
+from bids_qmri.bids.dataset import find
+from bids_qmri.errors import InputError
 from bids_qmri.estimation.preparation import untold_noise
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob
 from bids_qmri.workflows.applicability import NOT_ASKED, choose_models
@@ -57,24 +57,6 @@ class Plan:
     def jobs(self) -> tuple[AcquisitionJob, ...]:
         """One per acquisition, in order."""
         return tuple(AcquisitionJob(planned.jobs) for planned in self.acquisitions if planned.jobs)
-
-
-def select_participants(config: RunConfig) -> list[str]:
-    """Return the labels that a run is about, in the order asked for, else sorted.
-
-    Raises
-    ------
-    UsageError
-        A label is not in the dataset, nobody is left, or the folder is not a dataset.
-    """
-    labels = participants(config.bids_dir, config.participants)
-    if config.exclude_participants:
-        participants(config.bids_dir, config.exclude_participants, "--exclude-participant-label")
-        labels = [label for label in labels if label not in config.exclude_participants]
-        if not labels:
-            raise UsageError("leaves nobody", field="--exclude-participant-label", fix="exclude fewer")
-    require_sessions([config.bids_dir, *config.read.derivatives.values()], config.read.sessions)
-    return labels
 
 
 def make_plan(config: RunConfig, participant: str) -> Plan:

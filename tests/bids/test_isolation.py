@@ -153,18 +153,24 @@ def test_a_dataset_that_cannot_be_listed_is_refused(root: Path, monkeypatch: pyt
         participants(root)
 
 
-def test_a_derivative_that_cannot_be_listed_costs_itself(root: Path, tmp_path: Path) -> None:
+def test_a_derivative_that_cannot_be_listed_costs_itself(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = synth.new_dataset(tmp_path / "other", "derivative")
-    (other / "dataset_description.json").write_text('{"Name": ' + "9" * 5000 + "}")
-    (other / "dataset_description.json").write_text("[" * 100_000)
+    stat = os.stat
+
+    def refuse(path: Any, **more: Any) -> Any:
+        if str(path).startswith(str(other)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **more)
+
+    monkeypatch.setattr(folders.os, "stat", refuse)
     found = find(root, "01", ReadOptions(derivatives={"other": other}))
-    assert [one.label for one in found if isinstance(one, Acquisition)] == [
-        "sub-01_acq-a",
-        "sub-01_acq-b",
-        "sub-01",
-    ]
+    labels = [one.label for one in found if isinstance(one, Acquisition)]
+    assert labels == ["sub-01_acq-a", "sub-01_acq-b", "sub-01"]
     (fault,) = [one for one in found if isinstance(one, Unusable) and one.fault]
-    assert "other/dataset_description.json: is nested too deeply" in str(fault.error)
+    assert fault.error.file == other
+    assert "permissions forbid it" in str(fault.error)
 
 
 def test_thousands_of_files_take_seconds(root: Path) -> None:

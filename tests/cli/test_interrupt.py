@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_qmri.cli.exit import MEANING, ExitCode
 from bids_qmri.cli.interrupt import end_on_signals
 
 RUN = """
@@ -32,7 +33,7 @@ sys.exit(run.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_and_its_workers(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "bids").mkdir()
     (tmp_path / "bids" / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
@@ -49,8 +50,8 @@ def test_a_signal_ends_the_run_and_its_workers(tmp_path: Path, number: signal.Si
         worker = int(run.stdout.readline())
         run.send_signal(number)
         rest = run.stdout.read()
-        assert run.wait(timeout=10) == 130
-    assert rest.splitlines() == ["bids_qmri: exit code 130: interrupted"]
+        assert run.wait(timeout=10) == 128 + number
+    assert rest.splitlines() == [f"bids_qmri: exit code {128 + number}: {MEANING[ExitCode(128 + number)]}"]
     # killed before the run ended, but the kernel may take a moment on a busy machine
     until = time.monotonic() + 5
     while _lives(worker) and time.monotonic() < until:

@@ -20,7 +20,7 @@ from bids_qmri.cli.run import main
 from bids_qmri.errors import InputError, InternalError, NoInputError, UsageError
 from bids_qmri.reports import group
 from bids_qmri.workflows import participant
-from bids_qmri.workflows.pages import ParticipantOutcome
+from bids_qmri.workflows.outcome import ParticipantOutcome
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_both_levels_run_in_order_and_the_first_failure_counts(
     done: list[str] = []
     outcome = ParticipantOutcome("01", "failed", ())
     monkeypatch.setattr(participant, "run_participants", lambda config: done.append("p") or [outcome])
-    monkeypatch.setattr(group, "write_group", lambda folder: done.append("g"))
+    monkeypatch.setattr(group, "write_group", lambda folder, expected: done.append("g"))
     assert call(levels=("group", "participant")) == ExitCode.FAILED
     assert done == ["p", "g"]
 
@@ -192,7 +192,7 @@ def test_group_level_reads_the_output_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: Callable[..., int]
 ) -> None:
     seen: list[Path] = []
-    monkeypatch.setattr(group, "write_group", seen.append)
+    monkeypatch.setattr(group, "write_group", lambda folder, expected: seen.append(folder))
     (tmp_path / "data").rmdir()
     assert call(levels=("group",)) == ExitCode.OK
     assert seen == [tmp_path / "out"]
@@ -244,7 +244,7 @@ def test_options_for_compatibility_say_that_they_do_nothing(
 
 
 def test_group_without_results_is_no_input(call: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(folder: Path) -> None:
+    def nothing(folder: Path, expected: list[str]) -> None:
         raise NoInputError("no metrics", file=folder)
 
     monkeypatch.setattr(group, "write_group", nothing)
@@ -260,8 +260,8 @@ def test_logging_is_left_as_it_was(call: Callable[..., int], monkeypatch: pytest
 
 
 def test_reserved_codes_are_not_used() -> None:
-    # 3 to 63 belong to the BIDS-App specification, 126 to 129 to the shell
-    assert {int(code) for code in ExitCode} == {0, 1, 2, 65, 70, 130}
+    # 3 to 63 belong to the BIDS-App specification, 126 to 128 to the shell, those above to signals
+    assert {int(code) for code in ExitCode} == {0, 1, 2, 65, 70, 75, 129, 130, 143}
     assert set(MEANING) == set(ExitCode)
 
 

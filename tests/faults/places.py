@@ -7,8 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import synth
-from faults.kinds import FLIP, NO_INPUT, OK, USAGE, Case, Fault, Spoil, forbidden, sparse, write_json
+from faults.kinds import FLIP, NO_INPUT, USAGE, Case, Fault, Spoil, forbidden, sparse, write_json
 
 
 def _folder_becomes(make: Callable[[Path], object]) -> Spoil:
@@ -43,10 +42,6 @@ def _bytes(case: Case) -> None:
     Path(os.fsdecode(os.fsencode(case.folder) + b"/anat/sub-01_\xff_T1w.nii.gz")).write_text("")
 
 
-def _own_layout(case: Case) -> None:
-    (case.folder / "layout_config.json").write_text("{")
-
-
 def _description(make: Callable[[Path], object]) -> Spoil:
     def spoil(case: Case) -> None:
         path = case.root / "dataset_description.json"
@@ -70,20 +65,6 @@ def _many(case: Case) -> None:
     for number in range(2000):
         (case.folder / "anat" / f"sub-01_acq-x{number}_T1w.json").write_text("")
     (case.folder / f"{FLIP}.json").write_text("{")
-
-
-def _derivative(make: Callable[[Path], object]) -> Spoil:
-    """Name a dataset whose description is spoiled."""
-
-    def spoil(case: Case) -> list[str]:
-        root = synth.new_dataset(case.extra / "other", "derivative")
-        (root / "sub-01").mkdir()
-        path = root / "dataset_description.json"
-        path.unlink()
-        make(path)
-        return ["-d", f"other={root}"]
-
-    return spoil
 
 
 def _existing(make: Callable[[Path], object]) -> Spoil:
@@ -200,18 +181,6 @@ ROWS = [
     ),
     Fault("dataset: nothing that can be fitted", _nothing, (r"nothing|no ",), NO_INPUT, others=False),
     Fault(
-        "named dataset: damaged description",
-        _derivative(lambda path: path.write_text("{")),
-        (r"other/dataset_description\.json", "line 1, column"),
-        others=False,
-    ),
-    Fault(
-        "named dataset: description is a named pipe",
-        _derivative(os.mkfifo),
-        (r"other/dataset_description\.json", "is a named pipe"),
-        others=False,
-    ),
-    Fault(
         "named dataset: not there",
         lambda case: ["-d", f"other={case.extra / 'gone'}"],
         ("gone", "is not a folder"),
@@ -253,13 +222,6 @@ ROWS = [
         ("work", "cannot be written"),
         USAGE,
         others=False,
-    ),
-    Fault(
-        "dataset: a file that tells libraries how to read it",
-        _own_layout,
-        ("sub-01 vfa", "no B1"),
-        OK,
-        own=True,
     ),
     Fault("folder: no permission", forbidden("anat"), ("sub-01/anat", "its permissions forbid it", "u[+]rx")),
     Fault(

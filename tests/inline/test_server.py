@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import time
+from contextlib import ExitStack
 
 import mrd
 import numpy as np
@@ -116,19 +118,58 @@ def test_a_stream_without_images_is_just_closed(port):
     assert mrd.exchange(port, half_close=True).closed
 
 
-def test_clients_wait_for_their_turn(port):
+def test_clients_do_not_wait_for_each_other(port):
+    """The first one begins, and ends after the second one was served."""
     _, volumes = scans.vfa_volumes()
     with (
         socket.create_connection(("127.0.0.1", port)) as first,
         socket.create_connection(("127.0.0.1", port)) as second,
     ):
         images = b"".join(scans.flips(volumes))
+        first.sendall(mrd.config("vfa-lsq") + mrd.header("Dummy XML header"))
         second.sendall(mrd.config("vfa-lsq") + mrd.header() + images + mrd.CLOSE)
-        first.sendall(mrd.config("vfa-lsq") + mrd.header("Dummy XML header") + images + mrd.CLOSE)
-        first_answer = mrd.read_answer(first)
-        first.close()
         second_answer = mrd.read_answer(second)
+        first.sendall(images + mrd.CLOSE)
+        first_answer = mrd.read_answer(first)
     np.testing.assert_array_equal(first_answer.map("t1"), second_answer.map("t1"))
+
+
+def test_one_client_too_many_takes_the_place_of_the_one_that_was_silent_for_longest(start):
+    port = start(threads=1, limits=Limits(clients=3))
+    images = scans.flips(scans.vfa_volumes()[1])
+    with ExitStack() as others:
+        silent = [others.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3)]
+        for one in silent[1:]:
+            one.sendall(mrd.config("vfa-lsq"))
+        time.sleep(0.2)
+        answer = scans.talk(port, "vfa-lsq", images)
+        assert not answer.texts
+        assert answer.closed
+        sent_away = mrd.read_answer(silent[0])
+        assert "silent while others wait" in sent_away.texts[0]
+
+
+def test_a_series_has_a_deadline(start):
+    port = start(threads=1, limits=Limits(series=0.1))
+    first, *rest = scans.flips(scans.vfa_volumes()[1])
+    with socket.create_connection(("127.0.0.1", port)) as slow:
+        slow.sendall(mrd.config("vfa-lsq") + mrd.header() + first)
+        time.sleep(0.3)
+        slow.sendall(b"".join(rest) + mrd.CLOSE)
+        assert "--deadline" in mrd.read_answer(slow).texts[0]
+
+
+def test_memory_is_shared_by_all_clients_and_free_when_they_are_gone(start):
+    port = start(threads=1, limits=Limits(together=100_000))
+    images = [mrd.image(np.ones((150, 200), np.int16), mrd.meta(b_value=b)) for b in (0, 100)]
+    with socket.create_connection(("127.0.0.1", port)) as greedy:
+        greedy.sendall(mrd.config("ivim-lsq") + mrd.header() + images[0])
+        time.sleep(0.3)
+        answer = scans.talk(port, "ivim-lsq", images)
+        assert "--max-memory-together" in answer.texts[0]
+    time.sleep(0.3)
+    answer = scans.talk(port, "ivim-lsq", images[:1])
+    assert not any("--max-memory-together" in line for line in answer.texts)
 
 
 def test_every_series_leaves_one_line_with_its_size_and_times(port, said):

@@ -11,6 +11,7 @@ import pytest
 
 from bids_qmri.bids.derivatives import write_map, write_sidecar
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.completion.record import Completion, FitEntry, as_fields, completion_path, hash_outputs
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.qc.metrics import map_metrics
 
@@ -21,6 +22,15 @@ OF_NEIGHBOURS = ("safety", "shift")
 """Maps of the estimator that looks at neighbours alone."""
 
 WriteFit = Callable[..., Path]
+
+
+def vouch_for(output_dir: Path, label: str) -> None:
+    """Write the completion record of a participant, as a run does at its end."""
+    outputs = hash_outputs(output_dir, label)
+    named = [name for name in outputs if name.endswith("_qc.json")]
+    fits = {name: FitEntry("vfa", "lsq", "asked", "inputs", (name,)) for name in named}
+    record = Completion("ok", fits=fits, outputs=outputs)
+    write_sidecar(completion_path(output_dir, label), as_fields(record))
 
 
 @pytest.fixture
@@ -61,6 +71,7 @@ def write_fit(tmp_path: Path) -> WriteFit:
         metrics = map_metrics(estimates, {names[0]: values}, values, status, determined=known)
         quality = tmp_path / derivative_path(entities, extension=".json", **table.qc_parts(label))
         write_sidecar(quality, {"Metrics": metrics, "SoftwareVersion": "9.8.7"} | fields)
+        vouch_for(tmp_path, entities["sub"])
         return quality
 
     return write

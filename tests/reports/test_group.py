@@ -15,7 +15,7 @@ from bids_qmri.errors import NoInputError
 from bids_qmri.reports import group_table
 from bids_qmri.reports.group import write_group
 
-from .conftest import WriteFit
+from .conftest import WriteFit, vouch_for
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -90,6 +90,7 @@ def test_what_is_no_number_counts_as_missing(tmp_path: Path, write_fit: WriteFit
     write_fit({"sub": "01"}, images=False)
     path = write_fit({"sub": "02"}, images=False)
     path.write_text(json.dumps({"Metrics": {"t1_median": value, "evil<b>": 1}}))
+    vouch_for(tmp_path, "02")
     write_group(tmp_path)
     row = rows_of(tmp_path / "group_vfa.tsv")[1]
     assert row["t1_median"] == "n/a"
@@ -145,6 +146,7 @@ def test_tables_and_pages_of_models_that_nobody_has_any_more_are_removed(
     quality = write_fit(model="ivim", images=False)
     write_group(tmp_path)
     quality.unlink()
+    vouch_for(tmp_path, "01")
     for former in FORMER_NAMES:
         (tmp_path / f"group_{former}.tsv").write_text("participant_id\n")
     write_group(tmp_path)

@@ -108,7 +108,7 @@ def test_text_from_files_is_inert(tmp_path: Path, write_fit: WriteFit, place: st
     write_fit(sidecar={place: sidecar[place]} if place in sidecar else {}, **{place: values.get(place)})
     if place == "page":
         keep(tmp_path, kind=EVIL, region=EVIL, label=EVIL)
-    (tmp_path / "sub-01" / "log").mkdir()
+    (tmp_path / "sub-01" / "log").mkdir(exist_ok=True)
     (tmp_path / "sub-01" / "log" / "crash-<b>.txt").write_text(EVIL)
     text, outline = page(tmp_path, problems=[EVIL] if place in ("problems", "crash") else [])
     assert outline.tags.count("script") == 3  # viewer, copy button, colours

@@ -16,7 +16,8 @@ from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import UsageError
 from bids_qmri.techniques.vfa.model import VFA
 from bids_qmri.workflows.config import RunConfig
-from bids_qmri.workflows.plan import Plan, describe, make_plan, select_participants
+from bids_qmri.workflows.plan import Plan, describe, make_plan
+from bids_qmri.workflows.selection import select_participants
 
 WORDS = ("lsq", "mle", "bayes", "dipy")
 

@@ -1,0 +1,123 @@
+"""The command ``bids_qmri-status``: who is complete in an output folder, who is not, and why.
+
+It reads completion records and leases and writes nothing; standard library alone, so that it may be called
+often.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bids_qmri.completion.standing import MEANING, Standing, labels_of, standing_of
+
+EPILOG = "Exit code: 0 if everybody is complete or has nothing to fit, 1 if not, 2 for an impossible call. "
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print where every participant stands, and return 0 if nobody is left to be run.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program name; None takes those of the process.
+    """
+    args = _parser().parse_args(argv)
+    if not args.output_dir.is_dir():
+        print(f"{args.output_dir} is not a folder; needed: the OUTPUT_DIR of a run", file=sys.stderr)
+        return 2
+    expected = args.participant_label or _of_dataset(args.output_dir, args.bids_dir)
+    labels = [label.removeprefix("sub-") for label in expected]
+    if not args.participant_label:
+        labels = labels_of(args.output_dir, labels)
+    standings = [standing_of(args.output_dir, label, verify=args.verify) for label in labels]
+    if args.json:
+        text = json.dumps(_as_fields(standings), indent=2) + "\n"
+    elif args.incomplete:
+        text = "".join(f"{one.participant}\n" for one in standings if _is_to_be_run(one))
+    else:
+        text = _as_text(standings) + "\n"
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        # Nobody reads on, as in a pipe to head; what Python would say of it at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0 if all(one.is_done for one in standings) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    states = "; ".join(f"{state}: {words}" for state, words in MEANING.items())
+    parser = argparse.ArgumentParser(
+        "bids_qmri-status", description=__doc__, epilog=f"{EPILOG}States: {states}."
+    )
+    parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="output folder of bids_qmri")
+    parser.add_argument(
+        "--bids-dir",
+        type=Path,
+        metavar="DIR",
+        help="dataset whose participants are expected; default: the one that the output folder names",
+    )
+    parser.add_argument("--participant-label", nargs="+", metavar="LABEL", help="these participants alone")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare hashes of all outputs, not only their sizes",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines: states, reasons, counts")
+    form.add_argument(
+        "--incomplete",
+        action="store_true",
+        help="labels to run again, one a line: all but who is done and who is in work",
+    )
+    return parser
+
+
+def _is_to_be_run(standing: Standing) -> bool:
+    return not standing.is_done and standing.state != "running"
+
+
+def _of_dataset(output_dir: Path, bids_dir: Path | None) -> list[str]:
+    """Return the participants of a dataset, or of the one that an output folder was made from."""
+    root = bids_dir or _raw_of(output_dir)
+    if root is None or not root.is_dir():
+        return []
+    return [path.name.removeprefix("sub-") for path in root.glob("sub-*") if path.is_dir()]
+
+
+def _raw_of(output_dir: Path) -> Path | None:
+    try:
+        content = json.loads((output_dir / "dataset_description.json").read_text(encoding="utf-8"))
+        return (output_dir / str(content["DatasetLinks"]["raw"])).resolve()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _as_fields(standings: Iterable[Standing]) -> dict[str, object]:
+    people = {
+        f"sub-{one.participant}": {
+            "state": one.state,
+            "why": one.why,
+            "fits": [] if one.record is None else sorted(one.record.fits),
+        }
+        for one in standings
+    }
+    return {"participants": people, "counts": Counter(str(one["state"]) for one in people.values())}
+
+
+def _as_text(standings: Sequence[Standing]) -> str:
+    width = max((len(one.participant) for one in standings), default=0)
+    lines = [f"sub-{one.participant:<{width}}  {one.state:<8}  {one.why}" for one in standings]
+    counts = Counter(one.state for one in standings)
+    total = ", ".join(f"{counts[state]} {state}" for state in MEANING if counts[state])
+    return "\n".join([*lines, f"{len(standings)} participants: {total or 'none'}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""End with a participant: put the results together, write page and record, and switch them into place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from bids_qmri.bids.derivatives import write_sidecar
+from bids_qmri.completion.hashes import hash_of, software
+from bids_qmri.completion.record import Completion, FitEntry, as_fields, completion_path, hash_outputs
+from bids_qmri.completion.staging import assemble, clear, fit_folder, switch
+from bids_qmri.errors import BusyError, QmriError, of_machine
+from bids_qmri.interfaces.job import Outcome
+from bids_qmri.interfaces.write import outputs_of
+from bids_qmri.workflows.config import RunConfig
+from bids_qmri.workflows.opening import InWork, end_of
+from bids_qmri.workflows.outcome import ParticipantOutcome
+from bids_qmri.workflows.pages import write_page
+
+log = logging.getLogger("bids_qmri.workflow")
+
+
+def finish_participant(
+    config: RunConfig, work: InWork, outcomes: Sequence[Outcome], processes: int = 1
+) -> ParticipantOutcome:
+    """Put everything of a participant in place; if that fails, everything stays as it was.
+
+    Parameters
+    ----------
+    config
+        Choices of the run.
+    work
+        What was planned.
+    outcomes
+        Of its fits.
+    processes
+        That may draw the page.
+    """
+    end = _end(config, work, outcomes)
+    try:
+        written = _files_of_fits(work, outcomes)
+        fits = work.fits
+        machine = {outcome.job for outcome in outcomes if outcome.machine}
+        leave_out = {name for fit in fits if fit.name not in machine for name in outputs_of(fit)}
+        root = assemble(work.lease, leave_out, [fit.name for fit in fits if fit.name not in machine])
+        end = write_page(config, end, root, processes=processes)
+        # Pages alone do not make maps complete of which nothing is known.
+        if work.before.requests or not config.reports_only:
+            record = _record(config, work, end, written, root)
+            write_sidecar(completion_path(root, work.label), as_fields(record))
+        switch(work.lease)
+    except BusyError as error:
+        return ParticipantOutcome(work.label, "busy", (str(error),))
+    except Exception as error:
+        clear(work.lease)
+        known = of_machine(error) or error
+        if config.debug and not isinstance(known, QmriError):
+            raise
+        log.debug("sub-%s", work.label, exc_info=True)
+        what = known if isinstance(known, QmriError) else f"{type(error).__name__}: {error}"
+        line = f"nothing was put in place, what an earlier run wrote stays: {what}"
+        return ParticipantOutcome(work.label, "failed", (*end.messages, line))
+    return end
+
+
+def _end(config: RunConfig, work: InWork, outcomes: Sequence[Outcome]) -> ParticipantOutcome:
+    """Join what the plan and the fits say about a participant."""
+    if config.reports_only:
+        return ParticipantOutcome(work.label, "ok")
+    faults = (*work.faults, *(outcome.error for outcome in outcomes if outcome.error))
+    return end_of(work.label, [fit[:2] for fit in work.asked.values()], faults, work.remarks)
+
+
+def _files_of_fits(work: InWork, outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
+    """Return what each fit that succeeded has written, relative to the output dataset."""
+    found = {}
+    for outcome in outcomes:
+        folder = fit_folder(work.lease, outcome.job)
+        if not outcome.error:
+            files = sorted(path for path in folder.rglob("*") if path.is_file())
+            found[outcome.job] = tuple(path.relative_to(folder).as_posix() for path in files)
+    return found
+
+
+def _record(
+    config: RunConfig,
+    work: InWork,
+    end: ParticipantOutcome,
+    written: dict[str, tuple[str, ...]],
+    root: Path,
+) -> Completion:
+    """Return what is complete now."""
+    before, outputs = work.before, hash_outputs(root, work.label)
+    kept = {
+        name: entry
+        for name, entry in before.fits.items()
+        if not set(entry.files) & work.damaged and set(entry.files) <= outputs.keys()
+    }
+    inputs = hash_of(work.inputs)
+    new = {name: FitEntry(*work.asked[name], inputs, files) for name, files in written.items()}
+    fits = {**kept, **new}
+    if config.reports_only:
+        return Completion(
+            before.end, before.messages, before.software, before.inputs, before.requests, fits, outputs
+        )
+    asked = {name: options for name, (_, _, options) in work.asked.items()}
+    # Only requests that the fits in place still answer can ever be answered from here.
+    options = {name: entry.options for name, entry in fits.items()}
+    answered = {key: made for key, made in before.requests.items() if made.items() <= options.items()}
+    requests = {**answered, work.request: asked}
+    return Completion(end.status, end.messages, software(), work.inputs, requests, fits, outputs)  # type: ignore[arg-type]

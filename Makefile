@@ -4,13 +4,15 @@ NEWER_PYTHON ?= python3.12
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --constraint constraints.txt \
+  --custom-compile-command 'make constraints'
 TRAINING := .venv-training
 NIPYPE := .venv-nipype
 DEMO_DIR ?= demo
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-training test-nipype lint format wheel constraints clean
+.PHONY: help demo test test-training test-nipype lint format wheel constraints sbom clean
 
 help:
 	@echo "make demo         write a synthetic dataset, process it, compare the maps with the truth"
@@ -20,7 +22,8 @@ help:
 	@echo "make lint         style, types, direction of imports"
 	@echo "make format       rewrite the sources in the project's style"
 	@echo "make wheel        build the package into dist/"
-	@echo "make constraints  resolve the exact versions anew"
+	@echo "make constraints  resolve the exact versions anew, and their hashes"
+	@echo "make sbom         list all packages of .venv with versions and licences (CycloneDX)"
 	@echo "make clean        remove what these commands made"
 	@echo "PYTHON=python3.12 chooses the interpreter that .venv is made with"
 
@@ -72,6 +75,12 @@ constraints: $(READY)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra train --extra parametric-map \
 	  --no-annotate --custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --extra dicom --output-file requirements/run.txt pyproject.toml
+	printf 'hatchling\ncyclonedx-bom\npip\n' | $(BIN)/uv pip compile $(LOCK) --output-file requirements/build.txt -
+
+sbom: $(READY)
+	$(BIN)/python -m pip install --quiet cyclonedx-bom
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-format JSON --output-file sbom.cdx.json $(BIN)/python
 
 clean:
 	rm -rf $(VENV) $(TRAINING) $(NIPYPE) $(DEMO_DIR) work dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -25,7 +25,7 @@ if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
   scratch=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
   # exec: signals of the cluster reach the program itself, which gives back what it holds.
   exec $program "$bids" "$out" participant --participant-label "${labels[@]}" \
-    --nprocs "${SLURM_CPUS_PER_TASK:-1}" -w "$scratch/bids_qmri-$SLURM_JOB_ID" "$@"
+    --nprocs "${SLURM_CPUS_PER_TASK:-1}" -w "$scratch/bids_qmri-$(id -u)" "$@"
 fi
 
 export CHUNK=${CHUNK:-1}

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from bids_qmri.completion.lease import FOLDER, Lease, staging_path
+from bids_qmri.completion.lease import FOLDER, Lease, staging_path, take
 from bids_qmri.errors import BusyError
 from bids_qmri.owner import owner_of
 
@@ -179,11 +179,27 @@ def _sync(folder: Path) -> None:
             os.close(number)
 
 
-def clear_remains(output_dir: Path) -> None:
-    """Remove unfinished files of processes that have ended, from the root and the logs of a dataset.
+def clear_remains(output_dir: Path, run_id: str) -> None:
+    """Remove what runs that have ended left: leases, results that never took their place, unfinished files.
 
-    Of other machines' processes only what is older than a day goes.
+    Of other machines' processes only unfinished files older than a day go, and leases that are over.
+
+    Parameters
+    ----------
+    output_dir
+        Root of the output dataset.
+    run_id
+        Name of the run that cleans.
     """
+    names = {path.name.partition(".")[0] for path in (output_dir / FOLDER).glob("sub-*")}
+    for label in sorted(name.removeprefix("sub-") for name in names):
+        with suppress(BusyError, OSError):
+            lease = take(output_dir, label, run_id)
+            try:
+                prepare(lease)
+                clear(lease)
+            finally:
+                lease.release()
     for folder in (output_dir, output_dir / "logs", output_dir / FOLDER):
         for path in folder.glob(".*") if folder.is_dir() else ():
             if path.name.endswith(".part") or path.name.startswith((".clock.", ".over.")):

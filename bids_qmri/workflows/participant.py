@@ -39,7 +39,7 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
     )
     if config.boilerplate_only:
         return _methods_alone(config, labels)
-    clear_remains(config.output_dir)
+    clear_remains(config.output_dir, config.run_id)
     ends: dict[str, ParticipantOutcome] = {}
     with own_scratch(config.work_dir, config.run_id) as folder, kept_alive(folder):
         own = replace(config, work_dir=folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -14,6 +15,8 @@ from bids_qmri.ending import at_signal, no_longer
 
 CANCEL = {"SLURM": "scancel", "PBS": "qdel", "SGE": "qdel", "LSF": "bkill", "OAR": "oardel"}
 """Commands that cancel jobs, by the names of nipype's plugins that submit each node as a job."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 AT_ONCE = 1000
 """Jobs that one command cancels."""
@@ -49,8 +52,8 @@ class WatchedMultiProc(_NoCrashFiles, MultiProcPlugin):  # type: ignore[misc]
 def batch_plugin(name: str, plugin_args: Mapping[str, Any]) -> Any:
     """Return a plugin that submits every node as a job of a cluster, by nipype's name of it.
 
-    A job that is cancelled or killed fails the fits of its node alone: nipype 1.11 ends the whole run, since its
-    report of a crash cannot do without a result. A signal that ends this process cancels its jobs.
+    A job that is cancelled or killed fails the fits of its node alone: nipype 1.11 ends the whole run, since
+    its report of a crash cannot do without a result. A signal that ends this process cancels its jobs.
 
     Parameters
     ----------
@@ -63,7 +66,12 @@ def batch_plugin(name: str, plugin_args: Mapping[str, Any]) -> Any:
     class Watched(_NoCrashFiles, getattr(plugins, f"{name}Plugin")):  # type: ignore[misc]
         def _submit_batchtask(self, scriptfile: str, node: Any) -> int:
             at_signal("jobs", self._cancel)
-            return int(super()._submit_batchtask(scriptfile, node))
+            # A signal waits until it is known which job was submitted.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            try:
+                return int(super()._submit_batchtask(scriptfile, node))
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
         def _clear_task(self, taskid: int) -> None:
             super()._clear_task(taskid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -98,9 +99,20 @@ def test_putting_together_begins_anew_after_a_kill(lease: Lease) -> None:
     assert (lease.output_dir / MAPS[0]).read_text() == "new"
 
 
+def test_what_a_dead_run_left_of_a_participant_goes_and_that_of_a_living_one_stays(lease: Lease) -> None:
+    dead = Owner(this_process().machine, 2**22 + 1, 1)
+    fields = json.loads(lease.path.read_text()) | {"Run": "dead", "Owner": dead.token}
+    take(lease.output_dir, "02", "alive")
+    lease.path.write_text(json.dumps(fields))
+    clear_remains(lease.output_dir, "next")
+    folder = lease.output_dir / ".bids_qmri"
+    assert [path.name for path in folder.iterdir()] == ["sub-02.json"]
+    assert (lease.output_dir / MAPS[0]).read_text() == "old"
+
+
 def test_unfinished_files_go_with_their_process_and_those_of_others_after_a_day(tmp_path: Path) -> None:
     alive, dead, far = this_process(), Owner(this_process().machine, 2**22 + 1, 1), Owner("00000000", 1, 1)
     for owner in (alive, dead, far):
         (tmp_path / f".group.tsv.{owner.token}.ab12.part").touch()
-    clear_remains(tmp_path)
+    clear_remains(tmp_path, "next")
     assert {path.name.split(".")[3] for path in tmp_path.iterdir()} == {alive.token, far.token}

@@ -39,6 +39,9 @@ NETWORK_LIMIT = 512 * MB
 DEEPEST = 64
 """Levels of nesting of a file; those of BIDS have 5."""
 
+MOST_BITS = 1024
+"""Bits of the largest whole number that a floating-point one could stand for."""
+
 TOO_DEEP = f"is nested too deeply (more than {DEEPEST} levels)"
 
 RESTORE = "restore the file from its source"
@@ -209,6 +212,17 @@ def require_flat(content: Any) -> None:
             raise ValueError(TOO_DEEP)
 
 
+def require_spelled(content: Any) -> None:
+    """Raise a ValueError if a whole number has so many digits that no message could spell it."""
+    left = [content]
+    while left:
+        one = left.pop()
+        # Hexadecimal ones are read without the limit that Python has for decimal ones.
+        if isinstance(one, int) and one.bit_length() > MOST_BITS:
+            raise ValueError(f"holds a whole number of {one.bit_length()} bits")
+        left += _parts(one)
+
+
 def _parts(value: Any) -> Iterator[Any]:
     if isinstance(value, list):
         yield from value
@@ -247,6 +261,7 @@ def parsed(parse: Callable[[str], Any], text: str, path: Path, *, needed: str, f
     try:
         content = parse(text)
         require_flat(content)
+        require_spelled(content)
     except QmriError:
         raise
     except RecursionError as error:

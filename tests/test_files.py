@@ -102,7 +102,15 @@ def test_large_whole_numbers_are_floating_point_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a = " + "9" * 5000, "a = " + "[" * 5000 + "]" * 5000, "a = 0000-00-00", "a ="]
+    "text",
+    [
+        "a = 0x" + "f" * 5000,
+        "a = [{b = 0x" + "f" * 5000 + "}]",
+        "a = " + "9" * 5000,
+        "a = " + "[" * 5000 + "]" * 5000,
+        "a = 0000-00-00",
+        "a =",
+    ],
 )
 def test_whatever_a_parser_raises_is_one_line(text: str) -> None:
     with pytest.raises(InputError, match=r"x\.toml: .*; needed: options; fix: mend it\.$"):

@@ -45,11 +45,18 @@ class QmriError(Exception):
         sentences += [f"needed: {needed.rstrip('.')}"] if needed else []
         sentences += [f"fix: {fix.rstrip('.')}"] if fix else []
         text = ": ".join([*where, "; ".join(sentences)]) + "."
-        super().__init__(" ".join(text.split()))
+        super().__init__(printable(" ".join(text.split())))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the trip between processes with every field."""
         return _rebuild, (type(self), self.seen, self.file, self.field, self.needed, self.fix)
+
+
+def printable(text: str) -> str:
+    """Return text with escapes for what no terminal and no log should get: control codes, bytes of names."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _rebuild(

@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.images import same_grid
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, matches
-from bids_qmri.bids.masks import GIVEN, SUFFIXES, about, is_brain, is_on_grid
+from bids_qmri.bids.masks import GIVEN, SUFFIXES, about, is_brain
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.errors import InputError
 
@@ -86,9 +87,9 @@ def _masks(files: ParticipantFiles, name: str, found: Acquisition, options: Read
 def _fits(image: BidsFile, found: Acquisition) -> bool:
     """Whether a mask is on the grid of an acquisition, as far as headers tell."""
     try:
-        return is_on_grid(image, read_header(found.images[0]))
+        return same_grid(read_header(image.path), read_header(found.images[0]))
     except InputError:
-        return True
+        return True  # what is damaged is named where it is read
 
 
 def _said(

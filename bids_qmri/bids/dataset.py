@@ -10,10 +10,12 @@ from pathlib import Path
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
+from bids_qmri.bids.isolation import read_kind
 from bids_qmri.bids.layout import ParticipantFiles, read_json, read_layout
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.bids.quantitative import without_model
 from bids_qmri.errors import InputError, UsageError
+from bids_qmri.files import as_input_error
 
 LABEL = re.compile(r"[0-9A-Za-z+]+")
 
@@ -40,7 +42,7 @@ def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--par
             "is not a folder", file=bids_dir, needed="the folder of a BIDS dataset", fix="check the path"
         )
     description = bids_dir / "dataset_description.json"
-    if not description.is_file():
+    if not _is_there(description):
         raise UsageError(
             "has no dataset_description.json",
             file=bids_dir,
@@ -51,12 +53,7 @@ def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--par
         read_json(description)
     except InputError as error:
         raise UsageError(error.seen, file=description, needed=error.needed, fix=error.fix) from error
-    with os.scandir(bids_dir) as entries:
-        available = sorted(
-            entry.name.removeprefix("sub-")
-            for entry in entries
-            if entry.name.startswith("sub-") and entry.is_dir()
-        )
+    available = _labels(bids_dir)
     wanted = [label.removeprefix("sub-") for label in labels]
     unknown = [label for label in wanted if label not in available]
     if unknown:
@@ -68,6 +65,42 @@ def participants(bids_dir: Path, labels: Sequence[str] = (), field: str = "--par
             fix="check the label",
         )
     return wanted or available
+
+
+def _is_there(description: Path) -> bool:
+    try:
+        return description.is_file()
+    except OSError as error:
+        raise UsageError(
+            f"cannot be looked into ({error.strerror})",
+            file=description.parent,
+            needed="the folder of a BIDS dataset",
+            fix="make it readable (chmod u+rx)",
+        ) from error
+
+
+def _labels(bids_dir: Path) -> list[str]:
+    """Return the labels of all participants; links to nowhere count, for whose they are must be known."""
+    try:
+        with os.scandir(bids_dir) as entries:
+            names = [
+                entry.name for entry in entries if entry.name.startswith("sub-") and _is_participant(entry)
+            ]
+    except OSError as error:
+        raise UsageError(
+            f"cannot be listed ({error.strerror})",
+            file=bids_dir,
+            needed="the folder of a BIDS dataset",
+            fix="make it readable (chmod u+rx)",
+        ) from error
+    return sorted(name.removeprefix("sub-") for name in names)
+
+
+def _is_participant(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir() or LABEL.fullmatch(entry.name.removeprefix("sub-")) is not None
+    except OSError:  # a link that leads back to itself
+        return True
 
 
 def require_sessions(roots: Sequence[Path], sessions: Sequence[str]) -> None:
@@ -123,17 +156,36 @@ def find(
     from bids_qmri.bids.contributions import with_unused_datasets
 
     options = options or ReadOptions()
-    files = _of_sessions(read_layout(bids_dir, participant), options.sessions)
-    derivatives = {
-        name: _of_sessions(read_layout(path, participant), options.sessions)
-        for name, path in options.derivatives.items()
-    }
+    faults: list[Unusable] = []
+    files = _listed(bids_dir, participant, options, faults)
+    if files is None:
+        return [*faults]
+    listed = {name: _listed(path, participant, options, faults) for name, path in options.derivatives.items()}
+    derivatives = {name: one for name, one in listed.items() if one is not None}
     found: list[Acquisition | Unusable] = []
     for kind, module in catalogue.readers().items():
-        own = catalogue.load(f"{module}:find")(files, derivatives, options, tuple(found))
+        own = read_kind(kind, catalogue.load(f"{module}:find"), files, derivatives, options, tuple(found))
         found += [replace(one, kind=kind) if isinstance(one, Unusable) else one for one in own]
-    found = with_unused_datasets([_if_nameable(one) for one in found], derivatives, options)
-    return [*found, *without_model(files, found)]
+    found = [_if_nameable(one) for one in found]
+    try:
+        found = with_unused_datasets(found, derivatives, options)
+        unread = without_model(files, found)
+    except Exception as error:  # words about what is not used cost no map
+        unread = [Unusable(f"sub-{participant}", as_input_error(error, bids_dir), fault=False)]
+    return [*faults, *found, *unread]
+
+
+def _listed(
+    root: Path, participant: str, options: ReadOptions, faults: list[Unusable]
+) -> ParticipantFiles | None:
+    """Return the files of a participant in one dataset, None if they cannot be listed; faults are added."""
+    try:
+        files = read_layout(root, participant)
+    except InputError as error:
+        faults.append(Unusable(f"sub-{participant} of {root.name}", error))
+        return None
+    faults += [Unusable(Path(str(one.file)).name, one) for one in files.faults]
+    return _of_sessions(files, options.sessions)
 
 
 def _if_nameable(found: Acquisition | Unusable) -> Acquisition | Unusable:
@@ -164,4 +216,4 @@ def _of_sessions(files: ParticipantFiles, sessions: Sequence[str]) -> Participan
         return files
     labels = {label.removeprefix("ses-") for label in sessions}
     kept = tuple(file for file in files.files if file.entities.get("ses", None) in {None, *labels})
-    return ParticipantFiles(files.root, files.participant, kept)
+    return replace(files, files=kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from bids_qmri.bids.derivatives import write_atomic, write_sidecar
-from bids_qmri.errors import UsageError
+from bids_qmri.errors import InputError, UsageError
+from bids_qmri.files import SIDECAR_LIMIT, TABLE_LIMIT, parse_json, read_text
 
 BIDS_VERSION = "1.11.1"
 NAME = "bids_qmri"
@@ -98,7 +98,9 @@ def _read_own(path: Path) -> dict[str, Any]:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(read_text(path, SIDECAR_LIMIT))
+    except InputError as error:
+        raise UsageError(error.seen, file=path, needed=error.needed, fix=error.fix) from error
     except ValueError as error:
         raise UsageError(f"is not JSON: {error}", file=path, fix="repair or remove the file") from error
     if not isinstance(content, dict):
@@ -131,7 +133,14 @@ def _relative(root: Path, output_dir: Path) -> str:
 
 
 def _write_bidsignore(path: Path, patterns: Sequence[str]) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        lines = (
+            read_text(path, TABLE_LIMIT, fix="repair or remove the file").splitlines()
+            if path.exists()
+            else []
+        )
+    except InputError as error:
+        raise UsageError(error.seen, file=path, needed=error.needed, fix=error.fix) from error
     missing = [pattern for pattern in patterns if pattern not in lines]
     if missing:
         write_atomic(path, ("\n".join([*lines, *missing]) + "\n").encode("utf-8"))

@@ -16,6 +16,7 @@ from bids_qmri.bids.multipart import join_parts, joined_files
 from bids_qmri.bids.nifti import read_header
 from bids_qmri.bids.undirected import resolve_undirected
 from bids_qmri.errors import InputError
+from bids_qmri.files import one_fault
 from bids_qmri.physics.diffusion import B0_THRESHOLD, DiffusionProtocol
 
 SUFFIXES = ("dwi",)
@@ -174,7 +175,8 @@ def from_files(
 
 def _read(image: BidsFile, files: ParticipantFiles, options: ReadOptions) -> Read:
     try:
-        return read_series(image, files, options)
+        with one_fault(image.path):
+            return read_series(image, files, options)
     except NoSeriesError as error:
         return Unusable(image.stem, error, fault=False)
     except InputError as error:

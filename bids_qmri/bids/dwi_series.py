@@ -19,6 +19,7 @@ from bids_qmri.bids.nifti import Header, read_header
 from bids_qmri.bids.sidecar import Sidecar
 from bids_qmri.bids.undirected import resolve_undirected
 from bids_qmri.errors import InputError
+from bids_qmri.files import GRADIENT_LIMIT, read_bytes
 from bids_qmri.physics.directions import count_directions
 from bids_qmri.units import FloatArray
 
@@ -203,7 +204,7 @@ def _table(image: BidsFile, files: ParticipantFiles, extension: str) -> Path | N
         for other in tables[1:]
         if other.path.parent == first.path.parent
         and len(other.entities) == len(first.entities)
-        and other.path.read_bytes() != first.path.read_bytes()
+        and read_bytes(other.path, GRADIENT_LIMIT) != read_bytes(first.path, GRADIENT_LIMIT)
     ]
     if rivals:
         raise InputError(
@@ -220,7 +221,9 @@ def _table(image: BidsFile, files: ParticipantFiles, extension: str) -> Path | N
 def _of_another(bval: Path, bvec: Path) -> bool:
     """Whether a table of directions stands beside b-values of its own that are not the image's."""
     own = bvec.with_suffix(".bval")
-    return own != bval and own.is_file() and own.read_bytes() != bval.read_bytes()
+    return (
+        own != bval and own.is_file() and read_bytes(own, GRADIENT_LIMIT) != read_bytes(bval, GRADIENT_LIMIT)
+    )
 
 
 def _one_value_each(sidecar: Sidecar, n_volumes: int, notes: list[str]) -> Sidecar:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.bids.nifti import RESTORE
 from bids_qmri.bids.vector_lengths import wrong_lengths
 from bids_qmri.errors import InputError
+from bids_qmri.files import GRADIENT_LIMIT, RESTORE, in_words, read_text
 from bids_qmri.units import FloatArray
 
 LARGEST_B = 1e5
@@ -44,12 +44,7 @@ def read_table(path: Path, *, missing: bool = False) -> list[list[float]]:
         If the file is not text, empty, or holds something that is not a finite number.
     """
     needed = "finite numbers separated by blanks"
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read as text ({error})", file=path, needed=needed, fix=RESTORE
-        ) from error
+    text = read_text(path, GRADIENT_LIMIT, needed=needed, fix=RESTORE)
     rows: list[list[float]] = []
     for line_number, line in enumerate(text.splitlines(), start=1):
         words = re.split(r"[\s,;]+", line.partition("#")[0].strip(" \t\r,;"))
@@ -58,7 +53,9 @@ def read_table(path: Path, *, missing: bool = False) -> list[list[float]]:
         try:
             row = [float(word) for word in words]
         except ValueError as error:
-            raise InputError(f"line {line_number}: {error}", file=path, needed=needed, fix=RESTORE) from error
+            raise InputError(
+                f"line {line_number}: {in_words(error)}", file=path, needed=needed, fix=RESTORE
+            ) from error
         bad = np.isinf(row) if missing else ~np.isfinite(row)
         if np.any(bad):
             raise InputError(

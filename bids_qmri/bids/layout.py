@@ -1,20 +1,21 @@
 """The files of ONE participant in one dataset, with the files at higher levels that apply to them.
 
-Only the root and the participant's own folder are listed, so that one of ten thousand participants costs no
-more than the only one.
+Names are taken apart and the inheritance principle is resolved here; `folders` lists.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bids_qmri.bids.folders import list_files
 from bids_qmri.errors import InputError
+from bids_qmri.files import SIDECAR_LIMIT, parse_json, read_text
 
 IMAGE_EXTENSIONS = (".nii.gz", ".nii", ".ome.zarr")
 
@@ -30,12 +31,11 @@ LONG_NAMES = {
 }
 """Entities that filter files spell out; the others are spelled alike."""
 
+OBJECT = "one JSON object in UTF-8"
+CHECK = "correct the file with a JSON checker"
+
 INDICES = ("run", "echo", "flip", "inv", "split", "chunk")
 """Entities that count: ``run-1`` and ``run-01`` are one."""
-
-
-_ELSEWHERE = re.compile(r"derivatives|sourcedata|code|\.")
-"""What lies at the root of a dataset and is not of it; beginnings of names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +112,14 @@ class ParticipantFiles:
         Label without ``sub-``.
     files
         Files of the participant and those above that it may inherit.
+    faults
+        Folders that cannot be read, and others that are not what their names say.
     """
 
     root: Path
     participant: str
     files: tuple[BidsFile, ...]
+    faults: tuple[InputError, ...] = ()
 
     def images(self, suffixes: Iterable[str], datatype: str | None = None) -> list[BidsFile]:
         """Return the participant's magnitude images with one of these suffixes, sorted by name."""
@@ -171,52 +174,11 @@ def read_layout(root: Path, participant: str) -> ParticipantFiles:
     Raises
     ------
     InputError
-        A folder cannot be listed.
+        The dataset cannot be listed.
     """
     root = root.absolute()
-    files = sorted(_walk(root, f"sub-{participant}", frozenset()))
-    return ParticipantFiles(root, participant, tuple(map(_take_apart, files)))
-
-
-def _walk(folder: Path, own: str, above: frozenset[str]) -> Iterator[Path]:
-    """Yield the files of a dataset that a participant may use: not those of others, nor of nested datasets.
-
-    Parameters
-    ----------
-    folder
-        Root of the dataset, or a folder below it.
-    own
-        Folder of the participant.
-    above
-        Folders that led here, as they really lie: links may lead in a circle.
-    """
-    place = os.path.realpath(folder)
-    if place in above:
-        return
-    for entry in _listed(folder):
-        # At the root alone: a study may have ten thousand participants.
-        if not above and (
-            (entry.name.startswith("sub-") and entry.name != own) or _ELSEWHERE.match(entry.name)
-        ):
-            continue
-        path = Path(entry.path)
-        if not entry.is_dir() or path.suffix == ".zarr":
-            yield path
-        else:
-            yield from _walk(path, own, above | {place})
-
-
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        raise InputError(
-            f"cannot be listed ({error.strerror})",
-            file=folder,
-            needed="a folder that this user may read",
-            fix="give this user the right to read it, or mend the link",
-        ) from error
+    files, faults = list_files(root, participant)
+    return ParticipantFiles(root, participant, tuple(map(_take_apart, files)), tuple(faults))
 
 
 def _take_apart(path: Path) -> BidsFile:
@@ -233,38 +195,36 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is not readable, not UTF-8, not valid JSON (with line and column), holds NaN, names a key
-        twice, or is not an object.
+        If it is not readable, not UTF-8, not valid JSON (with line and column), holds NaN or a number that
+        is too large, names a key twice, is nested without end, or is not an object.
     """
 
     def fail(seen: str) -> InputError:
-        return InputError(
-            seen, file=path, needed="one JSON object in UTF-8", fix="correct the file with a JSON checker"
-        )
+        return InputError(seen, file=path, needed=OBJECT, fix=CHECK)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise fail(f"has the key {twice[0]!r} twice")
-        return dict(pairs)
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            twice = min(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise fail(f"has the key {twice!r} twice")
+        return content
 
     def no_number(text: str) -> None:
         raise fail(f"holds {text}, which is not a JSON number")
 
+    def number(text: str) -> float:
+        if not math.isfinite(value := float(text)):
+            raise fail(f"holds {text[:20]}, which is more than any number here")
+        return value
+
+    text = read_text(path, SIDECAR_LIMIT, needed=OBJECT, fix=CHECK)
     try:
-        # Some editors write a byte order mark, which changes nothing in the content.
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text, object_pairs_hook=unique, parse_constant=no_number)
+        content = parse_json(text, pairs=unique, parse_constant=no_number, parse_float=number)
     except json.JSONDecodeError as error:
         what = "is empty" if not text.strip() else error.msg
         raise fail(f"{what} at line {error.lineno}, column {error.colno}") from error
-    except UnicodeDecodeError as error:
-        raise fail(f"byte {error.start} is not UTF-8") from error
-    except RecursionError as error:
-        raise fail("is nested too deeply") from error
-    except OSError as error:
-        raise fail(f"cannot be opened ({error.strerror})") from error
+    except ValueError as error:
+        raise fail(str(error)) from error
     if not isinstance(content, dict):
         raise fail(f"holds a {type(content).__name__} at line 1, column 1")
     return content

@@ -6,8 +6,6 @@ UTF-8, NaN, a comma too many or a key that stands twice must not cost the maps.
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, read_json
 from bids_qmri.bids.sidecar import Sidecar
 from bids_qmri.errors import InputError
+from bids_qmri.files import SIDECAR_LIMIT, endless, lossy_whole, parse_json, read_bytes
 
 FIX = "correct the file with a JSON checker"
 
@@ -54,29 +53,28 @@ def _read(path: Path, notes: list[str]) -> dict[str, Any]:
 
 def _salvaged(path: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """Return what can be read of a damaged JSON object, None if nothing, and the keys that are lost."""
-    lost: list[str] = []
+    lost: dict[str, None] = {}
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for key, value in found:
             # Which of two values was meant, nobody knows.
             if key in content and content[key] != value:
-                lost.append(key)
-            if _is_finite(value):
-                content[key] = value
+                lost[key] = None
+            if endless(value):
+                lost[key] = None
             else:
-                lost.append(key)
+                content[key] = value
         return {key: value for key, value in content.items() if key not in lost}
 
     try:
-        raw = path.read_bytes()
-        text = _decoded(raw)
+        text = _decoded(read_bytes(path, SIDECAR_LIMIT))
         # Commas before a closing bracket, which Python and JavaScript allow.
         text = re.sub(r",(\s*[}\]])", r"\1", text)
-        content = json.loads(text, object_pairs_hook=pairs, strict=False)
-    except (OSError, ValueError, RecursionError):
+        content = parse_json(text, pairs=pairs, strict=False, parse_int=lossy_whole)
+    except (InputError, ValueError):
         return None, []
-    return (content, list(dict.fromkeys(lost))) if isinstance(content, dict) else (None, [])
+    return (content, list(lost)) if isinstance(content, dict) else (None, [])
 
 
 def _decoded(raw: bytes) -> str:
@@ -87,10 +85,3 @@ def _decoded(raw: bytes) -> str:
         except UnicodeDecodeError:
             continue
     return raw.decode("latin-1")
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether a value, or all numbers of a list, are finite."""
-    if isinstance(value, list):
-        return all(map(_is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)

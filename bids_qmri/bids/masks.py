@@ -93,7 +93,8 @@ def find_mask(acquisition: Acquisition, series: Series, options: ReadOptions) ->
     for origin, root in roots:
         if root == given:
             continue
-        brain = filter(is_brain, images_for(root, acquisition, SUFFIXES, filters))
+        brain = [*filter(is_brain, images_for(root, acquisition, SUFFIXES, filters))]
+        warn_of_damage(brain)
         on_grid = [image for image in brain if is_on_grid(image, series)]
         if on_grid:
             return _read(preferred(on_grid, acquisition), series, origin)
@@ -119,13 +120,20 @@ def is_brain(image: BidsFile) -> bool:
 
 
 def is_on_grid(image: BidsFile, series: Series | Header) -> bool:
-    """Whether a mask lies on the grid of a series; False if it is damaged."""
+    """Whether a mask lies on the grid of a series; False if it is damaged, which `warn_of_damage` says."""
     try:
-        header = read_header(image.path)
-    except InputError as error:
-        LOGGER.warning("%s is not used: %s", image.path, error)
+        return same_grid(read_header(image.path), series)
+    except InputError:
         return False
-    return same_grid(header, series)
+
+
+def warn_of_damage(images: Sequence[BidsFile]) -> None:
+    """Say which masks cannot be used; one that a fit fails for is named by its error."""
+    for image in images:
+        try:
+            read_header(image.path)
+        except InputError as error:
+            LOGGER.warning("this image is not used: %s", error)
 
 
 def images_for(
@@ -173,10 +181,12 @@ def _given(
     images = images_for(root, acquisition, SUFFIXES, filters)
     on_grid = [image for image in images if is_on_grid(image, series)]
     if on_grid:
+        warn_of_damage(images)
         return on_grid
     for image in images:
         if image.datatype == acquisition.datatype:
             require_map_grid(read_header(image.path), series)
+    warn_of_damage(images)
     return []
 
 

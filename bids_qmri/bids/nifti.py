@@ -8,8 +8,10 @@ voxels.
 from __future__ import annotations
 
 import gzip
+import shutil
 import tempfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,13 +23,14 @@ from nibabel.affines import voxel_sizes
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from bids_qmri.bids.header_limits import LONGEST_HEADER, SHORTEST_HEADER, refuse_extensions, refuse_impossible
 from bids_qmri.errors import InputError
+from bids_qmri.files import MB, RESTORE, one_fault, open_file
 from bids_qmri.units import FloatArray
 
 CHUNK = 1 << 20
 GZIP_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 LFS_POINTER = b"version https://git-lfs"
-RESTORE = "restore the file from its source"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +89,21 @@ def read_header(path: Path) -> Header:
         If the file is missing, empty, a pointer to an image, not NIfTI, or its header cannot be true.
     """
     _refuse_what_is_no_image(path)
-    image = _parse(path)
-    affine = _affine(path, image.affine)
-    zooms = voxel_sizes(affine)
-    header = Header(
-        path=path,
-        shape=_shape(path, image.header),
-        affine=affine,
-        zooms=(float(zooms[0]), float(zooms[1]), float(zooms[2])),
-        dtype=_dtype(path, image.header.get_data_dtype()),
-        offset=int(image.dataobj.offset),
-        slope=float(image.dataobj.slope),
-        intercept=float(image.dataobj.inter),
-    )
+    # A library meets bytes that nobody meant as numbers: whatever it raises is said of the file.
+    with one_fault(path, needed="a NIfTI image", fix=RESTORE), np.errstate(all="ignore"):
+        image = _parse(path)
+        affine = _affine(path, image.affine)
+        zooms = voxel_sizes(affine)
+        header = Header(
+            path=path,
+            shape=_shape(path, image.header),
+            affine=affine,
+            zooms=(float(zooms[0]), float(zooms[1]), float(zooms[2])),
+            dtype=_dtype(path, image.header.get_data_dtype()),
+            offset=int(image.dataobj.offset),
+            slope=float(image.dataobj.slope),
+            intercept=float(image.dataobj.inter),
+        )
     if not path.name.endswith(".gz") and path.stat().st_size != header.n_bytes:
         raise InputError(f"has {path.stat().st_size} bytes", file=path, needed=_promise(header), fix=RESTORE)
     return header
@@ -124,11 +129,34 @@ def value_range(path: Path, *, volumes: bool = False) -> tuple[float, float]:
         raise InputError(
             f"has {header.n_volumes} volumes", file=path, field="dim", needed="a 3-D image", fix="split it"
         )
-    values = np.asarray(_parse(path).dataobj, dtype=np.float64)
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    lowest, highest = np.inf, -np.inf
+    # Piece by piece: an image of zeros packs 1,000 times smaller than the memory that it would take.
+    for values in _pieces(header):
+        finite = values[np.isfinite(values)]
+        lowest, highest = min(lowest, finite.min(initial=lowest)), max(highest, finite.max(initial=highest))
+    if lowest > highest:
         raise InputError("holds no finite value", file=path, needed="an image", fix=RESTORE)
-    return float(finite.min()), float(finite.max())
+    return float(lowest), float(highest)
+
+
+def _pieces(header: Header) -> Iterator[FloatArray]:
+    """Yield all values of an image, scaled, in pieces that take little memory."""
+    opener = gzip.open if header.path.name.endswith(".gz") else open
+    size, left = header.dtype.itemsize, header.n_bytes - header.offset
+    try:
+        with opener(header.path, "rb") as stream:
+            stream.seek(header.offset)
+            while left > 0:
+                raw = stream.read(min(left, CHUNK * size))
+                if not raw or len(raw) % size:
+                    raise EOFError(f"{left} bytes are missing")
+                left -= len(raw)
+                yield (
+                    np.frombuffer(raw, dtype=header.dtype).astype(np.float64) * header.slope
+                    + header.intercept
+                )
+    except GZIP_DAMAGE as error:
+        raise _damaged(header.path, str(error), _promise(header)) from error
 
 
 def _parse(path: Path) -> nib.Nifti1Image:
@@ -136,8 +164,15 @@ def _parse(path: Path) -> nib.Nifti1Image:
     opener = gzip.open if path.name.endswith(".gz") else open
     try:
         with opener(path, "rb") as stream:
-            size = stream.read(4)
-        sizes = {int.from_bytes(size, "little"), int.from_bytes(size, "big")}
+            # No further than the header: a stream that is cut short behind it is a fault of the voxels.
+            start = stream.read(SHORTEST_HEADER)
+            if not _is_first_version(start):
+                start += stream.read(LONGEST_HEADER - SHORTEST_HEADER)
+            size, packed = path.stat().st_size, path.name.endswith(".gz")
+            offset = refuse_impossible(path, start, size, packed=packed)
+            start += stream.read(max(offset - len(start), 0))
+        refuse_extensions(path, start[:offset])
+        sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
         kinds = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
         for size_of_header, kind in kinds.items():
             if size_of_header in sizes:
@@ -149,6 +184,10 @@ def _parse(path: Path) -> nib.Nifti1Image:
             f"its header cannot be read ({error})", file=path, needed="a NIfTI image", fix=RESTORE
         ) from error
     raise InputError("does not begin with a NIfTI header", file=path, needed="a NIfTI image", fix=RESTORE)
+
+
+def _is_first_version(start: bytes) -> bool:
+    return SHORTEST_HEADER in (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
 
 
 def _damaged(path: Path, how: str, needed: str) -> InputError:
@@ -169,6 +208,14 @@ def open_voxels(header: Header, spool_dir: Path) -> IO[bytes]:
     """
     if not header.path.name.endswith(".gz"):
         return header.path.open("rb")
+    free = shutil.disk_usage(spool_dir).free
+    if header.n_bytes > free:
+        raise InputError(
+            f"needs {header.n_bytes / MB:,.0f} MB unpacked, and {spool_dir} has {free / MB:,.0f} MB left",
+            file=header.path,
+            needed="room for one image at a time",
+            fix="name a folder with more room by --work-dir",
+        )
     spool = tempfile.TemporaryFile(dir=spool_dir)  # noqa: SIM115 - handed to the caller
     try:
         _decompress(header, spool)
@@ -207,18 +254,9 @@ def _promise(header: Header) -> str:
 
 
 def _refuse_what_is_no_image(path: Path) -> None:
-    if path.is_symlink() and not path.exists():
-        raise InputError(
-            f"is a link to {path.readlink()}, which does not exist",
-            file=path,
-            needed="the image itself",
-            fix="fetch the content (`git annex get`, `datalad get`) or mend the link",
-        )
     if path.name.endswith(".ome.zarr"):
         raise InputError("is an OME-Zarr image", file=path, needed="NIfTI", fix="convert it to .nii.gz")
-    if not path.is_file():
-        raise InputError("does not exist or is not a file", file=path, needed="a NIfTI image", fix=RESTORE)
-    with path.open("rb") as stream:
+    with open_file(path, needed="a NIfTI image") as stream:
         start = stream.read(len(LFS_POINTER))
     if not start:
         raise InputError("is empty (0 bytes)", file=path, needed="a NIfTI image", fix=RESTORE)

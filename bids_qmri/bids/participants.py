@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bids_qmri.bids.derivatives import write_atomic
+from bids_qmri.errors import InputError
+from bids_qmri.files import TABLE_LIMIT, is_folder, read_bytes, read_text
 
 LOGGER = logging.getLogger("bids_qmri")
 
 NAME = "participants.tsv"
 ID = "participant_id"
+NEEDED = "a table in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,16 @@ def copy_participants(bids_dir: Path, output_dir: Path) -> None:
         return
     header, *rows = table
     place = header.index(ID)
-    kept = [row for row in rows if (output_dir / row[place]).is_dir()]
+    kept = [row for row in rows if is_folder(output_dir / row[place])]
     _update(output_dir / NAME, "".join("\t".join(row) + "\n" for row in (header, *kept)).encode("utf-8"))
     dictionary = source.with_suffix(".json")
     if dictionary.is_file():
-        _update(output_dir / dictionary.name, dictionary.read_bytes())
+        try:
+            content = read_bytes(dictionary, TABLE_LIMIT)
+        except InputError as error:
+            LOGGER.warning("%s is not copied: %s", dictionary, error.seen)
+            return
+        _update(output_dir / dictionary.name, content)
 
 
 def read_participants(folder: Path) -> Participants:
@@ -80,10 +88,10 @@ def _lines(path: Path) -> list[list[str]] | None:
     if not path.is_file():
         return None
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        LOGGER.warning("%s is not used: %s", path, error)
+        lines = read_text(path, TABLE_LIMIT, needed=NEEDED).split("\n")
+        rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (InputError, csv.Error) as error:
+        LOGGER.warning("%s is not used: %s", path, getattr(error, "seen", error))
         return None
     if not rows or ID not in rows[0]:
         LOGGER.warning("%s is not used: it has no column %s", path, ID)

@@ -15,13 +15,17 @@ import numpy.typing as npt
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.images import Series, load_map
 from bids_qmri.bids.layout import BidsFile, read_layout
-from bids_qmri.bids.masks import images_for, is_on_grid, preferred
+from bids_qmri.bids.masks import images_for, is_on_grid, preferred, warn_of_damage
 from bids_qmri.errors import InputError
+from bids_qmri.files import TABLE_LIMIT, read_text
 
 LOGGER = logging.getLogger("bids_qmri")
 
 MAX_REGIONS = 128
 """An image with more different labels than this is a parcellation that no report can show."""
+
+LONGEST_INDEX = 9
+"""Digits of the largest label."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +64,13 @@ def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions)
     """
     for root in options.derivatives.values():
         found = images_for(root, acquisition, ("dseg",), options.filters.get("dseg", {}))
+        warn_of_damage(found)
         on_grid = [image for image in found if is_on_grid(image, series)]
         if on_grid:
             # Names and figures of regions are a by-product: what is wrong with them must not cost maps.
             try:
                 return _read(root, preferred(on_grid, acquisition)[0], acquisition, series)
-            except (InputError, OSError, ValueError, csv.Error) as error:
+            except Exception as error:
                 LOGGER.warning("%s: regions are left out: %s", on_grid[0].path, error)
                 return None
     return None
@@ -82,8 +87,8 @@ def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series)
     named: dict[int, str] = {}
     if table:
         try:
-            named = _names(table[0].path)
-        except (OSError, ValueError, csv.Error) as error:
+            named = read_names(table[0].path)
+        except (InputError, ValueError, csv.Error) as error:
             LOGGER.warning(
                 "%s cannot be read (%s): regions are named by number; needed: a table in UTF-8 with the "
                 "columns"
@@ -94,12 +99,24 @@ def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series)
     return Regions(labels, {index: named.get(index, f"label {index}") for index in indices}, image.path)
 
 
-def _names(path: Path) -> dict[int, str]:
-    """Read index and name of a label table; lines without either are none."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        rows: list[dict[str, Any]] = list(csv.DictReader(stream, delimiter="\t"))
-    return {
-        int(row["index"]): str(row["name"])
-        for row in rows
-        if str(row.get("index", "")).isdecimal() and row.get("name")
-    }
+def read_names(path: Path) -> dict[int, str]:
+    """Read index and name of a label table; lines without either are none.
+
+    Raises
+    ------
+    InputError
+        It is no text, or an index no label of an image.
+    """
+    lines = read_text(path, TABLE_LIMIT, needed="a table in UTF-8").split("\n")
+    rows: list[dict[str, Any]] = list(csv.DictReader(lines, delimiter="\t"))
+    named = [row for row in rows if str(row.get("index", "")).isdecimal() and row.get("name")]
+    digits = max((len(row["index"]) for row in named), default=0)
+    if digits > LONGEST_INDEX:
+        raise InputError(
+            f"an index has {digits} digits",
+            file=path,
+            field="index",
+            needed=f"labels of the image, of at most {LONGEST_INDEX} digits",
+            fix="correct the table",
+        )
+    return {int(row["index"]): str(row["name"]) for row in named}

@@ -20,6 +20,7 @@ from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_b
 from bids_qmri.bids.sequence import NoModelError
 from bids_qmri.bids.sidecar import Sidecar, by_volume, common, number
 from bids_qmri.errors import InputError
+from bids_qmri.files import one_fault
 from bids_qmri.physics.protocol import Protocol
 
 
@@ -89,8 +90,9 @@ def find_varied(
     ) -> Acquisition | Unusable:
         entities = images[0].without(*varying, "desc")
         try:
-            own = _acquisition(series, images, entities, read, build, notes)
-            return _with_b1(own, raw, files, derivatives, options) if series.b1 else own
+            with one_fault(images[0].path):
+                own = _acquisition(series, images, entities, read, build, notes)
+                return _with_b1(own, raw, files, derivatives, options) if series.b1 else own
         except InputError as error:
             label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), series.suffix])
             fault = not isinstance(error, NoModelError)

@@ -16,7 +16,9 @@ from bids_qmri import catalogue
 from bids_qmri.cli.datasets import named_datasets
 from bids_qmri.cli.dicom import check_dicom
 from bids_qmri.cli.logs import LOGGER
+from bids_qmri.cli.reading import read_options_file
 from bids_qmri.errors import InputError, UsageError
+from bids_qmri.files import parse_json
 from bids_qmri.options import model_settings, read_values
 from bids_qmri.workflows.config import RunConfig
 
@@ -97,12 +99,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
 
 def read_filters(path: Path) -> dict[str, dict[str, Any]]:
     """Read a filter file: a JSON object of objects, entity names and values per kind of input."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"cannot be read ({error})", file=path, field="--bids-filter-file", needed="a JSON file"
-        ) from error
+    content = read_options_file(path, parse_json, field="--bids-filter-file", needed="a JSON file")
     if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
         raise UsageError(
             "is not an object of objects",
@@ -251,8 +248,9 @@ def _require_use(files: tuple[Path, ...], args: argparse.Namespace) -> None:
         try:
             uses = {file: network_use(file) for file in files}
         except InputError as error:
+            field = f"--network {'' if error.field == 'network' else error.field or ''}".strip()
             raise UsageError(
-                error.seen, file=error.file, field="--network", needed=error.needed, fix=error.fix
+                error.seen, file=error.file, field=field, needed=error.needed, fix=error.fix
             ) from error
         used = {label for _, label in uses.values()}
         models = {catalogue.FORMER_NAMES.get(name, name) for name in args.models}
@@ -354,15 +352,7 @@ def _read_plugin(path: Path) -> dict[str, Any]:
     # Not at the top: few runs need it, and it costs more than all of the parser.
     import yaml
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"cannot be read ({' '.join(str(error).split())})",
-            file=path,
-            field="--use-plugin",
-            needed="a YAML file",
-        ) from error
+    content = read_options_file(path, yaml.safe_load, field="--use-plugin", needed="a YAML file")
     if not isinstance(content, dict) or not isinstance(content.get("plugin"), str):
         raise UsageError(
             "names no plugin", file=path, field="--use-plugin", needed="a line such as plugin: MultiProc"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bids_qmri.cli.parser import add_options, build_parser
 from bids_qmri.cli.spelling import Parser
-from bids_qmri.errors import UsageError
+from bids_qmri.errors import InputError, UsageError
+from bids_qmri.files import OPTIONS_LIMIT, parsed, read_text
 
 POSITIONALS = ("bids_dir", "output_dir", "analysis_level")
 
@@ -50,13 +51,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _read_config_file(path: Path) -> dict[str, Any]:
     """Return what a configuration file sets, checked by the parser that checks the command line."""
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            f"cannot be read ({error})", file=path, field="--config-file", needed="a TOML file"
-        ) from error
+    content = read_options_file(path, tomllib.loads, field="--config-file", needed="a TOML file")
     options = Parser(add_help=False)
     add_options(options)
     tokens = [
@@ -68,6 +63,31 @@ def _read_config_file(path: Path) -> dict[str, Any]:
         raise UsageError(error.seen, file=path, fix="use the long options of bids_qmri --help") from error
     defaults = vars(options.parse_args([]))
     return {key: value for key, value in vars(given).items() if value != defaults[key]}
+
+
+def read_options_file(path: Path, parse: Callable[[str], Any], *, field: str, needed: str) -> Any:
+    """Return what a file that an option names says.
+
+    Parameters
+    ----------
+    path
+        The file.
+    parse
+        From text to content.
+    field, needed
+        The option and the kind of file, for the message.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or not be parsed.
+    """
+    try:
+        text = read_text(path, OPTIONS_LIMIT, needed=needed, fix="check the path and the file")
+        return parsed(parse, text, path, needed=needed, fix="correct the file, or leave the option out")
+    except InputError as error:
+        seen = error.seen if error.seen.startswith("cannot be read") else f"cannot be read: it {error.seen}"
+        raise UsageError(seen, file=path, field=field, needed=error.needed, fix=error.fix) from error
 
 
 def _tokens(key: str, value: object) -> list[str]:

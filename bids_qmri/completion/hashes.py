@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_qmri import __version__
+from bids_qmri.errors import printable
 
 IMAGE_FOLDERS = ("anat", "dwi", "fmap", "perf")
 """Of a participant, whose images are hashed; of others, such as func, only tables and sidecars are."""
@@ -28,9 +29,9 @@ NO_FILE = "no file"
 
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a regular file; words where there is none or it cannot be read."""
-    if not path.is_file():
-        return NO_FILE
     try:
+        if not path.is_file():
+            return NO_FILE
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
@@ -83,9 +84,9 @@ def hash_inputs(datasets: Mapping[str, Path], participant: str) -> dict[str, str
         for path in _walk(root / f"sub-{participant}", set()):
             relative = path.relative_to(root)
             if path.suffix in TEXTS or any(part in IMAGE_FOLDERS for part in relative.parts[1:-1]):
-                found[f"{name}:{relative.as_posix()}"] = hash_file(path)
+                found[f"{name}:{printable(relative.as_posix())}"] = hash_file(path)
             else:
-                found[f"{name}:{relative.as_posix()}"] = "not read"
+                found[f"{name}:{printable(relative.as_posix())}"] = "not read"
     return found
 
 
@@ -96,7 +97,7 @@ def _of_root(root: Path) -> tuple[tuple[str, str], ...]:
         names = sorted(
             entry.name for entry in entries if entry.name.endswith(TEXTS) and entry.name not in NOT_READ
         )
-    return tuple((name, hash_file(root / name)) for name in names)
+    return tuple((printable(name), hash_file(root / name)) for name in names)
 
 
 def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
@@ -112,10 +113,17 @@ def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
     for entry in listed:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(Path(entry.path), above | {place})
         else:
             yield Path(entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself, or a folder that may not be entered
+        return False
 
 
 @cache

@@ -6,7 +6,6 @@ of a study can share one: what a scan teaches itself differs from scan to scan.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from bids_qmri.catalogue import get_model, model_names
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.classical.asymptotic import checked_signal
 from bids_qmri.estimators.posterior.learned import LEAST_VOXELS, MOST_VOXELS, learn_prior
+from bids_qmri.files import OPTIONS_LIMIT, parse_json, parsed, read_text
 from bids_qmri.physics.model import Bounds, Model, Parameter
 from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.prior import EVEN, Bell, Prior
@@ -150,13 +150,10 @@ def read_priors(path: Path, models: Sequence[Model]) -> dict[str, Prior]:
     InputError
         If it cannot be read, names what no model has, or states what cannot be meant.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot be read ({error})", file=path, needed="a TOML or JSON file of priors"
-        ) from error
+    needed, fix = "a TOML or JSON file of priors", "correct the file, or leave the prior out"
+    text = read_text(path, OPTIONS_LIMIT, needed=needed, fix=fix)
+    parse = parse_json if path.suffix == ".json" else tomllib.loads
+    content = parsed(parse, text, path, needed=needed, fix=fix)
     known = {model.name: model for model in models}
     found = {}
     for name, table in content.items() if isinstance(content, dict) else ():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import networks
 import pytest
 
+from bids_qmri import catalogue
 from bids_qmri.cli.config import make_config, to_toml
 from bids_qmri.cli.reading import parse
 from bids_qmri.errors import UsageError
@@ -57,9 +59,7 @@ def test_resolved_options_repeat_the_run(data: Path) -> None:
     plugin.write_text("plugin: MultiProc\nplugin_args: {n_procs: 2}\n")
     more = ["--participant-label", "01", "--exclude-participant-label", "02", "--session-label", "a"]
     more += ["--models", "vfa", "etofts", "--tensor-fit", "ols", "wls", "--estimators", "lsq", "bayes"]
-    network = data.parent / "net.onnx"
-    network.write_bytes(b"weights")
-    network.with_suffix(".json").write_text('{"format": 1, "model": "vfa", "protocol": {}}')
+    network = networks.write_network(data.parent, catalogue.get_model("vfa"), protocol={})
     more += [
         "mlp",
         "--network",

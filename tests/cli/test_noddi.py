@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -232,7 +233,8 @@ def test_a_given_network_gives_the_maps_of_the_same_network_that_is_shipped(
     shutil.copy(str(shipped_scheme_network("nngt")), tmp_path / "mine.onnx")
     assert run("--onnx", str(tmp_path / "mine.onnx"), estimators=("nngt", "onnx"))[0] == 0
     np.testing.assert_array_equal(image(tmp_path, "icvf", "onnx"), image(tmp_path, "icvf", "nngt"))
-    assert sidecar(tmp_path, "icvf", "onnx")["Network"] == {"File": "mine.onnx"}
+    digest = hashlib.sha256((tmp_path / "mine.onnx").read_bytes()).hexdigest()
+    assert sidecar(tmp_path, "icvf", "onnx")["Network"] == {"File": "mine.onnx", "SHA256": digest}
 
 
 def test_a_given_network_refuses_other_diffusivities(

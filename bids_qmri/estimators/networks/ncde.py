@@ -227,7 +227,8 @@ def _estimate(
     touched = np.any(free & (np.abs(fitted - 0.5) >= 0.5 - BOUND_TOLERANCE), axis=0)
     status = np.where(touched, Status.AT_BOUND, Status.OK).astype(np.uint8)
     status[voxels_outside(network.card["coverage"], part, snr)] = Status.OUT_OF_RANGE
-    failed = ~usable | ~np.isfinite(residual)
+    # What the network does not answer with finite numbers is no estimate, of whichever quantity.
+    failed = ~usable | ~np.isfinite(residual) | ~np.all(np.isfinite(inside) & np.isfinite(spread), axis=0)
     status[failed] = Status.UNUSABLE
     for array in (values, sd, amplitude, residual):
         array[..., failed] = np.nan

@@ -8,7 +8,6 @@ name, because a network answers any input with plausible numbers. Called by `est
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.networks.contents import read_contents
+from bids_qmri.estimators.networks.session import run_session, start_session
+from bids_qmri.files import (
+    NETWORK_LIMIT,
+    OPTIONS_LIMIT,
+    parse_json,
+    parsed,
+    read_bytes,
+    read_text,
+    require_object,
+)
 from bids_qmri.physics.model import Model
 
 Float32Array = npt.NDArray[np.float32]
@@ -36,9 +46,6 @@ LABELS: Mapping[Kind, str] = {"any": "ncde", "protocol": "mlp", "scheme": "onnx"
 
 JSON_ALONE = ("weights", "cost")
 """Fields that the card beside the ONNX file has and the one inside cannot have."""
-
-EXTERNAL_DATA = b"\x0a\x08location"
-"""How the entry begins that every tensor outside the ONNX file has: field 1, 8 bytes, the key."""
 
 TRAIN_AGAIN = "use the file and the card that one run of bids_qmri-train has written"
 
@@ -62,8 +69,21 @@ class Network:
     session: Any
 
     def run(self, path: Float32Array, context: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Return shift and spread, each (V, K), of paths (V, N, C) and contexts (V, Q)."""
-        shift, spread = self.session.run(["shift", "spread"], {"path": path, "context": context})
+        """Return shift and spread, each (V, K), of paths (V, N, C) and contexts (V, Q).
+
+        Both are NaN in voxels where one of them is not finite, or a spread negative.
+
+        Raises
+        ------
+        InputError
+            The network fails, or answers in another shape.
+        """
+        size = len(path), len(self.card["quantities"])
+        given = {"path": path, "context": context}
+        shift, spread = run_session(self.session, self.file, ["shift", "spread"], given, size)
+        # No answer is known better than exactly.
+        bad = np.any(np.isnan(shift) | np.isnan(spread) | (spread < 0), axis=1)
+        shift[bad] = spread[bad] = np.nan
         return shift, spread
 
 
@@ -91,6 +111,13 @@ def shipped_network(model_name: str) -> Path | None:
     """Return the ONNX file of a model's network for any protocol, None if none is shipped."""
     file = _shipped(weights_folder()).get(model_name)
     return file if file is not None and file.is_file() else None
+
+
+@cache
+def shipped_hashes(folder: Path) -> frozenset[str]:
+    """Return the SHA-256 of the networks in the folder of the package's own."""
+    cards = [read_card(path) for path in folder.glob("*.json")]
+    return frozenset(str(card.get("weights", {}).get("sha256")) for card in cards)
 
 
 def require_shipped_network(model_name: str) -> Path:
@@ -122,12 +149,14 @@ def read_card(file: Path) -> dict[str, Any]:
         If there is none, or it is not one of this version.
     """
     path = file.with_suffix(".json")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot be read ({error})", file=path, needed="the card of the network", fix=TRAIN_AGAIN
-        ) from error
+    needed = "the card of the network"
+    card = parsed(
+        parse_json,
+        read_text(path, OPTIONS_LIMIT, needed=needed, fix=TRAIN_AGAIN),
+        path,
+        needed=needed,
+        fix=TRAIN_AGAIN,
+    )
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         version = card.get("format") if isinstance(card, dict) else None
         raise InputError(
@@ -136,6 +165,10 @@ def read_card(file: Path) -> dict[str, Any]:
             field="format",
             needed=f"a card of format {FORMAT}",
             fix=TRAIN_AGAIN,
+        )
+    if not isinstance(card.get("weights", {}), dict):
+        raise InputError(
+            "is no object", file=path, field="weights", needed="file and sha256", fix=TRAIN_AGAIN
         )
     return card
 
@@ -152,9 +185,10 @@ def card_of(file: Path) -> dict[str, Any]:
         raise InputError("is not a file", file=file, needed="an ONNX file with its card", fix=TRAIN_AGAIN)
     if file.with_suffix(".json").is_file():
         return read_card(file)
-    session = start_session(file, {}, read_weights(file, None))
+    content = read_weights(file, None)
+    start_session(file, {}, content)
     try:
-        card = json.loads(session.get_modelmeta().custom_metadata_map["card"])
+        card = parse_json(read_contents(content).metadata["card"])
     except (KeyError, ValueError) as error:
         raise InputError(
             f"has no readable card ({error}), and there is no {file.with_suffix('.json').name} beside it",
@@ -170,14 +204,12 @@ def card_of(file: Path) -> dict[str, Any]:
 
 def summary(file: Path) -> dict[str, Any]:
     """Return what a sidecar says about a network: name, file, hash, seed, and what it was trained for."""
-    has_card = file.with_suffix(".json").is_file()
-    if not has_card:
-        return {"File": file.name}
-    card = read_card(file)
+    content = read_weights(file, None)
+    card = read_card(file) if file.with_suffix(".json").is_file() else {}
     fields = {
         "Name": card.get("name"),
         "File": file.name,
-        "SHA256": card.get("weights", {}).get("sha256"),
+        "SHA256": hashlib.sha256(content).hexdigest(),
         "Description": card.get("description"),
         "Seed": card.get("seed"),
         "Coverage": card.get("coverage"),
@@ -228,7 +260,7 @@ def forget_networks() -> None:
 
 
 def read_weights(file: Path, needed: str | None) -> bytes:
-    """Return the ONNX file, if it is the one of a hash and holds all of its weights.
+    """Return the ONNX file, if it is the one of a hash.
 
     Parameters
     ----------
@@ -242,22 +274,11 @@ def read_weights(file: Path, needed: str | None) -> bytes:
     InputError
         Naming what is wrong.
     """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=file, needed="an ONNX file") from error
+    content = read_bytes(file, NETWORK_LIMIT, needed="an ONNX file", fix=TRAIN_AGAIN)
     seen = hashlib.sha256(content).hexdigest()
     if needed is not None and seen != needed:
         raise InputError(
             f"hash of the file is {seen}", file=file, field="sha256", needed=needed, fix=TRAIN_AGAIN
-        )
-    if EXTERNAL_DATA in content:
-        raise InputError(
-            "some of its weights lie in another file",
-            file=file,
-            field="external_data",
-            needed="one file that holds everything",
-            fix="export it with bids_qmri-train",
         )
     return content
 
@@ -290,44 +311,15 @@ def _spelled(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def start_session(file: Path, card: Mapping[str, Any], content: bytes) -> Any:
-    """Start onnxruntime on one thread: blocks of voxels run side by side instead.
-
-    Parameters
-    ----------
-    file, card
-        For the message.
-    content
-        The ONNX file.
-
-    Raises
-    ------
-    InputError
-        If onnxruntime cannot load it.
-    """
-    import onnxruntime  # type: ignore[import-untyped]
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    # Its errors have no common base of their own.
-    except Exception as error:
-        opset, version = card.get("opset"), card.get("ir_version")
-        says = f"; its card says opset {opset}, IR version {version}" if opset else ""
-        raise InputError(
-            f"onnxruntime {onnxruntime.__version__} cannot load it ({error}){says}",
-            file=file,
-            field="opset",
-            needed="an ONNX model that this version of onnxruntime can run",
-            fix="check that it is an ONNX file; if so, update onnxruntime, or train the network again",
-        ) from error
-
-
 def _check_session(network: Network) -> None:
     """Compare the card inside the ONNX file, and the sizes of inputs and outputs, with the card beside it."""
-    inside = json.loads(network.session.get_modelmeta().custom_metadata_map.get("card", "{}"))
+    try:
+        inside = parse_json(network.session.get_modelmeta().custom_metadata_map.get("card", "{}"))
+        require_object(inside)
+    except ValueError as error:
+        raise InputError(
+            f"its card cannot be read ({error})", file=network.file, field="card", fix=TRAIN_AGAIN
+        ) from error
     beside = {key: value for key, value in network.card.items() if key not in JSON_ALONE}
     if different := sorted(key for key in inside.keys() | beside if inside.get(key) != beside.get(key)):
         raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,18 @@ from typing import Any
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import Estimator, get_estimator
-from bids_qmri.estimators.networks.network_file import LABELS, card_of, kind_of_card
+from bids_qmri.estimators.networks.network_file import (
+    LABELS,
+    card_of,
+    kind_of_card,
+    load_network,
+    read_card,
+    read_weights,
+    shipped_hashes,
+    weights_folder,
+)
+from bids_qmri.estimators.networks.operators import require_allowed
+from bids_qmri.estimators.networks.trial import try_out
 
 
 @lru_cache(maxsize=64)
@@ -24,8 +37,11 @@ def network_use(file: Path) -> tuple[str, str]:
     Raises
     ------
     InputError
-        If it has no readable card, or that names a model or a kind that nothing here knows.
+        If it has operators that no network needs, takes too much time or memory, or has no readable card, or
+        one that names a model or a kind that nothing here knows.
     """
+    if file.is_file():
+        _try_out(file)
     card = card_of(file)
     model_name, label = str(card.get("model")), LABELS[kind_of_card(card)]
     if kind_of_card(card) != "scheme" and not file.with_suffix(".json").is_file():
@@ -51,7 +67,20 @@ def network_use(file: Path) -> tuple[str, str]:
             field="network",
             needed=f"one for an estimator that {model_name} has: {', '.join(labels)}",
         )
+    if kind_of_card(card) != "scheme":
+        load_network(file, catalogue.get_model(model_name))
     return model_name, label
+
+
+def _try_out(file: Path) -> None:
+    """Refuse a network that must not run here, or cannot within limits; those of the package have."""
+    card = read_card(file) if file.with_suffix(".json").is_file() else {}
+    content = read_weights(file, card.get("weights", {}).get("sha256"))
+    if hashlib.sha256(content).hexdigest() in shipped_hashes(weights_folder()):
+        return
+    with suppress(ValueError):  # what is no ONNX file is said where it is loaded
+        require_allowed(file, content)
+        try_out(file, content)
 
 
 def network_estimator(file: Path, **options: Any) -> Estimator:

@@ -11,6 +11,7 @@ import numpy as np
 from bids_qmri.bids.layout import BidsFile, ParticipantFiles, read_json
 from bids_qmri.bids.map_units import millimolar, seconds
 from bids_qmri.errors import InputError, caution
+from bids_qmri.files import TABLE_LIMIT, read_text
 from bids_qmri.physics.arterial_input import POPULATION_INPUTS, plasma_from_blood
 from bids_qmri.techniques.dce.settings import Aif
 from bids_qmri.units import FloatArray
@@ -215,10 +216,12 @@ def _compartment(described: Mapping[str, object]) -> str:
 
 def _columns(path: Path) -> tuple[FloatArray, FloatArray]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            header = [name.strip().lower() for name in stream.readline().split("\t")]
-            rows = list(csv.DictReader(stream, header, delimiter="\t"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        first, *lines = read_text(path, TABLE_LIMIT, needed="a tab-separated table", fix=WRITE_TABLE).split(
+            "\n"
+        )
+        header = [name.strip().lower() for name in first.split("\t")]
+        rows = list(csv.DictReader(lines, header, delimiter="\t"))
+    except csv.Error as error:
         raise InputError(
             f"cannot be read ({error})", file=path, needed="a tab-separated table", fix=WRITE_TABLE
         ) from error

@@ -30,6 +30,7 @@ from bids_qmri.bids.sidecar import (
     require_seconds,
 )
 from bids_qmri.errors import InputError, caution
+from bids_qmri.files import one_fault
 from bids_qmri.physics.protocol import frozen
 from bids_qmri.techniques.dce.arterial import (
     DEFAULT_INPUT,
@@ -120,7 +121,8 @@ def _one(
     *notes: str,
 ) -> Acquisition | Unusable:
     try:
-        return SeriesReader(image, read(), files, derivatives, others, options, notes).acquisition()
+        with one_fault(image.path):
+            return SeriesReader(image, read(), files, derivatives, others, options, notes).acquisition()
     except NoModelError as error:
         return Unusable(image.stem, error, fault=False)
     except InputError as error:

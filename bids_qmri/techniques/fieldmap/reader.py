@@ -18,6 +18,7 @@ from bids_qmri.bids.sequence import NoModelError, require_gradient_echo
 from bids_qmri.bids.sidecar import Sidecar, common, read_sidecar
 from bids_qmri.bids.varied import VariedSeries, in_order
 from bids_qmri.errors import InputError
+from bids_qmri.files import one_fault
 from bids_qmri.techniques.fieldmap.protocol import LONGEST, ComplexEchoes, PhaseImages
 
 SUFFIXES = ("MEGRE",)
@@ -64,7 +65,8 @@ def find(
             continue
         entities = group[0].without(*OWN)
         try:
-            found.append(_acquisition(group, entities, files))
+            with one_fault(group[0].path):
+                found.append(_acquisition(group, entities, files))
         except InputError as error:
             label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), *SUFFIXES, "phase"])
             # Phases accompany magnitudes: what is wrong with them is said, and the participant does not fail.

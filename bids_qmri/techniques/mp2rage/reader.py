@@ -24,6 +24,7 @@ from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_b
 from bids_qmri.bids.sequence import NoModelError
 from bids_qmri.bids.sidecar import Sidecar, common, number, read_sidecar
 from bids_qmri.errors import InputError
+from bids_qmri.files import one_fault
 from bids_qmri.techniques.mp2rage.protocol import Mp2rageProtocol
 from bids_qmri.techniques.mp2rage.settings import Images
 from bids_qmri.techniques.mp2rage.timing import KEYS, read_timing
@@ -54,11 +55,12 @@ def find(
         entities = images[0].without(*OWN, "desc")
         label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "MP2RAGE"])
         try:
-            # Preprocessed images often say nothing of the sequence.
-            behind = {} if raw == images else {image: read_sidecar(image, files) for image in raw}
-            timed = [behind[image] for image in behind if _is_timed(image, behind[image])]
-            found = _acquisition(images, entities, read, timed, list(notes))
-            return _with_b1(found, raw, files, derivatives, options)
+            with one_fault(images[0].path):
+                # Preprocessed images often say nothing of the sequence.
+                behind = {} if raw == images else {image: read_sidecar(image, files) for image in raw}
+                timed = [behind[image] for image in behind if _is_timed(image, behind[image])]
+                found = _acquisition(images, entities, read, timed, list(notes))
+                return _with_b1(found, raw, files, derivatives, options)
         except InputError as error:
             return Unusable(label, error, fault=not isinstance(error, NoModelError), kind="mp2rage")
 

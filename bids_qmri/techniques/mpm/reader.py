@@ -27,6 +27,7 @@ from bids_qmri.bids.sidecar import (
     spoiled_repetition_time,
 )
 from bids_qmri.errors import InputError
+from bids_qmri.files import one_fault
 from bids_qmri.physics.echoes import LONGEST_GRADIENT_ECHO
 from bids_qmri.techniques.mpm.protocol import MultiParameterProtocol
 from bids_qmri.units import radians
@@ -74,8 +75,9 @@ def find_weightings(
             entities.pop("acq")
             said.append("told apart by acq-, and fitted together as weightings of one series")
         try:
-            found = _acquisition(images, entities, read, said)
-            return replace(_with_b1(found, raw, files, derivatives, options), kind=kind)
+            with one_fault(images[0].path):
+                found = _acquisition(images, entities, read, said)
+                return replace(_with_b1(found, raw, files, derivatives, options), kind=kind)
         except InputError as error:
             label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), images[0].suffix])
             return Unusable(label, error, fault=not isinstance(error, NoModelError), kind=kind)

@@ -16,6 +16,7 @@ from bids_qmri.bids.preprocessed import Kind, Read, read_or_preprocessed, told_b
 from bids_qmri.bids.sequence import NoModelError
 from bids_qmri.bids.sidecar import common
 from bids_qmri.errors import InputError
+from bids_qmri.files import one_fault
 from bids_qmri.techniques.mtr.protocol import TransferProtocol
 
 SUFFIXES = ("MTR",)
@@ -39,7 +40,8 @@ def _one(
 ) -> Acquisition | Unusable:
     entities = images[0].without("mt", "part", "desc")
     try:
-        return _acquisition(images, entities, read, list(notes))
+        with one_fault(images[0].path):
+            return _acquisition(images, entities, read, list(notes))
     except InputError as error:
         label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "MTR"])
         return Unusable(label, error, fault=not isinstance(error, NoModelError), kind="mtr")

@@ -206,6 +206,9 @@ def _estimate(
     # With less noise than ever seen, the most certain answer that was learnt is the right one to give.
     told = VoxelNoise(*(np.maximum(level, 1.0 / largest) for level in (relative.floor, relative.scatter)))
     answer, uncertain = _answer(network, model, zonal, shells, told, prior)
+    # What the network does not answer with finite numbers is no estimate.
+    usable &= np.all(np.isfinite(answer) & np.isfinite(uncertain), axis=0)
+    answer[:, ~usable] = 0.5
     status = np.full(usable.size, Status.OK, dtype=np.uint8)
     maps, sd = {}, {}
     for k, name in enumerate(QUANTITIES):

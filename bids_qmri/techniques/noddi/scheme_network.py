@@ -7,7 +7,6 @@ network answers any input with plausible numbers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,9 +24,10 @@ from bids_qmri.estimators.networks.network_file import (
     kept,
     read_card,
     read_weights,
-    start_session,
     weights_folder,
 )
+from bids_qmri.estimators.networks.session import run_session, start_session
+from bids_qmri.files import parse_json, require_object
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.limits import BOUND_TOLERANCE
 from bids_qmri.physics.model import Bounds, Model
@@ -79,10 +79,8 @@ class SchemeNetwork:
 
     def run(self, signal: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return outputs (V, 3), in the order of the card's quantities, of normalised signals (V, N)."""
-        answer: npt.NDArray[np.float32] = self.session.run(None, {self.session.get_inputs()[0].name: signal})[
-            0
-        ]
-        return answer
+        given = {self.session.get_inputs()[0].name: signal}
+        return run_session(self.session, self.file, None, given, (len(signal), len(QUANTITIES)))[0]
 
 
 def shipped_scheme_network(label: str) -> Path | None:
@@ -107,7 +105,8 @@ def load_scheme_network(file: Path) -> SchemeNetwork:
     beside = read_card(file) if file.with_suffix(".json").is_file() else {}
     session = start_session(file, beside, read_weights(file, beside.get("weights", {}).get("sha256")))
     try:
-        card = json.loads(session.get_modelmeta().custom_metadata_map["card"])
+        card = parse_json(session.get_modelmeta().custom_metadata_map["card"])
+        require_object(card)
     except (KeyError, ValueError) as error:
         raise _unfit(
             file, "metadata", f"no readable card ({error})", "a card as JSON, key 'card', see docs/models.md"
@@ -330,5 +329,8 @@ def _estimate(
     # A sum of finite numbers that are not huge is finite; one of anything else is not.
     fine = (mean > 0) & np.isfinite(block.sum(axis=1))
     block /= np.where(fine, mean, 1.0)[:, None]
-    values[:, part] = network.run(block).T
+    answer = network.run(block).T
+    # Fractions beyond 0 ... 1, or no numbers, are no estimates.
+    fine &= np.all((answer >= -BOUND_TOLERANCE) & (answer <= 1 + BOUND_TOLERANCE), axis=0)
+    values[:, part] = np.clip(answer, 0.0, 1.0)
     s0[part], usable[part] = mean, fine

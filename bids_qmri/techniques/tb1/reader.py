@@ -11,6 +11,7 @@ from bids_qmri.bids.layout import BidsFile, ParticipantFiles, group_by, matches
 from bids_qmri.bids.sequence import NoModelError
 from bids_qmri.bids.sidecar import common, read_sidecar
 from bids_qmri.errors import InputError
+from bids_qmri.files import one_fault
 from bids_qmri.physics.transmit import DoubleAngle
 from bids_qmri.units import radians
 
@@ -57,7 +58,8 @@ def find(
             entities = group[0].without(*varying)
             label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), suffix])
             try:
-                found.append(_acquisition(suffix, group, entities, files, options))
+                with one_fault(group[0].path):
+                    found.append(_acquisition(suffix, group, entities, files, options))
             except InputError as error:
                 fault = not isinstance(error, NoModelError)
                 found.append(Unusable(label, error, fault=fault, kind="tb1"))

@@ -19,6 +19,7 @@ from bids_qmri.bids.scaling import common_scale
 from bids_qmri.bids.sequence import NoModelError
 from bids_qmri.bids.sidecar import Sidecar, common, flip_angle, read_sidecar, require_seconds
 from bids_qmri.errors import InputError
+from bids_qmri.files import one_fault
 from bids_qmri.techniques.vfa.measured import Measured, measurements, require_angles
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import degrees, radians
@@ -150,7 +151,8 @@ class _Reader:
             said.append(_named_by_acq(group))
         label = "_".join([*(f"{key}-{value}" for key, value in entities.items()), "VFA"])
         try:
-            return self._acquisition(group, entities, read, raw, said)
+            with one_fault(group[0].path):
+                return self._acquisition(group, entities, read, raw, said)
         except NoModelError as reason:
             return Unusable(label, reason, fault=False)
         except InputError as error:

@@ -199,3 +199,28 @@ def test_what_does_not_fit_is_refused() -> None:
         NoddiNcde().fit(NODDI, np.ones((3, 5)), protocol)
     with pytest.raises(InputError, match="numbers above 0"):
         NoddiNcde().fit(NODDI, np.ones((3, protocol.n_measurements)), protocol, sigma=0.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("which", [0, 1])
+def test_answers_that_are_not_finite_are_never_believed(
+    monkeypatch: pytest.MonkeyPatch, value: float, which: int
+) -> None:
+    """Of ten voxels one gets an answer that is no number; the others stay what they were."""
+    protocol = two_shells()
+    _, _, signal = scan(protocol, 10, SNR)
+    sound = NoddiNcde().fit(NODDI, signal, protocol, sigma=1 / SNR)
+    run = noddi_ncde._values
+
+    def spoiled(*arguments):
+        answers = run(*arguments)
+        answers[which][1, 4] = value
+        return answers
+
+    monkeypatch.setattr(noddi_ncde, "_values", spoiled)
+    found = NoddiNcde().fit(NODDI, signal, protocol, sigma=1 / SNR)
+    others = np.arange(10) != 4
+    assert found.status[4] == Status.UNUSABLE
+    assert np.isnan(found.maps["ndi"][4])
+    np.testing.assert_array_equal(found.status[others], sound.status[others])
+    np.testing.assert_array_equal(found.maps["ndi"][others], sound.maps["ndi"][others])

@@ -215,3 +215,27 @@ def test_noise_unlike_that_of_training_is_said_of_the_whole_scan(sigma, said):
     s0 = np.repeat([300.0, 3000.0], [90, 10])
     assert bool(get_estimator("noddi", "nnmle").remarks({"s0": s0}, sigma)) == said
     assert get_estimator("noddi", "lsq").remarks({"s0": s0}, sigma) == ()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5, 1.5])
+def test_answers_that_are_no_fractions_are_never_believed(
+    file: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """Of ten voxels one gets an answer beyond 0 ... 1; the others stay what they were."""
+    network = load_scheme_network(file)
+    signal = 100 + np.random.default_rng(1).uniform(size=(10, network.scheme.n_measurements))
+    sound = SchemeOnnx(network=file).fit(Noddi(), signal, network.scheme)
+    run = scheme_network.run_session
+
+    def spoiled(*arguments):
+        (answer,) = run(*arguments)
+        answer[4, 1] = value
+        return [answer]
+
+    monkeypatch.setattr(scheme_network, "run_session", spoiled)
+    found = SchemeOnnx(network=file).fit(Noddi(), signal, network.scheme)
+    others = np.arange(10) != 4
+    assert found.status[4] == Status.UNUSABLE
+    assert np.isnan([found.maps[name][4] for name in ("ndi", "odi", "fwf")]).all()
+    np.testing.assert_array_equal(found.status[others], sound.status[others])
+    np.testing.assert_array_equal(found.maps["ndi"][others], sound.maps["ndi"][others])

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from bids_qmri.ending import at_signal
-from bids_qmri.errors import BusyError
+from bids_qmri.errors import BusyError, InputError
+from bids_qmri.files import OPTIONS_LIMIT, parse_json, read_text
 from bids_qmri.owner import Owner, owner_of, this_process
 
 FOLDER = ".bids_qmri"
@@ -141,8 +142,8 @@ def _create(lease: Lease) -> bool:
 def read_lease(path: Path) -> Mapping[str, Any]:
     """Return what a lease says; nothing if it is not there, or not yet written."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = parse_json(read_text(path, OPTIONS_LIMIT))
+    except (InputError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

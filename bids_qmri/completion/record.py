@@ -6,13 +6,15 @@ speaks of.
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bids_qmri.completion.hashes import fingerprint, hash_of
+from bids_qmri.errors import InputError
+from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
 
 NAME = "completion.json"
 FORMAT = 1
@@ -154,12 +156,13 @@ def read_completion(output_dir: Path, participant: str) -> Completion | None:
         There is one that cannot be read.
     """
     path = completion_path(output_dir, participant)
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
-        return _from_fields(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedRecordError(f"{type(error).__name__}: {error}") from error
+        return _from_fields(parse_json(read_text(path, TABLE_LIMIT)))
+    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        what = error.seen if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        raise DamagedRecordError(what) from error
 
 
 def _from_fields(content: Any) -> Completion:

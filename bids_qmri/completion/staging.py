@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bids_qmri.completion.lease import FOLDER, Lease, staging_path, take
-from bids_qmri.errors import BusyError
+from bids_qmri.errors import BusyError, InputError
 from bids_qmri.owner import owner_of
 
 NEW, OLD, FITS = "new", "old", "fits"
@@ -42,11 +42,17 @@ def prepare(lease: Lease) -> None:
 
     Raises
     ------
+    InputError
+        Something that is no folder stands where the participant's folder goes.
     OSError
         Nothing can be written there.
     """
     folder = staging_path(lease.output_dir, lease.participant)
     final = lease.output_dir / f"sub-{lease.participant}"
+    if os.path.lexists(final) and not final.is_dir():
+        raise InputError(
+            "is no folder", file=final, needed="the folder of the participant's results", fix="move it away"
+        )
     for other in sorted(folder.iterdir()) if folder.is_dir() else ():
         # Where folders cannot be exchanged, a run may have died between the two halves of its switch.
         before = other / OLD / final.name
@@ -89,7 +95,7 @@ def assemble(lease: Lease, leave_out: Collection[str], fits: Collection[str]) ->
 
 
 def switch(lease: Lease) -> None:
-    """Put the new folder of the participant, and its pages, in place of the old ones.
+    """Put the new folder of the participant in place of the old one.
 
     Raises
     ------
@@ -105,10 +111,19 @@ def switch(lease: Lease) -> None:
         _exchange(root / name, final, lease.staging / OLD)
     except FileNotFoundError as error:
         raise _lost(lease) from error
-    for page in sorted(root.glob("*.html")):
-        page.replace(lease.output_dir / page.name)
     _sync(lease.output_dir)
-    clear(lease)
+
+
+def place_pages(lease: Lease) -> None:
+    """Put the new pages of the participant in place of the old ones.
+
+    Raises
+    ------
+    OSError
+        Something else stands there.
+    """
+    for page in sorted(new_root(lease).glob("*.html")):
+        page.replace(lease.output_dir / page.name)
 
 
 def clear(lease: Lease) -> None:

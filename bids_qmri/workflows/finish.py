@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bids_qmri.bids.derivatives import write_sidecar
 from bids_qmri.completion.hashes import hash_of, software
 from bids_qmri.completion.record import Completion, FitEntry, as_fields, completion_path, hash_outputs
-from bids_qmri.completion.staging import assemble, clear, fit_folder, switch
+from bids_qmri.completion.staging import assemble, clear, fit_folder, place_pages, switch
 from bids_qmri.errors import BusyError, QmriError, of_machine
 from bids_qmri.interfaces.job import Outcome
 from bids_qmri.interfaces.write import outputs_of
@@ -37,7 +38,7 @@ def finish_participant(
     processes
         That may draw the page.
     """
-    end = _end(config, work, outcomes)
+    end, in_place = _end(config, work, outcomes), False
     try:
         written = _files_of_fits(work, outcomes)
         fits = work.fits
@@ -50,17 +51,20 @@ def finish_participant(
             record = _record(config, work, end, written, root)
             write_sidecar(completion_path(root, work.label), as_fields(record))
         switch(work.lease)
+        in_place = True
+        place_pages(work.lease)
     except BusyError as error:
         return ParticipantOutcome(work.label, "busy", (str(error),))
     except Exception as error:
-        clear(work.lease)
         known = of_machine(error) or error
         if config.debug and not isinstance(known, QmriError):
             raise
-        log.debug("sub-%s", work.label, exc_info=True)
+        log.debug("sub-%s", work.label, exc_info=not isinstance(known, QmriError))
         what = known if isinstance(known, QmriError) else f"{type(error).__name__}: {error}"
-        line = f"nothing was put in place, what an earlier run wrote stays: {what}"
-        return ParticipantOutcome(work.label, "failed", (*end.messages, line))
+        lost = "the page" if in_place else "nothing was put in place, what an earlier run wrote stays"
+        return replace(end, status="failed", messages=(*end.messages, f"{lost}: {what}"))
+    finally:
+        clear(work.lease)
     return end
 
 

@@ -9,7 +9,15 @@ import pytest
 
 from bids_qmri.completion import staging
 from bids_qmri.completion.lease import Lease, take
-from bids_qmri.completion.staging import assemble, clear_remains, fit_folder, prepare, switch
+from bids_qmri.completion.staging import (
+    assemble,
+    clear,
+    clear_remains,
+    fit_folder,
+    place_pages,
+    prepare,
+    switch,
+)
 from bids_qmri.errors import BusyError
 from bids_qmri.owner import Owner, this_process
 
@@ -48,6 +56,8 @@ def test_maps_and_page_are_new_and_those_of_other_fits_stay(
     out = lease.output_dir
     assert {(out / name).read_text() for name in (*MAPS, "sub-01.html")} == {"old"}
     switch(lease)
+    place_pages(lease)
+    clear(lease)
     assert {(out / name).read_text() for name in (*MAPS, "sub-01.html")} == {"new"}
     assert (out / OTHER).read_text() == "old"
     lease.release()

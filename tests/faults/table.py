@@ -11,9 +11,9 @@ PAGE = TESTS.parent / "docs" / "faults.md"
 if __name__ == "__main__":
     sys.path[:0] = [str(TESTS), str(TESTS / "estimators")]
 
-from faults import images, options, places, sidecars, tables  # noqa: E402 - after the path
+from faults import images, options, outputs, places, sidecars, tables  # noqa: E402 - after the path
 
-ALL = [*images.ROWS, *sidecars.ROWS, *tables.ROWS, *places.ROWS, *options.ROWS]
+ALL = [*images.ROWS, *sidecars.ROWS, *tables.ROWS, *places.ROWS, *outputs.ROWS, *options.ROWS]
 
 HEAD = """# What may be wrong with a dataset, and what then happens
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -16,6 +15,7 @@ from bids_qmri import catalogue
 from bids_qmri.cli.datasets import named_datasets
 from bids_qmri.cli.dicom import check_dicom
 from bids_qmri.cli.logs import LOGGER
+from bids_qmri.cli.processors import available_processors
 from bids_qmri.cli.reading import read_options_file
 from bids_qmri.errors import InputError, UsageError
 from bids_qmri.files import parse_json
@@ -81,7 +81,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         settings=_settings(args),
         random_seed=args.random_seed,
         dicom=_dicom(args, bids_dir, output_dir, run_id),
-        nprocs=args.nprocs or _available_processors(),
+        nprocs=args.nprocs or available_processors(),
         omp_nthreads=args.omp_nthreads,
         memory_gb=args.mem,
         plugin={} if args.use_plugin is None else _read_plugin(args.use_plugin),
@@ -362,9 +362,3 @@ def _read_plugin(path: Path) -> dict[str, Any]:
 
 def _unique(values: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
-
-
-def _available_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -15,25 +15,22 @@ QUIET = {
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
+ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
+"""Libraries read it when they are imported: threads are those of blocks of voxels (`estimation.threads`), and
+more inside each of them would only stand in each other's way."""
 
-def thread_limits(omp_nthreads: int) -> dict[str, str]:
-    """Return the variables that limit the threads of libraries, which read them when they are imported."""
-    return dict.fromkeys(THREAD_VARIABLES, str(omp_nthreads))
 
-
-def environment(current: Mapping[str, str], omp_nthreads: int, work_dir: Path) -> dict[str, str]:
+def environment(current: Mapping[str, str], work_dir: Path) -> dict[str, str]:
     """Return the variables to set for a run.
 
     Parameters
     ----------
     current
         The environment as it is.
-    omp_nthreads
-        Threads that one process may use.
     work_dir
         Holds the caches of libraries where the home directory cannot.
     """
-    changes = QUIET | thread_limits(omp_nthreads)
+    changes = QUIET | ONE_THREAD
     if not current.get("LOGNAME"):
         # nipype names crash files after the user, who has no name under an arbitrary uid in a container
         changes["LOGNAME"] = current.get("USER") or "bids_qmri"

@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             LOGGER.error(error)
         return finish(ExitCode.USAGE)
     with console_log(args.verbose), end_on_signals(lambda _: finish(ExitCode.OK)):
-        os.environ.update(environment(os.environ, 1, Path(tempfile.gettempdir()) / "bids_qmri"))
+        os.environ.update(environment(os.environ, Path(tempfile.gettempdir()) / "bids_qmri"))
         return finish(_serve(args))
 
 

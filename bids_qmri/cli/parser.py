@@ -285,9 +285,9 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--omp-nthreads",
         type=number(int, lambda n: n > 0, "a whole number above 0"),
-        default=1,
         metavar="N",
-        help="threads per process; default: 1",
+        help="threads per process, which change no value; default: --nprocs for one participant, shared by "
+        "the processes that it needs, 1 for several",
     )
     group.add_argument(
         "--mem",

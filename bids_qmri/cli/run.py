@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bids_qmri.cli.config import FMRIPREP_KINDS, filter_kinds, make_config, to_toml
-from bids_qmri.cli.environment import environment, thread_limits
+from bids_qmri.cli.environment import ONE_THREAD, environment
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log, file_log, keep_newest
@@ -72,9 +72,9 @@ def _guarded(args: argparse.Namespace, logs: ExitStack) -> int:
 
 def _run(args: argparse.Namespace, logs: ExitStack) -> int:
     # Before anything imports numpy, as the configuration does.
-    os.environ.update(thread_limits(args.omp_nthreads))
+    os.environ.update(ONE_THREAD)
     config = make_config(args)
-    os.environ.update(environment(os.environ, config.omp_nthreads, config.work_dir))
+    os.environ.update(environment(os.environ, config.work_dir))
     if not config.dry_run:
         _open_folders(args, config, logs)
         from bids_qmri import __version__

@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = parser.parse_args(argv).folder.resolve()
     raw, masks, results, work = (folder / name for name in ("bids", "masks", "bids_qmri", "work"))
     # the run would do so too late: writing the dataset imports libraries already
-    os.environ.update(environment(os.environ, 1, work))
+    os.environ.update(environment(os.environ, work))
     from bids_qmri.demo.compare import as_text, compare
     from bids_qmri.demo.dataset import write_dataset, write_masks
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from bids_qmri.estimation.beyond import beyond_limits
 from bids_qmri.estimation.noise import ScanNoise, floor_of_voxels
 from bids_qmri.estimation.preparation import Preparation, Voxels
 from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
+from bids_qmri.estimation.threads import in_threads
 from bids_qmri.estimators.base import Estimator, FitResult, judged
 from bids_qmri.estimators.classical.noise import Residuals, fit_residuals
 from bids_qmri.physics.model import Model
@@ -160,6 +162,29 @@ def fit_block(
     return completed(model, estimator, how, measured, (converted, protocol, sigma), fit)
 
 
+def fit_blocks(
+    model: Model,
+    estimator: Estimator,
+    how: Preparation,
+    blocks: Iterable[Measured],
+    noise: ScanNoise | None,
+    threads: int = 1,
+) -> Iterator[Block]:
+    """Convert and fit blocks of voxels on several threads, and yield them in their order.
+
+    Parameters
+    ----------
+    model, estimator, how, noise
+        As of `fit_block`.
+    blocks
+        Signals and voxels.
+    threads
+        How many; an estimator that is not to be called by several at a time gets one.
+    """
+    work = partial(fit_block, model, estimator, how, noise=noise)
+    return in_threads(work, blocks, threads if estimator.concurrent else 1)
+
+
 def completed(
     model: Model,
     estimator: Estimator,
@@ -239,6 +264,7 @@ def fit_array(
     signal: npt.ArrayLike,
     noise: ScanNoise | None = None,
     choice: PriorChoice = "box",
+    threads: int = 1,
 ) -> FitResult:
     """Fit an array of voxels as the command line fits an image.
 
@@ -252,6 +278,8 @@ def fit_array(
         Of a single image; None estimates it where the estimator needs it.
     choice
         Where the truth is expected.
+    threads
+        Blocks of voxels that are fitted at a time; results do not depend on it.
 
     Raises
     ------
@@ -269,8 +297,8 @@ def fit_array(
         chosen = sample_voxels(finite)
         sample = prior_sample(how, (data[chosen], chosen), noise)
         how = replace(how, prior=choose_prior(model, choice, how.bounds, sample))
-    parts = [fit_block(model, estimator, how, measured, noise).fit for measured in array_blocks(data)]
-    return join(parts)
+    fitted = fit_blocks(model, estimator, how, array_blocks(data), noise, threads)
+    return join([block.fit for block in fitted])
 
 
 def join(parts: list[FitResult]) -> FitResult:

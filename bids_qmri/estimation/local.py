@@ -8,8 +8,10 @@ that look at neighbours.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -21,6 +23,7 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import Block, Measured, completed, voxel_noise
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
+from bids_qmri.estimation.threads import in_threads
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import checked_signal
 from bids_qmri.estimators.posterior import neighbours
@@ -90,6 +93,7 @@ def fit_neighbours(
     noise: ScanNoise | None,
     folder: Path,
     estimator: Estimator,
+    threads: int = 1,
 ) -> Iterator[Block]:
     """Fit all voxels of some blocks together, and yield these.
 
@@ -107,11 +111,13 @@ def fit_neighbours(
         Scratch folder; nodes go to one of their own in it, as fits run side by side.
     estimator
         Which one this is.
+    threads
+        Blocks of voxels whose nodes are laid or weighed at a time.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder = Path(mkdtemp(prefix="nodes-", dir=folder))
     lower, upper = model.limits(how.bounds)
-    kept, axes, index = _first(model, how, blocks, noise, folder, (lower, upper))
+    kept, axes, index = _first(model, how, blocks, noise, folder, (lower, upper), threads)
     fitted = [block for block in kept if block.usable.any()]
     if axes is None:
         raise InputError("no voxel can be fitted", needed="positive, finite signals in every image")
@@ -120,22 +126,25 @@ def fit_neighbours(
     places = neighbours.places_of(voxels, grid.shape, grid.zooms)
     belief = neighbours.first_belief(common, voxels.size)
     for turn in range(ROUNDS):
-        known = _known(fitted, belief, common)
+        known = _known(fitted, belief, common, threads)
         if turn in REDRAWN:
-            for block in fitted:
-                _redraw(model, block, axes, index, known, common, (lower, upper))
-            known = _known(fitted, belief, common)
+            redraw = partial(_redraw, model, axes, index, known, common, (lower, upper))
+            deque(in_threads(redraw, fitted, threads), maxlen=0)
+            known = _known(fitted, belief, common, threads)
         belief = neighbours.update(belief, known, common, places, agree=turn >= AGREE_FROM)
-    known = _known(fitted, belief, common)
-    for block in kept:
+    known = _known(fitted, belief, common, threads)
+
+    def finish(block: _Block) -> Block:
         mean, spread, quality = _nothing(model)
         if block.usable.any():
-            _redraw(model, block, axes, index, known, common, (lower, upper))
+            _redraw(model, axes, index, known, common, (lower, upper), block)
             mean, spread, quality = _means(model, block, axes, index, belief, common, (lower, upper))
             block.file.unlink()
         fit = _result(model, block, mean, spread, quality)
         noise_of = Noise(block.noise.floor, block.noise.scatter)
-        yield completed(model, estimator, how, block.measured, (block.signal, block.protocol, noise_of), fit)
+        return completed(model, estimator, how, block.measured, (block.signal, block.protocol, noise_of), fit)
+
+    yield from in_threads(finish, kept, threads)
 
 
 Limits = tuple[FloatArray, FloatArray]
@@ -151,13 +160,12 @@ def _first(
     noise: ScanNoise | None,
     folder: Path,
     limits: Limits,
+    threads: int,
 ) -> tuple[list[_Block], Axes | None, tuple[int, ...]]:
     """Lay the first nodes of all voxels."""
-    kept: list[_Block] = []
-    axes: Axes | None = None
-    index: tuple[int, ...] = ()
-    count = 0
-    for number, measured in enumerate(blocks):
+
+    def lay(numbered: tuple[int, Measured]) -> tuple[_Block, Axes | None, tuple[int, ...]]:
+        number, measured = numbered
         signal, protocol = how.convert(*measured)
         told = voxel_noise(how, signal, protocol, measured[1], noise)
         assert told is not None
@@ -166,18 +174,26 @@ def _first(
         usable &= np.isfinite(level.scatter) & (level.scatter > 0) & (level.floor > 0)
         if model.magnitude:
             usable &= ~np.any(data < 0, axis=1)
-        places = slice(count, count + int(usable.sum()))
-        count = places.stop
-        part = protocol.take(usable)
-        block = _Block(measured, data, protocol, level, usable, places, folder / f"nodes-{number}.npz")
-        kept.append(block)
+        file = folder / f"nodes-{number}.npz"
+        block = _Block(measured, data, protocol, level, usable, slice(0), file)
         if not usable.any():
-            continue
-        nodes = nodes_of(model, data[usable], part, level.take(usable), *limits)
-        index = nodes.index
-        axes = neighbours.axes_of(model, index, *limits)
+            return block, None, ()
+        nodes = nodes_of(model, data[usable], protocol.take(usable), level.take(usable), *limits)
+        axes = neighbours.axes_of(model, nodes.index, *limits)
         x, log_slope = axes.coordinates(nodes.theta)
         block.keep(x, nodes.log_weight + log_slope)
+        return block, axes, nodes.index
+
+    kept: list[_Block] = []
+    axes: Axes | None = None
+    index: tuple[int, ...] = ()
+    count = 0
+    for block, own_axes, own_index in in_threads(lay, enumerate(blocks), threads):
+        places = slice(count, count + int(block.usable.sum()))
+        count = places.stop
+        kept.append(replace(block, places=places))
+        if own_axes is not None:
+            axes, index = own_axes, own_index
     return kept, axes, index
 
 
@@ -204,13 +220,15 @@ def _learn(kept: list[_Block]) -> Common:
     return Common(mean, covariance)
 
 
-def _known(kept: list[_Block], belief: Belief, common: Common) -> Summary:
+def _known(kept: list[_Block], belief: Belief, common: Common, threads: int) -> Summary:
     """Return what voxels know under their priors."""
-    parts = []
-    for block in kept:
+
+    def summary(block: _Block) -> Summary:
         x, log_weight = block.load()
         log_prior, _ = neighbours.log_prior(belief.take(block.places), common, x)
-        parts.append(neighbours.summarise(x, normalised(log_weight + log_prior)))
+        return neighbours.summarise(x, normalised(log_weight + log_prior))
+
+    parts = list(in_threads(summary, kept, threads))
     return Summary(
         np.concatenate([part.mean for part in parts], axis=1),
         np.concatenate([part.covariance for part in parts], axis=2),
@@ -219,12 +237,12 @@ def _known(kept: list[_Block], belief: Belief, common: Common) -> Summary:
 
 def _redraw(
     model: Model,
-    block: _Block,
     axes: Axes,
     index: tuple[int, ...],
     known: Summary,
     common: Common,
     limits: Limits,
+    block: _Block,
 ) -> None:
     """Lay nodes anew, most about the posteriors of voxels."""
     mean, covariance = known.mean[:, block.places], known.covariance[:, :, block.places]

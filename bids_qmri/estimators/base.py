@@ -106,6 +106,8 @@ class Estimator(ABC):
     single_images
         Whether it fits single images where directions could be averaged: a Rician likelihood does not hold
         for averages.
+    concurrent
+        Whether several threads may fit voxels at a time.
     """
 
     label: ClassVar[str]
@@ -118,6 +120,7 @@ class Estimator(ABC):
     neighbours: ClassVar[bool] = False
     own_prior: ClassVar[bool] = False
     single_images: ClassVar[bool] = False
+    concurrent: ClassVar[bool] = True
 
     def fit(
         self,

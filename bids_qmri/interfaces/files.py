@@ -122,6 +122,7 @@ def fit_files(
     bounds: Bounds | None = None,
     sigma: float | None = None,
     prior: str | Path | Prior = "scan",
+    threads: int = 1,
     **inputs: Any,
 ) -> dict[str, Path]:
     """Fit images in files, and write maps into a folder.
@@ -140,6 +141,8 @@ def fit_files(
         Noise level of a single image; None estimates it where it is needed.
     prior
         Where estimators that have a prior expect the truth: ``"scan"``, ``"box"``, a file, or a `Prior`.
+    threads
+        Blocks of voxels that are fitted at a time.
     inputs
         As `ports_of` the technique says.
 
@@ -172,8 +175,8 @@ def fit_files(
             choice = mask_of_file(mask, opened.series)
             opened.choice, opened.mask = choice, choice.mask
         how = opened.prepare(model, estimator, bounds or {})
-        opened.stated = None if sigma is None else ScanNoise.told(sigma)
-        found = estimate(model, estimator, opened, how, choice=prior_choice(prior, model))
+        opened.stated, opened.threads = None if sigma is None else ScanNoise.told(sigma), threads
+        found = estimate(model, estimator, opened, how, choice=prior_choice(prior, model), threads=threads)
         return _write(model, estimator, opened, found, folder)
 
 

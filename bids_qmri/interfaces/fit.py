@@ -16,7 +16,7 @@ import numpy as np
 from bids_qmri import catalogue
 from bids_qmri.bids.noise_maps import find_noise_map
 from bids_qmri.errors import InputError, InternalError, QmriError, of_machine
-from bids_qmri.estimation.blocks import ImageMaps, fit_block, gather, wants_noise
+from bids_qmri.estimation.blocks import ImageMaps, fit_blocks, gather, wants_noise
 from bids_qmri.estimation.local import Grid, fit_neighbours
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
@@ -58,7 +58,7 @@ def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
             # Of an earlier run: with those of this one they would be maps of two runs.
             (first.root / name).unlink(missing_ok=True)
         with open_acquisition(job.acquisition, first.options, first.work_dir, thin=first.sloppy) as opened:
-            opened.stated, opened.seed = first.noise, first.seed
+            opened.stated, opened.seed, opened.threads = first.noise, first.seed, first.threads
             if first.noise is None and any(fit.model.magnitude for fit in job.fits):
                 opened.stated = find_noise_map(job.acquisition, opened.series, first.options, opened.notes)
             # What the images themselves showed: empty volumes are left out, jumps are noted.
@@ -112,6 +112,7 @@ def estimate(
     choice: PriorChoice = "box",
     shared: bool = False,
     watch: Watch | None = None,
+    threads: int = 1,
 ) -> Found:
     """Estimate, and complete the maps of one fit; nothing is written.
 
@@ -127,6 +128,8 @@ def estimate(
         Keep what is computed from the signals for the next fit of the same acquisition.
     watch
         Sees every block; None: nobody does.
+    threads
+        Blocks that are fitted at a time; maps do not depend on it.
 
     Raises
     ------
@@ -145,9 +148,9 @@ def estimate(
         said.append(f"prior: {how.prior.origin}")
     if estimator.neighbours:
         grid = Grid(opened.series.shape, tuple(float(size) for size in opened.series.zooms[:3]))
-        fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir, estimator)
+        fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir, estimator, threads)
     else:
-        fitted = (fit_block(model, estimator, how, measured, noise) for measured in blocks)
+        fitted = fit_blocks(model, estimator, how, blocks, noise, threads)
     found = gather(model, fitted, opened.series.n_voxels, watch)
     if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
         raise InputError(
@@ -228,7 +231,14 @@ def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ..
     how = opened.prepare(job.model, job.estimator, job.bounds)
     watch = Watch(job, opened.series, how)
     how, found, noise = estimate(
-        job.model, job.estimator, opened, how, choice=job.prior, shared=shared, watch=watch
+        job.model,
+        job.estimator,
+        opened,
+        how,
+        choice=job.prior,
+        shared=shared,
+        watch=watch,
+        threads=job.threads,
     )
     quality = assess(job, opened, how, found, watch, noise)
     keep_page_data(job, opened, how, found, noise, time.monotonic() - started)

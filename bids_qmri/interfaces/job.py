@@ -61,6 +61,8 @@ class FitJob:
         Noise that a person states, or a map of it; None: it is found.
     seed
         Seed of everything random.
+    threads
+        Blocks of voxels that are fitted at a time.
     dicom
         How DICOM files are written beside the results; None: not at all.
     sloppy
@@ -84,6 +86,7 @@ class FitJob:
     prior: PriorChoice = "scan"
     noise: ScanNoise | Path | None = None
     seed: int = 0
+    threads: int = 1
     dicom: DicomOutput | None = None
     sloppy: bool = False
     stop_on_error: bool = False

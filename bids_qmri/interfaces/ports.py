@@ -47,6 +47,7 @@ class _FitFiles(SimpleInterface):  # type: ignore[misc]
             bounds=common.get("bounds"),
             sigma=common.get("sigma"),
             prior=common.get("prior", "scan"),
+            threads=common.get("threads", 1),
             **given,
         )
         self._results.update({name: str(path) for name, path in found.items()})
@@ -61,7 +62,7 @@ def _estimator(model_name: str, common: dict[str, Any]) -> Estimator:
     InputError
         If the word means none or several, or the network is for another model.
     """
-    options = {name: common[name] for name in ("threads", "seed") if name in common}
+    options = {name: common[name] for name in ("seed",) if name in common}
     if "network" in common:
         file = Path(common["network"])
         if network_use(file)[0] != model_name:
@@ -97,7 +98,7 @@ def _common() -> dict[str, Any]:
         ),
         "sigma": traits.Float(desc="noise level of a single image; not given: estimated where needed"),
         "settings": traits.Dict(traits.Str, traits.Float, desc="what the model is told, such as d_par"),
-        "threads": traits.Int(1, usedefault=True, desc="threads of networks"),
+        "threads": traits.Int(1, usedefault=True, desc="blocks of voxels that are fitted at a time"),
         "seed": traits.Int(0, usedefault=True, desc="of what draws random numbers"),
     }
 

@@ -24,7 +24,7 @@ from bids_qmri.bids.volumes import ChosenVolumes, open_images
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import (
     Measured,
-    fit_block,
+    fit_blocks,
     prior_sample,
     residuals_of,
     spread,
@@ -87,6 +87,8 @@ class OpenAcquisition:
         Noise that a person states, or a map of it; None: it is found.
     seed
         By which voxels are drawn that a prior is learned from.
+    threads
+        Blocks of voxels that are fitted at a time where another acquisition is fitted first.
     denoised
         The series with its noise, if it was denoised.
     """
@@ -101,6 +103,7 @@ class OpenAcquisition:
     sources: list[Path] = field(default_factory=list)
     stated: ScanNoise | Path | None = None
     seed: int = 0
+    threads: int = 1
     denoised: DenoisedSeries | None = None
     _noise: dict[Any, ScanNoise | None] = field(default_factory=dict)
     _priors: dict[Any, Prior] = field(default_factory=dict)
@@ -147,10 +150,11 @@ class OpenAcquisition:
             how = prepare(model, estimator, other.scan)
             self.notes += other.notes
             noise = other.noise(model, how)
-            for measured in masked_blocks(series, self.mask):
-                fit = fit_block(model, estimator, how, measured, noise).fit
+            measured = masked_blocks(series, self.mask)
+            for block in fit_blocks(model, estimator, how, measured, noise, self.threads):
+                fit = block.fit
                 trusted = (fit.status == Status.OK) & fit.determined.get(source.name, True)
-                values[measured[1]] = np.where(trusted, fit.maps[source.name], np.nan)
+                values[block.voxels] = np.where(trusted, fit.maps[source.name], np.nan)
         self.sources += [*source.acquisition.images, *other.sources]
         return values
 

@@ -58,7 +58,7 @@ class RunConfig:
     dicom
         How maps are written as DICOM files as well; None: not at all.
     nprocs, omp_nthreads
-        Processes at a time, threads per process.
+        Processes at a time, threads per process; None: as many as the processes leave.
     memory_gb
         Memory to plan with in GB; None: not given.
     plugin
@@ -90,7 +90,7 @@ class RunConfig:
     random_seed: int = 0
     dicom: DicomOutput | None = field(default=None, compare=False)
     nprocs: int = 1
-    omp_nthreads: int = 1
+    omp_nthreads: int | None = None
     memory_gb: float | None = None
     plugin: Mapping[str, Any] = field(default_factory=dict)
     dry_run: bool = False

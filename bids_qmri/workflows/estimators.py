@@ -36,7 +36,7 @@ def choices_for(config: RunConfig, model_name: str) -> tuple[list[Choice], dict[
     own = networks_of(config.networks, model_name)
     words = config.estimators or default_words(model_name)
     labels = {*catalogue.labels_for(model_name, words, config.prefer), *own}
-    options = {"seed": config.random_seed, "threads": config.omp_nthreads}
+    options = {"seed": config.random_seed}
     choices: list[Choice] = []
     left_out: dict[str, str] = {}
     for label in catalogue.find_entry(model_name)[1].estimators:

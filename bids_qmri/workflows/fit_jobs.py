@@ -91,7 +91,7 @@ def init_fit_wf(config: RunConfig, jobs: Sequence[AcquisitionJob]) -> Any:
     for job in jobs:
         name = re.sub(r"\W", "_", job.name)
         node = Node(
-            FitAcquisition(job=job), name=name, mem_gb=planned_memory_gb(job), n_procs=config.omp_nthreads
+            FitAcquisition(job=job), name=name, mem_gb=planned_memory_gb(job), n_procs=job.fits[0].threads
         )
         # A cached node is no written map: outputs lie outside the work directory, so every run writes them.
         node.overwrite = True

@@ -12,6 +12,9 @@ from bids_qmri.interfaces.job import AcquisitionJob
 BASE_GB = 0.25
 """Of a process with its libraries, a block of voxels, and the network."""
 
+THREAD_GB = 0.08
+"""Of every further thread: two more blocks of voxels, and what is computed from one."""
+
 BYTES_PER_VOXEL = 150
 """Of the grid: maps with their errors, mask, labels, and the copies while they are written."""
 
@@ -28,7 +31,8 @@ def planned_memory_gb(job: AcquisitionJob) -> float:
         voxels = read_header(job.acquisition.images[0]).n_voxels
     except QmriError:
         return BASE_GB  # the fit will say what is wrong
-    return BASE_GB + voxels * BYTES_PER_VOXEL / 1e9
+    base = BASE_GB + (job.fits[0].threads - 1) * THREAD_GB
+    return base + voxels * BYTES_PER_VOXEL / 1e9
 
 
 def available_memory_gb() -> float | None:

@@ -172,6 +172,7 @@ def _job(config: RunConfig, participant: str, acquisition: Acquisition, choice: 
         prior=config.prior,
         noise=config.noise,
         seed=config.random_seed,
+        threads=config.omp_nthreads or 1,
         dicom=config.dicom,
         sloppy=config.sloppy,
         stop_on_error=config.stop_on_first_crash,

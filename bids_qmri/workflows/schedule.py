@@ -119,6 +119,10 @@ class _Schedule:
                 yield from self._ended(*workers.wait())
 
     def _begin(self, work: InWork) -> None:
+        if self._alone and self._config.omp_nthreads is None and work.jobs:
+            # Its processes share out what the run may use.
+            threads = self._config.nprocs // min(self._config.nprocs, len(work.jobs))
+            work = replace(work, jobs=tuple(_with_threads(job, threads) for job in work.jobs))
         self._works[work.label], self._left[work.label] = work, set(range(len(work.jobs)))
         self._stopped |= bool(work.faults) and self._config.stop_on_first_crash
         if self._alone and len(work.jobs) <= 1:
@@ -201,6 +205,10 @@ class _Schedule:
             "fix: use fewer --nprocs, state the memory there is with --mem, or give the run more."
         )
         return Outcome(fit.participant, fit.name, line, machine=True)
+
+
+def _with_threads(job: AcquisitionJob, threads: int) -> AcquisitionJob:
+    return AcquisitionJob(tuple(replace(fit, threads=threads) for fit in job.fits))
 
 
 def _said(error: BaseException) -> str:

@@ -15,31 +15,31 @@ from bids_qmri.cli.environment import THREAD_VARIABLES, environment
 WORK = Path("/scratch")
 
 
-def test_nobody_is_contacted_and_threads_are_bounded(tmp_path: Path) -> None:
-    changes = environment({"HOME": str(tmp_path), "LOGNAME": "me"}, 3, WORK)
+def test_nobody_is_contacted_and_libraries_start_no_threads(tmp_path: Path) -> None:
+    changes = environment({"HOME": str(tmp_path), "LOGNAME": "me"}, WORK)
     assert changes["NO_ET"] == changes["NIPYPE_NO_ET"] == changes["ORT_DISABLE_TELEMETRY"] == "1"
-    assert {changes[name] for name in THREAD_VARIABLES} == {"3"}
+    assert {changes[name] for name in THREAD_VARIABLES} == {"1"}
 
 
 def test_a_usable_home_and_a_name_are_left_alone(tmp_path: Path) -> None:
-    changes = environment({"HOME": str(tmp_path), "LOGNAME": "me"}, 1, WORK)
+    changes = environment({"HOME": str(tmp_path), "LOGNAME": "me"}, WORK)
     assert not {"HOME", "LOGNAME", "MPLCONFIGDIR"} & set(changes)
 
 
 @pytest.mark.parametrize("home", [None, "", "/nowhere"])
 def test_without_a_home_caches_go_to_the_work_directory(home: str | None) -> None:
-    changes = environment({} if home is None else {"HOME": home}, 1, WORK)
+    changes = environment({} if home is None else {"HOME": home}, WORK)
     assert changes["HOME"] == "/scratch/home"
     assert all(changes[name].startswith("/scratch/home") for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME"))
 
 
 def test_the_user_always_has_a_name(tmp_path: Path) -> None:
-    assert environment({"HOME": str(tmp_path), "USER": "me"}, 1, WORK)["LOGNAME"] == "me"
-    assert environment({"HOME": str(tmp_path)}, 1, WORK)["LOGNAME"] == "bids_qmri"
+    assert environment({"HOME": str(tmp_path), "USER": "me"}, WORK)["LOGNAME"] == "me"
+    assert environment({"HOME": str(tmp_path)}, WORK)["LOGNAME"] == "bids_qmri"
 
 
 def test_libraries_import_without_a_home(tmp_path: Path) -> None:
-    variables = {"PATH": os.environ["PATH"]} | environment({}, 1, tmp_path)
+    variables = {"PATH": os.environ["PATH"]} | environment({}, tmp_path)
     program = "import dipy.reconst.dti, nipype.pipeline.engine"
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=variables, check=True)
 
@@ -63,7 +63,7 @@ run.main(sys.argv[1:])
         "participant",
         "--dry-run",
         "--omp-nthreads",
-        "1",
+        "2",
     ]
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     done = subprocess.run(

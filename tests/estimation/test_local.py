@@ -42,14 +42,17 @@ def phantom() -> tuple[dict[str, FloatArray], FloatArray]:
     return dict(zip(LEVELS, theta, strict=False)), signal
 
 
-def local(signal: FloatArray, mask: Mask, folder: Path, blocks: int = 3) -> dict[str, FloatArray]:
+def local(
+    signal: FloatArray, mask: Mask, folder: Path, blocks: int = 3, threads: int = 1
+) -> dict[str, FloatArray]:
     """Return maps over the grid, NaN outside the mask; standard deviations as ``sd_NAME``."""
     by = get_estimator("ivim", "local")
     how = prepare(IVIM, by, Scan(IVIM_PROTOCOL, mask=mask))
     measured = [(signal[part], part) for part in np.array_split(np.flatnonzero(mask), blocks)]
     told = ScanNoise.told(SIGMA)
     found: dict[str, FloatArray] = {}
-    for block in fit_neighbours(IVIM, how, measured, Grid(SHAPE, ZOOMS), told, folder / "nodes", by):
+    grid = Grid(SHAPE, ZOOMS)
+    for block in fit_neighbours(IVIM, how, measured, grid, told, folder / "nodes", by, threads):
         sd = {f"sd_{name}": values for name, values in block.fit.sd.items()}
         for name, values in (block.fit.maps | sd | {"status": block.fit.status}).items():
             found.setdefault(name, np.full(VOXELS, np.nan))[block.voxels] = values
@@ -59,6 +62,11 @@ def local(signal: FloatArray, mask: Mask, folder: Path, blocks: int = 3) -> dict
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FloatArray]:
     return local(phantom()[1], WHOLE, tmp_path_factory.mktemp("whole"))
+
+
+def test_maps_do_not_depend_on_the_number_of_threads(whole: dict[str, FloatArray], tmp_path: Path) -> None:
+    for name, values in local(phantom()[1], WHOLE, tmp_path, threads=3).items():
+        np.testing.assert_array_equal(values, whole[name], err_msg=name)
 
 
 @cache

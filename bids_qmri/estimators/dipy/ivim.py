@@ -195,6 +195,7 @@ class DipyTrr(Estimator):
     reference = "Federau et al. 2012, doi:10.1148/radiol.12120584"
     own_limits = True
     single_images = True
+    concurrent = False  # filters of warnings and the random state belong to the process
 
     def _fit(
         self,
@@ -226,6 +227,7 @@ class DipyVarpro(Estimator):
     reference = "Farooq et al. 2016, doi:10.1038/srep38927"
     own_limits = True
     single_images = True
+    concurrent = False  # filters of warnings and the random state belong to the process
 
     seed: int = 0
 

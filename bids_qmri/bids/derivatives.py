@@ -6,7 +6,6 @@ Called by `interfaces/` for maps and sidecars and by `reports/` for pages and ta
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import uuid
@@ -18,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition
+from bids_qmri.bids.packing import pack, unpack
 from bids_qmri.bids.sources import protocol_fields, resolve_paths
 from bids_qmri.errors import InputError, InternalError
 from bids_qmri.owner import this_process
 
-_COMPRESSION = 1
 _GEOMETRY_TOLERANCE = 1e-3  # mm; what single precision leaves of an affine
 
 
@@ -124,8 +123,8 @@ def write_map(
     stored = array.astype(np.uint8 if array.dtype == np.uint8 else np.float32, copy=False)
     volume = stored.reshape((*shape, *array.shape[1:]), order="F")
     raw = _nifti_bytes(volume, _checked_affine(affine, path), zooms)
-    packed = gzip.compress(raw, compresslevel=_COMPRESSION, mtime=0)
-    if gzip.decompress(packed) != raw:
+    packed = pack(raw)
+    if unpack(packed) != raw:
         raise InternalError("the compressed map does not unpack to its values", file=path)
     write_atomic(path, packed)
 

@@ -7,7 +7,6 @@ voxels is one consecutive run per volume; a file of another order is turned into
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -201,17 +200,9 @@ def _open_turned(
     turn = turn_between(header.affine, header.shape, target.affine, target.shape)
     if turn is None:
         raise _other_grid(header, target, "the grid of the images")
-    stream = open_voxels(header, spool_dir)
     if turn.is_none:
-        return header, stack.enter_context(stream)
-    with stream:
-        copy = stack.enter_context(tempfile.TemporaryFile(dir=spool_dir))  # noqa: SIM115 - on the stack
-        stream.seek(header.offset)
-        for _ in range(header.n_volumes):
-            raw = stream.read(header.n_voxels * header.dtype.itemsize)
-            volume = np.frombuffer(raw, dtype=header.dtype).reshape(header.shape[:3], order="F")
-            copy.write(turn.forward(volume).tobytes(order="F"))
-        copy.flush()
+        return header, stack.enter_context(open_voxels(header, spool_dir))
+    copy = stack.enter_context(open_voxels(header, spool_dir, turn.forward))
     return replace(turned(header, turn), offset=0), copy
 
 

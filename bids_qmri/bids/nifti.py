@@ -7,11 +7,9 @@ voxels.
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tempfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,12 +22,12 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from bids_qmri.bids.header_limits import LONGEST_HEADER, SHORTEST_HEADER, refuse_extensions, refuse_impossible
+from bids_qmri.bids.packing import DAMAGE, open_packed
 from bids_qmri.errors import InputError
 from bids_qmri.files import MB, RESTORE, one_fault, open_file
 from bids_qmri.units import FloatArray
 
 CHUNK = 1 << 20
-GZIP_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -75,9 +73,14 @@ class Header:
         return self.shape[3] if len(self.shape) == 4 else 1
 
     @property
+    def volume_bytes(self) -> int:
+        """Size of one volume."""
+        return self.n_voxels * self.dtype.itemsize
+
+    @property
     def n_bytes(self) -> int:
         """Size of the whole uncompressed file as the header promises it."""
-        return self.offset + self.n_voxels * self.n_volumes * self.dtype.itemsize
+        return self.offset + self.n_volumes * self.volume_bytes
 
 
 def read_header(path: Path) -> Header:
@@ -141,10 +144,10 @@ def value_range(path: Path, *, volumes: bool = False) -> tuple[float, float]:
 
 def _pieces(header: Header) -> Iterator[FloatArray]:
     """Yield all values of an image, scaled, in pieces that take little memory."""
-    opener = gzip.open if header.path.name.endswith(".gz") else open
+    packed = header.path.name.endswith(".gz")
     size, left = header.dtype.itemsize, header.n_bytes - header.offset
     try:
-        with opener(header.path, "rb") as stream:
+        with open_packed(header.path) if packed else header.path.open("rb") as stream:
             stream.seek(header.offset)
             while left > 0:
                 raw = stream.read(min(left, CHUNK * size))
@@ -155,21 +158,20 @@ def _pieces(header: Header) -> Iterator[FloatArray]:
                     np.frombuffer(raw, dtype=header.dtype).astype(np.float64) * header.slope
                     + header.intercept
                 )
-    except GZIP_DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged(header.path, str(error), _promise(header)) from error
 
 
 def _parse(path: Path) -> nib.Nifti1Image:
     # Not nib.load: for a damaged gzip stream it says that the file type is unknown.
-    opener = gzip.open if path.name.endswith(".gz") else open
+    packed = path.name.endswith(".gz")
     try:
-        with opener(path, "rb") as stream:
+        with open_packed(path) if packed else path.open("rb") as stream:
             # No further than the header: a stream that is cut short behind it is a fault of the voxels.
             start = stream.read(SHORTEST_HEADER)
             if not _is_first_version(start):
                 start += stream.read(LONGEST_HEADER - SHORTEST_HEADER)
-            size, packed = path.stat().st_size, path.name.endswith(".gz")
-            offset = refuse_impossible(path, start, size, packed=packed)
+            offset = refuse_impossible(path, start, path.stat().st_size, packed=packed)
             start += stream.read(max(offset - len(start), 0))
         refuse_extensions(path, start[:offset])
         sizes = {int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")}
@@ -177,7 +179,7 @@ def _parse(path: Path) -> nib.Nifti1Image:
         for size_of_header, kind in kinds.items():
             if size_of_header in sizes:
                 return kind.from_filename(path)
-    except GZIP_DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged(path, str(error), "a NIfTI image") from error
     except (OSError, ValueError, ImageFileError, HeaderDataError) as error:
         raise InputError(
@@ -195,18 +197,32 @@ def _damaged(path: Path, how: str, needed: str) -> InputError:
     return InputError(seen, file=path, needed=needed, fix=RESTORE)
 
 
-def open_voxels(header: Header, spool_dir: Path) -> IO[bytes]:
+VolumeTurn = Callable[[npt.NDArray[np.generic]], npt.NDArray[np.generic]]
+"""From one volume of a file, (x, y, z), to the same voxels in another order."""
+
+
+def open_voxels(header: Header, spool_dir: Path, turn: VolumeTurn | None = None) -> IO[bytes]:
     """Open the uncompressed bytes of an image; the caller closes it, which also frees the disk.
 
     A ``.nii.gz`` is decompressed once, to its end, so that its checksum and length are verified, into an
     unnamed file in `spool_dir` that cannot outlive the process. A ``.nii`` is opened in place.
+
+    Parameters
+    ----------
+    header
+        Of the image.
+    spool_dir
+        Existing folder.
+    turn
+        Applied to every volume on the way, into a file without a header; None leaves all bytes as they are.
 
     Raises
     ------
     InputError
         If the stream is cut short, damaged, followed by something else, or not as long as the header says.
     """
-    if not header.path.name.endswith(".gz"):
+    packed = header.path.name.endswith(".gz")
+    if not packed and turn is None:
         return header.path.open("rb")
     free = shutil.disk_usage(spool_dir).free
     if header.n_bytes > free:
@@ -218,24 +234,30 @@ def open_voxels(header: Header, spool_dir: Path) -> IO[bytes]:
         )
     spool = tempfile.TemporaryFile(dir=spool_dir)  # noqa: SIM115 - handed to the caller
     try:
-        _decompress(header, spool)
+        with open_packed(header.path) if packed else header.path.open("rb") as stream:
+            _copy(header, stream, spool, turn)
+        spool.flush()
     except BaseException:
         spool.close()
         raise
     return spool
 
 
-def _decompress(header: Header, spool: IO[bytes]) -> None:
+def _copy(header: Header, stream: IO[bytes], spool: IO[bytes], turn: VolumeTurn | None) -> None:
+    """Copy an image to its end, and raise an InputError unless it is as long as its header says."""
     size = 0
     try:
-        with gzip.open(header.path, "rb") as stream:
-            while chunk := stream.read(CHUNK):
-                size += len(chunk)
-                # A stream longer than its header is damage or a bomb: stop before it fills the disk.
-                if size > header.n_bytes:
-                    break
+        for chunk in _chunks(header, stream, turn):
+            size += len(chunk)
+            # A stream longer than its header is damage or a bomb: stop before it fills the disk.
+            if size > header.n_bytes:
+                break
+            if turn is None:
                 spool.write(chunk)
-    except GZIP_DAMAGE as error:
+            elif size > header.offset and len(chunk) == header.volume_bytes:
+                volume = np.frombuffer(chunk, dtype=header.dtype).reshape(header.shape[:3], order="F")
+                spool.write(turn(volume).tobytes(order="F"))
+    except DAMAGE as error:
         raise _damaged(header.path, f"after {size} bytes: {error}", _promise(header)) from error
     if size != header.n_bytes:
         more = "more than " if size > header.n_bytes else ""
@@ -245,7 +267,14 @@ def _decompress(header: Header, spool: IO[bytes]) -> None:
             needed=_promise(header),
             fix=RESTORE,
         )
-    spool.flush()
+
+
+def _chunks(header: Header, stream: IO[bytes], turn: VolumeTurn | None) -> Iterator[bytes]:
+    """Yield the bytes of an image: in pieces, or the header and then volumes, whatever is there."""
+    if turn is not None and header.offset:
+        yield stream.read(header.offset)
+    while chunk := stream.read(CHUNK if turn is None else header.volume_bytes):
+        yield chunk
 
 
 def _promise(header: Header) -> str:

@@ -16,7 +16,7 @@ QUIET = {
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
-"""Libraries read it when they are imported: threads are those of blocks of voxels (`estimation.threads`), and
+"""Libraries read it when they are imported: threads are those of blocks of voxels (`estimators.threads`), and
 more inside each of them would only stand in each other's way."""
 
 

@@ -14,9 +14,9 @@ from bids_qmri.estimation.beyond import beyond_limits
 from bids_qmri.estimation.noise import ScanNoise, floor_of_voxels
 from bids_qmri.estimation.preparation import Preparation, Voxels
 from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
-from bids_qmri.estimation.threads import in_threads
 from bids_qmri.estimators.base import Estimator, FitResult, judged
 from bids_qmri.estimators.classical.noise import Residuals, fit_residuals
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import Noise
 from bids_qmri.physics.protocol import Protocol

@@ -23,12 +23,12 @@ from bids_qmri.errors import InputError
 from bids_qmri.estimation.blocks import Block, Measured, completed, voxel_noise
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
-from bids_qmri.estimation.threads import in_threads
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import checked_signal
 from bids_qmri.estimators.posterior import neighbours
 from bids_qmri.estimators.posterior.neighbours import Axes, Belief, Common, Summary
 from bids_qmri.estimators.posterior.nodes import likelihood_at, nodes_of, normalised
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.protocol import Protocol

@@ -242,14 +242,19 @@ def local_scatter(
 
     variance = residuals.variances(floor)
     inside = np.flatnonzero(mask)
-    cells = np.stack(np.unravel_index(inside, grid, order="F"), axis=1) // CELL
-    places, of_voxel = np.unique(cells, axis=0, return_inverse=True)
+    coarse = tuple(-(-size // CELL) for size in grid)
+    along = (index // CELL for index in np.unravel_index(inside, grid, order="F"))
+    cells = np.ravel_multi_index(tuple(along), coarse)
+    filled = np.zeros(int(np.prod(coarse)), dtype=np.bool_)
+    filled[cells] = True
+    of_voxel = (np.cumsum(filled) - 1)[cells]
+    places = np.stack(np.unravel_index(np.flatnonzero(filled), coarse), axis=1)
     edges = np.asarray(zooms)
     tree = cKDTree(positions * edges)
     count = min(NEIGHBOURS, len(variance))
     near = tree.query(((places + 0.5) * CELL - 0.5) * edges, k=count)[1].reshape(len(places), count)
     found = np.zeros(mask.size, dtype=np.float32)
-    found[inside] = np.sqrt(np.median(variance[near], axis=1))[of_voxel.ravel()]
+    found[inside] = np.sqrt(np.median(variance[near], axis=1))[of_voxel]
     return found
 
 

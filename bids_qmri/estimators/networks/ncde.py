@@ -9,7 +9,6 @@ for quantitative MRI: Kuppens et al., doi:10.48550/arXiv.2412.20844.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,7 @@ from bids_qmri.estimators.networks.network_file import (
     require_shipped_network,
 )
 from bids_qmri.estimators.posterior.box import box, boxed, quantities
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.physics.limits import BOUND_TOLERANCE
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
@@ -124,8 +124,7 @@ class Ncde(Estimator):
         require_length(name, coverage, protocol)
         told = _noise(model, data, protocol, usable, noise, bounds)
         work = partial(_estimate, loaded, model, data, protocol, told, bounds, prior)
-        with ThreadPoolExecutor(self.threads) as pool:
-            parts = list(pool.map(work, _blocks(len(data))))
+        parts = list(in_threads(work, _blocks(len(data)), self.threads))
         problems = outside(coverage, protocol, box_of(model, *model.limits(bounds)))
         return _result(
             model, parts, [f"outside what the network {name} was trained for: {p}" for p in problems]
@@ -283,10 +282,12 @@ def _without_contradicted(
     _, even, even_sd = ask(EVEN, signal[doubtful], protocol.take(doubtful), noise.take(doubtful))
     far = belled & (np.abs(even[:count] - mean) > FAR * np.hypot(sd, even_sd[:count]))
     inside, spread = inside.copy(), spread.copy()
-    for pattern in np.unique(far, axis=1).T:
-        voxels = doubtful[np.all(far == pattern[:, None], axis=0)]
-        if pattern.any():
-            told = prior.without([name for name, out in zip(names, pattern, strict=True) if out])
+    # Voxels by the parameters whose bells are taken away, one bit each.
+    patterns = (1 << np.arange(count)) @ far
+    for pattern in np.flatnonzero(np.bincount(patterns)):
+        voxels = doubtful[patterns == pattern]
+        if pattern:
+            told = prior.without([name for k, name in enumerate(names) if pattern >> k & 1])
             _, inside[:, voxels], spread[:, voxels] = ask(
                 told, signal[voxels], protocol.take(voxels), noise.take(voxels)
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from bids_qmri.physics.noise import VoxelNoise
 from bids_qmri.physics.prior import EVEN
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
+
+Values = TypeVar("Values", FloatArray, npt.NDArray[np.float32])
 
 INNER_NODES, INNER_REACH = 2, np.sqrt(3.0)
 """Of the integral over an amplitude: a normal density keeps its standard deviation."""
@@ -146,7 +149,8 @@ def _problem(
     )
 
 
-def normalised(log_weight: FloatArray) -> FloatArray:
+def normalised(log_weight: Values) -> Values:
     """Return weights, (V, K), that sum to 1 in every voxel, from their logarithms."""
-    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-    return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+    weight: Values = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    return weight

@@ -8,7 +8,6 @@ each says about the voxel is linear in its signals (`zonal`). Controlled differe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from bids_qmri.estimators.base import Estimator, FitResult, Selection, Status
 from bids_qmri.estimators.classical.noise import require_positive
 from bids_qmri.estimators.networks.coverage import outside_ranges
 from bids_qmri.estimators.networks.network_file import Network, load_network, require_shipped_network
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
@@ -145,8 +145,7 @@ class NoddiNcde(Estimator):
             _estimate, loaded, model, data, shells, encoding, told, dict(bounds or {}), expected(model, prior)
         )
         blocks = [slice(first, first + BLOCK_VOXELS) for first in range(0, max(len(data), 1), BLOCK_VOXELS)]
-        with ThreadPoolExecutor(self.threads) as pool:
-            parts = list(pool.map(work, blocks))
+        parts = list(in_threads(work, blocks, self.threads))
         name = loaded.card["name"]
         return _joined(parts, [f"outside what the network {name} was trained for: {p}" for p in problems])
 

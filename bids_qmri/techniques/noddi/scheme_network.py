@@ -8,7 +8,6 @@ network answers any input with plausible numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from bids_qmri.estimators.networks.network_file import (
     weights_folder,
 )
 from bids_qmri.estimators.networks.session import run_session, start_session
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.files import parse_json, require_object
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.limits import BOUND_TOLERANCE
@@ -246,8 +246,7 @@ class SchemeOnnx(Estimator):
         values, s0 = np.empty((len(QUANTITIES), len(data))), np.empty(len(data))
         usable = np.empty(len(data), dtype=np.bool_)
         work = partial(_estimate, loaded, volumes, data, values, s0, usable)
-        with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(work, range(0, len(data), BLOCK_VOXELS)))
+        list(in_threads(work, range(0, len(data), BLOCK_VOXELS), self.threads))
         at_bound = np.any(np.abs(values - 0.5) >= 0.5 - BOUND_TOLERANCE, axis=0)
         status = np.where(at_bound, Status.AT_BOUND, Status.OK).astype(np.uint8)
         status[~usable] = Status.UNUSABLE

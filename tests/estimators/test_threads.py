@@ -21,8 +21,8 @@ from bids_qmri.estimation import blocks as blocks_module
 from bids_qmri.estimation.blocks import fit_blocks, join
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Scan, prepare
-from bids_qmri.estimation.threads import in_threads
 from bids_qmri.estimators.base import get_estimator
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.interfaces import voxels
 
 THREADS = 3

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.bids.lean import nib, voxel_sizes
 from bids_qmri.units import FloatArray
 
 TOLERANCE = 0.1
@@ -144,4 +144,4 @@ def farthest(affine: FloatArray, grid: FloatArray, shape: tuple[int, ...]) -> fl
     """Return the largest distance between corners of two grids of one shape, in voxels of the finest axis."""
     corners = np.array([[*corner, 1.0] for corner in product(*((0.0, size - 1.0) for size in shape[:3]))])
     distance = np.linalg.norm((corners @ (affine - grid).T)[:, :3], axis=1)
-    return float(distance.max() / nib.affines.voxel_sizes(grid).min())
+    return float(distance.max() / voxel_sizes(grid).min())

@@ -11,9 +11,9 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 
+from bids_qmri.bids.lean import nib, voxel_sizes
 from bids_qmri.estimation.tissue import Mask
 from bids_qmri.units import FloatArray
 
@@ -45,7 +45,7 @@ def installed() -> str:
 
 def thinnest_side(shape: tuple[int, ...], affine: FloatArray) -> float:
     """Return the shortest side of a field of view in mm."""
-    return float(np.min(np.array(shape[:3]) * nib.affines.voxel_sizes(affine)))
+    return float(np.min(np.array(shape[:3]) * voxel_sizes(affine)))
 
 
 def brain_of(mean: FloatArray, object_: Mask, affine: FloatArray) -> Mask | None:
@@ -83,5 +83,5 @@ def brain_of(mean: FloatArray, object_: Mask, affine: FloatArray) -> Mask | None
 
 def _padding(shape: tuple[int, ...], affine: FloatArray) -> list[tuple[int, int]]:
     """Return how many voxels are missing before and behind each side of a view of a whole head."""
-    missing = np.ceil(WHOLE_VIEW / nib.affines.voxel_sizes(affine)).astype(int) - shape
+    missing = np.ceil(WHOLE_VIEW / voxel_sizes(affine)).astype(int) - shape
     return [(int(n) // 2, int(n) - int(n) // 2) for n in np.maximum(missing, 0)]

@@ -129,6 +129,14 @@ def write_map(
     write_atomic(path, packed)
 
 
+def read_map(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """Return the values of a map that `write_map` has written, (X, Y, Z) or (X, Y, Z, K), and its affine."""
+    from bids_qmri.bids.lean import nib
+
+    image: Any = nib.Nifti1Image.from_bytes(unpack(path.read_bytes()))
+    return np.asanyarray(image.dataobj), np.asarray(image.affine)
+
+
 def _checked_affine(affine: npt.ArrayLike, path: Path) -> npt.NDArray[np.float64]:
     matrix = np.asarray(affine, dtype=np.float64)
     if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or np.linalg.det(matrix[:3, :3]) == 0:
@@ -144,7 +152,7 @@ def _checked_affine(affine: npt.ArrayLike, path: Path) -> npt.NDArray[np.float64
 
 def _nifti_bytes(volume: npt.NDArray[Any], affine: npt.NDArray[np.float64], zooms: Sequence[float]) -> bytes:
     """Serialise a volume; the quaternion is written only if it tells the same geometry as the affine."""
-    import nibabel as nib
+    from bids_qmri.bids.lean import nib
 
     image = nib.Nifti1Image(volume, affine)
     image.set_qform(affine, code=1)

@@ -87,8 +87,14 @@ class Series:
         for stream in self._streams:
             stream.close()
 
-    def read(self, start: int, stop: int, measurements: Sequence[int] | None = None) -> FloatArray:
-        """Return the signals of voxels `start` to `stop` (exclusive).
+    def read(
+        self,
+        start: int,
+        stop: int,
+        measurements: Sequence[int] | None = None,
+        within: npt.NDArray[np.intp] | None = None,
+    ) -> FloatArray:
+        """Return the signals of voxels `start` to `stop` (exclusive), or of some of them.
 
         Parameters
         ----------
@@ -96,14 +102,16 @@ class Series:
             Voxel numbers in Fortran order.
         measurements
             Which measurements to read; None reads all.
+        within
+            Which of these voxels, counted from `start`; None returns all.
 
         Returns
         -------
-        Signals, shape (stop - start, N).
+        Signals, shape (stop - start, N) or (len(within), N), the voxels of a measurement side by side.
         """
         chosen = range(self.n_measurements) if measurements is None else measurements
         # One contiguous row per measurement while filling: that is how the bytes arrive.
-        block = np.empty((len(chosen), stop - start))
+        block = np.empty((len(chosen), stop - start if within is None else len(within)))
         for row, index in zip(block, chosen, strict=True):
             header, descriptor, offset = self._volumes[index]
             size = header.dtype.itemsize
@@ -115,9 +123,12 @@ class Series:
                     needed="a stable file",
                     fix="run again",
                 )
-            row[:] = np.frombuffer(raw, dtype=header.dtype)
-            row *= header.slope
-            row += header.intercept
+            stored = np.frombuffer(raw, dtype=header.dtype)
+            row[:] = stored if within is None else stored[within]
+            if header.slope != 1.0:
+                row *= header.slope
+            if header.intercept != 0.0:
+                row += header.intercept
         return block.T
 
     def summary(self, measurements: Sequence[int] | None = None) -> tuple[FloatArray, npt.NDArray[np.bool_]]:

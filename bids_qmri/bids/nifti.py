@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from nibabel.affines import voxel_sizes
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from bids_qmri.bids.header_limits import LONGEST_HEADER, SHORTEST_HEADER, refuse_extensions, refuse_impossible
+from bids_qmri.bids.lean import HeaderDataError, ImageFileError, nib, voxel_sizes
 from bids_qmri.bids.packing import DAMAGE, open_packed
 from bids_qmri.errors import InputError
 from bids_qmri.files import MB, RESTORE, one_fault, open_file
@@ -181,7 +178,12 @@ def _parse(path: Path) -> nib.Nifti1Image:
                 return kind.from_filename(path)
     except DAMAGE as error:
         raise _damaged(path, str(error), "a NIfTI image") from error
-    except (OSError, ValueError, ImageFileError, HeaderDataError) as error:
+    except (
+        OSError,
+        ValueError,
+        ImageFileError,
+        HeaderDataError,
+    ) as error:
         raise InputError(
             f"its header cannot be read ({error})", file=path, needed="a NIfTI image", fix=RESTORE
         ) from error

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.axes import TOLERANCE, farthest
@@ -39,14 +40,21 @@ class ChosenVolumes(Series):
         for part in self._parts:
             part.close()
 
-    def read(self, start: int, stop: int, measurements: Sequence[int] | None = None) -> FloatArray:
+    def read(
+        self,
+        start: int,
+        stop: int,
+        measurements: Sequence[int] | None = None,
+        within: npt.NDArray[np.intp] | None = None,
+    ) -> FloatArray:
         wanted = [self._chosen[index] for index in measurements] if measurements is not None else self._chosen
-        signal = np.empty((stop - start, len(wanted)), order="F")
+        count = stop - start if within is None else len(within)
+        signal = np.empty((count, len(wanted)), order="F")
         for part in self._parts:
             columns = [column for column, (own, _) in enumerate(wanted) if own is part]
             if columns:
                 volumes = [wanted[column][1] for column in columns]
-                signal[:, columns] = part.read(start, stop, volumes)
+                signal[:, columns] = part.read(start, stop, volumes, within)
         return signal
 
 

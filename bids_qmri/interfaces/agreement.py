@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.bids.derivatives import read_map
 from bids_qmri.interfaces.quality import references_of, write_record
 from bids_qmri.outputs.tables import MapRow
 from bids_qmri.qc.agreement import REFERENCES, agreement_metrics
@@ -78,11 +78,7 @@ def _determined(record: Record, row: MapRow) -> npt.NDArray[Any] | None:
 
 
 def _values(record: Record, row: MapRow) -> npt.NDArray[Any] | None:
-    import nibabel as nib
-
     path = record.path(row, ".nii.gz")
     if not path.is_file():
         return None
-    image: Any = nib.load(path)
-    values: npt.NDArray[Any] = np.asanyarray(image.dataobj)
-    return values
+    return read_map(path)[0]

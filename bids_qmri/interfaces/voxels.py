@@ -29,7 +29,9 @@ def masked_blocks(
         inside = np.flatnonzero(mask[start:stop])
         if inside.size:
             first, last = int(inside[0]), int(inside[-1]) + 1
-            yield series.read(start + first, start + last)[inside - first], inside + start
+            # A block that is all inside needs no choice.
+            within = None if inside.size == last - first else inside - first
+            yield series.read(start + first, start + last, within=within), inside + start
 
 
 def mean_curve(series: Series, mask: npt.NDArray[np.bool_]) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from bids_qmri.bids.derivatives import write_atomic
+from bids_qmri.bids.derivatives import read_map, write_atomic
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import MapRow
 from bids_qmri.qc.agreement import agreement_metrics, common_voxels
@@ -258,10 +258,7 @@ def count_pictures(records: Sequence[Record]) -> int:
 
 
 def _load(record: Record, row: MapRow) -> _Image | None:
-    import nibabel as nib
-
     path = record.path(row, ".nii.gz")
     if not path.is_file():
         return None
-    image: Any = nib.load(path)
-    return _Image(np.asanyarray(image.dataobj), np.asarray(image.affine))
+    return _Image(*read_map(path))

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INDEXED, _RGB = 3, 2
@@ -49,7 +50,7 @@ def _encode(rows: Pixels, colour_type: int, palette: bytes, columns: int | None 
 
 def _deflate(rows: Pixels, filter_type: int) -> bytes:
     marked = np.insert(rows, 0, filter_type, axis=1)
-    return zlib.compress(marked.tobytes(), 6)
+    return bytes(isal_zlib.compress(marked.tobytes(), isal_zlib.ISAL_BEST_COMPRESSION))
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

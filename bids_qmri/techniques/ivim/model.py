@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.physics.diffusion import SAME_LOW_B, DiffusionProtocol
 from bids_qmri.physics.model import Model, Parameter
@@ -16,6 +17,8 @@ from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.shells import GRID, cluster_shells
 from bids_qmri.techniques.ivim.protocol import MANY_DIRECTIONS, PERFUSION_B, jittered_b0, most_directions
 from bids_qmri.units import FloatArray
+
+Float32Array = npt.NDArray[np.float32]
 
 LARGEST_B = 1500.0
 """s/mm^2; series that go on beyond it are shells for tensors and kurtosis, unless IVIM is asked for."""
@@ -136,21 +139,24 @@ class Ivim(Model):
         """Search D and D* on a grid; f and S0 are in closed form at every grid point.
 
         For each D* the best D is read from a parabola through the grid, because a wrong minimum over D*
-        is otherwise chosen as soon as the step in D matters more than the noise.
+        is otherwise chosen as soon as the step in D matters more than the noise. The grid is searched in
+        single precision, of signals over their largest: its steps are 10^5 times coarser.
         """
         d = _grid(lower[0], upper[0], D_POINTS, np.linspace)
         dstar = _grid(lower[1], upper[1], DSTAR_POINTS, np.geomspace)
         b, weights = protocol.bvals[:, None], protocol.weights[:, None]
         slow, fast, weighted = np.exp(-b * d), np.exp(-b * dstar), weights * signal
-        by_slow, by_fast = slow.T @ weighted, fast.T @ weighted
+        largest = np.maximum(np.max(np.abs(signal), axis=0), np.finfo(np.float64).tiny)
+        relative = (weighted / largest).astype(np.float32)
+        by_slow, by_fast = slow.T.astype(np.float32) @ relative, fast.T.astype(np.float32) @ relative
         slow_slow = np.sum(weights * slow**2, axis=0)[:, None]
         slow_fast = (weights * slow).T @ fast
         fast_fast = np.sum(weights * fast**2, axis=0)
-        best = np.full(signal.shape[1], -np.inf)
+        best = np.full(signal.shape[1], -np.inf, dtype=np.float32)
         theta = np.empty((4, signal.shape[1]))
         for k in range(dstar.size):
             products = (slow_slow, slow_fast[:, k, None], fast_fast[k])
-            gain = _best_fraction(by_slow, by_fast[k], products, lower[2], upper[2])[2]
+            gain = _explained(by_slow, by_fast[k], products, lower[2], upper[2])
             nearest, peak = _parabolic_peak(gain)
             theta[0] = np.where(peak > best, nearest, theta[0])
             theta[1] = np.where(peak > best, dstar[k], theta[1])
@@ -206,17 +212,48 @@ def _best_fraction(
     return f, s0, explained * s0
 
 
-def _parabolic_peak(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _explained(
+    by_slow: Float32Array,
+    by_fast: Float32Array,
+    products: tuple[FloatArray, FloatArray, FloatArray],
+    lower: float,
+    upper: float,
+) -> Float32Array:
+    """Return the last of what `_best_fraction` returns, in few passes over the grid of D and voxels (D, V)."""
+    slow_slow, slow_fast, fast_fast = products
+    one = np.float32
+    total = by_slow * (fast_fast - slow_fast).astype(one)
+    total += (slow_slow - slow_fast).astype(one) * by_fast
+    np.copyto(total, one(np.inf), where=~(total > 0))
+    f = slow_slow.astype(one) * by_fast
+    f -= slow_fast.astype(one) * by_slow
+    f /= total
+    np.clip(f, one(lower), one(upper), out=f)
+    explained = np.subtract(by_fast, by_slow, out=total)
+    explained *= f
+    explained += by_slow
+    np.maximum(explained, one(0.0), out=explained)
+    energy = f * (slow_slow - 2.0 * slow_fast + fast_fast).astype(one)
+    energy += (2.0 * (slow_fast - slow_slow)).astype(one)
+    energy *= f
+    energy += slow_slow.astype(one)
+    explained *= explained
+    explained /= energy
+    return explained
+
+
+def _parabolic_peak(values: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Return position, in grid steps, and height of the maximum along the first axis."""
     columns = np.arange(values.shape[1])
     top = np.argmax(values, axis=0)
     if len(values) < 3:
-        return top.astype(np.float64), values[top, columns]
+        return top.astype(values.dtype), values[top, columns]
     middle = np.clip(top, 1, len(values) - 2)
     left, centre, right = (values[middle + shift, columns] for shift in (-1, 0, 1))
     bend, slope = left - 2.0 * centre + right, 0.5 * (right - left)
-    offset = np.where(bend < 0, -slope / np.where(bend < 0, bend, 1.0), 0.0)
-    near = top - middle
+    bent = bend < 0
+    offset = np.where(bent, -slope / np.where(bent, bend, np.float32(1.0)), np.float32(0.0))
+    near = (top - middle).astype(values.dtype)
     offset = np.clip(offset, near - 0.5, near + 0.5)
     height = centre + slope * offset + 0.5 * bend * offset**2
     # The half step beyond the ends of the grid lies outside the limits.

@@ -6,7 +6,7 @@ The bi-exponential signal of Le Bihan et al., doi:10.1148/radiology.168.2.339367
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from bids_qmri.techniques.ivim.protocol import MANY_DIRECTIONS, PERFUSION_B, jit
 from bids_qmri.units import FloatArray
 
 Float32Array = npt.NDArray[np.float32]
+Values = npt.NDArray[Any]
 
 LARGEST_B = 1500.0
 """s/mm^2; series that go on beyond it are shells for tensors and kurtosis, unless IVIM is asked for."""
@@ -153,14 +154,24 @@ class Ivim(Model):
         slow_fast = (weights * slow).T @ fast
         fast_fast = np.sum(weights * fast**2, axis=0)
         best = np.full(signal.shape[1], -np.inf, dtype=np.float32)
-        theta = np.empty((4, signal.shape[1]))
+        at = np.zeros((2, signal.shape[1]), dtype=np.intp)
         for k in range(dstar.size):
             products = (slow_slow, slow_fast[:, k, None], fast_fast[k])
             gain = _explained(by_slow, by_fast[k], products, lower[2], upper[2])
-            nearest, peak = _parabolic_peak(gain)
-            theta[0] = np.where(peak > best, nearest, theta[0])
-            theta[1] = np.where(peak > best, dstar[k], theta[1])
+            top, peak = _parabolic_peak(gain)
+            better = peak > best
+            np.copyto(at[0], top, where=better)
+            np.copyto(at[1], k, where=better)
             best = np.maximum(best, peak)
+        theta = np.empty((4, signal.shape[1]))
+        theta[1] = dstar[at[1]]
+
+        def gain_at(row: npt.NDArray[np.intp]) -> FloatArray:
+            products = slow_slow[row, 0], slow_fast[row, at[1]], fast_fast[at[1]]
+            inner = _dot(slow[:, row], weighted), _dot(fast[:, at[1]], weighted)
+            return _best_fraction(*inner, products, lower[2], upper[2])[2]
+
+        theta[0] = _refined(at[0], d.size, gain_at)
         theta[0] = np.interp(theta[0], np.arange(d.size), d)
         slow, fast = np.exp(-b * theta[0]), np.exp(-b * theta[1])
         products = (_dot(weights * slow, slow), _dot(weights * slow, fast), _dot(weights * fast, fast))
@@ -219,7 +230,7 @@ def _explained(
     lower: float,
     upper: float,
 ) -> Float32Array:
-    """Return the last of what `_best_fraction` returns, in few passes over the grid of D and voxels (D, V)."""
+    """Return the last of what `_best_fraction` returns, in few passes over the grid of D, (D, V)."""
     slow_slow, slow_fast, fast_fast = products
     one = np.float32
     total = by_slow * (fast_fast - slow_fast).astype(one)
@@ -242,19 +253,35 @@ def _explained(
     return explained
 
 
-def _parabolic_peak(values: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """Return position, in grid steps, and height of the maximum along the first axis."""
+def _parabolic_peak(values: Float32Array) -> tuple[npt.NDArray[np.intp], Float32Array]:
+    """Return the place of the maximum along the first axis, and the height of a parabola through it."""
     columns = np.arange(values.shape[1])
     top = np.argmax(values, axis=0)
     if len(values) < 3:
-        return top.astype(values.dtype), values[top, columns]
+        return top, values[top, columns]
     middle = np.clip(top, 1, len(values) - 2)
     left, centre, right = (values[middle + shift, columns] for shift in (-1, 0, 1))
-    bend, slope = left - 2.0 * centre + right, 0.5 * (right - left)
-    bent = bend < 0
-    offset = np.where(bent, -slope / np.where(bent, bend, np.float32(1.0)), np.float32(0.0))
-    near = (top - middle).astype(values.dtype)
-    offset = np.clip(offset, near - 0.5, near + 0.5)
-    height = centre + slope * offset + 0.5 * bend * offset**2
+    height = _vertex(left, centre, right, (top - middle).astype(values.dtype))[1]
+    return top, np.maximum(height, values[top, columns])
+
+
+def _refined(
+    top: npt.NDArray[np.intp], points: int, gain_at: Callable[[npt.NDArray[np.intp]], FloatArray]
+) -> FloatArray:
+    """Return the position of a maximum between grid points, in grid steps, given the gain at any of them."""
+    if points < 3:
+        return top.astype(np.float64)
+    middle = np.clip(top, 1, points - 2)
+    left, centre, right = (gain_at(middle + shift) for shift in (-1, 0, 1))
+    offset, _ = _vertex(left, centre, right, (top - middle).astype(np.float64))
     # The half step beyond the ends of the grid lies outside the limits.
-    return np.clip(middle + offset, 0.0, len(values) - 1.0), np.maximum(height, values[top, columns])
+    return np.clip(middle + offset, 0.0, points - 1.0)
+
+
+def _vertex(left: Values, centre: Values, right: Values, near: Values) -> tuple[Values, Values]:
+    """Return offset from the middle, within half a step of `near`, and height of the vertex of a parabola."""
+    bend, slope = left - 2 * centre + right, (right - left) / 2
+    bent = bend < 0
+    offset = np.where(bent, -slope / np.where(bent, bend, -1), 0).astype(centre.dtype)
+    offset = np.clip(offset, near - centre.dtype.type(0.5), near + centre.dtype.type(0.5))
+    return offset, centre + slope * offset + bend * offset**2 / 2

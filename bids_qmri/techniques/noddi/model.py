@@ -9,7 +9,7 @@ tortuous. b in s/mm^2, diffusivities in mm^2/s.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -258,13 +258,15 @@ def evaluate(encoding: Encoding, theta: FloatArray, direction: FloatArray) -> Fl
     theta
         NDI, ODI, FWF and anything else, shape (P, V).
     direction
-        Unit vectors, shape (3, V).
+        Unit vectors, shape (3, V); where these are of single precision, so is what is returned.
     """
     t = tissue_of(theta)
-    signal = np.square(encoding.gradients @ direction)
+    kind = direction.dtype
+    t = Tissue(*(getattr(t, item.name).astype(kind, copy=False) for item in fields(t)))
+    signal = np.square(encoding.gradients.astype(kind, copy=False) @ direction)
     for rows in encoding.groups:
-        square, x = signal[rows.place], rows.attenuation
-        sticks = _polynomial(rows.stick_coefficients(t.moments), square)
+        square, x = signal[rows.place], rows.attenuation.astype(kind, copy=False)
+        sticks = _polynomial(rows.stick_coefficients(t.moments).astype(kind, copy=False), square)
         sticks *= t.neurites
         # The diffusivity of hindered water along the gradient is d_par [1 - NDI (mean - anisotropy square)].
         square *= -x * t.neurites * t.anisotropy
@@ -273,7 +275,7 @@ def evaluate(encoding: Encoding, theta: FloatArray, direction: FloatArray) -> Fl
         square *= t.hindered
         square += sticks
         square *= 1.0 - t.free
-        square += t.free * rows.free_water
+        square += t.free * rows.free_water.astype(kind, copy=False)
     return signal
 
 

@@ -40,6 +40,8 @@ from bids_qmri.techniques.noddi.zonal import (
 )
 from bids_qmri.units import FloatArray
 
+Float32Array = npt.NDArray[np.float32]
+
 BLOCK_VOXELS = 4096
 """Voxels per block: their features stay in the cache, and the threads share out the blocks."""
 
@@ -220,8 +222,11 @@ def _estimate(
     upwards = np.where(zonal.direction[2] < 0, -zonal.direction, zonal.direction)
     maps |= {f"direction_{axis}": row.copy() for axis, row in zip("xyz", upwards, strict=True)}
     maps["misfit"] = np.square(zonal.noise / relative.scatter)
-    curve = evaluate(encoding, np.stack([maps[name] for name in QUANTITIES]), zonal.direction)
-    residual = _root_mean_square(np.ascontiguousarray(signal.T)[encoding.order], zonal.s0 * curve)
+    # In single precision, which is far more than a residual has.
+    curve = evaluate(
+        encoding, np.stack([maps[name] for name in QUANTITIES]), zonal.direction.astype(np.float32)
+    )
+    residual = _root_mean_square(signal.T.astype(np.float32)[encoding.order], zonal.s0, curve)
     status[relative.scatter * least > 1.0] = Status.OUT_OF_RANGE
     status[~usable] = Status.UNUSABLE
     for values in (*maps.values(), *sd.values(), residual):
@@ -265,10 +270,13 @@ def _values(
     return mean + width * shift.T.astype(np.float64), width * spread.T.astype(np.float64)
 
 
-def _root_mean_square(signal: FloatArray, curve: FloatArray) -> FloatArray:
-    """Return the root mean square difference of signals, (N, V), over the first axis."""
-    difference = signal - curve
-    return np.asarray(np.sqrt(np.einsum("nv,nv->v", difference, difference) / len(difference)))
+def _root_mean_square(signal: Float32Array, s0: FloatArray, curve: npt.NDArray[Any]) -> FloatArray:
+    """Return the root mean square difference of signals, (N, V), from s0 times a curve; overwrites both."""
+    # Over s0: in their own unit, the squares of signals could leave the range of single precision.
+    signal *= (1.0 / s0).astype(np.float32)
+    signal -= curve
+    signal *= signal
+    return np.asarray(s0 * np.sqrt(np.mean(signal, axis=0, dtype=np.float64)))
 
 
 def _joined(parts: list[FitResult], notes: list[str]) -> FitResult:

@@ -2,7 +2,7 @@
 
 Run ``python benchmarks/whole.py OLD_CHECKOUT``, a worktree of the commit to compare with
 (``git worktree add ../old 51ac61a``) that the same Python can run (the build of 51ac61a needs pybids); writes
-benchmarks/results/whole.md. ``--rows`` takes some of the rows, ``--pairs`` how often each is run. Needs 1 GB
+benchmarks/results/whole.md. ``--rows`` takes some of the rows, the others stay; ``--pairs`` is how often each is run. Needs 1 GB
 of disk. Only ratios of one run count; processor time is that of the process and its children.
 """
 
@@ -28,13 +28,22 @@ from bids_qmri import __version__
 
 NEW = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "whole.md"
-TIMED = (
-    "import json, os, resource, subprocess, sys, time; start, load = time.time(), os.getloadavg()[0]; "
-    "done = subprocess.run(sys.argv[1:], capture_output=True, text=True); wall = time.time() - start; "
-    "used = resource.getrusage(resource.RUSAGE_CHILDREN); "
-    "print(json.dumps([done.returncode, used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1e3, load, "
-    "done.stderr[-2000:]]))"
-)
+TIMED = """
+import ctypes, json, os, resource, subprocess, sys, time
+# Processes that the command leaves behind, such as a server that forks, become children of this one.
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+load, start = os.getloadavg()[0], time.time()
+done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
+wall = time.time() - start
+try:
+    while True:
+        os.wait()
+except ChildProcessError:
+    pass
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu, rss = used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
+print(json.dumps([done.returncode, cpu, wall, rss, load, done.stderr[-2000:]]))
+"""
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,7 @@ def main() -> None:
             pairs = list(_pairs(args.old, row, bids, folder, args.pairs))
             lines.append(_line(row, what, pairs))
             print(lines[-1], flush=True)
-    RESULTS.write_text("\n".join(_page(args, lines)) + "\n", encoding="utf-8")
+    RESULTS.write_text("\n".join(_page(args, _in_order(lines))) + "\n", encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -167,8 +176,15 @@ def _line(row: Row, what: str, pairs: Sequence[tuple[Run, Run]]) -> str:
             f"**{ratio:.2f}**",
         ]
     loads = [one.load for pair in pairs for one in pair]
-    cells += [str(len(pairs)), f"{min(loads):.1f}-{max(loads):.1f}"]
+    cells += [str(len(pairs)), f"{min(loads):.1f}-{max(loads):.1f}", _commit(NEW)]
     return f"| {' | '.join(cells)} |"
+
+
+def _in_order(lines: Sequence[str]) -> list[str]:
+    """Return the rows of the table: those that were run now, and of the others what an earlier run found."""
+    before = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.is_file() else []
+    by_title = {line.split(" | ")[0]: line for line in (*before, *lines) if line.startswith("| ")}
+    return [by_title[f"| {row.title}"] for row in ROWS.values() if f"| {row.title}" in by_title]
 
 
 def _page(args: argparse.Namespace, lines: Sequence[str]) -> list[str]:
@@ -177,7 +193,7 @@ def _page(args: argparse.Namespace, lines: Sequence[str]) -> list[str]:
     return [
         "# The whole command against an earlier build",
         "",
-        f"bids_qmri {__version__} at {_commit(NEW)} (new) and {commit} (old) in turn, same files; Python "
+        f"bids_qmri {__version__} (new, at the commit of the row) and {commit} (old) in turn, same files; Python "
         f"{platform.python_version()}, numpy {np.__version__}, {processors} processors; one process, page "
         f"included. Beside it ran: {args.beside}.",
         "",
@@ -185,8 +201,8 @@ def _page(args: argparse.Namespace, lines: Sequence[str]) -> list[str]:
         "the machine over the minute before each run: where it is high both builds were held up, and only "
         "processor time is to be trusted.",
         "",
-        "| work | input | processor, s | ratio | wall, s | ratio | peak RSS, MB | ratio | pairs | load |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| work | input | processor, s | ratio | wall, s | ratio | peak RSS, MB | ratio | pairs | load | new |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
         *lines,
         "",
         f"Repeat: `git worktree add ../old {commit}; python benchmarks/whole.py ../old --pairs {args.pairs}`",

@@ -26,7 +26,8 @@ MOST_VOXELS = 2500
 LEAST_VOXELS = 500
 """Voxels below which a prior would be that of a handful."""
 
-ROUNDS = 40
+ROUNDS, SETTLED = 40, 3e-5
+"""At most, and the change over a width that is none: what is left to come is about as much."""
 
 STEP = 1.8
 """Times the change that a round asks for: what the data hardly tell is learned slowly otherwise."""
@@ -86,8 +87,13 @@ def learn_prior(
         log_prior = sum(np.log(part.density) for part in parts)
         weight = normalised(log_weight + log_prior)
         trust = trust or [_trust(axis, weight) for axis in axes]
+        changed = 0.0
         for d, (axis, part) in enumerate(zip(axes, parts, strict=True)):
-            place[d], width[d] = _updated(axis, part, weight, place[d], width[d], trust[d])
+            before = place[d], width[d]
+            place[d], width[d] = _updated(axis, part, weight, *before, trust[d])
+            changed = max(changed, abs(place[d] - before[0]) / before[1], abs(np.log(width[d] / before[1])))
+        if changed < SETTLED:
+            break
     bells = {
         model.parameters[i].name: Bell(
             float(np.exp(at)) if model.parameters[i].logarithmic else at, float(wide)

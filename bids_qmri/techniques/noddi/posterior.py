@@ -45,6 +45,9 @@ FLOOR_END = 60.0
 KEPT = 192
 """Nodes of each voxel that are kept where voxels are compared: the likeliest ones."""
 
+AT_ONCE = 64
+"""Voxels whose likelihood at all nodes stays in the cache."""
+
 LAID_VOXELS = 256
 """Voxels whose nodes are interpolated at a time."""
 
@@ -144,18 +147,21 @@ def log_likelihood(grid: Grid, sums: Sums, noise: VoxelNoise, n_b0: int) -> Floa
     sharp = (0.5 / noise.scatter**2).astype(np.float32)
     step = np.round(np.log(noise.floor) / NOISE_STEP)
     for value in np.unique(step):
-        voxels = np.flatnonzero(step == value)
+        chosen = np.flatnonzero(step == value)
         series = _series(grid, float(np.exp(value * NOISE_STEP)))
         products = np.concatenate([np.stack([part[i] * part[j] for i, j in PAIRS]) for part in series])
-        with_signal = right[voxels] @ series.reshape(-1, series.shape[2]).astype(np.float32)
-        energy = normal[voxels] @ products.astype(np.float32)
-        with_signal += n_b0
-        energy += n_b0
-        with_signal *= with_signal
-        with_signal /= energy
-        with_signal *= sharp[voxels, None]
-        with_signal -= 0.5 * np.log(energy)
-        found[voxels] = with_signal
+        series = series.reshape(-1, series.shape[2]).astype(np.float32)
+        products = products.astype(np.float32)
+        for voxels in np.array_split(chosen, -(-chosen.size // AT_ONCE)):
+            with_signal = right[voxels] @ series
+            energy = normal[voxels] @ products
+            with_signal += n_b0
+            energy += n_b0
+            with_signal *= with_signal
+            with_signal /= energy
+            with_signal *= sharp[voxels, None]
+            with_signal -= 0.5 * np.log(energy)
+            found[voxels] = with_signal
     return found
 
 
@@ -176,7 +182,12 @@ def nodes(
     log_weight = log_likelihood(grid, sums, noise.over(sums.s0), len(shells.b0))
     log_weight += grid.log_mass.astype(np.float32)
     count = min(KEPT, log_weight.shape[1])
-    place = np.argpartition(log_weight, -count, axis=1)[:, -count:]
+    place = np.concatenate(
+        [
+            np.argpartition(log_weight[first : first + AT_ONCE], -count, axis=1)[:, -count:]
+            for first in range(0, max(len(log_weight), 1), AT_ONCE)
+        ]
+    )
     free = [i for i in range(len(grid.theta)) if lower[i] < upper[i]]
     kept = np.take_along_axis(log_weight, place, axis=1).astype(np.float64)
     return Nodes(tuple(free), grid.theta[free][:, place], kept)

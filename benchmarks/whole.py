@@ -2,8 +2,9 @@
 
 Run ``python benchmarks/whole.py OLD_CHECKOUT``, a worktree of the commit to compare with
 (``git worktree add ../old 51ac61a``) that the same Python can run (the build of 51ac61a needs pybids); writes
-benchmarks/results/whole.md. ``--rows`` takes some of the rows, the others stay; ``--pairs`` is how often each is run. Needs 1 GB
-of disk. Only ratios of one run count; processor time is that of the process and its children.
+benchmarks/results/whole.md. ``--rows`` takes some of the rows, the others stay; ``--pairs`` is how often each
+is run. Needs 1 GB of disk. Only ratios of one run count; processor time is that of the process and its
+children.
 """
 
 from __future__ import annotations
@@ -193,15 +194,16 @@ def _page(args: argparse.Namespace, lines: Sequence[str]) -> list[str]:
     return [
         "# The whole command against an earlier build",
         "",
-        f"bids_qmri {__version__} (new, at the commit of the row) and {commit} (old) in turn, same files; Python "
-        f"{platform.python_version()}, numpy {np.__version__}, {processors} processors; one process, page "
-        f"included. Beside it ran: {args.beside}.",
+        f"bids_qmri {__version__} (new, at the commit of the row) and {commit} (old) in turn, same files; "
+        f"Python {platform.python_version()}, numpy {np.__version__}, {processors} processors; one process, "
+        f"page included. Beside it ran: {args.beside}.",
         "",
         "Cells are medians, new / old; ratios are medians of those of pairs. Load is that of "
         "the machine over the minute before each run: where it is high both builds were held up, and only "
         "processor time is to be trusted.",
         "",
-        "| work | input | processor, s | ratio | wall, s | ratio | peak RSS, MB | ratio | pairs | load | new |",
+        "| work | input | processor, s | ratio | wall, s | ratio | peak RSS, MB | ratio | pairs | load | new "
+        "|",
         "|---|---|---|---|---|---|---|---|---|---|---|",
         *lines,
         "",

@@ -119,10 +119,8 @@ class _Schedule:
                 yield from self._ended(*workers.wait())
 
     def _begin(self, work: InWork) -> None:
-        if self._alone and self._config.omp_nthreads is None and work.jobs:
-            # Its processes share out what the run may use.
-            threads = self._config.nprocs // min(self._config.nprocs, len(work.jobs))
-            work = replace(work, jobs=tuple(_with_threads(job, threads) for job in work.jobs))
+        threads = threads_of_each(self._config, len(work.jobs) if self._alone else None)
+        work = replace(work, jobs=tuple(_with_threads(job, threads) for job in work.jobs))
         self._works[work.label], self._left[work.label] = work, set(range(len(work.jobs)))
         self._stopped |= bool(work.faults) and self._config.stop_on_first_crash
         if self._alone and len(work.jobs) <= 1:
@@ -205,6 +203,21 @@ class _Schedule:
             "fix: use fewer --nprocs, state the memory there is with --mem, or give the run more."
         )
         return Outcome(fit.participant, fit.name, line, machine=True)
+
+
+def threads_of_each(config: RunConfig, jobs: int | None) -> int:
+    """Return the threads of one process: as asked, or what the processes of a run leave to each.
+
+    Parameters
+    ----------
+    config
+        Choices of the run.
+    jobs
+        How many acquisitions of its only participant are fitted; None: of several participants.
+    """
+    if config.omp_nthreads is not None:
+        return config.omp_nthreads
+    return 1 if jobs is None else config.nprocs // min(config.nprocs, max(jobs, 1))
 
 
 def _with_threads(job: AcquisitionJob, threads: int) -> AcquisitionJob:

@@ -22,7 +22,7 @@ def test_defaults() -> None:
     assert args.analysis_level == ["participant"]
     assert (args.estimators, args.tensor_fit, args.models) == ([], [], [])
     assert args.work_dir == Path("work")
-    assert (args.b0_threshold, args.b1_units, args.random_seed, args.omp_nthreads) == (50.0, "auto", 0, 1)
+    assert (args.b0_threshold, args.b1_units, args.random_seed, args.omp_nthreads) == (50.0, "auto", 0, None)
 
 
 @pytest.mark.parametrize(

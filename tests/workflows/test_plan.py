@@ -234,7 +234,7 @@ def test_a_network_for_one_model_is_not_used_for_others(bids: Path, tmp_path: Pa
     planned = plan(bids, estimators=("mlp",), networks=(file,), bounds={"t1": (0.1, 3.0)}, omp_nthreads=2)
     assert fits(planned) == [("vfa", "mlp")]
     job = fits_of(planned)[0]
-    assert (job.estimator.network, job.bounds, job.estimator.threads) == (file, {"t1": (0.1, 3.0)}, 2)
+    assert (job.estimator.network, job.bounds, job.threads) == (file, {"t1": (0.1, 3.0)}, 2)
     assert "not ivim mlp: no network for it is given: random-vfa.onnx is one for vfa" in describe(planned)
 
 

@@ -148,9 +148,13 @@ def _open_folders(args: argparse.Namespace, config: RunConfig, logs: ExitStack) 
 
 def _run_level(level: str, config: RunConfig) -> int:
     if level == "participant":
-        from bids_qmri.workflows.participant import run_participants
+        from bids_qmri.workflows.participant import run_participants, write_about
 
-        return report_outcomes(run_participants(config))
+        ends = run_participants(config)
+        code = report_outcomes(ends)
+        # Last, so that whatever becomes of it everybody was told how they ended.
+        write_about(config, ends)
+        return code
     from bids_qmri.bids.participants import copy_participants
     from bids_qmri.reports.group import write_group
 

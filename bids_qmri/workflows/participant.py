@@ -50,10 +50,28 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
 
             for end in run_all(own, chain((first,), left), alone=len(labels) == 1):
                 ends[end.participant] = end
-    copy_participants(config.bids_dir, config.output_dir)
-    if not config.reports_only:
-        _cite(config, ends.values())
     return [ends[label] for label in labels]
+
+
+def write_about(config: RunConfig, ends: Sequence[ParticipantOutcome]) -> None:
+    """Write what is about the whole dataset: who took part, and what to cite.
+
+    Parameters
+    ----------
+    config
+        Choices of the run.
+    ends
+        How participants ended.
+
+    Raises
+    ------
+    OSError
+        Nothing can be written there.
+    """
+    if not config.boilerplate_only:
+        copy_participants(config.bids_dir, config.output_dir)
+    if not config.reports_only:
+        _cite(config, ends)
 
 
 def _left(
@@ -82,9 +100,7 @@ def _cite(config: RunConfig, ends: Iterable[ParticipantOutcome]) -> None:
 
 
 def _methods_alone(config: RunConfig, labels: Sequence[str]) -> list[ParticipantOutcome]:
-    """Write the methods text of what would be fitted."""
+    """Return how everybody would end, which is all that a methods text needs."""
     from bids_qmri.workflows.opening import planned_end
 
-    ends = [planned_end(config, label) for label in labels]
-    _cite(config, ends)
-    return ends
+    return [planned_end(config, label) for label in labels]

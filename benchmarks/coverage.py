@@ -1,6 +1,6 @@
 """How often the truth lies within one given standard deviation, and where the data determine a parameter.
 
-Run as ``python benchmarks/coverage.py``; writes ``benchmarks/results/coverage.md`` (some four minutes on one
+Run as ``python benchmarks/coverage.py``; writes ``benchmarks/results/coverage.md`` (some three minutes on one
 core). Voxels have no neighbours: their truth is drawn from a prior. Images of phantoms, with organs, lesions
 and denoising, are in `benchmarks.tissue`.
 """
@@ -248,7 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--voxels", type=int, default=1000)
+    parser.add_argument("--voxels", type=int, default=700)
     parser.add_argument("--seeds", type=int, nargs="+", default=[201, 202], help="below 100: for tuning")
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked, begin = parser.parse_args(), time.process_time()

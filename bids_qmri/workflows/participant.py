@@ -12,7 +12,7 @@ from bids_qmri.bids.participants import copy_participants
 from bids_qmri.completion.lease import kept_alive
 from bids_qmri.completion.scratch import own_scratch
 from bids_qmri.completion.staging import clear_remains
-from bids_qmri.errors import of_machine
+from bids_qmri.errors import InputError, of_machine
 from bids_qmri.outputs.tables import unknown_suffixes
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.looking import Unfinished, look_at
@@ -81,8 +81,8 @@ def _left(
     for label in labels:
         try:
             looked = look_at(config, label)
-        except OSError as error:
-            looked = ParticipantOutcome(label, "failed", (str(of_machine(error)),))
+        except (OSError, InputError) as error:
+            looked = ParticipantOutcome(label, "failed", (str(of_machine(error) or error),))
         if isinstance(looked, Unfinished):
             yield looked
         else:

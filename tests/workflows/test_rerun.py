@@ -274,3 +274,18 @@ def test_the_record_says_the_same_of_the_same_run(config: RunConfig, tmp_path: P
         del content["Outputs"]  # pages say how long fits took
         contents.append(content)
     assert contents[0] == contents[1]
+
+
+def test_a_sidecar_above_and_a_mask_beside_are_inputs_too(config: RunConfig, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    synth.new_dataset(masks, "derivative")
+    config = replace(config, read=replace(config.read, derivatives={"masks": masks}))
+    above = config.bids_dir / "flip-2_VFA.json"
+    above.write_text("{}")
+    run_participants(config)
+    for path, content in ((above, '{"ProtocolName": "a"}'), (masks / "desc-brain_mask.json", "{}")):
+        (end,) = run_participants(again(config))
+        assert end.unchanged
+        path.write_text(content)
+        (end,) = run_participants(again(config))
+        assert not end.unchanged

@@ -163,6 +163,8 @@ class _Schedule:
                 return
             clear(work.lease)
             _let_go(self._config, work)
+            # What is known of thousands of participants must not pile up.
+            del self._works[label], self._left[label]
             if not isinstance(result, ParticipantOutcome):
                 line = f"the page and the record could not be written ({_said(result)})"
                 result = ParticipantOutcome(label, "failed", (line,))

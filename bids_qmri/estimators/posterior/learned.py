@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_qmri.estimators.posterior.nodes import nodes_of, normalised
+from bids_qmri.estimators.posterior.nodes import Nodes, nodes_of, normalised
 from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.noise import VoxelNoise
 from bids_qmri.physics.prior import PARTS, Bell, Prior
@@ -69,6 +69,23 @@ def learn_prior(
         Limits, shape (P,).
     """
     nodes = nodes_of(model, signal, protocol, noise, lower, upper)
+    return prior_of_nodes(model, nodes, lower, upper, f"scan, learned from {len(signal)} voxels")
+
+
+def prior_of_nodes(model: Model, nodes: Nodes, lower: FloatArray, upper: FloatArray, origin: str) -> Prior:
+    """Learn where parameters lie from the nodes of voxels, which may be of several scans.
+
+    Parameters
+    ----------
+    model
+        Forward model.
+    nodes
+        Of the voxels.
+    lower, upper
+        Limits, shape (P,).
+    origin
+        Where the prior is from, in words.
+    """
     axes = [
         _axis(model.parameters[i], values, lower[i], upper[i])
         for i, values in zip(nodes.index, nodes.theta, strict=True)
@@ -90,7 +107,7 @@ def learn_prior(
         )
         for i, at, wide in zip(nodes.index, place, width, strict=True)
     }
-    return Prior(tuple(bells.items()), f"scan, learned from {len(signal)} voxels")
+    return Prior(tuple(bells.items()), origin)
 
 
 @dataclass(frozen=True)

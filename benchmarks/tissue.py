@@ -1,7 +1,7 @@
 """Accuracy on tissue: phantoms with real edges, lesions and vessels, and repeatability in vivo.
 
 Run as ``python -m benchmarks.tissue`` from the folder that holds ``benchmarks``; writes
-``benchmarks/results/tissue.md`` (some ten minutes on one core). ``--quick`` is a trial of a minute. What is
+``benchmarks/results/tissue.md`` (some 25 minutes on one core). ``--quick`` is a trial of a minute. What is
 compared stands in `benchmarks.tissue_rows`, phantoms in `benchmarks.tissue_phantoms`.
 """
 
@@ -75,7 +75,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", nargs="+", help="names of rows; lsq is always one")
     parser.add_argument("--snr", nargs="+", type=float, help="instead of those of each technique")
     parser.add_argument("--seeds", nargs="+", type=int, default=(100, 101, 102), help="below 100: for tuning")
-    parser.add_argument("--noise", choices=("known", "estimated"), default="known")
+    parser.add_argument("--noise", choices=("known", "estimated"), default="estimated")
     parser.add_argument(
         "--physiology", type=float, default=0.0, help="rms of changes from image to image, .07"
     )

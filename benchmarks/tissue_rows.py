@@ -165,10 +165,16 @@ def constant(phantom: Phantom, images: FloatArray, noise: Noise | None) -> FitRe
 
 
 def denoised_then(phantom: Phantom, images: FloatArray, noise: Noise | None, *, label: str) -> FitResult:
-    """Denoise by MPPCA, then fit with the noise before it, as the command line does."""
+    """Denoise by MPPCA, then fit with the noise before it, which MPPCA and air tell as for files."""
     if phantom.fitted(images) is not images or images.shape[3] < 10:
         raise InputError("MPPCA is for series of ten magnitudes or more", needed="a diffusion series")
-    return as_app(phantom, denoise(images.astype(np.float32)).images.astype(np.float64), noise, label=label)
+    found = denoise(images.astype(np.float32))
+    if noise is None:
+        air = air_floor(images[~binary_dilation(phantom.mask, iterations=3)])
+        sigma = phantom.voxels(found.sigma).astype(np.float64)
+        floor = float(np.median(sigma)) if air is None else air.floor
+        noise = Noise(np.full(sigma.shape, floor), np.maximum(sigma, floor))
+    return as_app(phantom, found.images.astype(np.float64), noise, label=label)
 
 
 ROWS: tuple[Row, ...] = (

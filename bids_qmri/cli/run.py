@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -83,8 +84,20 @@ def _run(args: argparse.Namespace, logs: ExitStack) -> int:
     _say_what_is_not_used(args, config)
     if config.dry_run:
         return _print_plans(config)
+    started = time.monotonic()
     codes = [_run_level(level, config) for level in config.levels]
+    _say_where(config, time.monotonic() - started)
     return next((code for code in codes if code != ExitCode.OK), ExitCode.OK)
+
+
+def _say_where(config: RunConfig, seconds: float) -> None:
+    """Say how long it took, and which page to open."""
+    from bids_qmri.workflows.participant import duration
+
+    names = [f"sub-{label}.html" for label in config.participants if len(config.participants) == 1]
+    pages = [config.output_dir / name for name in (*names, "index.html")]
+    page = next((page for page in pages if page.is_file()), config.output_dir)
+    LOGGER.info("took %s; open %s", duration(seconds), page)
 
 
 def _say_what_is_not_used(args: argparse.Namespace, config: RunConfig) -> None:
@@ -148,15 +161,21 @@ def _open_folders(args: argparse.Namespace, config: RunConfig, logs: ExitStack) 
 
 def _run_level(level: str, config: RunConfig) -> int:
     if level == "participant":
-        from bids_qmri.workflows.participant import run_participants
+        from bids_qmri.workflows.participant import run_participants, write_about
 
-        return report_outcomes(run_participants(config))
+        ends = run_participants(config)
+        code = report_outcomes(ends)
+        # Last, so that whatever becomes of it everybody was told how they ended.
+        write_about(config, ends)
+        return code
     from bids_qmri.bids.participants import copy_participants
     from bids_qmri.reports.group import write_group
+    from bids_qmri.reports.index import write_index
 
     copy_participants(config.bids_dir, config.output_dir)
     try:
         write_group(config.output_dir, _expected(config))
+        write_index(config.output_dir, _expected(config))
     except NoInputError as error:
         # after a participant level without results this is no second failure
         LOGGER.error(error)

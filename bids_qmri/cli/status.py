@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bids_qmri.cli.printing import print_text
 from bids_qmri.completion.standing import MEANING, Standing, labels_of, standing_of
 
 EPILOG = "Exit code: 0 if everybody is complete or has nothing to fit, 1 if not, 2 for an impossible call. "
@@ -42,12 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = "".join(f"{one.participant}\n" for one in standings if _is_to_be_run(one))
     else:
         text = _as_text(standings) + "\n"
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError:
-        # Nobody reads on, as in a pipe to head; what Python would say of it at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print_text(text)
     return 0 if all(one.is_done for one in standings) else 1
 
 

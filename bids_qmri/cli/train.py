@@ -13,6 +13,7 @@ from bids_qmri.cli.environment import THREAD_VARIABLES
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.logs import LOGGER, console_log
 from bids_qmri.cli.spelling import Parser
+from bids_qmri.cli.study_prior import learn_prior
 from bids_qmri.errors import QmriError, UsageError
 
 _NUMBERS: dict[str, Any] = {"type": float, "nargs": "+"}
@@ -35,6 +36,10 @@ FORMER_OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 """Options of earlier versions with the keys of recipes that they stand for, for one more release."""
 
 
+PRIOR = "prior"
+"""In place of a recipe: learn a prior over a study instead of training."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Train a network and return the exit code.
 
@@ -45,8 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # libraries read these when they are imported; the processes that simulate share the machine
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    argv = sys.argv[1:] if argv is None else argv
     with console_log():
         try:
+            if argv[:1] == [PRIOR]:
+                return finish(learn_prior(argv[1:]))
             args = _parser().parse_args(argv)
             code = _list() if args.list else _train(args)
         except QmriError as error:
@@ -139,7 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="bids_qmri-train",
         description="Train a network from a recipe; resumes where it was interrupted.",
-        epilog="For one diffusion scheme: --set scheme.bval=FILE scheme.bvec=FILE.",
+        epilog="For one diffusion scheme: --set scheme.bval=FILE scheme.bvec=FILE. A prior over the "
+        "participants of a study, for --prior: bids_qmri-train prior --help.",
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a recipe, or a TOML file")
     parser.add_argument("--list", action="store_true", help="show the recipes there are, one a line, and end")

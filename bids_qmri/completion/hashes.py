@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from bids_qmri import __version__
+from bids_qmri.bids.folders import list_files
 from bids_qmri.errors import printable
 
 IMAGE_FOLDERS = ("anat", "dwi", "fmap", "perf")
@@ -80,50 +80,40 @@ def hash_inputs(datasets: Mapping[str, Path], participant: str) -> dict[str, str
     """
     found: dict[str, str] = {}
     for name, root in sorted(datasets.items()):
-        found |= {f"{name}:{file}": value for file, value in _of_root(root)}
-        for path in _walk(root / f"sub-{participant}", set()):
+        files, faults = list_files(root, participant)
+        for path in files:
             relative = path.relative_to(root)
-            if path.suffix in TEXTS or any(part in IMAGE_FOLDERS for part in relative.parts[1:-1]):
-                found[f"{name}:{printable(relative.as_posix())}"] = hash_file(path)
-            else:
-                found[f"{name}:{printable(relative.as_posix())}"] = "not read"
+            if value := _hash_of_input(path, relative, f"sub-{participant}"):
+                found[f"{name}:{printable(relative.as_posix())}"] = value
+        found |= {f"{name}: {fault}": NO_FILE for fault in faults}
     return found
 
 
-@cache
-def _of_root(root: Path) -> tuple[tuple[str, str], ...]:
-    """Return files at the root of a dataset, which its participants inherit, once for all of them."""
-    with os.scandir(root) as entries:
-        names = sorted(
-            entry.name for entry in entries if entry.name.endswith(TEXTS) and entry.name not in NOT_READ
-        )
-    return tuple((printable(name), hash_file(root / name)) for name in names)
+def _hash_of_input(path: Path, relative: Path, own: str) -> str:
+    """Return the hash of a file that may be read, words for what is not, nothing for what tells nothing."""
+    if relative.parts[0] == own:
+        images = any(part in IMAGE_FOLDERS for part in relative.parts[1:-1])
+        return hash_file(path) if images or path.suffix in TEXTS else "not read"
+    # What lies above or beside: tables and sidecars for all, and images that are named after the participant.
+    if relative.as_posix() in NOT_READ:
+        return ""
+    if path.suffix in TEXTS or (path.name.startswith(f"{own}_") and path.name.endswith((".nii", ".nii.gz"))):
+        return _hash_shared(path)
+    return ""
 
 
-def _walk(folder: Path, above: set[str]) -> Iterator[Path]:
-    """Yield files in a folder and below, links to folders followed once, in the order of names."""
-    place = os.path.realpath(folder)
-    if place in above:
-        return
+def _hash_shared(path: Path) -> str:
+    """Return the hash of a file that many participants may read, which is computed once until it changes."""
     try:
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
+        state = path.stat()
     except OSError:
-        return
-    for entry in listed:
-        if entry.name.startswith("."):
-            continue
-        if _is_folder(entry):
-            yield from _walk(Path(entry.path), above | {place})
-        else:
-            yield Path(entry.path)
+        return NO_FILE
+    return _hash_in_state(path, state.st_mtime_ns, state.st_size, state.st_ino)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads back to itself, or a folder that may not be entered
-        return False
+@lru_cache(10_000)
+def _hash_in_state(path: Path, *_: int) -> str:
+    return hash_file(path)
 
 
 @cache

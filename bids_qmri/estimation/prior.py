@@ -18,10 +18,11 @@ import numpy.typing as npt
 from bids_qmri.catalogue import get_model, model_names
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.classical.asymptotic import checked_signal
-from bids_qmri.estimators.posterior.learned import LEAST_VOXELS, MOST_VOXELS, learn_prior
+from bids_qmri.estimators.posterior.learned import LEAST_VOXELS, MOST_VOXELS, learn_prior, prior_of_nodes
+from bids_qmri.estimators.posterior.nodes import joined, nodes_of
 from bids_qmri.files import OPTIONS_LIMIT, parse_json, parsed, read_text
 from bids_qmri.physics.model import Bounds, Model, Parameter
-from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.prior import EVEN, Bell, Prior
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
@@ -89,16 +90,61 @@ def choose_prior(
         return EVEN
     if sample is None:
         return replace(EVEN, origin="box: the noise of the scan is not known")
+    signal, protocol, noise = _usable(model, sample)
+    if len(signal) < LEAST_VOXELS:
+        return replace(EVEN, origin=f"box: {len(signal)} voxels, fewer than {LEAST_VOXELS}, teach no prior")
+    lower, upper = model.limits(bounds)
+    return learn_prior(model, signal, protocol, noise, lower, upper)
+
+
+def _usable(model: Model, sample: PriorSample) -> tuple[FloatArray, Protocol, VoxelNoise]:
+    """Return those voxels of a sample that a prior can be learned from."""
     data, usable = checked_signal(model, sample.signal, sample.protocol)
     noise = sample.noise.spread(len(data))
     usable &= np.isfinite(noise.scatter) & (noise.scatter > 0) & (noise.floor > 0)
     if model.amplitude is not None or model.magnitude:
         usable &= ~np.any(data < 0, axis=1)
-    if np.count_nonzero(usable) < LEAST_VOXELS:
-        seen = np.count_nonzero(usable)
-        return replace(EVEN, origin=f"box: {seen} voxels, fewer than {LEAST_VOXELS}, teach no prior")
-    lower, upper = model.limits(bounds)
-    return learn_prior(model, data[usable], sample.protocol.take(usable), noise.take(usable), lower, upper)
+    return data[usable], sample.protocol.take(usable), noise.take(usable)
+
+
+def study_prior(model: Model, samples: Sequence[PriorSample], seed: int = 0) -> Prior:
+    """Learn one prior from several scans, as many voxels of each, whatever their protocols.
+
+    Parameters
+    ----------
+    model
+        What is fitted.
+    samples
+        Voxels of each scan.
+    seed
+        Of the voxels that are drawn.
+
+    Raises
+    ------
+    InputError
+        Fewer than `LEAST_VOXELS` voxels can teach one.
+    """
+    draw = np.random.default_rng(seed)
+    lower, upper = model.limits(None)
+    each = MOST_VOXELS // max(len(samples), 1)
+    parts = []
+    for sample in samples:
+        signal, protocol, noise = _usable(model, sample)
+        chosen = np.sort(draw.permutation(len(signal))[:each])
+        if chosen.size:
+            parts.append(
+                nodes_of(model, signal[chosen], protocol.take(chosen), noise.take(chosen), lower, upper)
+            )
+    count = sum(len(part.log_weight) for part in parts)
+    if count < LEAST_VOXELS:
+        raise InputError(
+            f"{count} voxels of {len(samples)} scans can be used",
+            field=f"prior of {model.name}",
+            needed=f"{LEAST_VOXELS} to learn a prior from",
+            fix="take more participants, or larger masks",
+        )
+    origin = f"study, learned from {count} voxels of {len(parts)} scans"
+    return prior_of_nodes(model, joined(parts), lower, upper, origin)
 
 
 def _require_within(model: Model, prior: Prior, bounds: Bounds | None) -> None:

@@ -233,6 +233,16 @@ class Estimator(ABC):
         """
         return None
 
+    def untrained(self, model: Model, protocol: Protocol, bounds: Bounds | None = None) -> list[str]:
+        """Return in words what of a protocol, or of limits, lies outside what it was trained for.
+
+        Raises
+        ------
+        InputError
+            If it cannot be used for this protocol at all.
+        """
+        return []
+
     def expected(self, model: Model) -> Protocol | None:
         """Return the only protocol that it can be used for, None if there are more."""
         return None

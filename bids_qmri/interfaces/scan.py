@@ -41,7 +41,7 @@ from bids_qmri.estimation.noise import (
     patch_sigma,
 )
 from bids_qmri.estimation.preparation import Converter, Preparation, Scan, Voxels, prepare
-from bids_qmri.estimation.prior import PriorChoice, choose_prior, sample_voxels
+from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, Status, get_estimator
 from bids_qmri.interfaces.denoised import DIFFUSION, DenoisedSeries, denoise_series
 from bids_qmri.interfaces.signed import require_magnitudes
@@ -293,20 +293,21 @@ class OpenAcquisition:
         """Return where the truth of a fit is expected, learned from the scan if that is the choice."""
         if choice != "scan":
             return choose_prior(model, choice, how.bounds, None)
+        limits = tuple(sorted((how.bounds or {}).items()))
+        key = (model.name, tuple(model.told().items()), how.conversion, how.measurements, limits)
+        if key not in self._priors:
+            self._priors[key] = choose_prior(model, choice, how.bounds, self.prior_sample(how, noise))
+        return self._priors[key]
+
+    def prior_sample(self, how: Preparation, noise: ScanNoise | None) -> PriorSample | None:
+        """Return voxels that a prior can be learned from; None where there are none, or no noise is known."""
         chosen = np.zeros_like(self.mask)
         chosen[sample_voxels(self.mask, self.seed)] = True
         parts = list(masked_blocks(self.series, chosen))
         if not parts:
-            return choose_prior(model, choice, how.bounds, None)
-        measured = (
-            np.concatenate([signal for signal, _ in parts]),
-            np.concatenate([voxels for _, voxels in parts]),
-        )
-        limits = tuple(sorted((how.bounds or {}).items()))
-        key = (model.name, tuple(model.told().items()), how.conversion, how.measurements, limits)
-        if key not in self._priors:
-            self._priors[key] = choose_prior(model, choice, how.bounds, prior_sample(how, measured, noise))
-        return self._priors[key]
+            return None
+        signal, voxels = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return prior_sample(how, (signal, voxels), noise)
 
     def sample(self) -> Measured:
         """Return voxels spread over the mask."""

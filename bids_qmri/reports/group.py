@@ -20,6 +20,7 @@ from bids_qmri.reports.group_page import group_page
 from bids_qmri.reports.group_table import GroupTable, TableBuilder, as_parquet, as_tsv, dictionary
 from bids_qmri.reports.methods import write_citation
 from bids_qmri.reports.records import Record, each_record
+from bids_qmri.reports.repeatability import Line, as_text, dictionary_of, repeatability_of
 
 LOGGER = logging.getLogger("bids_qmri.reports")
 
@@ -104,10 +105,12 @@ def _vouched_for(output_dir: Path, standing: Standing) -> set[str]:
 
 
 def _write_model(output_dir: Path, group: GroupTable, absent: Sequence[Standing]) -> list[Path]:
-    table, sidecar, page, parquet = _paths(output_dir, group.table.model)
+    table, sidecar, page, parquet, repeats, repeats_sidecar = _paths(output_dir, group.table.model)
+    lines, notes = repeatability_of(group)
+    _write_repeats(repeats, repeats_sidecar, lines)
     write_atomic(table, as_tsv(group).encode("utf-8"))
     write_sidecar(sidecar, dictionary(group))
-    write_atomic(page, group_page(group, read_participants(output_dir), absent).encode("utf-8"))
+    write_atomic(page, group_page(group, read_participants(output_dir), absent, lines, notes).encode("utf-8"))
     packed = as_parquet(group)
     if packed is None:
         # One of an earlier call would contradict the table.
@@ -117,6 +120,16 @@ def _write_model(output_dir: Path, group: GroupTable, absent: Sequence[Standing]
     return [table, sidecar, page, parquet]
 
 
+def _write_repeats(table: Path, sidecar: Path, lines: list[Line]) -> None:
+    """Write how repeats agree; a table of an earlier call goes if there are none any more."""
+    if lines:
+        write_atomic(table, as_text(lines).encode("utf-8"))
+        write_sidecar(sidecar, dictionary_of(lines))
+    else:
+        table.unlink(missing_ok=True)
+        sidecar.unlink(missing_ok=True)
+
+
 def _remove_others(output_dir: Path, models: Sequence[str]) -> None:
     for model in (*catalogue.model_names(), *catalogue.FORMER_NAMES):
         for path in _paths(output_dir, model) if model not in models else ():
@@ -124,4 +137,5 @@ def _remove_others(output_dir: Path, models: Sequence[str]) -> None:
 
 
 def _paths(output_dir: Path, model: str) -> list[Path]:
-    return [output_dir / f"group_{model}.{kind}" for kind in ("tsv", "json", "html", "parquet")]
+    kinds = (".tsv", ".json", ".html", ".parquet", "_repeatability.tsv", "_repeatability.json")
+    return [output_dir / f"group_{model}{kind}" for kind in kinds]

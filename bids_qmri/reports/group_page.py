@@ -18,6 +18,8 @@ from bids_qmri.reports.group_metrics import Shown, shown_metrics
 from bids_qmri.reports.group_payload import payload
 from bids_qmri.reports.group_table import GroupTable
 from bids_qmri.reports.page import number, render
+from bids_qmri.reports.repeatability import Line as RepeatLine
+from bids_qmri.reports.repeatability import row_of
 
 MOST_ROWS = 300
 """Fits up to which the page lists all of them without its script; of more, those with outliers."""
@@ -51,7 +53,13 @@ class Line:
     outliers: str
 
 
-def group_page(group: GroupTable, people: Participants, absent: Sequence[Standing] = ()) -> str:
+def group_page(
+    group: GroupTable,
+    people: Participants,
+    absent: Sequence[Standing] = (),
+    repeats: Sequence[RepeatLine] = (),
+    notes: Sequence[str] = (),
+) -> str:
     """Return the page.
 
     Parameters
@@ -62,6 +70,8 @@ def group_page(group: GroupTable, people: Participants, absent: Sequence[Standin
         What is known of the participants.
     absent
         Participants who are not complete.
+    repeats, notes
+        How repeats agree, and what cannot be told of them.
     """
     shown = shown_metrics(group)
     data, left_out = payload(group, shown, people)
@@ -86,6 +96,8 @@ def group_page(group: GroupTable, people: Participants, absent: Sequence[Standin
         columns=[one.heading for one in listed],
         lines=[_line(group, row, listed, flags[row], shown) for row in rows],
         absent=absent,
+        repeats=[row_of(one) for one in repeats],
+        notes=notes,
         whole=len(rows) == len(group.pages),
     )
 

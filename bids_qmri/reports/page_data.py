@@ -5,7 +5,6 @@ Written by `interfaces/` beside the figures, so that pages can be made anew when
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ import numpy.typing as npt
 
 from bids_qmri.bids.derivatives import write_sidecar
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.errors import InputError
+from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
 from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.reports.records import Record
 
@@ -109,11 +110,11 @@ def read_page_data(record: Record) -> PageData:
     if not path.is_file():
         return PageData()
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = parse_json(read_text(path, TABLE_LIMIT))
         traces = tuple(Trace(**{**trace, "voxel": tuple(trace["voxel"])}) for trace in raw.pop("traces"))
         histograms = {name: Histogram(**fields) for name, fields in (raw.pop("histograms") or {}).items()}
         return PageData(**raw, traces=traces, histograms=histograms)
-    except (ValueError, TypeError, KeyError):
+    except (InputError, ValueError, TypeError, KeyError):
         # Another version may have kept something else; the page says that there is nothing to show.
         return PageData()
 

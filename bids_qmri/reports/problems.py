@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bids_qmri.bids.derivatives import write_sidecar
+from bids_qmri.errors import InputError
+from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
 
 MAX_CRASH = 20_000
 """Characters of a crash report that a page shows; the end, where the error is named."""
@@ -36,8 +37,8 @@ def read_problems(output_dir: Path, participant: str) -> list[str]:
     if not path.is_file():
         return []
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        content = parse_json(read_text(path, TABLE_LIMIT))
+    except (InputError, ValueError):
         return [f"{path} cannot be read"]
     problems = content.get("Problems") if isinstance(content, dict) else None
     return [str(problem) for problem in problems] if isinstance(problems, list) else []

@@ -5,6 +5,7 @@ A fit writes its quality file last, so what is listed here is complete.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from urllib.parse import quote
 from bids_qmri import catalogue
 from bids_qmri.bids.names import DATATYPES, derivative_path, parse_name
 from bids_qmri.errors import InputError
-from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
+from bids_qmri.files import TABLE_LIMIT, read_text
 from bids_qmri.outputs.tables import MapRow, OutputTable, output_table
 
 LOGGER = logging.getLogger("bids_qmri.reports")
@@ -134,8 +135,8 @@ def _quality_files(folder: Path | str) -> Iterator[str]:
 def _read(output_dir: Path, path: Path) -> Record | None:
     try:
         entities, _, _ = parse_name(path.name)
-        fields = parse_json(read_text(path, TABLE_LIMIT))
-    except (InputError, ValueError) as error:
+        fields = json.loads(read_text(path, TABLE_LIMIT))
+    except (InputError, ValueError, RecursionError) as error:
         LOGGER.warning("%s is left out of the report: %s", path, error)
         return None
     table = _tables().get(entities.pop("model", ""))

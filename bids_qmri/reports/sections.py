@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,6 +9,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bids_qmri.errors import InputError
+from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
 from bids_qmri.qc.agreement import REFERENCES
 from bids_qmri.reports.cautions import HARDLY_DETERMINED
 from bids_qmri.reports.gallery import Gallery, Task, count_pictures, draw_fit
@@ -156,7 +157,10 @@ def _sidecar(record: Record) -> dict[str, Any]:
     for row in record.table.maps:
         path = record.path(row, ".json")
         if path.is_file():
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            try:
+                fields = parse_json(read_text(path, TABLE_LIMIT))
+            except (InputError, ValueError):
+                continue
             return fields if isinstance(fields, dict) else {}
     return {}
 

@@ -96,7 +96,7 @@ def open_participant(config: RunConfig, looked: Unfinished) -> InWork | Particip
         lease.release()
         if config.debug:
             raise
-        log.debug("sub-%s", label, exc_info=True)
+        log.debug("sub-%s", label, exc_info=not isinstance(of_machine(error) or error, QmriError))
         return ParticipantOutcome(label, "failed", (_line(error),))
 
 

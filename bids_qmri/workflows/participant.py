@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -12,12 +14,18 @@ from bids_qmri.bids.participants import copy_participants
 from bids_qmri.completion.lease import kept_alive
 from bids_qmri.completion.scratch import own_scratch
 from bids_qmri.completion.staging import clear_remains
-from bids_qmri.errors import of_machine
+from bids_qmri.completion.standing import labels_of
+from bids_qmri.errors import InputError, of_machine
 from bids_qmri.outputs.tables import unknown_suffixes
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.looking import Unfinished, look_at
 from bids_qmri.workflows.outcome import ParticipantOutcome
 from bids_qmri.workflows.selection import select_participants
+
+log = logging.getLogger("bids_qmri.workflow")
+
+LARGEST_INDEX = 300
+"""Participants up to which every run writes the index of the output folder."""
 
 
 def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
@@ -48,12 +56,55 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
             # Imported only now: of a complete study nothing but hashes is computed.
             from bids_qmri.workflows.schedule import run_all
 
+            started = time.monotonic()
             for end in run_all(own, chain((first,), left), alone=len(labels) == 1):
                 ends[end.participant] = end
-    copy_participants(config.bids_dir, config.output_dir)
-    if not config.reports_only:
-        _cite(config, ends.values())
+                _say_progress(end, len(ends), len(labels), time.monotonic() - started)
     return [ends[label] for label in labels]
+
+
+def _say_progress(end: ParticipantOutcome, done: int, total: int, seconds: float) -> None:
+    """Say who has ended, and how long the rest will take if it goes on like that."""
+    rest = f", about {duration(seconds / done * (total - done))} left" if done < total else ""
+    words = "complete" if end.status == "ok" else end.status
+    log.info("sub-%s: %s (%d of %d, %s%s)", end.participant, words, done, total, duration(seconds), rest)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def write_about(config: RunConfig, ends: Sequence[ParticipantOutcome]) -> None:
+    """Write what is about the whole dataset: who took part, and what to cite.
+
+    Parameters
+    ----------
+    config
+        Choices of the run.
+    ends
+        How participants ended.
+
+    Raises
+    ------
+    OSError
+        Nothing can be written there.
+    """
+    if not config.boilerplate_only:
+        copy_participants(config.bids_dir, config.output_dir)
+    if not config.reports_only:
+        _cite(config, ends)
+    changed = not config.boilerplate_only and any(not end.unchanged for end in ends)
+    # Of a study that is run in thousands of jobs, the group level writes the index once.
+    if changed and len(labels_of(config.output_dir)) <= LARGEST_INDEX:
+        from bids_qmri.reports.index import write_index
+
+        write_index(config.output_dir)
 
 
 def _left(
@@ -63,8 +114,8 @@ def _left(
     for label in labels:
         try:
             looked = look_at(config, label)
-        except OSError as error:
-            looked = ParticipantOutcome(label, "failed", (str(of_machine(error)),))
+        except (OSError, InputError) as error:
+            looked = ParticipantOutcome(label, "failed", (str(of_machine(error) or error),))
         if isinstance(looked, Unfinished):
             yield looked
         else:
@@ -82,9 +133,7 @@ def _cite(config: RunConfig, ends: Iterable[ParticipantOutcome]) -> None:
 
 
 def _methods_alone(config: RunConfig, labels: Sequence[str]) -> list[ParticipantOutcome]:
-    """Write the methods text of what would be fitted."""
+    """Return how everybody would end, which is all that a methods text needs."""
     from bids_qmri.workflows.opening import planned_end
 
-    ends = [planned_end(config, label) for label in labels]
-    _cite(config, ends)
-    return ends
+    return [planned_end(config, label) for label in labels]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from nipype.pipeline import plugins
@@ -49,6 +52,24 @@ class WatchedMultiProc(_NoCrashFiles, MultiProcPlugin):  # type: ignore[misc]
         return super()._get_result(taskid)
 
 
+@contextmanager
+def postponed_signals() -> Iterator[None]:
+    """Let signals that end this process wait; where another thread than the main one calls, they do not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A mask would not do: the system hands the signal to another thread, and Python to this one at once.
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came:
+            os.kill(os.getpid(), late)
+
+
 def batch_plugin(name: str, plugin_args: Mapping[str, Any]) -> Any:
     """Return a plugin that submits every node as a job of a cluster, by nipype's name of it.
 
@@ -67,11 +88,8 @@ def batch_plugin(name: str, plugin_args: Mapping[str, Any]) -> Any:
         def _submit_batchtask(self, scriptfile: str, node: Any) -> int:
             at_signal("jobs", self._cancel)
             # A signal waits until it is known which job was submitted.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-            try:
+            with postponed_signals():
                 return int(super()._submit_batchtask(scriptfile, node))
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
         def _clear_task(self, taskid: int) -> None:
             super()._clear_task(taskid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,8 @@ from bids_qmri.workflows.memory import available_memory_gb, planned_memory_gb
 from bids_qmri.workflows.opening import InWork, open_participant
 from bids_qmri.workflows.outcome import ParticipantOutcome
 from bids_qmri.workflows.workers import KilledError, Workers
+
+log = logging.getLogger("bids_qmri.workflow")
 
 BATCH = 32
 """Participants that are opened together where nipype runs their fits."""
@@ -137,6 +140,7 @@ class _Schedule:
     def _submit(self, label: str, place: int, job: AcquisitionJob) -> None:
         for fit in job.fits:
             record_file(fit).unlink(missing_ok=True)
+        log.info("%s: %s", job.name, ", ".join(f"{fit.model.name} {fit.label}" for fit in job.fits))
         key = ("fit", label, place, job)
         self._workers.submit(key, run_and_record, job, memory_gb=planned_memory_gb(job))
 
@@ -165,6 +169,8 @@ class _Schedule:
                 return
             clear(work.lease)
             _let_go(self._config, work)
+            # What is known of thousands of participants must not pile up.
+            del self._works[label], self._left[label]
             if not isinstance(result, ParticipantOutcome):
                 line = f"the page and the record could not be written ({_said(result)})"
                 result = ParticipantOutcome(label, "failed", (line,))

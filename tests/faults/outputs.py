@@ -98,13 +98,15 @@ ROWS = [
     Fault("lease: of another machine, renewed just now", _lease(_elsewhere), IN_WORK, BUSY),
     Fault("lease: not yet written", _unreadable_lease, IN_WORK, BUSY),
     Fault(
-        "output: folder of the participant is a file", _in_place_of("sub-01", make=_text("")), ("sub-01", "")
+        "output: folder of the participant is a file",
+        _in_place_of("sub-01", make=_text("")),
+        ("sub-01", "is no folder", "fix: move it away"),
     ),
     Fault(
         "output: page of the participant is a folder",
         _in_place_of("sub-01.html", make=Path.mkdir),
-        (r"sub-01\.html", "irectory"),
-        FAILED,
+        ("the page", r"sub-01\.html", "irectory"),
+        own=True,
     ),
     Fault(
         "output: folder of leases is a file",

@@ -27,6 +27,9 @@ afterwards: the scan that needs the file, or all that was asked for. No file may
 socket or a folder, and none is read beyond these sizes: sidecars 32 MB, tables 64 MB, b-values and directions
 16 MB, files of options and cards 4 MB, networks 512 MB.
 
+A disk that is full at any write, a process that is killed at any moment, a run that is suspended while
+another one wants its participant: benchmarks/results/reliability.md and clusters.md.
+
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,35 @@ def test_if_nothing_can_be_put_in_place_everything_stays(
     assert not list(config.output_dir.glob(".bids_qmri"))
 
 
+def test_a_disk_that_is_full_at_any_write_leaves_what_was_there(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_participants(config)
+    before = files(config)
+    real, count = os.fsync, {"done": 0, "fails at": -1}
+
+    def fsync(number: int) -> None:
+        count["done"] += not stat.S_ISDIR(os.fstat(number).st_mode)
+        if count["done"] == count["fails at"]:
+            raise OSError(28, "No space left on device")
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    run_participants(again(config, force=True))
+    writes = count["done"]
+    assert writes > 15
+    for place in range(1, writes + 1):
+        count |= {"done": 0, "fails at": place}
+        (end,) = run_participants(again(config, force=True))
+        assert end.status == "failed"
+        assert all("No space left" in message for message in end.messages)
+        assert standing_of(config.output_dir, "01", verify=True).state in ("complete", "failed")
+        assert set(before) - set(files(config)) <= {"sub-01/log/problems.json"}
+        assert not list(config.output_dir.rglob("*.part"))
+    (end,) = run_participants(again(config))
+    assert end.status == "ok"
+
+
 def test_a_fit_that_its_input_makes_fail_leaves_no_map_of_an_earlier_input(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,3 +274,18 @@ def test_the_record_says_the_same_of_the_same_run(config: RunConfig, tmp_path: P
         del content["Outputs"]  # pages say how long fits took
         contents.append(content)
     assert contents[0] == contents[1]
+
+
+def test_a_sidecar_above_and_a_mask_beside_are_inputs_too(config: RunConfig, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    synth.new_dataset(masks, "derivative")
+    config = replace(config, read=replace(config.read, derivatives={"masks": masks}))
+    above = config.bids_dir / "flip-2_VFA.json"
+    above.write_text("{}")
+    run_participants(config)
+    for path, content in ((above, '{"ProtocolName": "a"}'), (masks / "desc-brain_mask.json", "{}")):
+        (end,) = run_participants(again(config))
+        assert end.unchanged
+        path.write_text(content)
+        (end,) = run_participants(again(config))
+        assert not end.unchanged

@@ -117,18 +117,22 @@ class Ncde(Estimator):
         prior: Prior,
     ) -> FitResult:
         loaded = load_network(self.network_file(model), model)
-        name, coverage = str(loaded.card["name"]), loaded.card["coverage"]
-        if kind_of_card(loaded.card) == "protocol":
-            require_same(name, loaded.card["protocol"], protocol)
+        problems = self.untrained(model, protocol, bounds)
         data, usable = checked_signal(model, signal, protocol)
-        require_length(name, coverage, protocol)
         told = _noise(model, data, protocol, usable, noise, bounds)
         work = partial(_estimate, loaded, model, data, protocol, told, bounds, prior)
         parts = list(in_threads(work, _blocks(len(data)), self.threads))
-        problems = outside(coverage, protocol, box_of(model, *model.limits(bounds)))
+        name = loaded.card["name"]
         return _result(
             model, parts, [f"outside what the network {name} was trained for: {p}" for p in problems]
         )
+
+    def untrained(self, model: Model, protocol: Protocol, bounds: Bounds | None = None) -> list[str]:
+        card = load_network(self.network_file(model), model).card
+        if kind_of_card(card) == "protocol":
+            require_same(str(card["name"]), card["protocol"], protocol)
+        require_length(str(card["name"]), card["coverage"], protocol)
+        return outside(card["coverage"], protocol, box_of(model, *model.limits(bounds)))
 
 
 @dataclass(frozen=True)

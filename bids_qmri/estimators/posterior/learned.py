@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.estimators.posterior.nodes import nodes_of, normalised
+from bids_qmri.estimators.posterior.nodes import Nodes, nodes_of, normalised
 from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.noise import VoxelNoise
 from bids_qmri.physics.prior import PARTS, Bell, Prior
@@ -72,6 +72,23 @@ def learn_prior(
         Limits, shape (P,).
     """
     nodes = nodes_of(model, signal, protocol, noise, lower, upper)
+    return prior_of_nodes(model, nodes, lower, upper, f"scan, learned from {len(signal)} voxels")
+
+
+def prior_of_nodes(model: Model, nodes: Nodes, lower: FloatArray, upper: FloatArray, origin: str) -> Prior:
+    """Learn where parameters lie from the nodes of voxels, which may be of several scans.
+
+    Parameters
+    ----------
+    model
+        Forward model.
+    nodes
+        Of the voxels.
+    lower, upper
+        Limits, shape (P,).
+    origin
+        Where the prior is from, in words.
+    """
     axes = [
         _axis(model.parameters[i], values, lower[i], upper[i])
         for i, values in zip(nodes.index, nodes.theta, strict=True)
@@ -80,8 +97,9 @@ def learn_prior(
     place = [float(np.median(np.take_along_axis(axis.own, best, axis=1))) for axis in axes]
     width = [axis.span * FIRST_WIDTH for axis in axes]
     trust: list[float] = []
-    log_weight = (nodes.log_weight - sum(axis.log_slope for axis in axes)).astype(np.float32)
-    log_weight -= log_weight.max(axis=1, keepdims=True)
+    exact = nodes.log_weight - sum(axis.log_slope for axis in axes)
+    # Over the largest before it is rounded: logarithms of likelihoods may be large.
+    log_weight = (exact - exact.max(axis=1, keepdims=True)).astype(np.float32)
     for _ in range(ROUNDS):
         parts = [_parts(axis, *bell) for axis, bell in zip(axes, zip(place, width, strict=True), strict=True)]
         log_prior = sum(np.log(part.density) for part in parts)
@@ -100,7 +118,7 @@ def learn_prior(
         )
         for i, at, wide in zip(nodes.index, place, width, strict=True)
     }
-    return Prior(tuple(bells.items()), f"scan, learned from {len(signal)} voxels")
+    return Prior(tuple(bells.items()), origin)
 
 
 Float32Array = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ any prior they are its posterior. Used where priors are learned (`learned`) or d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -56,6 +56,23 @@ class Nodes:
     def take(self, voxels: Indices) -> Nodes:
         """Return those of some voxels."""
         return Nodes(self.index, self.theta[:, voxels], self.log_weight[voxels])
+
+
+def joined(parts: Sequence[Nodes]) -> Nodes:
+    """Return the nodes of the voxels of several scans; where one has more, others get some of no weight.
+
+    Parameters
+    ----------
+    parts
+        Of each scan, over the same parameters.
+    """
+    most = max(part.log_weight.shape[1] for part in parts)
+    theta, log_weight = [], []
+    for part in parts:
+        more = most - part.log_weight.shape[1]
+        theta.append(np.pad(part.theta, ((0, 0), (0, 0), (0, more)), mode="edge"))
+        log_weight.append(np.pad(part.log_weight, ((0, 0), (0, more)), constant_values=-np.inf))
+    return Nodes(parts[0].index, np.concatenate(theta, axis=1), np.concatenate(log_weight))
 
 
 def nodes_of(

@@ -141,7 +141,7 @@ class NoddiNcde(Estimator):
         shells = sort_shells(protocol)
         data = np.asarray(signal)
         told = _noise(data, protocol, noise, model.d_par)
-        problems = outside_ranges(loaded.card["coverage"], extremes(shells, model), WORDS)
+        problems = self.untrained(model, protocol)
         encoding = encode(protocol, model.d_par, model.d_iso)
         work = partial(
             _estimate, loaded, model, data, shells, encoding, told, dict(bounds or {}), expected(model, prior)
@@ -150,6 +150,12 @@ class NoddiNcde(Estimator):
         parts = list(in_threads(work, blocks, self.threads))
         name = loaded.card["name"]
         return _joined(parts, [f"outside what the network {name} was trained for: {p}" for p in problems])
+
+    def untrained(self, model: Model, protocol: Protocol, bounds: Bounds | None = None) -> list[str]:
+        assert isinstance(model, Noddi)
+        assert isinstance(protocol, DiffusionProtocol)
+        coverage = load_network(self.network_file(model), model).card["coverage"]
+        return outside_ranges(coverage, extremes(sort_shells(protocol), model), WORDS)
 
 
 def extremes(shells: ShellGroups, model: Noddi) -> dict[str, Range]:

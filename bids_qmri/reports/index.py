@@ -1,0 +1,64 @@
+"""The first page of an output folder: who is where, group pages, and what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from bids_qmri import __version__
+from bids_qmri.bids.derivatives import write_atomic
+from bids_qmri.completion.standing import MEANING, labels_of, standing_of
+from bids_qmri.reports.page import count, render
+
+NAME = "index.html"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A participant: address of the page if there is one, state, and one line."""
+
+    participant: str
+    href: str
+    state: str
+    why: str
+
+
+def write_index(output_dir: Path, expected: Iterable[str] = ()) -> Path:
+    """Write ``index.html``, which leads to all pages.
+
+    Parameters
+    ----------
+    output_dir
+        Root of the output dataset.
+    expected
+        Labels, without ``sub-``, of participants who should be there.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    entries = [_entry(output_dir, label) for label in labels_of(output_dir, expected)]
+    states = Counter(entry.state for entry in entries)
+    text = render(
+        "index.html",
+        title=output_dir.name,
+        lead=", ".join(f"{states[state]} {state}" for state in MEANING if states[state]),
+        people=count(len(entries), "participant"),
+        groups=[path.name for path in sorted(output_dir.glob("group_*.html"))],
+        entries=entries,
+        meaning={state: MEANING[state] for state in MEANING if states[state]},
+        version=__version__,
+    )
+    path = output_dir / NAME
+    write_atomic(path, text.encode("utf-8"))
+    return path
+
+
+def _entry(output_dir: Path, label: str) -> Entry:
+    standing = standing_of(output_dir, label)
+    page = output_dir / f"sub-{label}.html"
+    return Entry(label, quote(page.name) if page.is_file() else "", standing.state, standing.why)

@@ -182,12 +182,10 @@ def nodes(
     log_weight = log_likelihood(grid, sums, noise.over(sums.s0), len(shells.b0))
     log_weight += grid.log_mass.astype(np.float32)
     count = min(KEPT, log_weight.shape[1])
-    place = np.concatenate(
-        [
-            np.argpartition(log_weight[first : first + AT_ONCE], -count, axis=1)[:, -count:]
-            for first in range(0, max(len(log_weight), 1), AT_ONCE)
-        ]
-    )
+    place = np.empty((len(log_weight), count), dtype=np.intp)
+    for first in range(0, len(log_weight), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        place[some] = np.argpartition(log_weight[some], -count, axis=1)[:, -count:]
     free = [i for i in range(len(grid.theta)) if lower[i] < upper[i]]
     kept = np.take_along_axis(log_weight, place, axis=1).astype(np.float64)
     return Nodes(tuple(free), grid.theta[free][:, place], kept)

@@ -34,7 +34,7 @@ SHARPEST = 1e6
 
 TINY = np.float32(1e-30)
 
-MOST = np.float32(60.0)
+MOST = np.float32(80.0)
 """Logarithm of a density over that at the peak of the likelihood from which all of it is scaled down: a prior
 that is sharper than what a voxel tells may be so far away that the ratio is none of single precision."""
 

@@ -25,8 +25,14 @@ from bids_qmri.units import FloatArray
 NEAR = 0.1
 """Distance from a limit over the width of the limits that is near it; or two standard deviations, if more."""
 
-BETTER = 12.0
-"""Fall of chi-squared that noise brings about in one voxel of two thousand, with one parameter freed."""
+BETTER = 9.55
+"""Fall of chi-squared that noise brings about in one voxel of a thousand whose truth is a limit.
+
+The fall is twice the gain of log likelihood where one parameter is freed on one side. Of truths at the limit
+half are found within; the others have a fall like chi-squared of one degree of freedom, which is above 9.55
+in 0.002 of them. A truth d standard deviations within needs noise of d + 3.1 of them, so that of truths that
+are even within several limits fewer than one in a thousand are taken to lie beyond.
+"""
 
 
 def beyond_limits(

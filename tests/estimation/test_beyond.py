@@ -8,19 +8,30 @@ from functools import cache
 import numpy as np
 import pytest
 from dynamic import DCE_PROTOCOL
+from scipy.stats import chi2
 
 import bids_qmri
-from bids_qmri.estimation.beyond import beyond_limits
+from bids_qmri.estimation.beyond import BETTER, beyond_limits
 from bids_qmri.estimation.preparation import Preparation, Scan, prepare
 from bids_qmri.estimators.base import Estimator, FitResult, Status, get_estimator
 from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.physics.arterial_input import population_aif
 from bids_qmri.physics.noise import Noise
+from bids_qmri.physics.prior import EVEN, quantile
 from bids_qmri.techniques.dce.model import EXTENDED_TOFTS
+from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.units import FloatArray
 
 VOXELS, BLOOD = 60, 20
 LABELS = ("bayes", "map")
 SIGMA = 0.03
+RATE = 1e-3
+"""Of voxels that noise alone may take to lie beyond."""
+
+FRAMES = 6.0 * np.arange(40)
+DRIVEN = DceProtocol(FRAMES, *population_aif("parker", 20.0, float(FRAMES[-1]), 0.42))
+LIMITS = {"kep": (0.01, 5.0), "ve": (0.01, 1.0), "vp": (0.0, 0.3), "t0": (0.0, 12.0)}
+"""Those of the command line, where the input is measured."""
 
 
 @cache
@@ -49,6 +60,33 @@ def results(label: str) -> tuple[FitResult, FitResult, FitResult]:
     mended = beyond_limits(EXTENDED_TOFTS, how, concentrations(), DCE_PROTOCOL, noise, plain)
     least = Lsq().fit(EXTENDED_TOFTS, concentrations(), DCE_PROTOCOL, sigma=noise, bounds=how.physical)
     return plain, mended, least
+
+
+def flagged(ranges: dict[str, tuple[float, float]], snr: float, voxels: int) -> float:
+    """Return the share of voxels, of even truth within ranges, that are taken to lie beyond the limits."""
+    rng = np.random.default_rng(5)
+    theta = np.stack(
+        [quantile(EVEN, p, rng.random(voxels), *ranges[p.name]) for p in EXTENDED_TOFTS.parameters]
+    )
+    clean = EXTENDED_TOFTS.signal(theta, DRIVEN).T
+    sigma = clean.max(axis=1) / snr
+    signal = clean + sigma[:, None] * rng.standard_normal(clean.shape)
+    found = bids_qmri.fit("etofts", signal, DRIVEN, estimator="ncde", sigma=sigma, prior="box")
+    return float(np.mean(found.status == Status.OUT_OF_RANGE))
+
+
+def test_noise_takes_one_voxel_of_a_thousand_beyond_the_limit_that_is_its_truth() -> None:
+    assert 0.5 * chi2.sf(BETTER, 1) == pytest.approx(RATE, rel=0.01)
+
+
+@pytest.mark.parametrize("snr", [10, 20, 40])
+def test_truths_that_are_even_within_the_limits_are_hardly_ever_flagged(snr: float) -> None:
+    assert flagged(LIMITS, snr, 2000) <= RATE
+
+
+def test_blood_is_flagged_at_an_snr_of_20() -> None:
+    blood = {"kep": (0.1, 1.5), "ve": (0.1, 0.6), "vp": (0.45, 0.45), "t0": (0.0, 10.0)}
+    assert flagged(blood, 20.0, 300) > 0.95
 
 
 def test_tissue_is_expected_to_hold_less_plasma_than_blood() -> None:

@@ -34,6 +34,10 @@ SHARPEST = 1e6
 
 TINY = np.float32(1e-30)
 
+MOST = np.float32(80.0)
+"""Logarithm of a density over that at the peak of the likelihood from which all of it is scaled down: a prior
+that is sharper than what a voxel tells may be so far away that the ratio is none of single precision."""
+
 SINGULAR = np.float32(1e-6)
 """Least share of a precision that is left by curves that are nearly parallel."""
 
@@ -135,8 +139,8 @@ def integrate(
             slope += np.float32(precision) * away
             sharpened += np.float32(precision)
             log_expected = log_expected - np.float32(0.5 * precision) * away * away
-    mass, moments = _about_peak((e0, by_e, ee), (p0, by_p, pp), ep, limits)
-    log_mass = gain.take(place) + log_expected
+    mass, scaled, moments = _about_peak((e0, by_e, ee), (p0, by_p, pp), ep, limits)
+    log_mass = gain.take(place) + log_expected + scaled
     if np.ndim(log_expected):
         log_mass -= np.maximum.reduceat(log_mass, first)[voxel]
     mass *= np.exp(log_mass)
@@ -178,8 +182,11 @@ Axis = tuple[Float32Array, Float32Array, Float32Array]
 
 def _about_peak(
     tissue: Axis, plasma: Axis, coupling: Float32Array, limits: tuple[Limits, Limits]
-) -> tuple[Float32Array, tuple[Float32Array, ...]]:
-    """Return the integral of the density relative to its peak, and the moments of ve and vp, each (L,)."""
+) -> tuple[Float32Array, Float32Array, tuple[Float32Array, ...]]:
+    """Return the integral of the density relative to its peak, and the moments of ve and vp, each (L,).
+
+    Second is the logarithm of what the integral has been divided by, 0 but where it were no number otherwise.
+    """
     e0, by_e, ee = tissue
     p0, by_p, pp = plasma
     ee, pp = np.maximum(ee, TINY), np.maximum(pp, TINY)
@@ -193,6 +200,8 @@ def _about_peak(
     density += slope
     density *= z
     density += x * (by_e - 0.5 * ee * x)
+    scaled = np.maximum(density.max(axis=(0, 1)) - MOST, np.float32(0.0))
+    density -= scaled
     np.exp(density, out=density)
     density *= z_weight
     inner = density.sum(axis=0)
@@ -209,7 +218,7 @@ def _about_peak(
     inner *= x
     ve_square, vp_square = inner.sum(axis=0) / total, second.sum(axis=0) / total
     squares = (ve_square + e0 * (2 * ve + e0), vp_square + p0 * (2 * vp + p0))
-    return total, (e0 + ve, p0 + vp, *squares)
+    return total, scaled, (e0 + ve, p0 + vp, *squares)
 
 
 def _nodes(

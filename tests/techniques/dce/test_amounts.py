@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.techniques.dce.amounts import DROP, SHARPEST, Gram, Limits, Pairs, integrate, sharpness
+from bids_qmri.techniques.dce.amounts import (
+    DROP,
+    SHARPEST,
+    Expected,
+    Gram,
+    Limits,
+    Pairs,
+    integrate,
+    sharpness,
+)
 from bids_qmri.units import FloatArray
 
 VE, VP = (0.01, 0.7), (0.001, 0.05)
@@ -17,21 +26,36 @@ ABOVE = (900.0, 9000.0, 900.0, 2000.0, 40_000.0)
 BELOW = (-30.0, -500.0, 100.0, 200.0, 10_000.0)
 NARROW_RIDGE = (90.0, 900.0, 220.0, 2050.0, 20_000.0)
 BLIND = (0.01, 0.01, 0.01, 0.0, 0.01)
+MORE_THAN_ALL = (1.0, 0.01, 0.01, 0.0, 0.01)
+"""Next to nothing is told, by a curve that asks for more than the limit."""
+
+EVENLY: tuple[Expected, Expected] = ((0.0, 0.0), (0.0, 0.0))
+WHOLE: tuple[Limits, Limits] = ((0.01, 1.0), (0.0, 0.3))
 
 
-def ours(density: Quadratic, limits: tuple[Limits, Limits] = (VE, VP)) -> Pairs:
+def ours(
+    density: Quadratic,
+    limits: tuple[Limits, Limits] = (VE, VP),
+    expected: tuple[Expected, Expected] = EVENLY,
+) -> Pairs:
     ye, yp, ee, ep, pp = (np.array([[x]], dtype=np.float32) for x in density)
     products = Gram(ee[0], ep[0], pp[0])
-    return integrate(ye, yp, products, np.ones(1, dtype=np.float32), limits)
+    return integrate(ye, yp, products, np.ones(1, dtype=np.float32), limits, expected)
 
 
-def summed(density: Quadratic, limits: tuple[Limits, Limits] = (VE, VP)) -> FloatArray:
+def summed(
+    density: Quadratic,
+    limits: tuple[Limits, Limits] = (VE, VP),
+    expected: tuple[Expected, Expected] = EVENLY,
+) -> FloatArray:
     """Return mean of ve, of vp, and standard deviations, from 600 x 600 cells."""
     ye, yp, ee, ep, pp = density
     cells = (np.arange(600) + 0.5) / 600
     ve, vp = (low + (high - low) * cells for low, high in limits)
     ve, vp = ve[:, None], vp[None]
     log_mass = ve * ye + vp * yp - 0.5 * (ee * ve**2 + 2 * ep * ve * vp + pp * vp**2)
+    for values, (centre, precision) in zip((ve, vp), expected, strict=True):
+        log_mass = log_mass - 0.5 * precision * (values - centre) ** 2
     mass = np.exp(log_mass - log_mass.max())
     mass /= mass.sum()
     means = np.array([np.sum(mass * x) for x in (ve, vp)])
@@ -47,6 +71,28 @@ def test_moments_equal_those_of_a_fine_grid(density: Quadratic) -> None:
     assert np.abs(found.vp - expected[1]) < 0.08 * sd[1]
     assert np.sqrt(found.ve_square - found.ve**2) == pytest.approx(sd[0], rel=0.12)
     assert np.sqrt(found.vp_square - found.vp**2) == pytest.approx(sd[1], rel=0.12)
+
+
+@pytest.mark.parametrize("width", [0.1, 0.03, 0.01])
+def test_a_prior_far_from_what_next_to_no_data_say_is_what_is_answered(width: float) -> None:
+    """The density at the prior over that at the peak of the likelihood is no number of single precision."""
+    expected = ((0.2, width**-2), (0.05, (0.3 * width) ** -2))
+    with np.errstate(over="raise", invalid="raise"):
+        found = ours(MORE_THAN_ALL, WHOLE, expected)
+    mean_ve, mean_vp, sd_ve, sd_vp = summed(MORE_THAN_ALL, WHOLE, expected)
+    assert found.ve[0] == pytest.approx(mean_ve, abs=0.08 * sd_ve)
+    assert found.vp[0] == pytest.approx(mean_vp, abs=0.08 * sd_vp)
+    assert np.sqrt(found.ve_square[0] - found.ve[0] ** 2) == pytest.approx(sd_ve, rel=0.12)
+    assert np.sqrt(found.vp_square[0] - found.vp[0] ** 2) == pytest.approx(sd_vp, rel=0.12)
+
+
+def test_rates_and_delays_count_by_their_evidence_where_the_prior_is_far_away() -> None:
+    """Two nodes whose signal rises by 1 and by 1.5 per ve: at the ve expected they differ by exp(.5 ve)."""
+    expected = ((0.2, 0.02**-2), (0.05, 0.02**-2))
+    columns = ((1.0, 1.5), (0.01, 0.01), (0.01, 0.01), (0.0, 0.0), (0.01, 0.01))
+    ye, yp, ee, ep, pp = (np.array([x], dtype=np.float32) for x in columns)
+    found = integrate(ye, yp, Gram(ee[0], ep[0], pp[0]), np.ones(1, dtype=np.float32), WHOLE, expected)
+    assert found.mass[1] / found.mass[0] == pytest.approx(np.exp(0.5 * 0.2), rel=0.02)
 
 
 def test_a_fixed_volume_fraction_stays_fixed() -> None:

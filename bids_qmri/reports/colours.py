@@ -7,6 +7,7 @@ without an estimate. The viewer of the page turns colours back into numbers by t
 from __future__ import annotations
 
 from functools import cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from bids_qmri.estimators.base import Status
 
 LOWEST, HIGHEST, FAILED = 1, 254, 255
 """Levels of the ends of the range and of voxels without an estimate; 0 is outside the mask."""
+
+KEPT = "palettes.npz"
+"""File of the colour maps that maps are drawn in, made by `computed`; others are computed."""
 
 BACKGROUND = "#111317"
 FAILED_COLOUR = "#9a9a9a"
@@ -53,11 +57,27 @@ def levels(values: Array, limits: tuple[float, float]) -> Pixels:
 @cache
 def palette(cmap: str) -> Pixels:
     """Return the colour of every level, shape (256, 3); ``"gray"`` leaves out black and white."""
+    shades = _kept().get(cmap)
+    if shades is None:
+        shades = computed(cmap)
+    return np.vstack([rgb(BACKGROUND), shades, rgb(FAILED_COLOUR)])
+
+
+@cache
+def _kept() -> dict[str, Pixels]:
+    """Return the colours between the ends by map: importing matplotlib takes longer than drawing a page."""
+    with resources.files(__package__).joinpath(KEPT).open("rb") as file, np.load(file) as kept:
+        return dict(kept)
+
+
+def computed(cmap: str) -> Pixels:
+    """Return the colours between the ends of a colour map of matplotlib, shape (254, 3)."""
     from matplotlib import colormaps
 
     span = (0.15, 0.8) if cmap == "gray" else (0.0, 1.0)
     shades = colormaps[cmap](np.linspace(*span, HIGHEST - LOWEST + 1))[:, :3]
-    return np.vstack([rgb(BACKGROUND), np.rint(255 * shades), rgb(FAILED_COLOUR)]).astype(np.uint8)
+    found: Pixels = np.rint(255 * shades).astype(np.uint8)
+    return found
 
 
 def rgb(colour: str) -> Pixels:

@@ -5,8 +5,9 @@
 #     bash slurm_array.sh BIDS_DIR OUTPUT_DIR [options of bids_qmri]
 #
 # CHUNK participants per job (1), THROTTLE jobs at a time (100). Whatever sbatch takes from the environment holds
-# as well: SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT, ... For a container, set BIDS_QMRI and
-# BIDS_QMRI_STATUS to the commands that run it.
+# as well: SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT, ...; SBATCH_OPTIONS holds further options of sbatch.
+# For a container, set BIDS_QMRI and BIDS_QMRI_STATUS to the commands that run it, with the same paths inside.
+# ALL=1 submits everybody: after other options, or edited sidecars; who is unchanged takes a second.
 #SBATCH --job-name=bids_qmri
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G
@@ -15,7 +16,8 @@ set -euo pipefail
 
 program=${BIDS_QMRI:-bids_qmri}
 status=${BIDS_QMRI_STATUS:-bids_qmri-status}
-bids=$1 out=$2
+bids=${1:?usage: slurm_array.sh BIDS_DIR OUTPUT_DIR [options of bids_qmri]}
+out=${2:?usage: slurm_array.sh BIDS_DIR OUTPUT_DIR [options of bids_qmri]}
 shift 2
 
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
@@ -31,9 +33,13 @@ fi
 export CHUNK=${CHUNK:-1}
 logs=$out/logs/slurm
 mkdir -p "$logs"
-# Who is in work is left out, so that nobody is fitted twice.
+# Who is in work is left out. Jobs that still wait are not known here: submit again when none is pending.
 export LIST=$logs/incomplete.$$.txt
-$status "$out" --bids-dir "$bids" --incomplete > "$LIST" || [ $? -eq 1 ]
+if [ -n "${ALL:-}" ]; then
+  find -L "$bids" -maxdepth 1 -type d -name 'sub-*' -printf '%f\n' | sed 's/^sub-//' | sort > "$LIST"
+else
+  $status "$out" --bids-dir "$bids" --incomplete > "$LIST" || [ $? -eq 1 ]
+fi
 count=$(wc -l < "$LIST")
 if [ "$count" -eq 0 ]; then
   rm "$LIST"
@@ -42,4 +48,4 @@ if [ "$count" -eq 0 ]; then
 fi
 jobs=$(((count + CHUNK - 1) / CHUNK))
 echo "$count participants in $jobs jobs; $status $out says how they stand"
-sbatch --array="0-$((jobs - 1))%${THROTTLE:-100}" --output="$logs/job-%a.txt" "$0" "$bids" "$out" "$@"
+sbatch ${SBATCH_OPTIONS:-} --array="0-$((jobs - 1))%${THROTTLE:-100}" --output="$logs/job-%a.txt" "$0" "$bids" "$out" "$@"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOGGER = logging.getLogger("bids_qmri")
+_DAY = 86400.0
 KEPT = 20
-"""Runs whose logs are kept in a folder."""
+"""Runs whose logs are kept in a folder, beside all of the last day."""
 
 LIBRARIES = ("nipype", "bids", "nibabel", "py.warnings")
 
@@ -75,7 +77,9 @@ def keep_newest(folder: Path, pattern: str, runs: int = KEPT) -> None:
     stems = sorted({path.stem for path in folder.glob(pattern)})
     for stem in stems[: max(len(stems) - runs, 0)]:
         for path in folder.glob(f"{stem}.*"):
-            path.unlink(missing_ok=True)
+            # Younger ones may be of runs that are at work.
+            if time.time() - path.stat().st_mtime > _DAY:
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bids_qmri.cli.printing import print_text
-from bids_qmri.completion.standing import MEANING, Standing, labels_of, standing_of
+from bids_qmri.completion.standing import MEANING, Standing, labels_of, standing_of, with_inputs
 
 EPILOG = "Exit code: 0 if everybody is complete or has nothing to fit, 1 if not, 2 for an impossible call. "
 
@@ -28,14 +28,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments without the program name; None takes those of the process.
     """
     args = _parser().parse_args(argv)
-    if not args.output_dir.is_dir():
-        print(f"{args.output_dir} is not a folder; needed: the OUTPUT_DIR of a run", file=sys.stderr)
-        return 2
+    for folder, what in ((args.output_dir, "the OUTPUT_DIR of a run"), (args.bids_dir, "a BIDS dataset")):
+        if folder is not None and not folder.is_dir():
+            print(f"{folder} is not a folder; needed: {what}", file=sys.stderr)
+            return 2
     expected = args.participant_label or _of_dataset(args.output_dir, args.bids_dir)
     labels = [label.removeprefix("sub-") for label in expected]
     if not args.participant_label:
         labels = labels_of(args.output_dir, labels)
-    standings = [standing_of(args.output_dir, label, verify=args.verify) for label in labels]
+    raw = args.bids_dir or _raw_of(args.output_dir)
+    standings = [
+        with_inputs(standing_of(args.output_dir, label, verify=args.verify), raw, verify=args.verify)
+        for label in labels
+    ]
     if args.json:
         text = json.dumps(_as_fields(standings), indent=2) + "\n"
     elif args.incomplete:
@@ -43,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         text = _as_text(standings) + "\n"
     print_text(text)
-    return 0 if all(one.is_done for one in standings) else 1
+    return 0 if standings and all(one.is_done for one in standings) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="compare hashes of all outputs, not only their sizes",
+        help="compare hashes of all inputs and outputs, not only names and sizes",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for machines: states, reasons, counts")

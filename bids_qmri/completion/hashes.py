@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -23,6 +23,12 @@ NOT_READ = ("participants.tsv", "participants.json", "dataset_description.json")
 
 OF_SOFTWARE = (".py", ".yaml", ".json", ".toml", ".md")
 """Files of the package that decide what is computed; cards of networks hold the hashes of their weights."""
+
+OTHER_KINDS = (
+    *("scans", "sessions", "bold", "sbref", "events", "physio", "stim"),
+    *("channels", "electrodes", "coordsystem", "eeg", "meg", "ieeg", "nirs"),
+)
+"""Suffixes of tables and sidecars that say nothing about images that are read here."""
 
 NO_FILE = "no file"
 
@@ -63,7 +69,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def hash_inputs(datasets: Mapping[str, Path], participant: str) -> dict[str, str]:
+def hash_inputs(datasets: Mapping[str, Path], participant: str, *, read: bool = True) -> dict[str, str]:
     """Return the hash of every file that may be read for a participant.
 
     Parameters
@@ -72,6 +78,8 @@ def hash_inputs(datasets: Mapping[str, Path], participant: str) -> dict[str, str
         Roots by name: the raw dataset as ``raw``, derivatives.
     participant
         Label without ``sub-``.
+    read
+        False lists names alone, with empty texts.
 
     Returns
     -------
@@ -83,23 +91,26 @@ def hash_inputs(datasets: Mapping[str, Path], participant: str) -> dict[str, str
         files, faults = list_files(root, participant)
         for path in files:
             relative = path.relative_to(root)
-            if value := _hash_of_input(path, relative, f"sub-{participant}"):
-                found[f"{name}:{printable(relative.as_posix())}"] = value
+            how = _how_read(path, relative, f"sub-{participant}")
+            if how is not None:
+                found[f"{name}:{printable(relative.as_posix())}"] = how(path) if read else ""
         found |= {f"{name}: {fault}": NO_FILE for fault in faults}
     return found
 
 
-def _hash_of_input(path: Path, relative: Path, own: str) -> str:
-    """Return the hash of a file that may be read, words for what is not, nothing for what tells nothing."""
-    if relative.parts[0] == own:
-        images = any(part in IMAGE_FOLDERS for part in relative.parts[1:-1])
-        return hash_file(path) if images or path.suffix in TEXTS else "not read"
+def _how_read(path: Path, relative: Path, own: str) -> Callable[[Path], str] | None:
+    """Return what hashes a file that may be read; None for one that says nothing about images read here."""
+    folders = relative.parts[1:-1]
+    if relative.parts[0] == own and any(part in IMAGE_FOLDERS for part in folders):
+        return hash_file
+    # Other kinds of data have folders and suffixes of their own.
+    if relative.parts[0] == own and any(not part.startswith("ses-") for part in folders):
+        return None
+    if path.name.partition(".")[0].rpartition("_")[2] in OTHER_KINDS or relative.as_posix() in NOT_READ:
+        return None
     # What lies above or beside: tables and sidecars for all, and images that are named after the participant.
-    if relative.as_posix() in NOT_READ:
-        return ""
-    if path.suffix in TEXTS or (path.name.startswith(f"{own}_") and path.name.endswith((".nii", ".nii.gz"))):
-        return _hash_shared(path)
-    return ""
+    image = path.name.startswith(f"{own}_") and path.name.endswith((".nii", ".nii.gz"))
+    return _hash_shared if image or path.suffix in TEXTS else None
 
 
 def _hash_shared(path: Path) -> str:

@@ -7,6 +7,7 @@ speaks of.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
 NAME = "completion.json"
 FORMAT = 1
 _LISTED = 3
+_SESSION = re.compile(r"_ses-([0-9A-Za-z+]+)")
 
 End = Literal["ok", "nothing", "failed"]
 """How a participant ended: well, without anything to fit, or with a failure."""
@@ -50,19 +52,42 @@ class FitEntry:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What the last run with a choice of models and estimators asked for, and how it ended.
+
+    Parameters
+    ----------
+    asked
+        Hash of all options, and of the code.
+    inputs
+        Hash of everything read.
+    end, messages
+        How the run ended, and what it said.
+    fits
+        Hash of the options of every fit that it made, by name.
+    """
+
+    asked: str
+    inputs: str
+    end: End
+    messages: tuple[str, ...] = ()
+    fits: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Completion:
     """All that is known of a participant's results.
 
     Parameters
     ----------
     end, messages
-        How the last run ended, and what it said.
+        How all that was asked for ended, with the inputs as they are: the worst, and what it said.
     software
         Version and hash of the code that the last run used.
     inputs
         Hash by file, as the last run found them.
     requests
-        What runs asked for, by hash: the fits that this made, each with the hash of its options.
+        What was asked for last, by the hash of the choice of models and estimators.
     fits
         Fits whose results are in place, by name.
     outputs
@@ -74,7 +99,7 @@ class Completion:
     messages: tuple[str, ...] = ()
     software: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
-    requests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    requests: Mapping[str, Request] = field(default_factory=dict)
     fits: Mapping[str, FitEntry] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
 
@@ -92,25 +117,49 @@ class Completion:
         entry = self.fits.get(fit)
         return (
             entry is not None
-            and (entry.options, entry.inputs) == (options, hash_of(inputs))
+            and (entry.options, entry.inputs) == (options, hash_for(fit, inputs))
             and not set(entry.files) & set(damaged)
         )
 
     def outdated(self) -> tuple[str, ...]:
         """Return fits in place whose inputs have changed since, and that no run has made again."""
-        now = hash_of(self.inputs)
-        return tuple(name for name, entry in self.fits.items() if entry.inputs != now)
+        return tuple(name for name, entry in self.fits.items() if entry.inputs != hash_for(name, self.inputs))
 
-    def answers(self, request: str, inputs: Mapping[str, str], damaged: Collection[str]) -> bool:
+    def answers(self, choice: str, asked: str, inputs: Mapping[str, str], damaged: Collection[str]) -> bool:
         """Tell whether all that a run would do for the participant is done, and nothing is damaged."""
-        asked = self.requests.get(request)
+        request = self.requests.get(choice)
         return (
-            self.end != "failed"
-            and asked is not None
+            request is not None
+            and request.end != "failed"
+            and (request.asked, request.inputs) == (asked, hash_of(inputs))
             and not damaged
-            and self.inputs == inputs
-            and all(self.holds(fit, options, inputs, ()) for fit, options in asked.items())
+            and all(self.holds(fit, options, inputs, ()) for fit, options in request.fits.items())
         )
+
+
+def overall(requests: Collection[Request]) -> tuple[End, tuple[str, ...]]:
+    """Return how requests ended together, and what those said that ended so."""
+    ends: tuple[End, ...] = ("failed", "ok", "nothing")
+    end: End = next((one for one in ends if any(request.end == one for request in requests)), "nothing")
+    said = [message for request in requests if request.end == end for message in request.messages]
+    return end, tuple(dict.fromkeys(said))
+
+
+def hash_for(fit: str, inputs: Mapping[str, str]) -> str:
+    """Return the hash of the inputs of a fit, by its name: files of other sessions are none.
+
+    Parameters
+    ----------
+    fit
+        Such as ``sub-01_ses-1 vfa lsq``.
+    inputs
+        Hash by file.
+    """
+    session = _SESSION.search(fit)
+    if session is None:
+        return hash_of(inputs)
+    own = f"/ses-{session[1]}/"
+    return hash_of({name: value for name, value in inputs.items() if "/ses-" not in name or own in name})
 
 
 def listed(names: Collection[str]) -> str:
@@ -132,7 +181,16 @@ def as_fields(record: Completion) -> dict[str, Any]:
         "Messages": list(record.messages),
         "Software": record.software,
         "Inputs": dict(record.inputs),
-        "Requests": {key: dict(value) for key, value in record.requests.items()},
+        "Requests": {
+            choice: {
+                "Asked": one.asked,
+                "Inputs": one.inputs,
+                "End": one.end,
+                "Messages": list(one.messages),
+                "Fits": dict(one.fits),
+            }
+            for choice, one in record.requests.items()
+        },
         "Fits": {
             name: {
                 "Model": fit.model,
@@ -166,7 +224,7 @@ def read_completion(output_dir: Path, participant: str) -> Completion | None:
 
 
 def _from_fields(content: Any) -> Completion:
-    if content["Format"] != FORMAT or content["End"] not in get_args(End):
+    if content["Format"] != FORMAT:
         raise DamagedRecordError("it is of another version")
     fits = {
         str(name): FitEntry(
@@ -179,14 +237,30 @@ def _from_fields(content: Any) -> Completion:
         for name, fit in content["Fits"].items()
     }
     return Completion(
-        end=content["End"],
+        end=_end(content["End"]),
         messages=tuple(map(str, content["Messages"])),
         software=str(content["Software"]),
         inputs=dict(content["Inputs"]),
-        requests={key: dict(value) for key, value in content["Requests"].items()},
+        requests={
+            choice: Request(
+                str(one["Asked"]),
+                str(one["Inputs"]),
+                _end(one["End"]),
+                tuple(map(str, one["Messages"])),
+                dict(one["Fits"]),
+            )
+            for choice, one in content["Requests"].items()
+        },
         fits=fits,
         outputs=dict(content["Outputs"]),
     )
+
+
+def _end(text: Any) -> End:
+    if text not in get_args(End):
+        raise DamagedRecordError("it is of another version")
+    found: End = text
+    return found
 
 
 def hash_outputs(root: Path, participant: str) -> dict[str, str]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from bids_qmri.completion.hashes import hash_inputs
 from bids_qmri.completion.lease import FOLDER, is_over, lease_path, read_lease
 from bids_qmri.completion.record import (
     Completion,
@@ -19,8 +20,11 @@ from bids_qmri.completion.record import (
     listed,
     read_completion,
 )
+from bids_qmri.errors import InputError
 
-State = Literal["complete", "nothing", "outdated", "running", "failed", "died", "damaged", "missing"]
+State = Literal[
+    "complete", "nothing", "outdated", "running", "failed", "died", "damaged", "changed", "missing"
+]
 """What `Standing.state` may be; after the first three nothing is left to run."""
 
 MEANING: dict[State, str] = {
@@ -31,6 +35,7 @@ MEANING: dict[State, str] = {
     "failed": "something that should have worked did not",
     "died": "a run ended in the middle, without a word",
     "damaged": "results or their record are not what was written",
+    "changed": "inputs are not those of the last run",
     "missing": "no run has ended here",
 }
 
@@ -114,6 +119,35 @@ def _state(
         return "nothing", "; ".join(record.messages)
     count = len(record.fits)
     return "complete", f"{count} fit{'' if count == 1 else 's'}"
+
+
+def with_inputs(standing: Standing, raw: Path | None, *, verify: bool = False) -> Standing:
+    """Tell of one who is done whether files of the dataset came, went or, if verified, changed since.
+
+    Parameters
+    ----------
+    standing
+        Of the participant.
+    raw
+        The dataset; None or gone: nothing can be told.
+    verify
+        Compare contents, too.
+    """
+    if raw is None or not raw.is_dir() or standing.record is None or not standing.is_done:
+        return standing
+    try:
+        now = hash_inputs({"raw": raw}, standing.participant, read=verify)
+    except InputError:
+        return standing
+    before = {name: value for name, value in standing.record.inputs.items() if name.startswith("raw:")}
+    if not verify:
+        before = dict.fromkeys(before, "")
+    names = {name for name, _ in set(before.items()) ^ set(now.items())}
+    if not names:
+        return standing
+    return replace(
+        standing, state="changed", why=f"changed since the last run: {listed(names)}; run it again"
+    )
 
 
 def labels_of(output_dir: Path, expected: Iterable[str] = ()) -> list[str]:

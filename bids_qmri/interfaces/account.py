@@ -48,7 +48,8 @@ def counted(job: FitJob, found: ImageMaps) -> str:
 def doubtful(found: ImageMaps) -> bool:
     """Whether most voxels have no value, or one at a limit: what was assumed is likely wrong."""
     inside = found.status[found.status != Status.OUTSIDE]
-    return any(np.mean(inside == status) > MOST for status in (Status.UNUSABLE, Status.AT_BOUND))
+    useless = (Status.UNUSABLE, Status.AT_BOUND, Status.UNDETERMINED)
+    return any(np.mean(inside == status) > MOST for status in useless)
 
 
 def log_details(

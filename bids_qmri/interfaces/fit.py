@@ -92,7 +92,8 @@ def _failure(job: FitJob, error: Exception) -> Outcome:
     machine = of_machine(error)
     known = machine or error
     if isinstance(known, QmriError) and not isinstance(known, InternalError):
-        where = "" if known.file else f"{job.acquisition.images[0]}: "
+        where = job.name if machine else job.acquisition.images[0]
+        where = "" if known.file else f"{where}: "
         return Outcome(job.participant, job.name, f"{where}{known}", machine=machine is not None)
     crash = crash_file(job, job.root)
     with suppress(OSError):

@@ -48,4 +48,4 @@ def read_outcome(job: FitJob, *, without: str) -> Outcome:
     if record.is_file():
         fields = json.loads(record.read_text(encoding="utf-8"))
         return Outcome(**{**fields, "notes": tuple(fields["notes"])})
-    return Outcome(job.participant, job.name, error=f"{job.name}: {without}.", machine=True)
+    return Outcome(job.participant, job.name, error=f"{job.name}: {without.rstrip('.')}.", machine=True)

@@ -9,7 +9,17 @@ from pathlib import Path
 
 from bids_qmri.bids.derivatives import write_sidecar
 from bids_qmri.completion.hashes import hash_of, software
-from bids_qmri.completion.record import Completion, FitEntry, as_fields, completion_path, hash_outputs
+from bids_qmri.completion.record import (
+    Completion,
+    End,
+    FitEntry,
+    Request,
+    as_fields,
+    completion_path,
+    hash_for,
+    hash_outputs,
+    overall,
+)
 from bids_qmri.completion.staging import assemble, clear, fit_folder, place_pages, switch
 from bids_qmri.errors import BusyError, QmriError, of_machine
 from bids_qmri.interfaces.job import Outcome
@@ -44,6 +54,7 @@ def finish_participant(
         fits = work.fits
         machine = {outcome.job for outcome in outcomes if outcome.machine}
         leave_out = {name for fit in fits if fit.name not in machine for name in outputs_of(fit)}
+        leave_out |= _of_damaged(work)
         root = assemble(work.lease, leave_out, [fit.name for fit in fits if fit.name not in machine])
         end = write_page(config, end, root, processes=processes)
         # Pages alone do not make maps complete of which nothing is known.
@@ -101,16 +112,31 @@ def _record(
         for name, entry in before.fits.items()
         if not set(entry.files) & work.damaged and set(entry.files) <= outputs.keys()
     }
-    inputs = hash_of(work.inputs)
-    new = {name: FitEntry(*work.asked[name], inputs, files) for name, files in written.items()}
+    new = {
+        name: FitEntry(*work.asked[name], hash_for(name, work.inputs), files)
+        for name, files in written.items()
+    }
     fits = {**kept, **new}
     if config.reports_only:
-        return Completion(
-            before.end, before.messages, before.software, before.inputs, before.requests, fits, outputs
-        )
-    asked = {name: options for name, (_, _, options) in work.asked.items()}
-    # Only requests that the fits in place still answer can ever be answered from here.
-    options = {name: entry.options for name, entry in fits.items()}
-    answered = {key: made for key, made in before.requests.items() if made.items() <= options.items()}
-    requests = {**answered, work.request: asked}
-    return Completion(end.status, end.messages, software(), work.inputs, requests, fits, outputs)  # type: ignore[arg-type]
+        return replace(before, fits=fits, outputs=outputs)
+    inputs = hash_of(work.inputs)
+    made = {name: options for name, (_, _, options) in work.asked.items()}
+    requests = dict(before.requests) | {
+        work.choice: Request(work.request, inputs, _known(end.status), end.messages, made)
+    }
+    current = [one for one in requests.values() if one.inputs == inputs]
+    return Completion(*overall(current), software(), work.inputs, requests, fits, outputs)
+
+
+def _known(status: str) -> End:
+    return "ok" if status == "ok" else "nothing" if status == "nothing" else "failed"
+
+
+def _of_damaged(work: InWork) -> set[str]:
+    """Return the files of fits that are damaged and not made again, which go, and say so."""
+    found: set[str] = set()
+    for name, entry in work.before.fits.items():
+        if set(entry.files) & work.damaged and name not in work.asked:
+            log.warning("%s: damaged, and not asked for now: removed; ask for it to have it again", name)
+            found |= set(entry.files)
+    return found

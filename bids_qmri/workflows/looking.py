@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bids_qmri.completion.hashes import hash_inputs
 from bids_qmri.completion.record import (
     Completion,
     DamagedRecordError,
+    Request,
     completion_path,
     listed,
     read_completion,
 )
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.outcome import ParticipantOutcome
-from bids_qmri.workflows.request import request_hash
+from bids_qmri.workflows.request import choice_hash, request_hash
 
 log = logging.getLogger("bids_qmri.workflow")
 
@@ -29,13 +30,14 @@ class Unfinished:
     ----------
     label
         Of the participant, without ``sub-``.
-    request
-        Hash of what the run asks for.
+    choice, request
+        Hash of the choice of models and estimators, and of all that the run asks for.
     inputs
         Hash by file.
     """
 
     label: str
+    choice: str
     request: str
     inputs: Mapping[str, str]
 
@@ -55,13 +57,13 @@ def look_at(config: RunConfig, label: str) -> Unfinished | ParticipantOutcome:
     OSError
         A dataset's folder cannot be read.
     """
-    request = request_hash(config)
+    choice, request = choice_hash(config), request_hash(config)
     inputs = hash_inputs({"raw": config.bids_dir, **config.read.derivatives}, label)
     before, damaged = found_before(config, label)
-    if not (config.force or config.reports_only) and before.answers(request, inputs, damaged):
-        return _unchanged(label, before, before.requests[request])
+    if not (config.force or config.reports_only) and before.answers(choice, request, inputs, damaged):
+        return _unchanged(label, before, before.requests[choice])
     _say_why(label, before, inputs, damaged)
-    return Unfinished(label, request, inputs)
+    return Unfinished(label, choice, request, inputs)
 
 
 def found_before(config: RunConfig, label: str, *, aloud: bool = True) -> tuple[Completion, frozenset[str]]:
@@ -78,10 +80,10 @@ def found_before(config: RunConfig, label: str, *, aloud: bool = True) -> tuple[
     return found, frozenset(found.damaged(config.output_dir))
 
 
-def _unchanged(label: str, before: Completion, asked: Iterable[str]) -> ParticipantOutcome:
+def _unchanged(label: str, before: Completion, asked: Request) -> ParticipantOutcome:
     log.info("sub-%s: complete, and unchanged since; not fitted again (--force does)", label)
-    fits = tuple((before.fits[name].model, before.fits[name].estimator) for name in asked)
-    return ParticipantOutcome(label, before.end, before.messages, fits, unchanged=True)
+    fits = tuple((before.fits[name].model, before.fits[name].estimator) for name in asked.fits)
+    return ParticipantOutcome(label, asked.end, asked.messages, fits, unchanged=True)
 
 
 def _say_why(label: str, before: Completion, inputs: Mapping[str, str], damaged: frozenset[str]) -> None:

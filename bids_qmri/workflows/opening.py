@@ -30,8 +30,8 @@ class InWork:
     ----------
     lease
         The right to.
-    request
-        Hash of what the run asks for.
+    choice, request
+        Hash of the choice of models and estimators, and of all that the run asks for.
     inputs
         Hash by file.
     before
@@ -47,6 +47,7 @@ class InWork:
     """
 
     lease: Lease
+    choice: str
     request: str
     inputs: Mapping[str, str]
     before: Completion
@@ -90,7 +91,7 @@ def open_participant(config: RunConfig, looked: Unfinished) -> InWork | Particip
         prepare(lease)
         # Here, for another run may have ended since the first look.
         before, damaged = found_before(config, label, aloud=False)
-        work = InWork(lease, looked.request, looked.inputs, before, damaged, {}, (), (), ())
+        work = InWork(lease, looked.choice, looked.request, looked.inputs, before, damaged, {}, (), (), ())
         return _planned(config, work)
     except Exception as error:
         lease.release()

@@ -9,15 +9,24 @@ from bids_qmri.completion.hashes import hash_file, hash_of, software
 from bids_qmri.workflows.config import RunConfig
 
 
+def choice_hash(config: RunConfig) -> str:
+    """Return the hash of the choice of scans, models and estimators, whatever the other options."""
+    return hash_of(_choice(config))
+
+
 def request_hash(config: RunConfig) -> str:
     """Return the hash of everything that decides which fits a run makes, what they give, and their pages."""
-    choice = {
+    return hash_of({**_common(config), **_choice(config), "report_by_session": config.report_by_session})
+
+
+def _choice(config: RunConfig) -> dict[str, Any]:
+    return {
         "models": config.models,
         "estimators": config.estimators,
         "prefer": config.prefer,
-        "report_by_session": config.report_by_session,
+        "sessions": config.read.sessions,
+        "filters": config.read.filters,
     }
-    return hash_of({**_common(config), **choice})
 
 
 def fit_hash(config: RunConfig, model: str, estimator: str) -> str:

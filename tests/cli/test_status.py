@@ -77,6 +77,25 @@ def test_a_truncated_map_is_found_by_its_size_a_changed_one_by_its_hash(
     assert "sub-01_desc-lsq_T1map.nii.gz" in capsys.readouterr().out
 
 
+def test_inputs_that_came_or_changed_are_to_be_run_again(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    anat = study.parent / "bids" / "sub-01" / "anat"
+    only = [str(study), "--participant-label", "01"]
+    synth.edit_json(anat / "sub-01_flip-1_VFA.json", ProtocolName="another")
+    assert main(only) == 0
+    assert main([*only, "--verify"]) == 1
+    (anat / "sub-01_acq-new_T1w.json").write_text("{}")
+    assert main([*only, "--incomplete"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "01"
+
+
+def test_a_dataset_that_is_not_there_is_no_empty_one(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(study), "--bids-dir", str(study / "nowhere")]) == 2
+    (study / "empty").mkdir()
+    assert main([str(study / "empty")]) == 1
+
+
 def test_it_is_light_and_refuses_what_is_no_folder(tmp_path: Path) -> None:
     code = (
         "import sys; from bids_qmri.cli.status import main; code = main(sys.argv[1:]); "

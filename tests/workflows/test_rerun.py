@@ -219,6 +219,65 @@ def test_a_fit_that_its_input_makes_fail_leaves_no_map_of_an_earlier_input(
     assert standing_of(config.output_dir, "01").state == "failed"
 
 
+def test_a_failure_stays_until_the_same_is_asked_for_again(config: RunConfig) -> None:
+    """Another choice of models neither mends it nor hides it."""
+    synth.add_tensor(config.bids_dir)
+    sidecar = config.bids_dir / "sub-01" / "anat" / "sub-01_flip-1_VFA.json"
+    whole = sidecar.read_text()
+    sidecar.write_text("{")
+    vfa = replace(config, models=("vfa",))
+    dti = replace(config, models=("dti",), estimators=("wls",))
+    assert [run_participants(one)[0].status for one in (vfa, again(dti), again(vfa))] == [
+        "failed",
+        "ok",
+        "failed",
+    ]
+    assert standing_of(config.output_dir, "01").state == "failed"
+    sidecar.write_text(whole)
+    assert run_participants(again(vfa))[0].status == "ok"
+    assert run_participants(again(dti))[0].status == "ok"
+    assert standing_of(config.output_dir, "01").state == "complete"
+
+
+def test_nothing_to_fit_for_one_choice_does_not_hide_what_another_gave(config: RunConfig) -> None:
+    run_participants(config)
+    (end,) = run_participants(again(config, estimators=("wls",)))
+    assert end.status == "nothing"
+    assert standing_of(config.output_dir, "01").state == "complete"
+    (end,) = run_participants(again(config))
+    assert (end.status, end.unchanged) == ("ok", True)
+
+
+def test_other_kinds_of_data_and_other_sessions_are_no_inputs(config: RunConfig) -> None:
+    synth.add_vfa(config.bids_dir, prefix="sub-01_ses-1")
+    run_participants(config)
+    before = files(config)
+    folder = config.bids_dir / "sub-01"
+    for name in ("sub-01_scans.tsv", "func/sub-01_task-rest_bold.json", "../task-rest_bold.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+        (end,) = run_participants(again(config))
+        assert end.unchanged, name
+    synth.add_vfa(config.bids_dir, prefix="sub-01_ses-2")
+    (end,) = run_participants(again(config))
+    assert not end.unchanged
+    assert files(config)[T1] != 0
+    old = "sub-01/ses-1/anat/sub-01_ses-1_desc-lsq_T1map.nii.gz"
+    assert files(config)[old] == before[old]
+    assert "sub-01/ses-2/anat/sub-01_ses-2_desc-lsq_T1map.nii.gz" in files(config)
+
+
+def test_a_damaged_fit_that_is_not_asked_for_now_goes_with_a_word(
+    config: RunConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_participants(replace(config, estimators=("lsq", "mle")))
+    (config.output_dir / T1.replace("lsq", "mle")).unlink()
+    run_participants(again(config))
+    assert "sub-01 vfa mle: damaged, and not asked for now: removed" in caplog.text
+    assert not list(config.output_dir.glob("sub-01/anat/*mle*"))
+    assert standing_of(config.output_dir, "01", verify=True).state == "complete"
+
+
 def test_who_is_in_work_is_left_to_the_other_run(config: RunConfig) -> None:
     from bids_qmri.completion.lease import take
 

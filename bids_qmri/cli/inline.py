@@ -139,6 +139,11 @@ def _serve(args: argparse.Namespace) -> int:
 
     sinks: tuple[Sink, ...] = ()
     try:
+        for option, folder in (("--configs", args.configs), ("--networks", args.networks)):
+            if folder is not None and not folder.is_dir():
+                raise UsageError(
+                    "is not a folder", file=folder, field=option, needed="a folder that is there"
+                )
         check_dicom(args.dicom, args.dicom_template, "--dicom-template", args.dicom_parametric_maps)
         if args.dicom is not None:
             from bids_qmri.inline.dicom_series import dicom_sink

@@ -174,8 +174,9 @@ def _run_level(level: str, config: RunConfig) -> int:
 
     copy_participants(config.bids_dir, config.output_dir)
     try:
-        write_group(config.output_dir, _expected(config))
-        write_index(config.output_dir, _expected(config))
+        expected = _expected(config)
+        write_group(config.output_dir, expected)
+        write_index(config.output_dir, expected)
     except NoInputError as error:
         # after a participant level without results this is no second failure
         LOGGER.error(error)
@@ -191,7 +192,22 @@ def _expected(config: RunConfig) -> list[str]:
         labels = participants(config.bids_dir, config.participants)
     except UsageError:
         return list(config.participants)
+    if not config.participants:
+        _name_who_is_gone(config, labels)
     return [label for label in labels if label not in config.exclude_participants]
+
+
+def _name_who_is_gone(config: RunConfig, labels: Sequence[str]) -> None:
+    """Say whose results are in the output folder though the dataset has the participant no more."""
+    from bids_qmri.completion.standing import labels_of
+
+    for label in sorted(set(labels_of(config.output_dir)) - set(labels)):
+        LOGGER.warning(
+            "sub-%s has results and is in the tables, but is not in %s; fix: remove %s* if it was withdrawn",
+            label,
+            config.bids_dir,
+            config.output_dir / f"sub-{label}",
+        )
 
 
 def report_outcomes(outcomes: Sequence[ParticipantOutcome]) -> ExitCode:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,24 @@ def test_a_port_in_use_is_said_at_once(capsys):
     with socket.create_server(("127.0.0.1", 0)) as other:
         assert main(["--config", "vfa-lsq", "--port", str(other.getsockname()[1])]) == 2
     assert "in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--configs", "--networks"])
+def test_a_folder_that_is_not_there_is_said_at_once(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([option, str(tmp_path / "nowhere"), "--port", "0"]) == 2
+    assert f"{option}: is not a folder" in capsys.readouterr().err
+
+
+IMPOSSIBLE = ("--port 70000", "--port -1", "--threads 0", "--threads 1000000", "--idle 0", "--max-clients 0")
+
+
+@pytest.mark.parametrize("arguments", map(str.split, IMPOSSIBLE), ids=IMPOSSIBLE)
+def test_impossible_ports_threads_and_times_are_refused_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1
+    assert arguments[0] in errors[0]

@@ -150,6 +150,7 @@ def test_messages_hold_nothing_that_a_terminal_obeys() -> None:
 
 OPENED_ELSEWHERE = {
     "bids/derivatives.py": "writes",
+    "bids/packing.py": "unpacks what nifti.py has looked at",
     "estimators/networks/trial.py": "listens to its own process",
     "bids/nifti.py": "voxels, after the same check",
     "bids/participants.py": "compares its own copy",

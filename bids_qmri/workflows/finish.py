@@ -54,7 +54,8 @@ def finish_participant(
         fits = work.fits
         machine = {outcome.job for outcome in outcomes if outcome.machine}
         leave_out = {name for fit in fits if fit.name not in machine for name in outputs_of(fit)}
-        leave_out |= _of_damaged(work)
+        if not config.reports_only:
+            leave_out |= _of_damaged(work) | _disowned(work)
         root = assemble(work.lease, leave_out, [fit.name for fit in fits if fit.name not in machine])
         end = write_page(config, end, root, processes=processes)
         # Pages alone do not make maps complete of which nothing is known.
@@ -130,6 +131,21 @@ def _record(
 
 def _known(status: str) -> End:
     return "ok" if status == "ok" else "nothing" if status == "nothing" else "failed"
+
+
+def _disowned(work: InWork) -> set[str]:
+    """Return the quality files of fits that this choice made before and cannot plan now, as inputs changed.
+
+    Their maps stay, for the input may only be away for a while; but nothing vouches for them any more.
+    """
+    found: set[str] = set()
+    before = work.before.requests.get(work.choice)
+    for name in () if before is None else before.fits:
+        entry = work.before.fits.get(name)
+        if entry and name not in work.asked and entry.inputs != hash_for(name, work.inputs):
+            log.warning("%s: its input is at fault or gone; nothing vouches for its maps any more", name)
+            found |= {file for file in entry.files if "_qc." in file}
+    return found
 
 
 def _of_damaged(work: InWork) -> set[str]:

@@ -66,7 +66,7 @@ def run_participants(config: RunConfig) -> list[ParticipantOutcome]:
 def _say_progress(end: ParticipantOutcome, done: int, total: int, seconds: float) -> None:
     """Say who has ended, and how long the rest will take if it goes on like that."""
     rest = f", about {duration(seconds / done * (total - done))} left" if done < total else ""
-    words = "complete" if end.status == "ok" else end.status
+    words = {"ok": "complete", "nothing": "without fits"}.get(end.status, end.status)
     log.info("sub-%s: %s (%d of %d, %s%s)", end.participant, words, done, total, duration(seconds), rest)
 
 

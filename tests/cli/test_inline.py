@@ -72,7 +72,7 @@ def test_a_folder_that_is_not_there_is_said_at_once(
 IMPOSSIBLE = ("--port 70000", "--port -1", "--threads 0", "--threads 1000000", "--idle 0", "--max-clients 0")
 
 
-@pytest.mark.parametrize("arguments", map(str.split, IMPOSSIBLE), ids=IMPOSSIBLE)
+@pytest.mark.parametrize("arguments", [text.split() for text in IMPOSSIBLE], ids=IMPOSSIBLE)
 def test_impossible_ports_threads_and_times_are_refused_in_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,8 +43,8 @@ def test_a_signal_ends_the_run_and_its_workers(tmp_path: Path, number: signal.Si
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        # a test run in the background would hand down that SIGINT is ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        # a test run in the background would hand down that some signals are ignored
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as run:
         assert run.stdout is not None
         worker = int(run.stdout.readline())

@@ -124,3 +124,11 @@ def test_every_path_that_the_image_is_built_from_is_in_git() -> None:
     assert {"pyproject.toml", "bids_qmri"} <= copied
     for path in copied:
         assert any(file == path or file.startswith(f"{path}/") for file in files), path
+
+
+def test_the_image_is_built_from_all_that_running_needs_each_with_a_hash() -> None:
+    text = (ROOT / "requirements" / "run.txt").read_text()
+    named = {normal(line) for line in text.splitlines() if re.match(r"\w", line)}
+    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dicom"]]
+    assert {normal(name) for name in asked} <= named
+    assert text.count("--hash=sha256:") >= len(named)

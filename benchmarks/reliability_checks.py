@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from benchmarks.reliability_study import (
@@ -67,11 +67,13 @@ def stop(folder: Path, draw: random.Random) -> str:
             staging = out / ".bids_qmri" / "sub-01"
             while not any(staging.glob("*/fits/*/*")) and process.poll() is None:
                 time.sleep(0.002)
-            time.sleep(draw.uniform(0, 0.4))
-            os.kill(process.pid, signal.SIGSTOP)
+            time.sleep(draw.uniform(0, 0.2))
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGSTOP)
             ended = process.poll() is not None
             other = run(study, out, *others)
-            os.kill(process.pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGCONT)
             first = process.wait()
         said += ended or (other.returncode == 75 and "in work by another run" in other.stderr)
         # A run that had ended already gives way to the next one, as it should.

@@ -248,6 +248,7 @@ def test_extensions_longer_than_their_room_are_refused(tmp_path: Path, size: int
 
 
 def test_a_sound_header_passes() -> None:
+    """The header of which every test above spoils one field: nothing is raised."""
     refuse_impossible(Path("x.nii.gz"), _header(), 400, packed=True)
     refuse_impossible(
         Path("x.nii.gz"), _header(scl_slope=float("nan"), scl_inter=float("nan")), 400, packed=True

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,11 @@ def test_the_second_run_is_told_who_is_at_work_and_the_lease_can_be_had_after(tm
 
 
 def test_a_dead_process_of_this_machine_keeps_nothing(tmp_path: Path) -> None:
-    held_by(dead_process(), tmp_path)
-    take(tmp_path, "01", "two").release()
+    path = held_by(dead_process(), tmp_path)
+    lease = take(tmp_path, "01", "two")
+    assert leases.read_lease(path)["Run"] == "two"
+    lease.release()
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("age", [0.0, EXPIRY + 60])
@@ -88,8 +92,10 @@ def test_leases_are_renewed_while_they_are_held(tmp_path: Path, monkeypatch: pyt
     lease = take(tmp_path, "01", "one")
     os.utime(lease.path, (0, 0))
     with kept_alive(tmp_path):
-        while lease.path.stat().st_mtime == 0:
-            pass
+        until = time.monotonic() + 10
+        while lease.path.stat().st_mtime == 0 and time.monotonic() < until:
+            time.sleep(0.01)
+    assert lease.path.stat().st_mtime > 0
     lease.release()
 
 

@@ -18,7 +18,7 @@ from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.networks import contents, own, trial
 from bids_qmri.estimators.networks.contents import read_contents
 from bids_qmri.estimators.networks.ncde import Ncde
-from bids_qmri.estimators.networks.network_file import Network, summary, weights_folder
+from bids_qmri.estimators.networks.network_file import LABELS, Network, summary, weights_folder
 from bids_qmri.estimators.networks.operators import ALLOWED, require_allowed
 from bids_qmri.estimators.networks.own import network_use
 from bids_qmri.estimators.networks.session import run_session
@@ -209,7 +209,7 @@ def test_a_copy_of_a_shipped_network_needs_no_trial(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(own, "try_out", lambda *_: pytest.fail("tried"))
     for suffix in (".onnx", ".json"):
         (tmp_path / f"mine{suffix}").write_bytes(SHIPPED[0].with_suffix(suffix).read_bytes())
-    network_use(tmp_path / "mine.onnx")
+    assert network_use(tmp_path / "mine.onnx")[1] in LABELS.values()
 
 
 def test_a_network_above_the_size_limit_is_not_read(tmp_path: Path) -> None:

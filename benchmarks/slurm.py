@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.reliability_study import Study, command, new_study
+from bids_qmri.completion.lease import lease_path, read_lease
 
 SEED, CANCELLED, KILLED = 20263, 5, 5
 ARRAY = Path(__file__).parents[1] / "examples" / "slurm_array.sh"
@@ -169,7 +170,7 @@ def array(folder: Path, participants: int) -> str:
     killed = 0
     while _said(["squeue", "-h", "-r", "-o", "%i"]).split():
         for label in _in_work(out) if killed < KILLED else []:
-            pid = json.loads((out / ".bids_qmri" / f"{label}.json").read_text() or "{}").get("Pid")
+            pid = read_lease(lease_path(out, label.removeprefix("sub-"))).get("Pid")
             if pid and killed < KILLED:
                 time.sleep(draw.uniform(0, 0.5))
                 with suppress(ProcessLookupError):

@@ -14,8 +14,8 @@ from bids_qmri import __version__
 from bids_qmri.bids.folders import list_files
 from bids_qmri.errors import printable
 
-IMAGE_FOLDERS = ("anat", "dwi", "fmap", "perf")
-"""Of a participant, whose images are hashed; of others, such as func, only tables and sidecars are."""
+OTHER_FOLDERS = ("beh", "eeg", "func", "ieeg", "meg", "micr", "motion", "mrs", "nirs", "pet", "phenotype")
+"""Of a participant, with data of which nothing is read here; files of any other folder may be."""
 
 TEXTS = (".json", ".bval", ".bvec", ".tsv")
 NOT_READ = ("participants.tsv", "participants.json", "dataset_description.json")
@@ -101,11 +101,11 @@ def hash_inputs(datasets: Mapping[str, Path], participant: str, *, read: bool = 
 def _how_read(path: Path, relative: Path, own: str) -> Callable[[Path], str] | None:
     """Return what hashes a file that may be read; None for one that says nothing about images read here."""
     folders = relative.parts[1:-1]
-    if relative.parts[0] == own and any(part in IMAGE_FOLDERS for part in folders):
-        return hash_file
     # Other kinds of data have folders and suffixes of their own.
-    if relative.parts[0] == own and any(not part.startswith("ses-") for part in folders):
+    if any(part in OTHER_FOLDERS for part in folders):
         return None
+    if relative.parts[0] == own and any(not part.startswith("ses-") for part in folders):
+        return hash_file
     if path.name.partition(".")[0].rpartition("_")[2] in OTHER_KINDS or relative.as_posix() in NOT_READ:
         return None
     # What lies above or beside: tables and sidecars for all, and images that are named after the participant.

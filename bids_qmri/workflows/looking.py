@@ -60,10 +60,16 @@ def look_at(config: RunConfig, label: str) -> Unfinished | ParticipantOutcome:
     choice, request = choice_hash(config), request_hash(config)
     inputs = hash_inputs({"raw": config.bids_dir, **config.read.derivatives}, label)
     before, damaged = found_before(config, label)
-    if not (config.force or config.reports_only) and before.answers(choice, request, inputs, damaged):
+    again = config.force or config.reports_only or lacks_dicom(config, label)
+    if not again and before.answers(choice, request, inputs, damaged):
         return _unchanged(label, before, before.requests[choice])
     _say_why(label, before, inputs, damaged)
     return Unfinished(label, choice, request, inputs)
+
+
+def lacks_dicom(config: RunConfig, label: str) -> bool:
+    """Tell whether DICOM files are asked for, which records do not know, and a participant has none."""
+    return config.dicom is not None and not (config.dicom.folder / f"sub-{label}").is_dir()
 
 
 def found_before(config: RunConfig, label: str, *, aloud: bool = True) -> tuple[Completion, frozenset[str]]:

@@ -14,7 +14,7 @@ from bids_qmri.errors import BusyError, QmriError, of_machine
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob
 from bids_qmri.reports.records import find_records
 from bids_qmri.workflows.config import RunConfig
-from bids_qmri.workflows.looking import Unfinished, found_before
+from bids_qmri.workflows.looking import Unfinished, found_before, lacks_dicom
 from bids_qmri.workflows.outcome import ParticipantOutcome
 from bids_qmri.workflows.plan import Plan, make_plan
 from bids_qmri.workflows.request import fit_hash
@@ -154,7 +154,8 @@ def _unfinished(
     """Return the fits of an acquisition that are not complete, None if all are."""
     fits = []
     for fit in job.fits:
-        if not config.force and work.before.holds(fit.name, asked[fit.name][2], work.inputs, work.damaged):
+        again = config.force or lacks_dicom(config, work.label)
+        if not again and work.before.holds(fit.name, asked[fit.name][2], work.inputs, work.damaged):
             log.info("%s: complete, and unchanged since; not fitted again (--force does)", fit.name)
         else:
             fits.append(replace(fit, stage=fit_folder(work.lease, fit.name)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 from dataclasses import replace
@@ -14,10 +15,12 @@ import pytest
 import synth
 from runs import run_config
 
+from bids_qmri.completion.hashes import hash_inputs
 from bids_qmri.completion.record import completion_path, read_completion
 from bids_qmri.completion.standing import standing_of
 from bids_qmri.errors import InputError
 from bids_qmri.interfaces import fit
+from bids_qmri.interfaces.job import DicomOutput
 from bids_qmri.reports.group import write_group
 from bids_qmri.workflows import finish, schedule
 from bids_qmri.workflows.config import RunConfig
@@ -265,6 +268,28 @@ def test_other_kinds_of_data_and_other_sessions_are_no_inputs(config: RunConfig)
     old = "sub-01/ses-1/anat/sub-01_ses-1_desc-lsq_T1map.nii.gz"
     assert files(config)[old] == before[old]
     assert "sub-01/ses-2/anat/sub-01_ses-2_desc-lsq_T1map.nii.gz" in files(config)
+
+
+@pytest.mark.parametrize("folder", ["anat", "dwi", "perf", "fmap", "masks", "dce", "."])
+def test_an_image_of_any_folder_that_may_be_read_is_an_input(config: RunConfig, folder: str) -> None:
+    path = config.bids_dir / "sub-01" / folder / "sub-01_desc-brain_mask.nii.gz"
+    path.parent.mkdir(exist_ok=True)
+    inputs = []
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        inputs.append(hash_inputs({"raw": config.bids_dir}, "01"))
+    assert inputs[0] != inputs[1]
+
+
+def test_dicom_files_that_are_gone_are_written_again(config: RunConfig, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    dicom = DicomOutput(tmp_path / "dicom", None, False, "run")
+    own = replace(config, dicom=dicom)
+    run_participants(own)
+    assert run_participants(again(own))[0].unchanged
+    shutil.rmtree(tmp_path / "dicom")
+    assert not run_participants(again(own))[0].unchanged
+    assert list((tmp_path / "dicom" / "sub-01").rglob("*.dcm"))
 
 
 def test_a_damaged_fit_that_is_not_asked_for_now_goes_with_a_word(

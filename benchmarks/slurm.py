@@ -172,7 +172,7 @@ def array(folder: Path, participants: int) -> str:
         for label in _in_work(out) if killed < KILLED else []:
             pid = read_lease(lease_path(out, label.removeprefix("sub-"))).get("Pid")
             if pid and killed < KILLED:
-                time.sleep(draw.uniform(0, 0.5))
+                time.sleep(draw.uniform(0, 0.05))  # they take half a second
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     killed += 1

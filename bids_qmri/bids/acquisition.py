@@ -189,6 +189,12 @@ class ReadOptions:
         where the sidecars say that it is a head).
     denoise
         ``"mppca"``: diffusion series are denoised before they are fitted; None: they are not.
+    align
+        What images of a series may have done: they are aligned before they are fitted; None: they are not.
+    save_aligned
+        Keep aligned images and their transforms.
+    motion
+        Measure how far images moved.
     values
         Options of techniques by name, which override sidecars; those not given are absent.
     """
@@ -200,4 +206,7 @@ class ReadOptions:
     b1_units: B1Units = "auto"
     mask: Literal["auto", "body", "brain"] = "auto"
     denoise: Literal["mppca"] | None = None
+    align: Literal["rigid", "affine", "bspline"] | None = None
+    save_aligned: bool = False
+    motion: bool = True
     values: Mapping[str, Any] = field(default_factory=dict)

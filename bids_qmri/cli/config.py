@@ -188,6 +188,9 @@ def _read_options(args: argparse.Namespace) -> ReadOptions:
         b1_units=args.b1_units,
         mask=args.mask,
         denoise=args.denoise,
+        align=None if args.align == "off" else args.align,
+        save_aligned=args.save_aligned,
+        motion=args.motion,
         values=read_values(vars(args)),
     )
 

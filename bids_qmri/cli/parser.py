@@ -227,6 +227,24 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "default: no denoising",
     )
     group.add_argument(
+        "--align",
+        choices=("off", "rigid", "affine", "bspline"),
+        default="off",
+        help="align the images of a series before they are fitted (elastix, groupwise; needs the package's "
+        "extra align): rigid for heads, bspline for organs that breathing moves; default: off",
+    )
+    group.add_argument(
+        "--save-aligned",
+        action="store_true",
+        help="keep aligned images (desc-aligned) and their transforms beside the maps",
+    )
+    group.add_argument(
+        "--no-motion",
+        dest="motion",
+        action="store_false",
+        help="do not measure how far the images of a series moved",
+    )
+    group.add_argument(
         "--skip-bids-validation",
         action="store_true",
         help="accepted for compatibility: the dataset as a whole is never validated, what is read is checked",

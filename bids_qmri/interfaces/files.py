@@ -23,7 +23,8 @@ from bids_qmri.estimation.prior import prior_choice
 from bids_qmri.estimators.base import Estimator
 from bids_qmri.estimators.determined import box_sd
 from bids_qmri.interfaces.fit import Found, estimate
-from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
+from bids_qmri.interfaces.opening import open_acquisition
+from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.interfaces.write import images_of, levels_of
 from bids_qmri.outputs.tables import MapRow, output_table
 from bids_qmri.physics.model import Bounds, Model

@@ -25,9 +25,11 @@ from bids_qmri.estimators.base import Estimator, Status
 from bids_qmri.interfaces.account import counted, doubtful, log_details
 from bids_qmri.interfaces.dicom import dicom_identity, write_dicom
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
+from bids_qmri.interfaces.motion import write_motion
+from bids_qmri.interfaces.opening import open_acquisition
 from bids_qmri.interfaces.page_data import keep_page_data
 from bids_qmri.interfaces.quality import Watch, assess
-from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
+from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.interfaces.write import crash_file, outputs_of, write_outputs
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.prior import Prior
@@ -57,13 +59,16 @@ def run_acquisition(job: AcquisitionJob) -> Iterator[Outcome]:
         for name in (name for fit in job.fits for name in outputs_of(fit)):
             # Of an earlier run: with those of this one they would be maps of two runs.
             (first.root / name).unlink(missing_ok=True)
-        with open_acquisition(job.acquisition, first.options, first.work_dir, thin=first.sloppy) as opened:
+        with open_acquisition(
+            job.acquisition, first.options, first.work_dir, thin=first.sloppy, threads=first.threads
+        ) as opened:
             opened.stated, opened.seed, opened.threads = first.noise, first.seed, first.threads
             if first.noise is None and any(fit.model.magnitude for fit in job.fits):
                 opened.stated = find_noise_map(job.acquisition, opened.series, first.options, opened.notes)
             # What the images themselves showed: empty volumes are left out, jumps are noted.
             for note in opened.acquisition.notes[len(job.acquisition.notes) :]:
                 log.warning("%s: %s", job.name, note)
+            write_motion(first, opened)
             for fit in (replace(fit, acquisition=opened.acquisition) for fit in job.fits):
                 outcome = _guarded(fit, partial(_fit, fit, opened, shared=len(job.fits) > 1))
                 reported += 1
@@ -142,6 +147,8 @@ def estimate(
         how = replace(how, voxel_noise=None)
     if opened.denoised is not None:
         how = replace(how, used={**how.used, **opened.denoised.fields(opened.mask)})
+    if opened.aligned is not None:
+        how = replace(how, used={**how.used, **opened.aligned.fields()})
     noise = opened.noise(model, how) if model.magnitude else None
     how, blocks = opened.blocks(how, keep=shared)
     how = _with_prior(model, estimator, opened, how, noise, choice)

@@ -22,6 +22,7 @@ from bids_qmri.estimation.blocks import Block, ImageMaps
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.interfaces.job import FitJob
+from bids_qmri.interfaces.motion import motion_metrics
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.physics.model import Bounds, Model
@@ -140,6 +141,7 @@ def assess(
     mask["noise_floor"] = None if noise is None else noise.typical(opened.mask)[0]
     mask["b1_coverage"] = how.used.get("B1Coverage")
     mask["denoised_fraction"] = how.used.get("DenoisedFraction")
+    mask |= motion_metrics(opened.motion)
     parts = {} if opened.regions is None else _by_region(found, opened.regions, limits, amplitude)
     return Quality(mask, parts, watch.images.shells())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +13,13 @@ import numpy.typing as npt
 from scipy.ndimage import binary_dilation
 
 from bids_qmri import catalogue
+from bids_qmri.alignment.motion import Motion
 from bids_qmri.bids.acquisition import Acquisition, FittedMap, ReadOptions
 from bids_qmri.bids.b1 import load_b1
 from bids_qmri.bids.images import Series, load_map
-from bids_qmri.bids.masks import MaskChoice, find_mask
-from bids_qmri.bids.odd_volumes import examined
+from bids_qmri.bids.masks import MaskChoice
 from bids_qmri.bids.regions import Regions, find_regions
-from bids_qmri.bids.volumes import ChosenVolumes, open_images
-from bids_qmri.errors import InputError
+from bids_qmri.bids.volumes import open_images
 from bids_qmri.estimation.blocks import (
     Measured,
     fit_blocks,
@@ -43,8 +41,8 @@ from bids_qmri.estimation.noise import (
 from bids_qmri.estimation.preparation import Converter, Preparation, Scan, Voxels, prepare
 from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, Status, get_estimator
-from bids_qmri.interfaces.denoised import DIFFUSION, DenoisedSeries, denoise_series
-from bids_qmri.interfaces.signed import require_magnitudes
+from bids_qmri.interfaces.aligned import AlignedSeries
+from bids_qmri.interfaces.denoised import DenoisedSeries
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.prior import Prior
@@ -91,6 +89,12 @@ class OpenAcquisition:
         Blocks of voxels that are fitted at a time where another acquisition is fitted first.
     denoised
         The series with its noise, if it was denoised.
+    measured
+        The images as they were measured.
+    motion
+        How far they moved, where that was measured.
+    aligned
+        The series as if they had not, if it was aligned.
     """
 
     acquisition: Acquisition
@@ -105,9 +109,15 @@ class OpenAcquisition:
     seed: int = 0
     threads: int = 1
     denoised: DenoisedSeries | None = None
+    measured: Series = field(init=False)
+    motion: Motion | None = None
+    aligned: AlignedSeries | None = None
     _noise: dict[Any, ScanNoise | None] = field(default_factory=dict)
     _priors: dict[Any, Prior] = field(default_factory=dict)
     _converted: dict[str, Converter] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.measured = self.series
 
     @cached_property
     def scan(self) -> Scan:
@@ -255,7 +265,7 @@ class OpenAcquisition:
         away = np.flatnonzero((border & ~near).ravel(order="F"))
         chosen = np.zeros(self.series.n_voxels, dtype=bool)
         chosen[away[:: max(away.size // AIR_SAMPLE, 1)]] = True
-        parts = [signal for signal, _ in masked_blocks(self.series, chosen)]
+        parts = [signal for signal, _ in masked_blocks(self.measured, chosen)]
         protocol = self.acquisition.protocol
         magnitudes = None if protocol is None else protocol.magnitudes()
         if not parts or (magnitudes is not None and not magnitudes.size):
@@ -266,8 +276,8 @@ class OpenAcquisition:
     @cached_property
     def _patches(self) -> float | None:
         """What patches of tissue say about thermal noise."""
-        shape = self.series.shape
-        if self.series.n_measurements < LEAST_PATCH_IMAGES:
+        shape = self.measured.shape
+        if self.measured.n_measurements < LEAST_PATCH_IMAGES:
             return None
         half = np.array([min(PATCH_HALF, (size - 1) // 2) for size in shape])
         centres = self._positions(sample_voxels(self.mask, seed=1)).astype(np.intp)
@@ -279,7 +289,7 @@ class OpenAcquisition:
         )
         chosen = np.zeros(self.series.n_voxels, dtype=bool)
         chosen[wanted] = True
-        parts = list(masked_blocks(self.series, chosen))
+        parts = list(masked_blocks(self.measured, chosen))
         if not parts:
             return None
         signals = np.concatenate([signal for signal, _ in parts])
@@ -332,57 +342,3 @@ def _once(convert: Converter, folder: Path) -> Converter:
         return values, protocols[first]
 
     return converted
-
-
-@contextmanager
-def open_acquisition(
-    acquisition: Acquisition, options: ReadOptions, work_dir: Path, *, thin: bool = False
-) -> Iterator[OpenAcquisition]:
-    """Open the images of an acquisition and choose the voxels to fit.
-
-    Parameters
-    ----------
-    acquisition, options
-        What was found, and how files are read.
-    work_dir
-        Scratch folder; made if it is not there.
-    thin
-        Fit every eighth voxel only.
-    """
-    work_dir.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        series = stack.enter_context(open_images(acquisition, work_dir))
-        protocol = acquisition.protocol
-        wanted = None if protocol is None else protocol.magnitudes()
-        require_magnitudes(series, acquisition.images[0], wanted)
-        if acquisition.datatype == DIFFUSION and acquisition.protocol is not None:
-            acquisition, kept = examined(acquisition, series)
-            series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)
-        choice = find_mask(acquisition, series, options)
-        mask = _thinned(choice.mask) if thin else choice.mask
-        opened = OpenAcquisition(acquisition, options, series, choice, mask, work_dir)
-        if options.denoise:
-            _denoise(opened, stack)
-        yield opened
-
-
-def _denoise(opened: OpenAcquisition, stack: ExitStack) -> None:
-    """Replace a diffusion series by its denoised one; note what cannot be denoised."""
-    if opened.acquisition.datatype != DIFFUSION:
-        opened.notes.append("not denoised: only diffusion series are")
-        return
-    try:
-        denoised = denoise_series(opened.series, opened.choice.mask, opened.work_dir, opened._air)
-    except InputError as error:
-        opened.notes.append(f"not denoised: {error}")
-        return
-    stack.enter_context(denoised.series)
-    opened.denoised, opened.series = denoised, denoised.series
-    opened.notes += denoised.remarks()
-
-
-def _thinned(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Keep every eighth voxel."""
-    kept = np.zeros_like(mask)
-    kept[np.flatnonzero(mask)[::8]] = True
-    return kept

@@ -168,6 +168,10 @@ def _series_definitions() -> dict[str, Metric]:
             "Variance that denoising removed over what of independent noise it removes, median of the mask:"
             " above 1 where signal went too, below where noise that neighbours share stayed.",
         ),
+        "motion_max": Metric("mm", "Largest translation of an image, seen from the reference."),
+        "framewise_displacement_mean": Metric(
+            "mm", "Mean over images of the absolute changes of place from the image before, added."
+        ),
     }
 
 

@@ -14,7 +14,7 @@ from bids_qmri.bids.dataset import find, participants
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.prior import PriorSample, study_prior
 from bids_qmri.estimators.base import get_estimator
-from bids_qmri.interfaces.scan import open_acquisition
+from bids_qmri.interfaces.opening import open_acquisition
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.prior import Prior
 from bids_qmri.workflows.applicability import choose_models

@@ -15,7 +15,8 @@ from bids_qmri.bids.dataset import find
 from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.base import get_estimator
 from bids_qmri.interfaces.fit import Found, estimate
-from bids_qmri.interfaces.scan import OpenAcquisition, open_acquisition
+from bids_qmri.interfaces.opening import open_acquisition
+from bids_qmri.interfaces.scan import OpenAcquisition
 
 SHAPE = (24, 22, 8)
 BVALS = (0, 0, 10, 20, 50, 100, 150, 200, 300, 400, 500, 600, 700, 800)

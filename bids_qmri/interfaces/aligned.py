@@ -1,0 +1,227 @@
+"""Align the images of an acquisition before they are fitted, and say how they moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from bids_qmri.alignment.elastix import Kind
+from bids_qmri.alignment.groupwise import Alignment, align
+from bids_qmri.alignment.motion import Motion, coarse, motion_of, rotation_part, shift_between
+from bids_qmri.alignment.transforms import Image, noise_kept, resample
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.bids.images import Series, open_series
+from bids_qmri.errors import InputError
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.directions import mirrored_first
+from bids_qmri.units import FloatArray
+
+OBJECT = 0.2
+"""Share of the brightest signal above which a voxel is no air."""
+
+
+@dataclass(frozen=True, eq=False)
+class AlignedSeries:
+    """An aligned series, opened.
+
+    Parameters
+    ----------
+    series
+        The images, all but the reference interpolated once.
+    alignment
+        Where they lay.
+    kind
+        What an image was allowed to do.
+    motion
+        How they moved.
+    noise_kept
+        Share of the variance of independent noise that interpolation left, the mean over images.
+    """
+
+    series: Series
+    alignment: Alignment
+    kind: Kind
+    motion: Motion
+    noise_kept: float
+
+    def fields(self) -> Mapping[str, Any]:
+        """Return what sidecars say of it."""
+        return {
+            "Aligned": f"{self.kind}, as a group (elastix, PCA metric)",
+            "AlignedTo": self.alignment.reference,
+            "AlignmentNoiseKept": round(self.noise_kept, 4),
+        }
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a person should know."""
+        numbers = ", ".join(map(str, self.alignment.empty))
+        return (f"images {numbers} hold no signal and were not aligned",) if numbers else ()
+
+
+def comparable(acquisition: Acquisition, series: Series) -> bool:
+    """Tell whether all images of a series show the object, so that one can be told to have moved."""
+    protocol = acquisition.protocol
+    wanted = None if protocol is None else protocol.magnitudes()
+    return series.n_measurements > 1 and (wanted is None or wanted.size == series.n_measurements)
+
+
+def reference_of(acquisition: Acquisition) -> int:
+    """Return the image that stays: the first one, of diffusion series the first of the lowest b-value."""
+    protocol = acquisition.protocol
+    return int(protocol.reference()[0]) if isinstance(protocol, DiffusionProtocol) else 0
+
+
+def measure_motion(series: Series, reference: int) -> Motion:
+    """Return how far each image of a series lies from one of them, without registration."""
+    first, factors = coarse(_image(series, reference))
+    found = np.zeros((series.n_measurements, 3))
+    for index in range(series.n_measurements):
+        if index != reference:
+            found[index] = shift_between(first, coarse(_image(series, index))[0]) * factors
+    return Motion(found * np.asarray(series.zooms))
+
+
+def cautions(motion: Motion | None, zooms: Sequence[float]) -> list[str]:
+    """Say where images moved by more than a voxel."""
+    if motion is None:
+        return []
+    far = np.flatnonzero(np.any(np.abs(motion.translation) > np.asarray(zooms), axis=1))
+    if not far.size:
+        return []
+    worst = int(np.argmax(motion.displacement))
+    way_out = "" if motion.rotation is not None else "; fix: align them with --align, or register them first"
+    done = "moved" if motion.rotation is None else "had moved, before they were aligned,"
+    return [
+        f"{far.size} of {len(motion.displacement)} images {done} by more than a voxel, image {worst} by "
+        f"{motion.displacement[worst]:.1f} mm{way_out}"
+    ]
+
+
+def align_acquisition(
+    acquisition: Acquisition,
+    series: Series,
+    options: ReadOptions,
+    folder: Path,
+    notes: list[str],
+    threads: int,
+) -> AlignedSeries | None:
+    """Align the images of an acquisition; note why they are not, if they are not.
+
+    Parameters
+    ----------
+    acquisition, series
+        What is aligned.
+    options
+        How.
+    folder
+        Scratch folder.
+    notes
+        Takes what a person should know.
+    threads
+        Of elastix.
+    """
+    assert options.align is not None
+    if not comparable(acquisition, series):
+        notes.append("not aligned: one image, or images that are no magnitudes")
+        return None
+    path = folder / f"{acquisition.label}_{acquisition.kind}_aligned.nii"
+    try:
+        aligned = align_series(series, options.align, reference_of(acquisition), path, threads)
+    except InputError as error:
+        if "needs the package's extra" in str(error):
+            raise
+        notes.append(f"not aligned: {error}; fix: look at the images, or leave --align out")
+        return None
+    notes += aligned.remarks()
+    return aligned
+
+
+def align_series(series: Series, kind: Kind, reference: int, path: Path, threads: int) -> AlignedSeries:
+    """Align a series into a file, and open it.
+
+    Parameters
+    ----------
+    series
+        The images as measured.
+    kind
+        What an image may do.
+    reference
+        The image that stays where it is.
+    path
+        The file.
+    threads
+        Of elastix; images do not depend on it.
+
+    Raises
+    ------
+    InputError
+        As of `alignment.groupwise.align`.
+
+    Notes
+    -----
+    Memory: averages of all images, of 16.8 million values at most, and a few single images.
+    """
+    zooms = np.asarray(series.zooms)
+    alignment = align(
+        lambda index: _image(series, index),
+        series.n_measurements,
+        zooms,
+        kind,
+        reference=reference,
+        threads=threads,
+    )
+    header = nib.Nifti1Image(np.zeros((1, 1, 1, 1), dtype=np.float32), series.affine).header
+    header.set_data_shape((*series.shape, series.n_measurements))
+    with path.open("wb") as file:
+        file.write(header.binaryblock + bytes(4))
+        for index, transform in enumerate(alignment.transforms):
+            still = resample(_image(series, index), transform)
+            file.write(still.astype("<f4").tobytes(order="F"))
+    image = _image(series, reference)
+    bright = image > OBJECT * np.nanpercentile(image, 99.5)
+    motion = motion_of(alignment.transforms, bright, zooms)
+    kept = [noise_kept(transform, series.shape) for transform in alignment.transforms]
+    opened = open_series([path], path.parent, series)
+    return AlignedSeries(opened, alignment, kind, motion, float(np.mean(kept)))
+
+
+def with_turned_directions(acquisition: Acquisition, aligned: AlignedSeries) -> Acquisition:
+    """Return an acquisition whose gradient directions follow the rotations of its images.
+
+    Parameters
+    ----------
+    acquisition
+        Any; without directions it is returned as it is.
+    aligned
+        Its images. Of affine maps the rotation that is nearest counts; what splines bend is not followed.
+    """
+    protocol = acquisition.protocol
+    if not isinstance(protocol, DiffusionProtocol) or protocol.bvecs is None:
+        return acquisition
+    series = aligned.series
+    mirror = np.diag([-1.0 if mirrored_first(series.stored.affine) else 1.0, 1.0, 1.0])
+    to_world, from_stored = (_cosines(affine) for affine in (series.affine, series.stored.affine))
+    turned = protocol.bvecs.copy()
+    for index, transform in enumerate(aligned.alignment.transforms):
+        world = to_world @ rotation_part(transform.matrix, np.asarray(series.zooms)) @ to_world.T
+        # The anatomy of the reference appears turned in the image: seen from it, the gradient turns back.
+        back = from_stored.T @ world.T @ from_stored
+        turned[index] = mirror @ back @ mirror @ protocol.bvecs[index]
+    return replace(acquisition, protocol=replace(protocol, bvecs=turned))
+
+
+def _cosines(affine: FloatArray) -> FloatArray:
+    """Return the directions of the axes of a grid, as orthonormal columns, (3, 3)."""
+    left, _, right = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    return np.asarray(left @ right)
+
+
+def _image(series: Series, index: int) -> Image:
+    """Return an image of a series, (x, y, z)."""
+    values = series.read(0, series.n_voxels, [index])[:, 0]
+    return values.astype(np.float32).reshape(series.shape, order="F")

@@ -1,0 +1,105 @@
+"""Open an acquisition: its images, examined, aligned and denoised as asked for, and the voxels to fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.bids.masks import find_mask
+from bids_qmri.bids.odd_volumes import examined
+from bids_qmri.bids.volumes import ChosenVolumes, open_images
+from bids_qmri.errors import InputError
+from bids_qmri.interfaces.aligned import (
+    align_acquisition,
+    cautions,
+    comparable,
+    measure_motion,
+    reference_of,
+    with_turned_directions,
+)
+from bids_qmri.interfaces.denoised import DIFFUSION, denoise_series
+from bids_qmri.interfaces.scan import OpenAcquisition
+from bids_qmri.interfaces.signed import require_magnitudes
+
+
+@contextmanager
+def open_acquisition(
+    acquisition: Acquisition, options: ReadOptions, work_dir: Path, *, thin: bool = False, threads: int = 1
+) -> Iterator[OpenAcquisition]:
+    """Open the images of an acquisition and choose the voxels to fit.
+
+    Parameters
+    ----------
+    acquisition, options
+        What was found, and how files are read.
+    work_dir
+        Scratch folder; made if it is not there.
+    thin
+        Fit every eighth voxel only.
+    threads
+        Of an alignment.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        series = stack.enter_context(open_images(acquisition, work_dir))
+        protocol = acquisition.protocol
+        wanted = None if protocol is None else protocol.magnitudes()
+        require_magnitudes(series, acquisition.images[0], wanted)
+        if acquisition.datatype == DIFFUSION and acquisition.protocol is not None:
+            acquisition, kept = examined(acquisition, series)
+            series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)
+        choice = find_mask(acquisition, series, options)
+        opened = OpenAcquisition(acquisition, options, series, choice, choice.mask, work_dir)
+        if options.denoise:
+            _denoise(opened, stack)
+        if options.align:
+            _align(opened, stack, threads)
+        elif options.motion and comparable(acquisition, series):
+            opened.motion = measure_motion(series, reference_of(acquisition))
+        opened.notes += cautions(opened.motion, series.zooms)
+        if thin:
+            opened.mask = _thinned(opened.mask)
+        yield opened
+
+
+def _align(opened: OpenAcquisition, stack: ExitStack, threads: int) -> None:
+    """Replace a series by its aligned one, and find the mask anew."""
+    aligned = align_acquisition(
+        opened.acquisition, opened.series, opened.options, opened.work_dir, opened.notes, threads
+    )
+    if aligned is None:
+        return
+    stack.enter_context(aligned.series)
+    opened.aligned, opened.series, opened.motion = aligned, aligned.series, aligned.motion
+    opened.acquisition = with_turned_directions(opened.acquisition, aligned)
+    # What air shows is read where it was before.
+    _ = opened._air
+    opened.choice = find_mask(opened.acquisition, aligned.series, opened.options)
+    opened.mask = opened.choice.mask
+
+
+def _denoise(opened: OpenAcquisition, stack: ExitStack) -> None:
+    """Replace a diffusion series by its denoised one; note what cannot be denoised."""
+    if opened.acquisition.datatype != DIFFUSION:
+        opened.notes.append("not denoised: only diffusion series are")
+        return
+    try:
+        denoised = denoise_series(opened.series, opened.choice.mask, opened.work_dir, opened._air)
+    except InputError as error:
+        opened.notes.append(f"not denoised: {error}")
+        return
+    stack.enter_context(denoised.series)
+    opened.denoised, opened.series = denoised, denoised.series
+    opened.notes += denoised.remarks()
+
+
+def _thinned(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Keep every eighth voxel."""
+    kept = np.zeros_like(mask)
+    kept[np.flatnonzero(mask)[::8]] = True
+    return kept

@@ -21,6 +21,9 @@ from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.directions import mirrored_first
 from bids_qmri.units import FloatArray
 
+DATA_OFFSET = 352
+"""Bytes before the voxels of a NIfTI-1 file."""
+
 OBJECT = 0.2
 """Share of the brightest signal above which a voxel is no air."""
 
@@ -177,8 +180,9 @@ def align_series(series: Series, kind: Kind, reference: int, path: Path, threads
     )
     header = nib.Nifti1Image(np.zeros((1, 1, 1, 1), dtype=np.float32), series.affine).header
     header.set_data_shape((*series.shape, series.n_measurements))
+    header["vox_offset"] = DATA_OFFSET
     with path.open("wb") as file:
-        file.write(header.binaryblock + bytes(4))
+        file.write(header.binaryblock.ljust(DATA_OFFSET, b"\0"))
         for index, transform in enumerate(alignment.transforms):
             still = resample(_image(series, index), transform)
             file.write(still.astype("<f4").tobytes(order="F"))

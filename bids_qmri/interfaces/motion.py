@@ -42,6 +42,16 @@ def motion_metrics(motion: Motion | None) -> Metrics:
     }
 
 
+def motion_by_image(motion: Motion | None) -> dict[str, Any] | None:
+    """Return what a page draws of it, in mm; None where it was not measured."""
+    if motion is None:
+        return None
+    return {
+        "Displacement": [round(float(value), 3) for value in motion.displacement],
+        "FramewiseDisplacement": [round(float(value), 3) for value in motion.framewise],
+    }
+
+
 def write_motion(job: FitJob, opened: OpenAcquisition) -> None:
     """Write the table of motion, and aligned images with their transforms if they are to be kept.
 

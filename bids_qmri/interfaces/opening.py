@@ -59,7 +59,7 @@ def open_acquisition(
             _denoise(opened, stack)
         if options.align:
             _align(opened, stack, threads)
-        elif options.motion and comparable(acquisition, series):
+        if options.motion and opened.aligned is None and comparable(acquisition, series):
             opened.motion = measure_motion(series, reference_of(acquisition))
         opened.notes += cautions(opened.motion, series.zooms)
         if thin:
@@ -68,7 +68,7 @@ def open_acquisition(
 
 
 def _align(opened: OpenAcquisition, stack: ExitStack, threads: int) -> None:
-    """Replace a series by its aligned one, and find the mask anew."""
+    """Replace a series by its aligned one; the mask stays: air shows best where it was."""
     aligned = align_acquisition(
         opened.acquisition, opened.series, opened.options, opened.work_dir, opened.notes, threads
     )
@@ -77,10 +77,6 @@ def _align(opened: OpenAcquisition, stack: ExitStack, threads: int) -> None:
     stack.enter_context(aligned.series)
     opened.aligned, opened.series, opened.motion = aligned, aligned.series, aligned.motion
     opened.acquisition = with_turned_directions(opened.acquisition, aligned)
-    # What air shows is read where it was before.
-    _ = opened._air
-    opened.choice = find_mask(opened.acquisition, aligned.series, opened.options)
-    opened.mask = opened.choice.mask
 
 
 def _denoise(opened: OpenAcquisition, stack: ExitStack) -> None:

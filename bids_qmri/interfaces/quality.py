@@ -22,7 +22,7 @@ from bids_qmri.estimation.blocks import Block, ImageMaps
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.interfaces.motion import motion_metrics
+from bids_qmri.interfaces.motion import motion_by_image, motion_metrics
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.physics.model import Bounds, Model
@@ -102,11 +102,12 @@ def _design(protocol: Protocol | None, how: Preparation, n_measurements: int) ->
 
 @dataclass(frozen=True)
 class Quality:
-    """Metrics of one fit: of the whole mask, of every region by its name, and curves by shell."""
+    """Metrics of one fit: of the whole mask, of every region by its name, curves by shell, and by image."""
 
     mask: Metrics
     regions: Mapping[str, Metrics]
     shells: Mapping[str, Any] | None
+    motion: Mapping[str, Any] | None = None
 
 
 def assess(
@@ -143,7 +144,7 @@ def assess(
     mask["denoised_fraction"] = how.used.get("DenoisedFraction")
     mask |= motion_metrics(opened.motion)
     parts = {} if opened.regions is None else _by_region(found, opened.regions, limits, amplitude)
-    return Quality(mask, parts, watch.images.shells())
+    return Quality(mask, parts, watch.images.shells(), motion_by_image(opened.motion))
 
 
 def _by_region(
@@ -218,6 +219,8 @@ def write_quality(job: FitJob, quality: Quality, used: Mapping[str, Any]) -> Non
     }
     if quality.shells is not None:
         fields["Shells"] = dict(quality.shells)
+    if quality.motion is not None:
+        fields["Motion"] = dict(quality.motion)
     write_record(job.root, job.acquisition.entities, job.table, job.label, fields)
 
 

@@ -63,6 +63,28 @@ def draw_protocol(fields: Mapping[str, Any]) -> Markup | None:
     return None
 
 
+def draw_motion(fields: Mapping[str, Any]) -> Markup | None:
+    """Draw how far every image lies from the reference.
+
+    Parameters
+    ----------
+    fields
+        Content of a quality file.
+
+    Returns
+    -------
+    Markup or None
+        None where motion was not measured.
+    """
+    found = fields.get("Motion")
+    moved = _numbers(found.get("Displacement")) if isinstance(found, Mapping) else np.empty(0)
+    if moved.size < 2:
+        return None
+    images = np.arange(1.0, moved.size + 1.0)
+    summary = f"Images moved by up to {number(float(moved.max()))} mm."
+    return _stems(images, moved, ("image", "displacement (mm)"), summary)
+
+
 def _numbers(value: Any) -> npt.NDArray[np.float64]:
     values = value if isinstance(value, list) else [value]
     known = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)

@@ -56,7 +56,7 @@ _ROWS: Mapping[str, _Row] = {
 _WEIGHTINGS = ("BValues", "BValueCounts")
 
 _IDENTITY = (
-    *("Model", "Estimator", "Entities", "Metrics", "Regions", "Shells"),
+    *("Model", "Estimator", "Entities", "Metrics", "Regions", "Shells", "Motion"),
     *("Notes", "Units", "SoftwareVersion"),
 )
 

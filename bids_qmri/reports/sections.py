@@ -15,7 +15,7 @@ from bids_qmri.qc.agreement import REFERENCES
 from bids_qmri.reports.cautions import HARDLY_DETERMINED
 from bids_qmri.reports.gallery import Gallery, Task, count_pictures, draw_fit
 from bids_qmri.reports.page import number, unit_label
-from bids_qmri.reports.panels import draw_protocol
+from bids_qmri.reports.panels import draw_motion, draw_protocol
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 from bids_qmri.reports.records import Record
 
@@ -93,6 +93,7 @@ class Section:
     label: str
     protocol: tuple[tuple[str, str], ...]
     plot: Markup | None
+    motion: Markup | None
     sources: tuple[str, ...]
     fits: tuple[Fit, ...]
 
@@ -147,6 +148,7 @@ def _section(records: Sequence[Record], drawn: Iterator[Gallery]) -> Section:
         label=f"{first.acquisition} {first.table.datatype}",
         protocol=describe_protocol(fields),
         plot=draw_protocol(fields),
+        motion=draw_motion(first.fields),
         sources=tuple(str(source) for source in fields.get("Sources", ())),
         fits=tuple(_fit(record, figures) for record, figures in zip(records, drawn, strict=False)),
     )

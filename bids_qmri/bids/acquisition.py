@@ -194,7 +194,9 @@ class ReadOptions:
     save_aligned
         Keep aligned images and their transforms.
     motion
-        Measure how far images moved.
+        Measure how far images moved, and look for damaged ones.
+    reject_outliers
+        Leave damaged images of diffusion series out.
     values
         Options of techniques by name, which override sidecars; those not given are absent.
     """
@@ -209,4 +211,5 @@ class ReadOptions:
     align: Literal["rigid", "affine", "bspline"] | None = None
     save_aligned: bool = False
     motion: bool = True
+    reject_outliers: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)

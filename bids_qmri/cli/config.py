@@ -191,6 +191,7 @@ def _read_options(args: argparse.Namespace) -> ReadOptions:
         align=None if args.align == "off" else args.align,
         save_aligned=args.save_aligned,
         motion=args.motion,
+        reject_outliers=args.reject_outliers,
         values=read_values(vars(args)),
     )
 

@@ -242,7 +242,12 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "--no-motion",
         dest="motion",
         action="store_false",
-        help="do not measure how far the images of a series moved",
+        help="do not measure how far the images of a series moved, nor look for damaged ones",
+    )
+    group.add_argument(
+        "--reject-outliers",
+        action="store_true",
+        help="leave out images of diffusion series with slices of dropped signal or spikes",
     )
     group.add_argument(
         "--skip-bids-validation",

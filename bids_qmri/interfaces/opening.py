@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
+from bids_qmri.bids.images import Series
 from bids_qmri.bids.masks import find_mask
 from bids_qmri.bids.odd_volumes import examined
 from bids_qmri.bids.volumes import ChosenVolumes, open_images
@@ -23,6 +25,7 @@ from bids_qmri.interfaces.aligned import (
     with_turned_directions,
 )
 from bids_qmri.interfaces.denoised import DIFFUSION, denoise_series
+from bids_qmri.interfaces.outliers import can_leave_out, find_damaged, say_damaged, without
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.interfaces.signed import require_magnitudes
 
@@ -53,8 +56,13 @@ def open_acquisition(
         if acquisition.datatype == DIFFUSION and acquisition.protocol is not None:
             acquisition, kept = examined(acquisition, series)
             series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)
+        damaged = None
+        if options.motion or options.reject_outliers:
+            damaged = find_damaged(acquisition, series)
+            acquisition, series = _without_damaged(acquisition, series, damaged, options)
         choice = find_mask(acquisition, series, options)
         opened = OpenAcquisition(acquisition, options, series, choice, choice.mask, work_dir)
+        opened.damaged = damaged
         if options.denoise:
             _denoise(opened, stack)
         if options.align:
@@ -65,6 +73,20 @@ def open_acquisition(
         if thin:
             opened.mask = _thinned(opened.mask)
         yield opened
+
+
+def _without_damaged(
+    acquisition: Acquisition, series: Series, damaged: npt.NDArray[np.bool_], options: ReadOptions
+) -> tuple[Acquisition, Series]:
+    """Say which images are damaged, and leave them out where that is asked for and can be done."""
+    can_be = can_leave_out(acquisition)
+    out = options.reject_outliers and can_be and bool(damaged.any())
+    notes = say_damaged(damaged, left_out=out, can_be=can_be)
+    acquisition = replace(acquisition, notes=(*acquisition.notes, *notes))
+    if not out:
+        return acquisition, series
+    acquisition, kept = without(acquisition, series, damaged)
+    return acquisition, ChosenVolumes([series], kept)
 
 
 def _align(opened: OpenAcquisition, stack: ExitStack, threads: int) -> None:

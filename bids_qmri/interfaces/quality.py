@@ -143,6 +143,7 @@ def assess(
     mask["b1_coverage"] = how.used.get("B1Coverage")
     mask["denoised_fraction"] = how.used.get("DenoisedFraction")
     mask |= motion_metrics(opened.motion)
+    mask["outlier_images"] = None if opened.damaged is None else int(opened.damaged.any(axis=0).sum())
     parts = {} if opened.regions is None else _by_region(found, opened.regions, limits, amplitude)
     return Quality(mask, parts, watch.images.shells(), motion_by_image(opened.motion))
 

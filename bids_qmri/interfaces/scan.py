@@ -95,6 +95,8 @@ class OpenAcquisition:
         How far they moved, where that was measured.
     aligned
         The series as if they had not, if it was aligned.
+    damaged
+        Which slices of which images do not fit the others, (slices, N); None: nobody looked.
     """
 
     acquisition: Acquisition
@@ -112,6 +114,7 @@ class OpenAcquisition:
     measured: Series = field(init=False)
     motion: Motion | None = None
     aligned: AlignedSeries | None = None
+    damaged: npt.NDArray[np.bool_] | None = None
     _noise: dict[Any, ScanNoise | None] = field(default_factory=dict)
     _priors: dict[Any, Prior] = field(default_factory=dict)
     _converted: dict[str, Converter] = field(default_factory=dict)

@@ -172,6 +172,9 @@ def _series_definitions() -> dict[str, Metric]:
         "framewise_displacement_mean": Metric(
             "mm", "Mean over images of the absolute changes of place from the image before, added."
         ),
+        "outlier_images": Metric(
+            "1", "Number of images with slices of dropped signal or spikes, unlike others of their kind."
+        ),
     }
 
 

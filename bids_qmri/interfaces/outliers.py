@@ -1,0 +1,104 @@
+"""Look for damaged images of an acquisition, say which, and leave them out where that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.bids.acquisition import Acquisition
+from bids_qmri.bids.images import Series
+from bids_qmri.bids.odd_volumes import chosen
+from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.shells import cluster_shells
+from bids_qmri.qc.outliers import FEWEST_IMAGES, Kind, damaged_slices, described
+from bids_qmri.units import FloatArray
+
+BRIGHT = 0.25
+"""Share of the brightest voxels' level above which a voxel is of the object."""
+
+FEWEST_VOXELS, MOST_VOXELS = 30, 512
+"""Bright voxels of a slice that are looked at."""
+
+NAMED = 8
+"""Images that a note names."""
+
+
+def find_damaged(acquisition: Acquisition, series: Series) -> npt.NDArray[np.bool_]:
+    """Return which images have slices that do not fit the others of their kind, (slices, N)."""
+    kinds = _kinds(acquisition, series.n_measurements)
+    none = np.zeros((0, series.n_measurements), dtype=np.bool_)
+    if not any(len(kind.images) >= FEWEST_IMAGES for kind in kinds):
+        return none
+    parts = [_bright(series, z, kinds[0].images[:FEWEST_IMAGES]) for z in range(series.shape[2])]
+    if not any(len(part) for part in parts):
+        return none
+    slices = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return damaged_slices(np.concatenate(parts), slices, kinds)
+
+
+def _kinds(acquisition: Acquisition, count: int) -> list[Kind]:
+    """Return the images that can be compared: frames, or those of a b-value."""
+    protocol = acquisition.protocol
+    if protocol is None:
+        return [Kind(np.arange(count), dynamic=True)]
+    if not isinstance(protocol, DiffusionProtocol):
+        return []
+    index = cluster_shells(protocol.bvals)[1]
+    kinds = []
+    for shell in range(int(index.max(initial=-1)) + 1):
+        images = np.flatnonzero(index == shell)
+        weighted = bool(np.any(~protocol.b0_mask[images]))
+        directions = protocol.bvecs[images] if weighted and protocol.bvecs is not None else None
+        kinds.append(Kind(images, directions))
+    return kinds
+
+
+def _bright(series: Series, z: int, reference: npt.NDArray[np.intp]) -> FloatArray:
+    """Return signals of bright voxels of a slice that are above 0 throughout, (v, N)."""
+    plane = series.shape[0] * series.shape[1]
+    signal = series.read(z * plane, (z + 1) * plane)
+    with np.errstate(all="ignore"):
+        level = np.nan_to_num(np.mean(signal[:, reference], axis=1))
+        good = np.all(np.isfinite(signal) & (signal > 0), axis=1)
+    good &= level > BRIGHT * np.percentile(level, 98)
+    voxels = np.flatnonzero(good)
+    if voxels.size < FEWEST_VOXELS:
+        return signal[:0]
+    return np.asarray(signal[voxels[:: max(1, voxels.size // MOST_VOXELS)]])
+
+
+def say_damaged(damaged: npt.NDArray[np.bool_], *, left_out: bool, can_be: bool) -> list[str]:
+    """Return what a person should know of damaged images."""
+    images = int(np.count_nonzero(damaged.any(axis=0)))
+    if not images:
+        return []
+    named = list(islice(described(damaged), NAMED))
+    more = f" and {images - len(named)} more" if images > len(named) else ""
+    what = f"signal that dropped or spikes: {', '.join(named)}{more}, unlike the others of their kind"
+    if left_out:
+        return [f"{what}; left out"]
+    return [f"{what}; fix: {'leave them out with --reject-outliers' if can_be else 'look at them'}"]
+
+
+def can_leave_out(acquisition: Acquisition) -> bool:
+    """Tell whether the other images of a series are still one: those of diffusion series are."""
+    return isinstance(acquisition.protocol, DiffusionProtocol)
+
+
+def without(
+    acquisition: Acquisition, series: Series, damaged: npt.NDArray[np.bool_]
+) -> tuple[Acquisition, list[int]]:
+    """Return an acquisition without its damaged images, and the numbers of those that are kept."""
+    kept = np.flatnonzero(~damaged.any(axis=0)).tolist()
+    protocol = acquisition.protocol
+    assert isinstance(protocol, DiffusionProtocol)
+    numbers = range(series.n_measurements) if acquisition.volumes is None else acquisition.volumes
+    return (
+        replace(
+            acquisition, protocol=chosen(protocol, kept), volumes=tuple(numbers[index] for index in kept)
+        ),
+        kept,
+    )

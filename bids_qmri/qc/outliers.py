@@ -1,0 +1,124 @@
+"""Images of a series that do not fit the others of their kind, slice by slice: dropped signal, spikes.
+
+Logarithms of signals of one b-value differ between directions by a smooth function; frames of a dynamic
+series differ little from those around them. What is left of a voxel is its noise and what it moved. In a
+damaged slice either all of its voxels are off by the same (dropped signal), or their residuals are wide
+(spikes in k-space).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bids_qmri.units import FloatArray
+
+FEWEST_IMAGES = 6
+"""Of a kind, below which nobody can tell which one is odd."""
+
+OFF = 0.1
+"""Common deviation of the logarithm in a slice from which it may be damaged, as motion makes less."""
+
+WIDE = 2.5
+"""Width of the residuals of a slice over the median of those of the other images, likewise."""
+
+CERTAIN = 6.0
+"""Robust standard deviations among the images of a slice."""
+
+AROUND = 5
+"""Frames of a running median."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """Images that can be compared.
+
+    Parameters
+    ----------
+    images
+        Their numbers, (K,).
+    directions
+        Unit vectors, (K, 3), of which the logarithm is a smooth function; None: all show the same.
+    dynamic
+        Whether each is like those before and after it.
+    """
+
+    images: npt.NDArray[np.intp]
+    directions: FloatArray | None = None
+    dynamic: bool = False
+
+
+def damaged_slices(
+    signal: FloatArray, slices: npt.NDArray[np.intp], kinds: Sequence[Kind]
+) -> npt.NDArray[np.bool_]:
+    """Return which slices of which images do not fit the others.
+
+    Parameters
+    ----------
+    signal
+        Of bright voxels, positive, (V, N).
+    slices
+        The slice that each lies in, counted from 0, (V,).
+    kinds
+        Images that can be compared.
+
+    Returns
+    -------
+    Shape (slices, N).
+    """
+    logs = np.log(signal)
+    found = np.zeros((int(slices.max(initial=-1)) + 1, signal.shape[1]), dtype=np.bool_)
+    for kind in kinds:
+        if len(kind.images) < FEWEST_IMAGES:
+            continue
+        rest = _residuals(logs[:, kind.images], kind)
+        for number in np.unique(slices):
+            found[number, kind.images] = _odd(rest[slices == number])
+    return found
+
+
+def _residuals(logs: FloatArray, kind: Kind) -> FloatArray:
+    """Return what is left of logarithms, (V, K), once what images share is taken out."""
+    if kind.dynamic:
+        half = AROUND // 2
+        padded = np.pad(logs, ((0, 0), (half, half)), mode="edge")
+        around = np.lib.stride_tricks.sliding_window_view(padded, AROUND, axis=1)
+        return np.asarray(logs - np.median(around, axis=-1))
+    level = np.median(logs, axis=1, keepdims=True)
+    if kind.directions is None or len(kind.images) < 2 * FEWEST_IMAGES:
+        return np.asarray(logs - level)
+    x, y, z = kind.directions.T
+    design = np.stack([x * x, y * y, z * z, x * y, x * z, y * z], axis=1)
+    return np.asarray(_robust(logs - level, design))
+
+
+def _robust(values: FloatArray, design: FloatArray) -> FloatArray:
+    """Return residuals of a fit of each row that leaves its largest fifth out."""
+    rest = values - values @ np.linalg.pinv(design).T @ design.T
+    # One image in five may be damaged without bending the function that the others lie on.
+    typical = np.median(np.abs(rest), axis=0)
+    kept = np.argsort(typical)[: max(len(typical) * 4 // 5, design.shape[1] + 1)]
+    return np.asarray(values - values[:, kept] @ np.linalg.pinv(design[kept]).T @ design.T)
+
+
+def _odd(rest: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which columns of the residuals of a slice, (v, K), are off or wide."""
+    off = np.median(rest, axis=0)
+    off -= np.median(off)
+    usual = 1.4826 * np.median(np.abs(off))
+    width = np.median(np.abs(rest - np.median(rest, axis=0)), axis=0)
+    ratio = width / max(float(np.median(width)), np.finfo(np.float64).tiny)
+    spread = 1.4826 * np.median(np.abs(ratio - 1.0))
+    return np.asarray(
+        (np.abs(off) > np.maximum(OFF, CERTAIN * usual)) | (ratio > np.maximum(WIDE, 1.0 + CERTAIN * spread))
+    )
+
+
+def described(damaged: npt.NDArray[np.bool_]) -> Iterator[str]:
+    """Say which images have how many damaged slices, those with most first; (slices, N)."""
+    counts = damaged.sum(axis=0)
+    for image in sorted(np.flatnonzero(counts), key=lambda index: (-counts[index], index)):
+        yield f"image {image} ({counts[image]} of {len(damaged)} slices)"

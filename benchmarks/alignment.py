@@ -273,7 +273,7 @@ class Outcome:
     still: dict[str, float]
     unaligned: dict[str, float]
     aligned: dict[str, float]
-    coverage: dict[str, float]
+    covered: tuple[dict[str, float], ...]
     seconds: float
 
 
@@ -307,7 +307,7 @@ def study(
         distance(identity, motion, points),
         distance(list(found), motion, points),
         *(one[0] for one in rows),
-        rows[2][1],
+        tuple(one[1] for one in rows),
         seconds,
     )
 
@@ -390,7 +390,7 @@ def line(name: str, label: str, snr: float, seed: int, out: Outcome) -> str:
         f"{out.aligned[key] / out.unaligned[key]:.2f})"
         for key in out.still
     ]
-    covered = ", ".join(f"{value:.2f}" for value in out.coverage.values())
+    covered = ", ".join(f"{out.covered[2][key]:.2f} ({out.covered[0][key]:.2f})" for key in out.still)
     return (
         f"| {name} | {label} | {snr:g} | {seed} | {out.before:.2f} | {out.after:.3f} | {'; '.join(cells)} "
         f"| {covered} | {out.seconds:.0f} |"
@@ -403,7 +403,7 @@ HEAD = """# Series that moved
 the first, whole brain in voxels of {zoom:g} mm; smooth motion of up to {breath:g} mm within one abdominal slice.
 Distances are root mean squares over voxels and images. RMSE ratios: aligned over motionless (in brackets
 unaligned over motionless; aligned over unaligned). Coverage: share of truths within one standard deviation
-after alignment.
+after alignment (in brackets of the series that did not move).
 
 | series | motion | SNR | seed | voxels off before | after | RMSE aligned / motionless (unaligned; aligned / unaligned) | coverage | CPU s |
 |---|---|---|---|---|---|---|---|---|

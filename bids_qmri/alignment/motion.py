@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import shift as moved_by
 
 from bids_qmri.alignment.transforms import Transform, grid_points
 from bids_qmri.units import FloatArray
@@ -21,6 +22,18 @@ COARSE = 32
 
 UPSAMPLING = 20
 """Steps of the peak's place within a coarse voxel."""
+
+FEWEST_VOXELS = 12
+"""Along an axis, below which nothing is looked for along it."""
+
+ROUNDS, SETTLED = 4, 0.1
+"""Most repetitions, as a window that stays makes shifts look smaller; the step in voxels that ends them."""
+
+GAIN = 0.8
+"""Share of what is unlike that must be left, at most, once an image is moved back: noise makes more."""
+
+ALIKE = 0.5
+"""Correlation from which images are of one contrast."""
 
 HEAD_RADIUS = 50.0
 """mm at which a rotation becomes a displacement (Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018)."""
@@ -33,7 +46,7 @@ class Motion:
     Parameters
     ----------
     translation
-        Along the axes of the image (to left, front, head), mm, (N, 3).
+        Along the axes of the image (to left, front, head), mm, (N, 3); NaN where it cannot be told.
     rotation
         About these axes, rad, (N, 3); None where images were not registered.
     """
@@ -66,16 +79,58 @@ def coarse(image: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
 
 
 def shift_between(reference: FloatArray, image: FloatArray) -> FloatArray:
-    """Return by how many voxels an image lies away from a reference, (3,); both (x, y, z), finite."""
+    """Return by how many voxels an image lies away from a reference.
+
+    Parameters
+    ----------
+    reference, image
+        Finite values, (x, y, z), of nearly the same contrast.
+
+    Returns
+    -------
+    Shape (3,); 0 where moving it back makes images no more alike, NaN where they are unlike anyway. Along
+    axes of a few voxels nothing is looked for.
+    """
     from skimage.registration import phase_cross_correlation
 
-    if not image.any() or not reference.any():
-        return np.zeros(3)
-    flat = image.shape[2] == 1
-    pair = (reference[:, :, 0], image[:, :, 0]) if flat else (reference, image)
-    found: Any = phase_cross_correlation
-    back = found(*pair, upsample_factor=UPSAMPLING, normalization=None)[0]
-    return -np.append(back, 0.0) if flat else -np.asarray(back)
+    wide = np.array(image.shape) >= FEWEST_VOXELS
+    if not wide.any() or not image.any() or not reference.any():
+        return np.full(3, np.nan)
+    window = _window(image.shape)
+    first, other = (_centred(one, window) for one in (reference, image))
+    before = _likeness(first, other)
+    correlate: Any = phase_cross_correlation
+    back = np.zeros(3)
+    for _ in range(ROUNDS):
+        step = np.asarray(correlate(first, other, upsample_factor=UPSAMPLING, normalization=None)[0])
+        back += np.where(wide, step, 0.0)
+        other = _centred(moved_by(image, back, order=1, mode="nearest"), window)
+        if np.abs(step).max() < SETTLED:
+            break
+    after = _likeness(first, other)
+    if 1.0 - after < GAIN * (1.0 - before):
+        return -back
+    return np.zeros(3) if before > ALIKE else np.full(3, np.nan)
+
+
+def _window(shape: tuple[int, ...]) -> FloatArray:
+    """Return weights that fall to 0 at the faces of a field of view, whose contents come and go."""
+    found = np.ones(shape)
+    for axis, size in enumerate(shape):
+        if size >= FEWEST_VOXELS:
+            along = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
+            found *= np.expand_dims(along, [other for other in range(len(shape)) if other != axis])
+    return found
+
+
+def _centred(image: FloatArray, window: FloatArray) -> FloatArray:
+    return np.asarray((image - np.average(image, weights=window)) * window)
+
+
+def _likeness(first: FloatArray, other: FloatArray) -> float:
+    """Return the correlation coefficient of two images whose mean is 0."""
+    size = float(np.sqrt(np.sum(first**2) * np.sum(other**2)))
+    return float(np.sum(first * other)) / size if size > 0 else 0.0
 
 
 def motion_of(transforms: tuple[Transform, ...], mask: npt.NDArray[np.bool_], zooms: FloatArray) -> Motion:

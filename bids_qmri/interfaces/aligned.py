@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.alignment.elastix import Kind
 from bids_qmri.alignment.groupwise import Alignment, align
@@ -79,14 +80,37 @@ def reference_of(acquisition: Acquisition) -> int:
     return int(protocol.reference()[0]) if isinstance(protocol, DiffusionProtocol) else 0
 
 
-def measure_motion(series: Series, reference: int) -> Motion:
-    """Return how far each image of a series lies from one of them, without registration."""
-    first, factors = coarse(_image(series, reference))
-    found = np.zeros((series.n_measurements, 3))
-    for index in range(series.n_measurements):
-        if index != reference:
-            found[index] = shift_between(first, coarse(_image(series, index))[0]) * factors
-    return Motion(found * np.asarray(series.zooms))
+def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
+    """Return how far each image of a series lies from its reference, without registration.
+
+    Images are compared with the mean of those of their kind (b-value), and these means with each other:
+    another contrast is not to pass for motion.
+    """
+    images = [coarse(_image(series, index)) for index in range(series.n_measurements)]
+    factors = images[0][1]
+    kinds = _kinds(acquisition, len(images))
+    means = {
+        kind: np.mean([images[i][0] for i in np.flatnonzero(kinds == kind)], axis=0) for kind in set(kinds)
+    }
+    reference = reference_of(acquisition)
+    first = means[kinds[reference]]
+    between = {kind: shift_between(first, mean) for kind, mean in means.items()}
+    found = np.stack(
+        [
+            shift_between(means[kind], image) + between[kind]
+            for kind, (image, _) in zip(kinds, images, strict=True)
+        ]
+    )
+    return Motion((found - found[reference]) * factors * np.asarray(series.zooms))
+
+
+def _kinds(acquisition: Acquisition, count: int) -> npt.NDArray[np.intp]:
+    """Return a number for each image, the same for images of one contrast."""
+    protocol = acquisition.protocol
+    if protocol is None:
+        return np.zeros(count, dtype=np.intp)
+    shells = protocol.shells()
+    return np.arange(count) if shells is None else np.unique(shells[1], return_inverse=True)[1]
 
 
 def cautions(motion: Motion | None, zooms: Sequence[float]) -> list[str]:
@@ -96,7 +120,7 @@ def cautions(motion: Motion | None, zooms: Sequence[float]) -> list[str]:
     far = np.flatnonzero(np.any(np.abs(motion.translation) > np.asarray(zooms), axis=1))
     if not far.size:
         return []
-    worst = int(np.argmax(motion.displacement))
+    worst = int(np.nanargmax(motion.displacement))
     way_out = "" if motion.rotation is not None else "; fix: align them with --align, or register them first"
     done = "moved" if motion.rotation is None else "had moved, before they were aligned,"
     return [

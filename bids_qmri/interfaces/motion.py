@@ -35,9 +35,9 @@ def motion_metrics(motion: Motion | None) -> Metrics:
     """Return what quality tables say of it; None where it was not measured."""
     if motion is None:
         return {"motion_max": None, "framewise_displacement_mean": None}
-    steps = motion.framewise[1:]
+    moved, steps = (values[np.isfinite(values)] for values in (motion.displacement, motion.framewise[1:]))
     return {
-        "motion_max": float(motion.displacement.max()),
+        "motion_max": float(moved.max()) if moved.size else None,
         "framewise_displacement_mean": float(steps.mean()) if steps.size else None,
     }
 
@@ -47,9 +47,13 @@ def motion_by_image(motion: Motion | None) -> dict[str, Any] | None:
     if motion is None:
         return None
     return {
-        "Displacement": [round(float(value), 3) for value in motion.displacement],
-        "FramewiseDisplacement": [round(float(value), 3) for value in motion.framewise],
+        "Displacement": [_rounded(value) for value in motion.displacement],
+        "FramewiseDisplacement": [_rounded(value) for value in motion.framewise],
     }
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 3) if np.isfinite(value) else None
 
 
 def write_motion(job: FitJob, opened: OpenAcquisition) -> None:
@@ -109,10 +113,14 @@ def _write_table(job: FitJob, motion: Motion, about: dict[str, Any]) -> None:
         names += ["rot_x", "rot_y", "rot_z"]
     names.append("framewise_displacement")
     values = np.column_stack([*parts, motion.framewise])
-    lines = ["\t".join(names), *("\t".join(f"{value:.6g}" for value in row) for row in values)]
+    lines = ["\t".join(names), *("\t".join(map(_cell, row)) for row in values)]
     write_atomic(job.root / motion_path(job, ".tsv"), ("\n".join(lines) + "\n").encode("utf-8"))
     meaning = {name: {"Units": COLUMNS[name][0], "Description": COLUMNS[name][1]} for name in names}
     write_sidecar(job.root / motion_path(job, ".json"), {**about, **meaning})
+
+
+def _cell(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else "n/a"
 
 
 def _write_images(job: FitJob, opened: OpenAcquisition, about: dict[str, Any]) -> None:

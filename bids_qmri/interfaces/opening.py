@@ -21,7 +21,6 @@ from bids_qmri.interfaces.aligned import (
     cautions,
     comparable,
     measure_motion,
-    reference_of,
     with_turned_directions,
 )
 from bids_qmri.interfaces.denoised import DIFFUSION, denoise_series
@@ -68,7 +67,7 @@ def open_acquisition(
         if options.align:
             _align(opened, stack, threads)
         if options.motion and opened.aligned is None and comparable(acquisition, series):
-            opened.motion = measure_motion(series, reference_of(acquisition))
+            opened.motion = measure_motion(acquisition, series)
         opened.notes += cautions(opened.motion, series.zooms)
         if thin:
             opened.mask = _thinned(opened.mask)

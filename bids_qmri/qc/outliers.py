@@ -28,6 +28,9 @@ WIDE = 2.5
 CERTAIN = 6.0
 """Robust standard deviations among the images of a slice."""
 
+LEAST_FREE = 0.1
+"""Share of the variance of an image that a fit leaves, at least, for its residual to count."""
+
 AROUND = 5
 """Frames of a running median."""
 
@@ -96,12 +99,16 @@ def _residuals(logs: FloatArray, kind: Kind) -> FloatArray:
 
 
 def _robust(values: FloatArray, design: FloatArray) -> FloatArray:
-    """Return residuals of a fit of each row that leaves its largest fifth out."""
+    """Return residuals of a fit of each row that leaves its largest fifth out, all of one expected width."""
     rest = values - values @ np.linalg.pinv(design).T @ design.T
     # One image in five may be damaged without bending the function that the others lie on.
     typical = np.median(np.abs(rest), axis=0)
     kept = np.argsort(typical)[: max(len(typical) * 4 // 5, design.shape[1] + 1)]
-    return np.asarray(values - values[:, kept] @ np.linalg.pinv(design[kept]).T @ design.T)
+    inverse = np.linalg.pinv(design[kept])
+    leverage = np.sum((design @ inverse) ** 2, axis=1)
+    spread = np.sqrt(1.0 + leverage)
+    spread[kept] = np.sqrt(np.maximum(1.0 - leverage[kept], LEAST_FREE))
+    return np.asarray((values - values[:, kept] @ inverse.T @ design.T) / spread)
 
 
 def _odd(rest: FloatArray) -> npt.NDArray[np.bool_]:

@@ -77,10 +77,13 @@ def draw_motion(fields: Mapping[str, Any]) -> Markup | None:
         None where motion was not measured.
     """
     found = fields.get("Motion")
-    moved = _numbers(found.get("Displacement")) if isinstance(found, Mapping) else np.empty(0)
-    if moved.size < 2:
+    listed = found.get("Displacement") if isinstance(found, Mapping) else None
+    known = [
+        (index + 1.0, value) for index, value in enumerate(listed or ()) if isinstance(value, int | float)
+    ]
+    if len(known) < 2:
         return None
-    images = np.arange(1.0, moved.size + 1.0)
+    images, moved = np.array(known).T
     summary = f"Images moved by up to {number(float(moved.max()))} mm."
     return _stems(images, moved, ("image", "displacement (mm)"), summary)
 

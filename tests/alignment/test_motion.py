@@ -38,9 +38,16 @@ def test_another_contrast_does_not_look_like_motion():
     np.testing.assert_allclose(shift_between(first, other) * factors, 0, atol=0.2)
 
 
-def test_an_empty_image_has_not_moved():
+@pytest.mark.parametrize("make", [np.zeros_like, lambda image: np.random.default_rng(3).random(image.shape)])
+def test_of_images_that_are_unlike_nothing_is_said(make):
     first, _ = coarse(OBJECT)
-    np.testing.assert_array_equal(shift_between(first, np.zeros_like(first)), 0)
+    assert np.isnan(shift_between(first, make(first))).all()
+
+
+def test_nothing_is_looked_for_along_axes_of_few_voxels():
+    first, image = (part[:, :, 16:24] for part in (OBJECT, moved_by(OBJECT, (0, 0, 2), order=1)))
+    found = shift_between(coarse(first)[0], coarse(image)[0])
+    assert np.isnan(found[2]) or found[2] == 0
 
 
 def test_a_single_slice_has_no_third_direction():

@@ -1,0 +1,133 @@
+"""Fits by kernels: arrays into their arguments, and minima out of them. Called by `classical.lm.minimise`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bids_qmri import catalogue
+from bids_qmri.estimators.classical.minimum import Minimum, Penalty
+from bids_qmri.estimators.classical.objective import (
+    LeastSquares,
+    Objective,
+    QuickRicianLikelihood,
+    RicianLikelihood,
+)
+from bids_qmri.estimators.compiled.layout import ARGUMENTS, START_ARGUMENTS, WIDTH, Rows
+from bids_qmri.estimators.compiled.library import Kernel, kernel
+from bids_qmri.physics.model import Model
+from bids_qmri.physics.noise import information_table
+from bids_qmri.physics.protocol import Measurements
+from bids_qmri.units import FloatArray
+
+NOTHING = np.zeros(1)
+
+
+def minimise(
+    model: Model,
+    objective: Objective,
+    protocol: Measurements,
+    lower: FloatArray,
+    upper: FloatArray,
+    prior: Penalty | None,
+    start: FloatArray | None,
+) -> Minimum | None:
+    """Minimise as `classical.lm.minimise` does; None where there is no kernel for it."""
+    kind = type(objective)
+    if kind not in (LeastSquares, QuickRicianLikelihood, RicianLikelihood) or not objective.signal.size:
+        return None
+    declared = catalogue.module(model.name, "compiled")
+    if declared is None or kind.__name__ not in declared.KERNELS:
+        return None
+    search = kernel(f"{model.name}.{kind.__name__}")
+    if search is None:
+        return None
+    signal = np.ascontiguousarray(objective.signal.T)
+    if start is None:
+        start = first_estimate(model, objective.signal, signal, protocol, lower, upper)
+    return _minimise(search, declared.told(protocol), objective, signal, np.array(start), (lower, upper), prior)
+
+
+def first_estimate(
+    model: Model,
+    signal: FloatArray,
+    by_voxel: FloatArray,
+    protocol: Measurements,
+    lower: FloatArray,
+    upper: FloatArray,
+) -> FloatArray:
+    """Return the first estimate, (P, V), of signals (N, V), given as (V, N) as well."""
+    declared = catalogue.module(model.name, "compiled")
+    found = kernel(f"{model.name}.start") if declared is not None and "start" in declared.KERNELS else None
+    if declared is None or found is None:
+        with np.errstate(all="ignore"):
+            return model.start(signal, protocol, lower, upper)
+    told, rows = declared.told_start(protocol, lower, upper)
+    theta = np.empty((lower.size, len(by_voxel)))
+    arrays = {
+        "signal": by_voxel,
+        "weights": protocol.weights,
+        "told": told,
+        "lower": lower,
+        "upper": upper,
+        "theta": theta,
+        "work": np.empty(WIDTH * rows),
+    }
+    numbers = {"voxels": len(by_voxel), "measurements": by_voxel.shape[1], "size_told": told.size}
+    _run(found, START_ARGUMENTS, arrays, numbers)
+    return theta
+
+
+def _minimise(
+    search: Kernel,
+    told: FloatArray,
+    objective: Objective,
+    signal: FloatArray,
+    theta: FloatArray,
+    limits: tuple[FloatArray, FloatArray],
+    prior: Penalty | None,
+) -> Minimum:
+    voxels, n = signal.shape
+    count = len(theta)
+    rician = isinstance(objective, RicianLikelihood)
+    weights = np.ones(n) if objective.weights is None else objective.weights[:, 0]
+    converged, gradient = np.empty(voxels), np.empty_like(theta)
+    curvature = np.empty((count, count, voxels))
+    table = information_table() if rician else NOTHING
+    arrays = {
+        "signal": signal,
+        "weights": weights,
+        "told": told,
+        "table": table,
+        "lower": limits[0],
+        "upper": limits[1],
+        "sigma": getattr(objective, "sigma", np.zeros(voxels)),
+        "theta": theta,
+        "converged": converged,
+        "gradient": gradient,
+        "curvature": curvature,
+        "work": np.zeros(WIDTH * Rows(count).work(count, n, 0)),
+    }
+    numbers = {"voxels": voxels, "measurements": n, "size_told": told.size, "size_table": table.size}
+    if prior is not None:
+        arrays |= {"pull": prior.weight, "centre": prior.centre, "precision": prior.precision}
+        shared = prior.centre.shape[1] == 1 and prior.precision.shape[1] == 1
+        shape = (count, 1 if shared else voxels)
+        for name in ("centre", "precision"):
+            arrays[name] = np.broadcast_to(arrays[name], shape)
+        numbers |= {"held": 1, "by_voxel": 0 if shared else 1}
+    _run(search, ARGUMENTS, arrays, numbers)
+    return Minimum(theta, converged > 0, gradient, curvature)
+
+
+def _run(
+    search: Kernel, order: tuple[str, ...], arrays: dict[str, FloatArray], numbers: dict[str, int]
+) -> None:
+    """Call a kernel with arrays of float64 and numbers by name; what is not named is empty, or 0."""
+    kept = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
+    for name in ("theta", "converged", "gradient", "curvature"):
+        # Results are written in place.
+        assert name not in kept or kept[name] is arrays[name]
+    given = np.array(
+        [kept[name].ctypes.data if name in kept else numbers.get(name, 0) for name in order], dtype=np.int64
+    )
+    search(given.ctypes.data)

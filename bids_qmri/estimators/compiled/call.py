@@ -44,7 +44,15 @@ def minimise(
     signal = np.ascontiguousarray(objective.signal.T)
     if start is None:
         start = first_estimate(model, objective.signal, signal, protocol, lower, upper)
-    return _minimise(search, declared.told(protocol), objective, signal, np.array(start), (lower, upper), prior)
+    told = declared.told(protocol, lower, upper), own_of(model, protocol)
+    return _minimise(search, told, objective, signal, np.array(start), (lower, upper), prior)
+
+
+def own_of(model: Model, protocol: Measurements) -> FloatArray:
+    """Return what each voxel's protocol tells a kernel, (V, K) or empty."""
+    own = catalogue.part(model.name, "compiled", "own")
+    found = None if own is None else own(protocol)
+    return np.empty((0, 0)) if found is None else found
 
 
 def first_estimate(
@@ -62,9 +70,10 @@ def first_estimate(
         with np.errstate(all="ignore"):
             return model.start(signal, protocol, lower, upper)
     told, rows = declared.told_start(protocol, lower, upper)
-    theta = np.empty((lower.size, len(by_voxel)))
+    theta, own = np.empty((lower.size, len(by_voxel))), own_of(model, protocol)
     arrays = {
         "signal": by_voxel,
+        "own": own,
         "weights": protocol.weights,
         "told": told,
         "lower": lower,
@@ -72,14 +81,15 @@ def first_estimate(
         "theta": theta,
         "work": np.empty(WIDTH * rows),
     }
-    numbers = {"voxels": len(by_voxel), "measurements": by_voxel.shape[1], "size_told": told.size}
+    numbers = {"voxels": len(by_voxel), "measurements": by_voxel.shape[1]}
+    numbers |= {"owned": own.shape[1], "size_told": told.size}
     _run(found, START_ARGUMENTS, arrays, numbers)
     return theta
 
 
 def _minimise(
     search: Kernel,
-    told: FloatArray,
+    given: tuple[FloatArray, FloatArray],
     objective: Objective,
     signal: FloatArray,
     theta: FloatArray,
@@ -87,6 +97,7 @@ def _minimise(
     prior: Penalty | None,
 ) -> Minimum:
     voxels, n = signal.shape
+    told, own = given
     count = len(theta)
     rician = isinstance(objective, RicianLikelihood)
     weights = np.ones(n) if objective.weights is None else objective.weights[:, 0]
@@ -95,6 +106,7 @@ def _minimise(
     table = information_table() if rician else NOTHING
     arrays = {
         "signal": signal,
+        "own": own,
         "weights": weights,
         "told": told,
         "table": table,
@@ -105,9 +117,9 @@ def _minimise(
         "converged": converged,
         "gradient": gradient,
         "curvature": curvature,
-        "work": np.zeros(WIDTH * Rows(count).work(count, n, 0)),
+        "work": np.zeros(WIDTH * Rows(count).work(count, n, own.shape[1])),
     }
-    numbers = {"voxels": voxels, "measurements": n, "size_told": told.size, "size_table": table.size}
+    numbers = {"voxels": voxels, "measurements": n, "owned": own.shape[1], "size_told": told.size, "size_table": table.size}
     if prior is not None:
         arrays |= {"pull": prior.weight, "centre": prior.centre, "precision": prior.precision}
         shared = prior.centre.shape[1] == 1 and prior.precision.shape[1] == 1

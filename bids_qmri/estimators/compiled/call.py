@@ -45,7 +45,7 @@ def minimise(
     if start is None:
         start = first_estimate(model, objective.signal, signal, protocol, lower, upper)
     told = declared.told(protocol, lower, upper), own_of(model, protocol)
-    return _minimise(search, told, objective, signal, np.array(start), (lower, upper), prior)
+    return _minimise(search, told, objective, signal, np.array(start, order="C"), (lower, upper), prior)
 
 
 def own_of(model: Model, protocol: Measurements) -> FloatArray:

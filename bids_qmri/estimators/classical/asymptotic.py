@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import FitResult, Status
-from bids_qmri.estimators.classical.lm import Minimum
+from bids_qmri.estimators.classical.minimum import Minimum
 from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import VoxelNoise, rician_information

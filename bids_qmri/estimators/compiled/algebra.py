@@ -18,7 +18,7 @@ def make_solve(count: int) -> Any:
     stands in the rows of x, and is 0 where a parameter is not free.
     """
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def solve(work: Any, curvature: int, x: int, free: int, scratch: int, damping: Any) -> None:
         pivots = scratch + count * count
         trace = spread(TINY)

@@ -1,7 +1,7 @@
 """Bessel functions and the information of the Rician likelihood over lanes. Source of kernels.
 
-Chebyshev series for arguments up to 8, of e^-x I0(x) and e^-x I1(x) / x, and in 1 / x above, of the same times
-sqrt(x); their coefficients come from scipy when kernels are built.
+Chebyshev series for arguments up to 8, of e^-x I0(x) and e^-x I1(x) / x, and in 1 / x above, of e^-x I0(x)
+and e^-x I1(x) times sqrt(x); their coefficients come from scipy when kernels are built.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LARGE0 = _series(lambda t: np.sqrt(_far(t)) * i0e(_far(t)))
 LARGE1 = _series(lambda t: np.sqrt(_far(t)) * i1e(_far(t)))
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _sum(t: Any, coefficients: Any) -> Any:
     """Return a Chebyshev series by Clenshaw's recurrence."""
     before, last, twice = spread(0.0), spread(0.0), t + t
@@ -48,7 +48,7 @@ def _sum(t: Any, coefficients: Any) -> Any:
     return t * last - before + coefficients[TERMS - 1]
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def bessel_ratio_and_log(x: Any) -> Any:
     """Return I1(x) / I0(x) and ln I0(x) for x >= 0."""
     ratio, scaled = x, x
@@ -65,7 +65,7 @@ def bessel_ratio_and_log(x: Any) -> Any:
     return ratio, log(scaled) + x
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def information(snr: Any, table: Any) -> Any:
     """Return `physics.noise.rician_information`, whose table is given."""
     position = smaller(snr * ((TABLE_POINTS - 1) / TABLE_END), spread(TABLE_POINTS - 1.0))

@@ -1,8 +1,9 @@
 """Make the object code of kernels: ``python -m bids_qmri.estimators.compiled.build [FOLDER [NAME ...]]``.
 
-Without arguments that of all kernels goes into the folder of the package, as container images have it. `library`
-makes single ones (``- NAME`` writes to the standard output) in a process of its own, because numba takes long to
-import, and compiles for one kind of processor in a process. A name is ``model.objective`` or ``model.start``.
+Without arguments that of all kernels goes into the folder of the package, as container images have it.
+`library` makes single ones (``- NAME`` writes to the standard output) in a process of its own, because numba
+takes long to import, and compiles for one kind of processor in a process. A name is ``model.objective`` or
+``model.start``.
 """
 
 from __future__ import annotations

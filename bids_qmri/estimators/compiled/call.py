@@ -119,7 +119,13 @@ def _minimise(
         "curvature": curvature,
         "work": np.zeros(WIDTH * Rows(count).work(count, n, own.shape[1])),
     }
-    numbers = {"voxels": voxels, "measurements": n, "owned": own.shape[1], "size_told": told.size, "size_table": table.size}
+    numbers = {
+        "voxels": voxels,
+        "measurements": n,
+        "owned": own.shape[1],
+        "size_told": told.size,
+        "size_table": table.size,
+    }
     if prior is not None:
         arrays |= {"pull": prior.weight, "centre": prior.centre, "precision": prior.precision}
         shared = prior.centre.shape[1] == 1 and prior.precision.shape[1] == 1

@@ -15,7 +15,6 @@ from bids_qmri.estimators.compiled.lanes import (
     mantissa,
     smaller,
     spread,
-    sqrt,
     times_power,
     where,
 )
@@ -29,7 +28,7 @@ LEAST, MOST = -708.0, 709.0
 """Ends of what exponents of normal numbers allow."""
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def exp(x: Any) -> Any:
     """Return the exponential: below the smallest normal number 0, above the largest infinity."""
     inside = larger(smaller(x, spread(MOST)), spread(LEAST))
@@ -54,7 +53,7 @@ def exp(x: Any) -> Any:
     return where(x > MOST, spread(float("inf")), value)
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def log(x: Any) -> Any:
     """Return the natural logarithm of positive normal numbers; of others, something that is no number."""
     k, m = exponent(x), mantissa(x)

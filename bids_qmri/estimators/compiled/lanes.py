@@ -24,12 +24,12 @@ WORDS = ir.VectorType(ir.IntType(64), WIDTH)
 FUSED = ("contract",)
 
 
-class _LanesType(types.Type):
+class _LanesType(types.Type):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(name="Lanes")
 
 
-class _MaskType(types.Type):
+class _MaskType(types.Type):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(name="Mask")
 
@@ -39,13 +39,13 @@ REAL = types.float64
 
 
 @register_model(_LanesType)
-class _LanesModel(models.PrimitiveModel):
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, DOUBLES)
 
 
 @register_model(_MaskType)
-class _MaskModel(models.PrimitiveModel):
+class _MaskModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, TRUTHS)
 
@@ -113,7 +113,9 @@ larger = _elementwise(LANES, _two, lambda b, x, y: b.select(b.fcmp_ordered(">", 
 
 
 def _any(builder: Any, mask: Any) -> Any:
-    return builder.icmp_unsigned("!=", builder.bitcast(mask, ir.IntType(WIDTH)), ir.Constant(ir.IntType(WIDTH), 0))
+    return builder.icmp_unsigned(
+        "!=", builder.bitcast(mask, ir.IntType(WIDTH)), ir.Constant(ir.IntType(WIDTH), 0)
+    )
 
 
 any_lane = _elementwise(types.boolean, (MASK,), _any)
@@ -152,7 +154,7 @@ def _address(context: Any, builder: Any, signature: Any, arguments: Any, index: 
     return builder.gep(array.data, [index])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load(typing_context: Any, array: Any, row: Any) -> Any:
     """Return a row of an array."""
 
@@ -164,7 +166,7 @@ def load(typing_context: Any, array: Any, row: Any) -> Any:
     return LANES(array, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store(typing_context: Any, array: Any, row: Any, value: Any) -> Any:
     """Write a row of an array."""
 
@@ -181,7 +183,7 @@ def _whole(builder: Any, value: Any) -> Any:
     return builder.fptosi(value, ir.VectorType(ir.IntType(32), WIDTH))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def gather(typing_context: Any, array: Any, index: Any) -> Any:
     """Return the elements of an array at the whole part of lanes, which must lie inside it."""
 
@@ -198,7 +200,11 @@ def gather(typing_context: Any, array: Any, index: Any) -> Any:
 
 
 numbers = _elementwise(
-    LANES, (REAL,), lambda builder, step: builder.fmul(_spread(builder, step), ir.Constant(DOUBLES, [float(i) for i in range(WIDTH)]))
+    LANES,
+    (REAL,),
+    lambda builder, step: builder.fmul(
+        _spread(builder, step), ir.Constant(DOUBLES, [float(i) for i in range(WIDTH)])
+    ),
 )
 """The number of the lane times a step."""
 
@@ -206,7 +212,7 @@ numbers = _elementwise(
 def _binary(operation: Any, emitted: Any) -> None:
     """Let an operator of Python work on lanes, and on lanes and numbers."""
 
-    @overload(operation, strict=False)  # type: ignore[untyped-decorator]
+    @overload(operation, strict=False)
     def both(x: Any, y: Any) -> Any:
         if x is LANES and y is LANES:
             return lambda x, y: emitted(x, y)
@@ -218,7 +224,7 @@ def _binary(operation: Any, emitted: Any) -> None:
 
 
 def _masks(operation: Any, emitted: Any) -> None:
-    @overload(operation, strict=False)  # type: ignore[untyped-decorator]
+    @overload(operation, strict=False)
     def both(x: Any, y: Any) -> Any:
         return (lambda x, y: emitted(x, y)) if x is MASK and y is MASK else None
 
@@ -240,17 +246,17 @@ _binary(operator.gt, _more)
 _binary(operator.ge, _at_least)
 
 
-@overload(operator.neg, strict=False)  # type: ignore[untyped-decorator]
+@overload(operator.neg, strict=False)
 def _neg(x: Any) -> Any:
     return (lambda x: _negate(x)) if x is LANES else None
 
 
-@overload(operator.invert, strict=False)  # type: ignore[untyped-decorator]
+@overload(operator.invert, strict=False)
 def _invert(x: Any) -> Any:
     return (lambda x: _other(x)) if x is MASK else None
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _pointer(typing_context: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.DoubleType().as_pointer())
@@ -258,7 +264,7 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     return types.CPointer(REAL)(types.int64), generate
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
+@njit(inline="always")
 def array(given: Any, index: int, count: int) -> Any:
     """Return the array of float64 at an address of a list of arguments."""
     return carray(_pointer(given[index]), count)

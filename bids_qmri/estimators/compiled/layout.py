@@ -10,9 +10,10 @@ ARGUMENTS = (
     *("theta", "converged", "gradient", "curvature", "work"),
     *("voxels", "measurements", "owned", "size_told", "size_table", "held", "by_voxel"),
 )
-"""Of `minimiser`. By voxel (V, N): `signal`, and `own`, what each voxel's protocol tells, (V, owned); `told` is
-what all share. `sigma` and `pull` (weight of the prior), (V,); `centre`, `precision`, (P, 1) or (P, V);
-`table`, of the information; the results as in `lm.Minimum`. `held`: 1 with a prior; `by_voxel`: 1 if it has V."""
+"""Of `minimiser`. `signal`, (V, N), and `own`, (V, owned), what each voxel's protocol tells; `told` is what
+all share. `sigma` and `pull` (weight of the prior), (V,); `centre` and `precision`, (P, 1) or (P, V);
+`table`, of the information; results as in `Minimum`. `held`: 1 with a prior; `by_voxel`: 1 if it has V
+columns."""
 
 START_ARGUMENTS = (
     *("signal", "own", "weights", "told", "lower", "upper", "theta", "work"),
@@ -40,9 +41,7 @@ class Rows:
         self.centre, self.precision = (self._take(count) for _ in range(2))
         self.curvature, self.trial_curvature = (self._take(count**2) for _ in range(2))
         self.scratch = self._take(count**2 + count)
-        self.cost, self.trial_cost, self.damping, self.floor, self.promise = (
-            self._take(1) for _ in range(5)
-        )
+        self.cost, self.trial_cost, self.damping, self.floor, self.promise = (self._take(1) for _ in range(5))
         self.fresh, self.finished, self.passed, self.restarted, self.voxel = (self._take(1) for _ in range(5))
         self.sigma, self.pull = (self._take(1) for _ in range(2))
         self.fixed = self._next

@@ -1,9 +1,9 @@
 """Object code of kernels: where it is found, kept and made, and how it is loaded. Called by `call`.
 
-Object code stands in the folder of the package, if it was made with the installation (container images), or in
-the user's cache. It is named by a hash of all that it depends on, so that no other is taken for it, and holds a
-hash of itself. It is made for a kind of processor, not for one: results are the same on all of these. Where
-it is not found and cannot be kept, there is none, and fits do without (`classical.lm`).
+Object code stands in the folder of the package, if it was made with the installation (container images), or
+in the user's cache. It is named by a hash of all that it depends on, so that no other is taken for it, and
+holds a hash of itself. It is made for a kind of processor, not for one: results are the same on all of these.
+Where it is not found and cannot be kept, there is none, and fits do without (`classical.lm`).
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def _sources() -> bytes:
         *sorted(here.glob("*.py")),
         here.parent / "classical" / "lm.py",
         here.parents[1] / "physics" / "noise.py",
+        here.parents[1] / "units.py",
     ]
     sha = hashlib.sha256(f"{llvmlite.__version__} {target()}".encode())
     for file in files:
@@ -84,17 +85,13 @@ def _sources() -> bytes:
 
 def key_of(name: str) -> str:
     """Return the hash of all that the object code of a kernel depends on."""
-    sha = hashlib.sha256(_sources() + name.encode())
-    module = importlib.util.find_spec(_module(name))
-    assert module is not None
-    assert module.origin is not None
-    sha.update(Path(module.origin).read_bytes())
-    return sha.hexdigest()[:DIGEST]
-
-
-def _module(name: str) -> str:
     technique, _ = catalogue.find_entry(name.partition(".")[0])
-    return f"{technique.package}.kernels"
+    found = importlib.util.find_spec(technique.package)
+    sha = hashlib.sha256(_sources() + name.encode())
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        for file in sorted(Path(folder).glob("*.py")):
+            sha.update(file.read_bytes())
+    return sha.hexdigest()[:DIGEST]
 
 
 def user_folder() -> Path | None:

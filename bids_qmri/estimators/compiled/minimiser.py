@@ -11,8 +11,8 @@ from typing import Any
 
 from bids_qmri.estimators.classical import lm
 from bids_qmri.estimators.compiled.functions import inline
-from bids_qmri.estimators.compiled.lanes import WIDTH, array, larger, load, size, spread, store, where
-from bids_qmri.estimators.compiled.layout import POSITION, Rows
+from bids_qmri.estimators.compiled.lanes import array, larger, load, size, spread, store, where
+from bids_qmri.estimators.compiled.layout import POSITION, WIDTH, Rows
 from bids_qmri.estimators.compiled.steps import make_judge, make_step
 
 COST_TOLERANCE, ROUNDING = lm.COST_TOLERANCE, lm.ROUNDING
@@ -46,8 +46,10 @@ def make_minimiser(
     """
     rows = Rows(count)
     iterate = _make_iterate(rows, count, evaluate, amplitude, misfit, closed)
-    enter, leave, restart = _make_enter(rows, count, amplitude), _make_leave(rows, count), _make_restart(
-        rows, count, amplitude
+    enter, leave, restart = (
+        _make_enter(rows, count, amplitude),
+        _make_leave(rows, count),
+        _make_restart(rows, count, amplitude),
     )
     at_voxel, finished, passed = rows.voxel * WIDTH, rows.finished * WIDTH, rows.passed * WIDTH
     restarted, fixed = rows.restarted * WIDTH, rows.fixed
@@ -81,17 +83,14 @@ def make_minimiser(
                         work[at_voxel + lane] = -1.0
                         busy -= 1
                     following += 1
-                elif spent == FIRST_PASS or spent == SECOND_PASS:
-                    if work[restarted + lane] < spent:
-                        work[restarted + lane] = spent
-                        restart(work, lane)
+                elif spent in (FIRST_PASS, SECOND_PASS) and work[restarted + lane] < spent:
+                    work[restarted + lane] = spent
+                    restart(work, lane)
 
     return minimise
 
 
-def _make_iterate(
-    rows: Rows, count: int, evaluate: Any, amplitude: int, misfit: Any, closed: bool
-) -> Any:
+def _make_iterate(rows: Rows, count: int, evaluate: Any, amplitude: int, misfit: Any, closed: bool) -> Any:
     """Return one iteration of eight voxels; of a fresh one, the evaluation of its first estimate."""
     step, judge = make_step(rows, count), make_judge(rows, count, evaluate, amplitude, misfit, closed)
     theta, trial, gradient, trial_gradient = rows.theta, rows.trial, rows.gradient, rows.trial_gradient
@@ -99,7 +98,7 @@ def _make_iterate(
     cost, trial_cost, damping, floor = rows.cost, rows.trial_cost, rows.damping, rows.floor
     fresh, finished, passed = rows.fresh, rows.finished, rows.passed
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def iterate(work: Any, weights: Any, told: Any, table: Any, n: int, own: int) -> None:
         step(work)
         judge(work, weights, told, table, n, own)
@@ -136,11 +135,15 @@ def _make_enter(rows: Rows, count: int, amplitude: int) -> Any:
     at_centre, at_precision, at_floor, at_voxel = rows.centre, rows.precision, rows.floor, rows.voxel
     at_sigma, at_pull, passed, restarted = rows.sigma, rows.pull, rows.passed, rows.restarted
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def enter(given: Any, work: Any, lane: int, voxel: int) -> None:
         voxels, n, own = given[VOXELS], given[MEASUREMENTS], given[OWNED]
         signal, owned = array(given, SIGNAL, voxels * n), array(given, OWN, voxels * own)
-        start, low, high = array(given, THETA, voxels * count), array(given, LOWER, count), array(given, UPPER, count)
+        start, low, high = (
+            array(given, THETA, voxels * count),
+            array(given, LOWER, count),
+            array(given, UPPER, count),
+        )
         energy = 0.0
         for m in range(n):
             value = signal[voxel * n + m]
@@ -178,7 +181,7 @@ def _make_restart(rows: Rows, count: int, amplitude: int) -> Any:
     theta, trial, lower, upper = rows.theta, rows.trial, rows.lower, rows.upper
     scale, inverse, fresh = rows.scale, rows.inverse, rows.fresh
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def restart(work: Any, lane: int) -> None:
         for i in range(count):
             value = work[(theta + i) * WIDTH + lane]
@@ -199,7 +202,7 @@ def _make_leave(rows: Rows, count: int) -> Any:
     """Return what writes down where a voxel ended, with derivatives by the parameters themselves."""
     theta, inverse, gradient, curvature = rows.theta, rows.inverse, rows.gradient, rows.curvature
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def leave(given: Any, work: Any, lane: int, voxel: int) -> None:
         voxels = given[VOXELS]
         found, slope = array(given, THETA, voxels * count), array(given, GRADIENT, voxels * count)

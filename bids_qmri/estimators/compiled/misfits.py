@@ -1,6 +1,7 @@
-"""Misfits of `classical.objective` over lanes: cost, score and curvature of every measurement. Source of kernels.
+"""Misfits of `classical.objective` over lanes. Source of kernels.
 
-Each takes signal, prediction and sigma, and returns cost, score and curvature of one measurement.
+Each takes signal, prediction and sigma, and the table of the information; it returns cost, score and
+curvature of one measurement.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from bids_qmri.estimators.compiled.functions import inline, log
 from bids_qmri.estimators.compiled.lanes import spread, sqrt
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def least_squares(signal: Any, prediction: Any, sigma: Any, table: Any) -> Any:
     """Return those of `LeastSquares`."""
     difference = signal - prediction
     return difference * difference, difference, spread(1.0)
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def quick_rician(signal: Any, prediction: Any, sigma: Any, table: Any) -> Any:
     """Return those of `QuickRicianLikelihood`."""
     variance = sigma * sigma
@@ -34,7 +35,7 @@ def quick_rician(signal: Any, prediction: Any, sigma: Any, table: Any) -> Any:
     return cost, score, relative / (0.5 + sqrt(relative * relative + 0.25))
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def rician(signal: Any, prediction: Any, sigma: Any, table: Any) -> Any:
     """Return those of `RicianLikelihood`."""
     variance = sigma * sigma

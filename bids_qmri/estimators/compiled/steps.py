@@ -1,4 +1,4 @@
-"""Step and cost of the minimiser, eight voxels at a time, as `classical.lm` computes them. Source of kernels."""
+"""Step and cost of the minimiser, eight voxels at a time, as in `classical.lm`. Source of kernels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_step(rows: Rows, count: int) -> Any:
         rows.curvature, rows.scratch, rows.damping, rows.promise, rows.stopped
     )  # fmt: skip
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def bounded_step(work: Any) -> None:
         zero, one = spread(0.0), spread(1.0)
         for i in range(count):
@@ -57,7 +57,7 @@ def _make_stop(rows: Rows, count: int) -> Any:
     lower, upper, inverse = rows.lower, rows.upper, rows.inverse
     curvature, scratch, damping = rows.curvature, rows.scratch, rows.damping
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def stop(work: Any, cut: Any) -> None:
         zero = spread(0.0)
         for i in range(count):
@@ -90,7 +90,7 @@ def make_judge(rows: Rows, count: int, evaluate: Any, amplitude: int, misfit: An
     )  # fmt: skip
     scale = rows.scale
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def judge(work: Any, weights: Any, told: Any, table: Any, n: int, own: int) -> None:
         prediction = fixed + n + own
         score, bend, jacobian = prediction + n, prediction + 2 * n, prediction + 3 * n
@@ -116,7 +116,7 @@ def _make_amplitude(rows: Rows, count: int, amplitude: int, closed: bool) -> Any
     trial, lower, upper, own_scale, fixed = rows.trial, rows.lower, rows.upper, rows.own_scale, rows.fixed
     active = closed and amplitude >= 0
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def scaled(work: Any, weights: Any, prediction: int, n: int) -> None:
         if active:
             product, energy = spread(0.0), spread(0.0)
@@ -144,7 +144,7 @@ def _make_derive(rows: Rows, count: int) -> Any:
     """Return gradient and curvature from the derivatives of the signals."""
     gradient, curvature, own_scale = rows.trial_gradient, rows.trial_curvature, rows.own_scale
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def derive(work: Any, score: int, bend: int, jacobian: int, n: int) -> None:
         for i in range(count):
             total, unit = spread(0.0), load(work, own_scale + i)
@@ -171,7 +171,7 @@ def _make_hold(rows: Rows, count: int, amplitude: int) -> Any:
     )  # fmt: skip
     pull = rows.pull
 
-    @inline  # type: ignore[untyped-decorator]
+    @inline
     def hold(work: Any) -> Any:
         weight, cost = load(work, pull), spread(0.0)
         if any_lane(weight > 0.0):

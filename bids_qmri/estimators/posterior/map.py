@@ -16,7 +16,8 @@ import numpy.typing as npt
 from bids_qmri import catalogue
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import checked_signal, require_measurements
-from bids_qmri.estimators.classical.lm import Minimum, Penalty, box_scale, minimise, solve
+from bids_qmri.estimators.classical.lm import box_scale, minimise, solve
+from bids_qmri.estimators.classical.minimum import Minimum, Penalty
 from bids_qmri.estimators.classical.noise import voxel_noise
 from bids_qmri.estimators.classical.objective import LeastSquares, Objective, QuickRicianLikelihood
 from bids_qmri.estimators.posterior.box import boxed

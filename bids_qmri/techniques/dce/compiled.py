@@ -15,13 +15,13 @@ KERNELS = ("LeastSquares", "start")
 """Objectives with a minimiser, and `start`."""
 
 SEGMENTS, CELLS, RATES, DEPTH, ORIGIN, CELL, HEAD = range(7)
-"""First numbers that `kernels.evaluate` is told, of a `ResponseTable`: sizes, the most points in a cell, where the
-cells begin, and their width; then come frames, first segments of cells, ends, begins, levels and slopes of
-segments, and value and derivative in turn."""
+"""First numbers that `kernels.evaluate` is told, of a `ResponseTable`: sizes, the most points in a cell,
+where the cells begin, and their width; then come frames, first segments of cells, ends, begins, levels and
+slopes of segments, and value and derivative in turn."""
 
 COEFFICIENTS = 7
-"""Of a rate and a delay that `kernels.start` tries: inner products of the curves, one over the determinant, and one over
-those of either curve with itself; last the rate."""
+"""Of a rate and a delay that `kernels.start` tries: inner products of the curves, one over the determinant,
+and one over those of either curve with itself; last the rate."""
 
 START_HEAD = 6
 """First numbers that `kernels.start` is told: rates and delays, and the limits of ve and vp."""
@@ -55,12 +55,12 @@ def _told(table: ResponseTable) -> FloatArray:
 def told_start(protocol: DceProtocol, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, int]:
     """Return what `kernels.start` is told, and the rows of its work array."""
     rates, delays = start_grid(lower, upper)
-    response = response_table(protocol).evaluate(
-        np.repeat(rates, delays.size), np.tile(delays, rates.size)
-    )
+    response = response_table(protocol).evaluate(np.repeat(rates, delays.size), np.tile(delays, rates.size))
     tissue = response.tissue
     plasma = np.broadcast_to(response.plasma, tissue.shape)
-    rr, rp, pp = (np.einsum("nd,nd->d", x, y) for x, y in ((tissue, tissue), (tissue, plasma), (plasma, plasma)))
+    rr, rp, pp = (
+        np.einsum("nd,nd->d", x, y) for x, y in ((tissue, tissue), (tissue, plasma), (plasma, plasma))
+    )
     determinant = rr * pp - rp**2
     inverse = np.divide(1.0, determinant, out=np.zeros_like(rr), where=determinant > 0)
     products = (rr, rp, pp, inverse, 1.0 / np.maximum(rr, TINY), 1.0 / np.maximum(pp, TINY))

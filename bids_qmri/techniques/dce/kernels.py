@@ -1,4 +1,4 @@
-"""Tracer kinetics over lanes: signals with derivatives, and first estimates. Source of kernels (`compiled`)."""
+"""Tracer kinetics over lanes: signals with derivatives, and first estimates. Source of kernels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from bids_qmri.techniques.dce.model import TINY
 from bids_qmri.units import SECONDS_PER_MINUTE
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _moments(z: Any) -> Any:
     """Return exp(-z) and three moments, `convolution.exponential_moments`."""
     decay = exp(-z)
@@ -56,7 +56,7 @@ def _moments(z: Any) -> Any:
     return decay, m0, m1, m2
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _segment(told: Any, head: int, times: Any, n: int) -> Any:
     """Return the segment of the input that times lie in."""
     cells, ends = head + HEAD + n, head + HEAD + n + int(told[head + CELLS])
@@ -71,7 +71,7 @@ def _segment(told: Any, head: int, times: Any, n: int) -> Any:
     return segment
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _respond(told: Any, head: int, work: Any, kep: Any, t0: Any, found: int, n: int) -> None:
     """Write plasma, its slope, tissue and its derivative by kep, n rows each: `ResponseTable.evaluate`."""
     segments, rates = int(told[head + SEGMENTS]), told[head + RATES]
@@ -105,7 +105,7 @@ def _respond(told: Any, head: int, work: Any, kep: Any, t0: Any, found: int, n: 
         store(work, found + 3 * n + m, by_kep)
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def evaluate(told: Any, work: Any, theta: int, own: int, prediction: int, jacobian: int, n: int) -> None:
     """Write signals and derivatives."""
     kep, ve, vp, t0 = (load(work, theta), load(work, theta + 1), load(work, theta + 2), load(work, theta + 3))
@@ -146,7 +146,7 @@ def start(given: Any) -> None:
                 theta[i * voxels + first + lane] = work[(rows + i) * WIDTH + lane]
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _search(told: Any, work: Any, found: int, n: int) -> None:
     """Write the best rate and delay of the grid, the delay from a parabola."""
     rates, delays = int(told[0]), int(told[1])
@@ -182,7 +182,7 @@ def _search(told: Any, work: Any, found: int, n: int) -> None:
     store(work, found + 3, best_delay)
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _misfit(told: Any, at: int, rs: Any, ps: Any) -> Any:
     """Return the squared misfit less the energy of the signal, of the amounts of `model._amplitudes`."""
     rr, rp, pp = told[at], told[at + 1], told[at + 2]
@@ -195,7 +195,7 @@ def _misfit(told: Any, at: int, rs: Any, ps: Any) -> Any:
     return (ktrans * rr - 2.0 * rs) * ktrans + (vp * pp - 2.0 * left) * vp
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _valley(work: Any, misfits: int, points: int, lowest: Any) -> Any:
     """Return place and depth of a parabola through the lowest point of a column, `model._lowest`."""
     middle = smaller(larger(lowest, spread(1.0)), spread(points - 2.0))
@@ -208,7 +208,7 @@ def _valley(work: Any, misfits: int, points: int, lowest: Any) -> Any:
     return middle + shift, here + shift * (rise + 0.5 * shift * curvature)
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _finish(told: Any, work: Any, found: int, n: int) -> None:
     """Write ve and vp of a rate and a delay, within the limits."""
     rates, delays = int(told[0]), int(told[1])

@@ -12,12 +12,12 @@ KERNELS = ("LeastSquares", "QuickRicianLikelihood", "RicianLikelihood", "start")
 """Objectives with a minimiser, and `start`."""
 
 SLOWS, FASTS, STEP, LOWER_F, UPPER_F, HEAD = range(6)
-"""First numbers that `kernels.start` is told: grid points of D and D*, step of D, limits of f; then come D, D*,
-their exponentials, the coefficients of every pair, and the b-values."""
+"""First numbers that `kernels.start` is told: grid points of D and D*, step of D, limits of f; then come D
+and D*, their exponentials, the coefficients of every pair, and the b-values."""
 
 COEFFICIENTS = 9
-"""Of a pair: inner products slow with slow and slow with fast; what the sum of the amplitudes of both is, and the
-squares explained, in those of the signal with either; one over the energy at either limit of f."""
+"""Of a pair: inner products of slow with slow and with fast; what the sum of both amplitudes is, and the
+squares explained, in inner products of the signal with either; one over the energy at either limit of f."""
 
 FOUND = 5
 """Rows of what is found: the parameters, and the largest signal."""
@@ -31,9 +31,7 @@ def told(protocol: DiffusionProtocol, lower: FloatArray, upper: FloatArray) -> F
     return protocol.bvals
 
 
-def told_start(
-    protocol: DiffusionProtocol, lower: FloatArray, upper: FloatArray
-) -> tuple[FloatArray, int]:
+def told_start(protocol: DiffusionProtocol, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, int]:
     """Return what `kernels.start` is told, and the rows of its work array."""
     d, dstar = start_grid(lower, upper)
     b, weights = protocol.bvals, protocol.weights

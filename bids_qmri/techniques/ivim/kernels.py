@@ -1,4 +1,4 @@
-"""The IVIM model over lanes: signals with derivatives, and first estimates. Source of kernels (`compiled`)."""
+"""The IVIM model over lanes: signals with derivatives, and first estimates. Source of kernels."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bids_qmri.techniques.ivim.compiled import (
 TINY = 2.2250738585072014e-308
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def evaluate(told: Any, work: Any, theta: int, own: int, prediction: int, jacobian: int, n: int) -> None:
     """Write signals and derivatives; `told` are the b-values."""
     d, dstar, f, s0 = (load(work, theta), load(work, theta + 1), load(work, theta + 2), load(work, theta + 3))
@@ -55,10 +55,14 @@ SIGNAL, WEIGHTS, TOLD, THETA, WORK, VOXELS, MEASUREMENTS, SIZE = (
 
 
 def start(given: Any) -> None:
-    """Write the first estimates of all voxels; the grid is that of `model.Ivim.start`, in double precision."""
+    """Write the first estimates of all voxels, on the grid of `model.Ivim.start`, in double precision."""
     voxels, n = given[VOXELS], given[MEASUREMENTS]
     told = array(given, TOLD, given[SIZE])
-    signal, weights, theta = array(given, SIGNAL, voxels * n), array(given, WEIGHTS, n), array(given, THETA, 4 * voxels)
+    signal, weights, theta = (
+        array(given, SIGNAL, voxels * n),
+        array(given, WEIGHTS, n),
+        array(given, THETA, 4 * voxels),
+    )
     slows = int(told[SLOWS])
     work = array(given, WORK, WIDTH * (n + 2 * slows + FOUND))
     for first in range(0, voxels, WIDTH):
@@ -77,7 +81,7 @@ def start(given: Any) -> None:
                 theta[i * voxels + first + lane] = work[(n + 2 * slows + i) * WIDTH + lane]
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _search(told: Any, work: Any, n: int) -> None:
     """Write the best D and D* of the grid, D from a parabola."""
     slows, fasts = int(told[SLOWS]), int(told[FASTS])
@@ -111,7 +115,7 @@ def _search(told: Any, work: Any, n: int) -> None:
     store(work, found + 1, best_dstar)
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _gain(by_slow: Any, by_fast: Any, told: Any, at: int) -> Any:
     """Return the squares that both exponentials explain, with f within its limits."""
     fast = by_fast * told[at] - by_slow * told[at + 1]
@@ -127,7 +131,7 @@ def _gain(by_slow: Any, by_fast: Any, told: Any, at: int) -> Any:
     return where(below, least * least * told[at + 7], found)
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _peak(work: Any, gains: int, points: int, top: Any, height: Any) -> Any:
     """Return place and height of a parabola through the highest point of a column and its neighbours."""
     middle = smaller(larger(top, spread(1.0)), spread(points - 2.0))
@@ -142,7 +146,7 @@ def _peak(work: Any, gains: int, points: int, top: Any, height: Any) -> Any:
     return inside, larger(vertex, height)
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _finish(told: Any, weights: Any, work: Any, n: int) -> None:
     """Write the best f and S0 of D and D*, `model._best_fraction`."""
     slows, fasts = int(told[SLOWS]), int(told[FASTS])

@@ -13,8 +13,8 @@ KERNELS = ("LeastSquares", "QuickRicianLikelihood", "RicianLikelihood", "start")
 """Objectives with a minimiser, and `start`."""
 
 BY_VOXEL, ONE_TR, HEAD = range(3)
-"""First numbers that `kernels.evaluate` is told: whether each voxel has its own angles, and all images one TR; then
-come sines and cosines, if all voxels share them, and TRs."""
+"""First numbers that `kernels.evaluate` is told: whether each voxel has its own angles, and all images one
+TR; then come sines and cosines, of angles that all voxels share, and TRs."""
 
 
 def told(protocol: VfaProtocol, lower: FloatArray, upper: FloatArray) -> FloatArray:

@@ -1,16 +1,16 @@
-"""The VFA model over lanes: signals with derivatives, and first estimates. Source of kernels (`compiled`)."""
+"""The VFA model over lanes: signals with derivatives, and first estimates. Source of kernels."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from bids_qmri.estimators.compiled.functions import exp, inline
-from bids_qmri.estimators.compiled.lanes import WIDTH, array, larger, load, spread, store, where
-from bids_qmri.estimators.compiled.layout import START_POSITION
+from bids_qmri.estimators.compiled.lanes import array, larger, load, spread, store, where
+from bids_qmri.estimators.compiled.layout import START_POSITION, WIDTH
 from bids_qmri.techniques.vfa.compiled import BY_VOXEL, HEAD, ONE_TR
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _angle(told: Any, head: int, work: Any, own: int, m: int, n: int) -> Any:
     """Return sine and cosine of a flip angle."""
     if told[head + BY_VOXEL] > 0.0:
@@ -18,7 +18,7 @@ def _angle(told: Any, head: int, work: Any, own: int, m: int, n: int) -> Any:
     return spread(told[head + HEAD + m]), spread(told[head + HEAD + n + m])
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def evaluate(told: Any, work: Any, theta: int, own: int, prediction: int, jacobian: int, n: int) -> None:
     """Write signals and derivatives."""
     t1, m0 = load(work, theta), load(work, theta + 1)
@@ -46,7 +46,18 @@ def evaluate(told: Any, work: Any, theta: int, own: int, prediction: int, jacobi
 SIGNAL, OWN, WEIGHTS, TOLD, THETA, WORK, VOXELS, MEASUREMENTS, OWNED, SIZE = (
     START_POSITION[name]
     for name in (
-        *("signal", "own", "weights", "told", "theta", "work", "voxels", "measurements", "owned", "size_told"),
+        *(
+            "signal",
+            "own",
+            "weights",
+            "told",
+            "theta",
+            "work",
+            "voxels",
+            "measurements",
+            "owned",
+            "size_told",
+        ),
     )
 )
 
@@ -70,7 +81,7 @@ def start(given: Any) -> None:
                 theta[i * voxels + first + lane] = work[(3 * n + i) * WIDTH + lane]
 
 
-@inline  # type: ignore[untyped-decorator]
+@inline
 def _search(told: Any, weights: Any, work: Any, n: int) -> None:
     count = int(told[0])
     head = 1 + count + count * n

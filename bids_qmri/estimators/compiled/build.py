@@ -16,7 +16,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from bids_qmri import catalogue
-from bids_qmri.estimators.compiled.library import SYMBOL, WITH_PACKAGE, keep, machine, names, target
+from bids_qmri.estimators.compiled.library import SHARED, SYMBOL, WITH_PACKAGE, keep, machine, names, target
 
 CLOSED = ("LeastSquares",)
 """Objectives whose best amplitude has a closed form."""
@@ -28,6 +28,8 @@ def kernel_of(name: str) -> Any:
     from bids_qmri.estimators.compiled.misfits import MISFITS
 
     model_name, _, what = name.partition(".")
+    if name in SHARED:
+        return catalogue.load(f"bids_qmri.estimators.compiled.{model_name}:{what}")
     module = catalogue.module(model_name, "kernels")
     if module is None:
         raise LookupError(f"{model_name} has no kernels")

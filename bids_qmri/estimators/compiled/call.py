@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 
 from bids_qmri import catalogue
@@ -35,7 +37,7 @@ def minimise(
     kind = type(objective)
     if kind not in (LeastSquares, QuickRicianLikelihood, RicianLikelihood) or not objective.signal.size:
         return None
-    declared = catalogue.module(model.name, "compiled")
+    declared = _declared(model)
     if declared is None or kind.__name__ not in declared.KERNELS:
         return None
     search = kernel(f"{model.name}.{kind.__name__}")
@@ -46,6 +48,12 @@ def minimise(
         start = first_estimate(model, objective.signal, signal, protocol, lower, upper)
     told = declared.told(protocol, lower, upper), own_of(model, protocol)
     return _minimise(search, told, objective, signal, np.array(start, order="C"), (lower, upper), prior)
+
+
+def _declared(model: Model) -> ModuleType | None:
+    """Return what the technique of a model says of its kernels, None if it has none, or the model is another."""
+    declared = catalogue.module(model.name, "compiled")
+    return declared if declared and type(model) is type(catalogue.get_model(model.name)) else None
 
 
 def own_of(model: Model, protocol: Measurements) -> FloatArray:
@@ -64,7 +72,7 @@ def first_estimate(
     upper: FloatArray,
 ) -> FloatArray:
     """Return the first estimate, (P, V), of signals (N, V), given as (V, N) as well."""
-    declared = catalogue.module(model.name, "compiled")
+    declared = _declared(model)
     found = kernel(f"{model.name}.start") if declared is not None and "start" in declared.KERNELS else None
     if declared is None or found is None:
         with np.errstate(all="ignore"):

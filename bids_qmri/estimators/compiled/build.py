@@ -16,7 +16,16 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from bids_qmri import catalogue
-from bids_qmri.estimators.compiled.library import SHARED, SYMBOL, WITH_PACKAGE, keep, key_of, machine, names, target
+from bids_qmri.estimators.compiled.library import (
+    SHARED,
+    SYMBOL,
+    WITH_PACKAGE,
+    keep,
+    key_of,
+    machine,
+    names,
+    target,
+)
 
 CLOSED = ("LeastSquares",)
 """Objectives whose best amplitude has a closed form."""

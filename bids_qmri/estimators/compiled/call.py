@@ -51,7 +51,7 @@ def minimise(
 
 
 def _declared(model: Model) -> ModuleType | None:
-    """Return what the technique of a model says of its kernels, None if it has none, or the model is another."""
+    """Return what a technique says of its kernels; None if it has none, or the model is not its own."""
     declared = catalogue.module(model.name, "compiled")
     return declared if declared and type(model) is type(catalogue.get_model(model.name)) else None
 

@@ -110,8 +110,10 @@ def user_folder() -> Path | None:
     try:
         base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         folder = Path(base) / "bids_qmri" / "kernels"
+        if not folder.is_absolute():
+            return None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder if folder.is_absolute() and _private(folder) else None
+        return folder if _private(folder) and os.access(folder, os.W_OK) else None
     except (OSError, RuntimeError):
         return None
 

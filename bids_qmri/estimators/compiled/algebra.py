@@ -11,6 +11,26 @@ from bids_qmri.estimators.compiled.lanes import load, spread, store
 TINY = 2.2250738585072014e-308
 
 
+@inline
+def inner_products(work: Any, signal: int, curves: Any, at: int, n: int, found: int) -> None:
+    """Write the inner products of signals with a `GROUP` of curves, which share what is read of the signals.
+
+    The n values of every curve follow one another, from an element of their array on; signals stand in n rows
+    of the work array, and what is found in rows of it as well.
+    """
+    first, second, third, fourth = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+    for m in range(n):
+        value, place = load(work, signal + m), at + m
+        first = first + value * curves[place]
+        second = second + value * curves[place + n]
+        third = third + value * curves[place + 2 * n]
+        fourth = fourth + value * curves[place + 3 * n]
+    store(work, found, first)
+    store(work, found + 1, second)
+    store(work, found + 2, third)
+    store(work, found + 3, fourth)
+
+
 def make_solve(count: int) -> Any:
     """Return the solution of (H + damping) x = g as in `lm.solve`, for systems of `count` unknowns.
 

@@ -14,7 +14,15 @@ from bids_qmri.estimators.classical.objective import (
     QuickRicianLikelihood,
     RicianLikelihood,
 )
-from bids_qmri.estimators.compiled.layout import ARGUMENTS, GRID_ARGUMENTS, START_ARGUMENTS, WIDTH, Rows
+from bids_qmri.estimators.compiled.layout import (
+    ARGUMENTS,
+    CHUNK,
+    GRID_ARGUMENTS,
+    GROUP,
+    START_ARGUMENTS,
+    WIDTH,
+    Rows,
+)
 from bids_qmri.estimators.compiled.library import Kernel, kernel
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import information_table
@@ -118,20 +126,25 @@ def grid_moments(
     search = kernel("grid.moments")
     if search is None:
         return None
-    (n, voxels), count, nodes = signal.shape, len(quantities), len(atoms)
+    n, voxels = signal.shape
+    # Both are filled up to whole groups, with nodes of no mass.
+    count, nodes = (-(-size // GROUP) * GROUP for size in quantities.shape)
+    grouped, masses, curves = np.zeros((count, nodes)), np.full(nodes, -np.inf), np.zeros((nodes, n))
+    size = len(atoms)
+    grouped[: len(quantities), :size], masses[:size], curves[:size] = quantities, offset, atoms
     moments, best = np.empty((count, voxels)), np.empty(voxels)
     arrays = {
         "signal": signal,
-        "atoms": atoms,
-        "offset": offset,
-        "quantities": quantities.T,
+        "atoms": curves,
+        "offset": masses,
+        "quantities": grouped.reshape(-1, GROUP, nodes).transpose(0, 2, 1),
         "moments": moments,
         "best": best,
-        "work": np.empty(WIDTH * (n + nodes + count + 2)),
+        "work": np.empty(WIDTH * (n + CHUNK + count + 2)),
     }
     numbers = {"voxels": voxels, "measurements": n, "nodes": nodes, "count": count}
     _run(search, GRID_ARGUMENTS, arrays, numbers)
-    return moments, best
+    return moments[: len(quantities)], best
 
 
 def _minimise(

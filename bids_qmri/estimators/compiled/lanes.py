@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
@@ -150,8 +150,10 @@ mantissa = _elementwise(LANES, (LANES,), _mantissa)
 
 
 def _address(context: Any, builder: Any, signature: Any, arguments: Any, index: Any) -> Any:
-    array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    return builder.gep(array.data, [index])
+    first = arguments[0]
+    if isinstance(signature.args[0], types.Array):
+        first = context.make_array(signature.args[0])(context, builder, first).data
+    return builder.gep(first, [index])
 
 
 @intrinsic
@@ -266,5 +268,5 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
 @njit(inline="always")
 def array(given: Any, index: int, count: int) -> Any:
-    """Return the array of float64 at an address of a list of arguments."""
-    return carray(_pointer(given[index]), count)
+    """Return the float64 at an address of a list of arguments; indices below 0 are not looked for."""
+    return _pointer(given[index])

@@ -25,11 +25,17 @@ GRID_ARGUMENTS = (
     *("signal", "atoms", "offset", "quantities", "moments", "best", "work"),
     *("voxels", "measurements", "nodes", "count"),
 )
-"""Of `grid.moments`: signals (N, V), atoms (A, N), logarithms of prior masses (A,), quantities (A, count);
-what is found is (count, V), and the node of greatest mass, (V,)."""
+"""Of `grid.moments`: signals (N, V), atoms (A, N), logarithms of prior masses (A,), quantities (count / 4,
+A, 4); what is found is (count, V), and the node of greatest mass, (V,)."""
+
+GROUP = 4
+"""Sums that are made at a time: they stay in registers, and share what is read."""
+
+CHUNK = 64
+"""Nodes whose masses are in the L1 cache at a time."""
 
 LEAST_MASS = -25.0
-"""Logarithm of the mass, relative to the greatest, below which a node does not count."""
+"""Logarithm of the mass, relative to the greatest so far, below which a node does not count."""
 
 POSITION = {name: i for i, name in enumerate(ARGUMENTS)}
 GRID_POSITION = {name: i for i, name in enumerate(GRID_ARGUMENTS)}

@@ -31,6 +31,8 @@ from bids_qmri.units import FloatArray
 
 NOTHING = np.zeros(1)
 
+RESULTS = ("theta", "converged", "gradient", "curvature", "moments", "best")
+
 
 def minimise(
     model: Model,
@@ -44,6 +46,9 @@ def minimise(
     """Minimise as `classical.lm.minimise` does; None where there is no kernel for it."""
     kind = type(objective)
     if kind not in (LeastSquares, QuickRicianLikelihood, RicianLikelihood) or not objective.signal.size:
+        return None
+    if len(objective.signal) != protocol.n_measurements:
+        # Kernels trust sizes; arrays say what does not fit.
         return None
     declared = _declared(model)
     if declared is None or kind.__name__ not in declared.KERNELS:
@@ -97,8 +102,7 @@ def first_estimate(
         "theta": theta,
         "work": np.empty(WIDTH * rows),
     }
-    numbers = {"voxels": len(by_voxel), "measurements": by_voxel.shape[1]}
-    numbers |= {"owned": own.shape[1], "size_told": told.size}
+    numbers = {"voxels": len(by_voxel), "measurements": by_voxel.shape[1], "owned": own.shape[1]}
     _run(found, START_ARGUMENTS, arrays, numbers)
     return theta
 
@@ -172,22 +176,20 @@ def _minimise(
         "table": table,
         "lower": limits[0],
         "upper": limits[1],
-        "sigma": getattr(objective, "sigma", np.zeros(voxels)),
+        "sigma": np.broadcast_to(getattr(objective, "sigma", 0.0), voxels),
         "theta": theta,
         "converged": converged,
         "gradient": gradient,
         "curvature": curvature,
         "work": np.zeros(WIDTH * Rows(count).work(count, n, own.shape[1])),
     }
-    numbers = {
-        "voxels": voxels,
-        "measurements": n,
-        "owned": own.shape[1],
-        "size_told": told.size,
-        "size_table": table.size,
-    }
+    numbers = {"voxels": voxels, "measurements": n, "owned": own.shape[1]}
     if prior is not None:
-        arrays |= {"pull": prior.weight, "centre": prior.centre, "precision": prior.precision}
+        arrays |= {
+            "pull": np.broadcast_to(prior.weight, voxels),
+            "centre": prior.centre,
+            "precision": prior.precision,
+        }
         shared = prior.centre.shape[1] == 1 and prior.precision.shape[1] == 1
         shape = (count, 1 if shared else voxels)
         for name in ("centre", "precision"):
@@ -202,8 +204,8 @@ def _run(
 ) -> None:
     """Call a kernel with arrays of float64 and numbers by name; what is not named is empty, or 0."""
     kept = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
-    for name in ("theta", "converged", "gradient", "curvature"):
-        # Results are written in place.
+    for name in RESULTS:
+        # They are written in place.
         assert name not in kept or kept[name] is arrays[name]
     given = np.array(
         [kept[name].ctypes.data if name in kept else numbers.get(name, 0) for name in order], dtype=np.int64

@@ -21,11 +21,11 @@ SIGNAL, ATOMS, OFFSET, QUANTITIES, MOMENTS, BEST, WORK, VOXELS, MEASUREMENTS, NO
 def moments(given: Any) -> None:
     """Write sums of quantities over the posterior masses of nodes, relative to the greatest mass."""
     voxels, n, nodes, count = given[VOXELS], given[MEASUREMENTS], given[NODES], given[COUNT]
-    signal, atoms = array(given, SIGNAL, n * voxels), array(given, ATOMS, nodes * n)
-    offset, quantities = array(given, OFFSET, nodes), array(given, QUANTITIES, nodes * count)
-    found, best = array(given, MOMENTS, count * voxels), array(given, BEST, voxels)
+    signal, atoms = array(given, SIGNAL), array(given, ATOMS)
+    offset, quantities = array(given, OFFSET), array(given, QUANTITIES)
+    found, best = array(given, MOMENTS), array(given, BEST)
     total = n + CHUNK
-    work = array(given, WORK, WIDTH * (total + count + 2))
+    work = array(given, WORK)
     for first in range(0, voxels, WIDTH):
         for m in range(n):
             for lane in range(WIDTH):
@@ -46,8 +46,7 @@ def moments(given: Any) -> None:
 
 @inline
 def _project(work: Any, atoms: Any, offset: Any, n: int, node: int, size: int, found: int) -> None:
-    """Write the logarithms of some masses; the greatest so far, and where it is; those of before are scaled
-    to it."""
+    """Write the logarithms of some masses, and the greatest so far with its node; scale sums to it."""
     for group in range(size // GROUP):
         first = group * GROUP
         inner_products(work, 0, atoms, (node + first) * n, n, n + first)

@@ -267,6 +267,6 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
 
 @njit(inline="always")
-def array(given: Any, index: int, count: int) -> Any:
+def array(given: Any, index: int) -> Any:
     """Return the float64 at an address of a list of arguments; indices below 0 are not looked for."""
     return _pointer(given[index])

@@ -5,10 +5,13 @@ A kernel takes the address of a list of int64: addresses of arrays of float64, t
 
 from __future__ import annotations
 
+WIDTH = 8
+"""Voxels per vector: two registers of AVX2, whose latencies then overlap."""
+
 ARGUMENTS = (
     *("signal", "own", "weights", "told", "table", "lower", "upper", "sigma", "pull", "centre", "precision"),
     *("theta", "converged", "gradient", "curvature", "work"),
-    *("voxels", "measurements", "owned", "size_told", "size_table", "held", "by_voxel"),
+    *("voxels", "measurements", "owned", "held", "by_voxel"),
 )
 """Of `minimiser`. `signal`, (V, N), and `own`, (V, owned), what each voxel's protocol tells; `told` is what
 all share. `sigma` and `pull` (weight of the prior), (V,); `centre` and `precision`, (P, 1) or (P, V);
@@ -17,7 +20,7 @@ columns."""
 
 START_ARGUMENTS = (
     *("signal", "own", "weights", "told", "lower", "upper", "theta", "work"),
-    *("voxels", "measurements", "owned", "size_told"),
+    *("voxels", "measurements", "owned"),
 )
 """Of the kernels of first estimates; `theta`, (P, V), is what they find."""
 
@@ -40,10 +43,6 @@ LEAST_MASS = -25.0
 POSITION = {name: i for i, name in enumerate(ARGUMENTS)}
 GRID_POSITION = {name: i for i, name in enumerate(GRID_ARGUMENTS)}
 START_POSITION = {name: i for i, name in enumerate(START_ARGUMENTS)}
-
-
-WIDTH = 8
-"""Voxels per vector: two registers of AVX2, whose latencies then overlap."""
 
 
 class Rows:

@@ -22,7 +22,7 @@ FIRST_PASS, SECOND_PASS, ALL_PASSES = lm.PASSES[0], sum(lm.PASSES[:2]), sum(lm.P
 
 SIGNAL, OWN, WEIGHTS, TOLD, TABLE, LOWER, UPPER, SIGMA, PULL, CENTRE, PRECISION = range(11)
 THETA, CONVERGED, GRADIENT, CURVATURE, WORK = range(11, 16)
-VOXELS, MEASUREMENTS, OWNED, SIZE_TOLD, SIZE_TABLE, HELD, BY_VOXEL = range(16, 23)
+VOXELS, MEASUREMENTS, OWNED, HELD, BY_VOXEL = range(16, 21)
 assert len(POSITION) == BY_VOXEL + 1
 
 
@@ -52,14 +52,14 @@ def make_minimiser(
         _make_restart(rows, count, amplitude),
     )
     at_voxel, finished, passed = rows.voxel * WIDTH, rows.finished * WIDTH, rows.passed * WIDTH
-    restarted, fixed = rows.restarted * WIDTH, rows.fixed
+    restarted = rows.restarted * WIDTH
 
     def minimise(given: Any) -> None:
         voxels, n, own = given[VOXELS], given[MEASUREMENTS], given[OWNED]
-        work = array(given, WORK, WIDTH * (fixed + n * (count + 4) + own))
-        converged = array(given, CONVERGED, voxels)
-        weights, told = array(given, WEIGHTS, n), array(given, TOLD, given[SIZE_TOLD])
-        table = array(given, TABLE, given[SIZE_TABLE])
+        work = array(given, WORK)
+        converged = array(given, CONVERGED)
+        weights, told = array(given, WEIGHTS), array(given, TOLD)
+        table = array(given, TABLE)
         following, busy = 0, 0
         for lane in range(WIDTH):
             # Lanes for which there is no voxel compute the last one again.
@@ -138,11 +138,11 @@ def _make_enter(rows: Rows, count: int, amplitude: int) -> Any:
     @inline
     def enter(given: Any, work: Any, lane: int, voxel: int) -> None:
         voxels, n, own = given[VOXELS], given[MEASUREMENTS], given[OWNED]
-        signal, owned = array(given, SIGNAL, voxels * n), array(given, OWN, voxels * own)
+        signal, owned = array(given, SIGNAL), array(given, OWN)
         start, low, high = (
-            array(given, THETA, voxels * count),
-            array(given, LOWER, count),
-            array(given, UPPER, count),
+            array(given, THETA),
+            array(given, LOWER),
+            array(given, UPPER),
         )
         energy = 0.0
         for m in range(n):
@@ -156,14 +156,14 @@ def _make_enter(rows: Rows, count: int, amplitude: int) -> Any:
             value = low[i] if value < low[i] else (high[i] if value > high[i] else value)
             work[(theta + i) * WIDTH + lane] = value
             work[(lower + i) * WIDTH + lane], work[(upper + i) * WIDTH + lane] = low[i], high[i]
-        work[at_sigma * WIDTH + lane] = array(given, SIGMA, voxels)[voxel]
+        work[at_sigma * WIDTH + lane] = array(given, SIGMA)[voxel]
         energy *= ROUNDING
         pull = 0.0
         if given[HELD] > 0:
-            pull = array(given, PULL, voxels)[voxel]
+            pull = array(given, PULL)[voxel]
             stride = voxels if given[BY_VOXEL] > 0 else 1
             column = voxel if given[BY_VOXEL] > 0 else 0
-            centre, precision = array(given, CENTRE, count * stride), array(given, PRECISION, count * stride)
+            centre, precision = array(given, CENTRE), array(given, PRECISION)
             for i in range(count):
                 work[(at_centre + i) * WIDTH + lane] = centre[i * stride + column]
                 work[(at_precision + i) * WIDTH + lane] = precision[i * stride + column]
@@ -205,8 +205,8 @@ def _make_leave(rows: Rows, count: int) -> Any:
     @inline
     def leave(given: Any, work: Any, lane: int, voxel: int) -> None:
         voxels = given[VOXELS]
-        found, slope = array(given, THETA, voxels * count), array(given, GRADIENT, voxels * count)
-        bend = array(given, CURVATURE, voxels * count * count)
+        found, slope = array(given, THETA), array(given, GRADIENT)
+        bend = array(given, CURVATURE)
         for i in range(count):
             unit = work[(inverse + i) * WIDTH + lane]
             found[i * voxels + voxel] = work[(theta + i) * WIDTH + lane]

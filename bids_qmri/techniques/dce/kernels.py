@@ -122,18 +122,17 @@ def evaluate(told: Any, work: Any, theta: int, own: int, prediction: int, jacobi
         store(work, jacobian + 3 * n + m, uptake * (-1.0 / SECONDS_PER_MINUTE))
 
 
-SIGNAL, TOLD, THETA, WORK, VOXELS, MEASUREMENTS, SIZE = (
-    START_POSITION[name]
-    for name in ("signal", "told", "theta", "work", "voxels", "measurements", "size_told")
+SIGNAL, TOLD, THETA, WORK, VOXELS, MEASUREMENTS = (
+    START_POSITION[name] for name in ("signal", "told", "theta", "work", "voxels", "measurements")
 )
 
 
 def start(given: Any) -> None:
     """Write the first estimates of all voxels, by the search of `model.ExtendedTofts.start`."""
     voxels, n = given[VOXELS], given[MEASUREMENTS]
-    told, signal = array(given, TOLD, given[SIZE]), array(given, SIGNAL, voxels * n)
+    told, signal = array(given, TOLD), array(given, SIGNAL)
     rows = 7 * n + 2 * int(told[1])
-    theta, work = array(given, THETA, 4 * voxels), array(given, WORK, WIDTH * (rows + 4))
+    theta, work = array(given, THETA), array(given, WORK)
     for first in range(0, voxels, WIDTH):
         for lane in range(WIDTH):
             voxel = min(first + lane, voxels - 1)

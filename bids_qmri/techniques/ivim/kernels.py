@@ -20,7 +20,6 @@ from bids_qmri.estimators.compiled.layout import START_POSITION, WIDTH
 from bids_qmri.techniques.ivim.compiled import (
     COEFFICIENTS,
     FASTS,
-    FOUND,
     HEAD,
     LOWER_F,
     SLOWS,
@@ -48,23 +47,17 @@ def evaluate(told: Any, work: Any, theta: int, own: int, prediction: int, jacobi
         store(work, prediction + m, s0 * by_s0)
 
 
-SIGNAL, WEIGHTS, TOLD, THETA, WORK, VOXELS, MEASUREMENTS, SIZE = (
-    START_POSITION[name]
-    for name in ("signal", "weights", "told", "theta", "work", "voxels", "measurements", "size_told")
+SIGNAL, WEIGHTS, TOLD, THETA, WORK, VOXELS, MEASUREMENTS = (
+    START_POSITION[name] for name in ("signal", "weights", "told", "theta", "work", "voxels", "measurements")
 )
 
 
 def start(given: Any) -> None:
     """Write the first estimates of all voxels, on the grid of `model.Ivim.start`, in double precision."""
     voxels, n = given[VOXELS], given[MEASUREMENTS]
-    told = array(given, TOLD, given[SIZE])
-    signal, weights, theta = (
-        array(given, SIGNAL, voxels * n),
-        array(given, WEIGHTS, n),
-        array(given, THETA, 4 * voxels),
-    )
+    signal, weights, told = array(given, SIGNAL), array(given, WEIGHTS), array(given, TOLD)
+    theta, work = array(given, THETA), array(given, WORK)
     slows = int(told[SLOWS])
-    work = array(given, WORK, WIDTH * (n + 2 * slows + FOUND))
     for first in range(0, voxels, WIDTH):
         for lane in range(WIDTH):
             voxel = min(first + lane, voxels - 1)

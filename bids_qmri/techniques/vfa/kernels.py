@@ -43,31 +43,18 @@ def evaluate(told: Any, work: Any, theta: int, own: int, prediction: int, jacobi
         store(work, prediction + m, m0 * by_m0)
 
 
-SIGNAL, OWN, WEIGHTS, TOLD, THETA, WORK, VOXELS, MEASUREMENTS, OWNED, SIZE = (
+SIGNAL, OWN, WEIGHTS, TOLD, THETA, WORK, VOXELS, MEASUREMENTS, OWNED = (
     START_POSITION[name]
-    for name in (
-        *(
-            "signal",
-            "own",
-            "weights",
-            "told",
-            "theta",
-            "work",
-            "voxels",
-            "measurements",
-            "owned",
-            "size_told",
-        ),
-    )
+    for name in ("signal", "own", "weights", "told", "theta", "work", "voxels", "measurements", "owned")
 )
 
 
 def start(given: Any) -> None:
     """Write the first estimates of all voxels: the T1 of a grid whose signals, freely scaled, are nearest."""
     voxels, n, owned = given[VOXELS], given[MEASUREMENTS], given[OWNED]
-    told, weights = array(given, TOLD, given[SIZE]), array(given, WEIGHTS, n)
-    signal, own = array(given, SIGNAL, voxels * n), array(given, OWN, voxels * owned)
-    theta, work = array(given, THETA, 2 * voxels), array(given, WORK, WIDTH * (3 * n + 2))
+    told, weights = array(given, TOLD), array(given, WEIGHTS)
+    signal, own = array(given, SIGNAL), array(given, OWN)
+    theta, work = array(given, THETA), array(given, WORK)
     for first in range(0, voxels, WIDTH):
         for lane in range(WIDTH):
             voxel = min(first + lane, voxels - 1)

@@ -8,10 +8,11 @@ by the transforms of an alignment, where there is one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_gradient_magnitude
 from scipy.ndimage import shift as moved_by
 
 from bids_qmri.alignment.transforms import Transform, grid_points
@@ -29,11 +30,17 @@ FEWEST_VOXELS = 12
 ROUNDS, SETTLED = 4, 0.1
 """Most repetitions, as a window that stays makes shifts look smaller; the step in voxels that ends them."""
 
-GAIN = 0.8
+GAIN, GAIN_OF_EDGES = 0.97, 0.85
 """Share of what is unlike that must be left, at most, once an image is moved back: noise makes more."""
 
-ALIKE = 0.5
-"""Correlation from which images are of one contrast."""
+EDGE_WIDTH = 1.0
+"""Voxels, standard deviation of the Gaussian that edges are looked for with."""
+
+ALIKE = 0.6
+"""Correlation from which images show the same."""
+
+FARTHEST = 0.25
+"""Of the field of view: what seems to have moved farther is something else."""
 
 HEAD_RADIUS = 50.0
 """mm at which a rotation becomes a displacement (Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018)."""
@@ -78,13 +85,15 @@ def coarse(image: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     return np.asarray(np.nan_to_num(split).mean(axis=(1, 3, 5))), np.array(factors, dtype=np.float64)
 
 
-def shift_between(reference: FloatArray, image: FloatArray) -> FloatArray:
+def shift_between(reference: FloatArray, image: FloatArray, *, same_contrast: bool = True) -> FloatArray:
     """Return by how many voxels an image lies away from a reference.
 
     Parameters
     ----------
     reference, image
-        Finite values, (x, y, z), of nearly the same contrast.
+        Finite values, (x, y, z).
+    same_contrast
+        Whether they would be equal if nothing had moved; if not, their edges are compared.
 
     Returns
     -------
@@ -96,21 +105,25 @@ def shift_between(reference: FloatArray, image: FloatArray) -> FloatArray:
     wide = np.array(image.shape) >= FEWEST_VOXELS
     if not wide.any() or not image.any() or not reference.any():
         return np.full(3, np.nan)
-    window = _window(image.shape)
-    first, other = (_centred(one, window) for one in (reference, image))
-    before = _likeness(first, other)
-    correlate: Any = phase_cross_correlation
-    back = np.zeros(3)
+    window, correlate = _window(image.shape), cast("Any", phase_cross_correlation)
+    pair = (reference, image) if same_contrast else (_edges(reference), _edges(image))
+    first, other = (_centred(one, window) for one in pair)
+    before, back = _likeness(first, other), np.zeros(3)
     for _ in range(ROUNDS):
         step = np.asarray(correlate(first, other, upsample_factor=UPSAMPLING, normalization=None)[0])
         back += np.where(wide, step, 0.0)
-        other = _centred(moved_by(image, back, order=1, mode="nearest"), window)
+        other = _centred(moved_by(pair[1], back, order=1, mode="nearest"), window)
         if np.abs(step).max() < SETTLED:
             break
     after = _likeness(first, other)
-    if 1.0 - after < GAIN * (1.0 - before):
-        return -back
-    return np.zeros(3) if before > ALIKE else np.full(3, np.nan)
+    if max(before, after) < ALIKE or np.any(np.abs(back) > FARTHEST * np.array(image.shape)):
+        return np.full(3, np.nan)
+    gained = 1.0 - after < (GAIN if same_contrast else GAIN_OF_EDGES) * (1.0 - before)
+    return -back if gained else np.zeros(3)
+
+
+def _edges(image: FloatArray) -> FloatArray:
+    return np.asarray(gaussian_gradient_magnitude(image, EDGE_WIDTH, mode="nearest"))
 
 
 def _window(shape: tuple[int, ...]) -> FloatArray:

@@ -83,25 +83,23 @@ def reference_of(acquisition: Acquisition) -> int:
 def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
     """Return how far each image of a series lies from its reference, without registration.
 
-    Images are compared with the mean of those of their kind (b-value), and these means with each other:
-    another contrast is not to pass for motion.
+    Images are compared with the mean of those of their kind (b-value), and these means with that of the kind
+    before, which is most like it: another contrast is not to pass for motion.
     """
     images = [coarse(_image(series, index)) for index in range(series.n_measurements)]
     factors = images[0][1]
     kinds = _kinds(acquisition, len(images))
-    means = {
-        kind: np.mean([images[i][0] for i in np.flatnonzero(kinds == kind)], axis=0) for kind in set(kinds)
-    }
-    reference = reference_of(acquisition)
-    first = means[kinds[reference]]
-    between = {kind: shift_between(first, mean) for kind, mean in means.items()}
-    found = np.stack(
-        [
-            shift_between(means[kind], image) + between[kind]
-            for kind, (image, _) in zip(kinds, images, strict=True)
-        ]
-    )
-    return Motion((found - found[reference]) * factors * np.asarray(series.zooms))
+    found = np.zeros((len(images), 3))
+    so_far, before = np.zeros(3), None
+    for kind in range(int(kinds.max()) + 1):
+        members = np.flatnonzero(kinds == kind)
+        mean = np.mean([images[index][0] for index in members], axis=0)
+        if before is not None:
+            so_far = so_far + shift_between(before, mean, same_contrast=False)
+        for index in members:
+            found[index] = so_far + (shift_between(mean, images[index][0]) if members.size > 1 else 0.0)
+        before = mean
+    return Motion((found - found[reference_of(acquisition)]) * factors * np.asarray(series.zooms))
 
 
 def _kinds(acquisition: Acquisition, count: int) -> npt.NDArray[np.intp]:

@@ -46,7 +46,7 @@ def test_the_reference_stays_and_others_are_seen_from_it(make):
     first, other = make(), shift(0.7, 0.2, -1.0)
     found = relative_to([first, other], 0, SHAPE)
     np.testing.assert_array_equal(found[0].at(POINTS), POINTS)
-    inner = POINTS[:, ((POINTS > 3) & (POINTS.T < np.array(SHAPE) - 4).T).all(axis=0)]
+    inner = POINTS[:, ((POINTS > 3) & (np.array(SHAPE) - 4 > POINTS.T).T).all(axis=0)]
     np.testing.assert_allclose(found[1].at(first.at(inner)), other.at(inner), atol=0.02)
 
 

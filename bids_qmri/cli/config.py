@@ -190,7 +190,7 @@ def _read_options(args: argparse.Namespace) -> ReadOptions:
         denoise=args.denoise,
         align=None if args.align == "off" else args.align,
         save_aligned=args.save_aligned,
-        motion=args.motion,
+        motion=not args.no_motion,
         reject_outliers=args.reject_outliers,
         values=read_values(vars(args)),
     )

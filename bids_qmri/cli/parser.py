@@ -39,6 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         _add_selection,
         _add_estimation,
         _add_inputs,
+        _add_motion,
         _add_techniques,
         _add_dicom,
         _add_resources,
@@ -227,6 +228,21 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         "default: no denoising",
     )
     group.add_argument(
+        "--skip-bids-validation",
+        action="store_true",
+        help="accepted for compatibility: the dataset as a whole is never validated, what is read is checked",
+    )
+    group.add_argument(
+        "--bids-database-dir",
+        type=Path,
+        metavar="PATH",
+        help="accepted for compatibility and not used: every participant is indexed by itself",
+    )
+
+
+def _add_motion(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("images that moved")
+    group.add_argument(
         "--align",
         choices=("off", "rigid", "affine", "bspline"),
         default="off",
@@ -240,25 +256,13 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--no-motion",
-        dest="motion",
-        action="store_false",
+        action="store_true",
         help="do not measure how far the images of a series moved, nor look for damaged ones",
     )
     group.add_argument(
         "--reject-outliers",
         action="store_true",
         help="leave out images of diffusion series with slices of dropped signal or spikes",
-    )
-    group.add_argument(
-        "--skip-bids-validation",
-        action="store_true",
-        help="accepted for compatibility: the dataset as a whole is never validated, what is read is checked",
-    )
-    group.add_argument(
-        "--bids-database-dir",
-        type=Path,
-        metavar="PATH",
-        help="accepted for compatibility and not used: every participant is indexed by itself",
     )
 
 

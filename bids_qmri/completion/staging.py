@@ -66,7 +66,9 @@ def prepare(lease: Lease) -> None:
     lease.staging.mkdir(parents=True)
 
 
-def assemble(lease: Lease, leave_out: Collection[str], fits: Collection[str]) -> Path:
+def assemble(
+    lease: Lease, leave_out: Collection[str], fits: Collection[str], shared: Collection[str] = ()
+) -> Path:
     """Put together the folder that the participant will have, and return the root that holds it.
 
     Parameters
@@ -77,6 +79,8 @@ def assemble(lease: Lease, leave_out: Collection[str], fits: Collection[str]) ->
         Files of the old folder that do not stay, relative to the output dataset.
     fits
         Names of fits whose results come in.
+    shared
+        Files that several fits of an acquisition may bring, relative to the output dataset: the last counts.
     """
     name = f"sub-{lease.participant}"
     root, old = new_root(lease), lease.output_dir / name
@@ -90,7 +94,10 @@ def assemble(lease: Lease, leave_out: Collection[str], fits: Collection[str]) ->
     for fit in fits:
         source = fit_folder(lease, fit)
         for path in _files(source) if source.is_dir() else ():
-            _link(path, root / path.relative_to(source))
+            relative = path.relative_to(source)
+            if relative.as_posix() in shared:
+                (root / relative).unlink(missing_ok=True)
+            _link(path, root / relative)
     return root
 
 

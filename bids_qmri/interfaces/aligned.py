@@ -18,7 +18,6 @@ from bids_qmri.alignment.transforms import Image, noise_kept, resample
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.images import Series, open_series
 from bids_qmri.errors import InputError
-from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.directions import mirrored_first
 from bids_qmri.units import FloatArray
 
@@ -75,9 +74,9 @@ def comparable(acquisition: Acquisition, series: Series) -> bool:
 
 
 def reference_of(acquisition: Acquisition) -> int:
-    """Return the image that stays: the first one, of diffusion series the first of the lowest b-value."""
+    """Return the image that stays: the first of those that every estimate leans on."""
     protocol = acquisition.protocol
-    return int(protocol.reference()[0]) if isinstance(protocol, DiffusionProtocol) else 0
+    return 0 if protocol is None else int(protocol.reference()[0])
 
 
 def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
@@ -227,18 +226,17 @@ def with_turned_directions(acquisition: Acquisition, aligned: AlignedSeries) -> 
         Its images. Of affine maps the rotation that is nearest counts; what splines bend is not followed.
     """
     protocol = acquisition.protocol
-    if not isinstance(protocol, DiffusionProtocol) or protocol.bvecs is None:
+    if protocol is None or protocol.directions() is None:
         return acquisition
     series = aligned.series
     mirror = np.diag([-1.0 if mirrored_first(series.stored.affine) else 1.0, 1.0, 1.0])
     to_world, from_stored = (_cosines(affine) for affine in (series.affine, series.stored.affine))
-    turned = protocol.bvecs.copy()
-    for index, transform in enumerate(aligned.alignment.transforms):
+    turns = []
+    for transform in aligned.alignment.transforms:
         world = to_world @ rotation_part(transform.matrix, np.asarray(series.zooms)) @ to_world.T
         # The anatomy of the reference appears turned in the image: seen from it, the gradient turns back.
-        back = from_stored.T @ world.T @ from_stored
-        turned[index] = mirror @ back @ mirror @ protocol.bvecs[index]
-    return replace(acquisition, protocol=replace(protocol, bvecs=turned))
+        turns.append(mirror @ from_stored.T @ world.T @ from_stored @ mirror)
+    return replace(acquisition, protocol=protocol.turned(np.array(turns)))
 
 
 def _cosines(affine: FloatArray) -> FloatArray:

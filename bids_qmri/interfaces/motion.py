@@ -85,9 +85,17 @@ METHODS = {
 }
 
 
-def motion_path(job: FitJob, extension: str) -> PurePosixPath:
-    """Return where the table of motion lies, relative to the output dataset."""
-    return _path(job, "timeseries", "motion", extension)
+def motion_files(job: FitJob) -> tuple[str, ...]:
+    """Return what is written of the acquisition of a fit, whichever of its fits runs, below the output."""
+    kinds = (("timeseries", "motion", (".tsv", ".json")), (_suffix(job), "aligned", (".nii.gz", ".json")))
+    return tuple(
+        _path(job, suffix, desc, extension).as_posix() for suffix, desc, ends in kinds for extension in ends
+    )
+
+
+def _suffix(job: FitJob) -> str:
+    """Return the suffix of the images of an acquisition."""
+    return job.acquisition.images[0].name.split(".")[0].rsplit("_", 1)[-1]
 
 
 def _path(job: FitJob, suffix: str, desc: str, extension: str) -> PurePosixPath:
@@ -114,9 +122,11 @@ def _write_table(job: FitJob, motion: Motion, about: dict[str, Any]) -> None:
     names.append("framewise_displacement")
     values = np.column_stack([*parts, motion.framewise])
     lines = ["\t".join(names), *("\t".join(map(_cell, row)) for row in values)]
-    write_atomic(job.root / motion_path(job, ".tsv"), ("\n".join(lines) + "\n").encode("utf-8"))
+    write_atomic(
+        job.root / _path(job, "timeseries", "motion", ".tsv"), ("\n".join(lines) + "\n").encode("utf-8")
+    )
     meaning = {name: {"Units": COLUMNS[name][0], "Description": COLUMNS[name][1]} for name in names}
-    write_sidecar(job.root / motion_path(job, ".json"), {**about, **meaning})
+    write_sidecar(job.root / _path(job, "timeseries", "motion", ".json"), {**about, **meaning})
 
 
 def _cell(value: float) -> str:
@@ -130,8 +140,7 @@ def _write_images(job: FitJob, opened: OpenAcquisition, about: dict[str, Any]) -
     series = aligned.series
     images = series.read(0, series.n_voxels).astype(np.float32)
     stored = series.stored
-    suffix = opened.acquisition.images[0].name.split(".")[0].rsplit("_", 1)[-1]
-    path = job.root / _path(job, suffix, "aligned", ".nii.gz")
+    path = job.root / _path(job, _suffix(job), "aligned", ".nii.gz")
     protocol = opened.acquisition.protocol
     fields = {**about, "Description": "Images of the series, aligned and interpolated once by cubic splines."}
     if getattr(protocol, "bvecs", None) is not None:

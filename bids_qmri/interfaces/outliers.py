@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,6 @@ from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.odd_volumes import chosen
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.shells import cluster_shells
 from bids_qmri.qc.outliers import FEWEST_IMAGES, Kind, damaged_slices, described
 from bids_qmri.units import FloatArray
 
@@ -44,15 +44,15 @@ def _kinds(acquisition: Acquisition, count: int) -> list[Kind]:
     protocol = acquisition.protocol
     if protocol is None:
         return [Kind(np.arange(count), dynamic=True)]
-    if not isinstance(protocol, DiffusionProtocol):
+    shells = protocol.shells()
+    if shells is None:
         return []
-    index = cluster_shells(protocol.bvals)[1]
+    directions, lowest = protocol.directions(), set(protocol.reference().tolist())
     kinds = []
-    for shell in range(int(index.max(initial=-1)) + 1):
-        images = np.flatnonzero(index == shell)
-        weighted = bool(np.any(~protocol.b0_mask[images]))
-        directions = protocol.bvecs[images] if weighted and protocol.bvecs is not None else None
-        kinds.append(Kind(images, directions))
+    for shell in range(len(shells[0])):
+        images = np.flatnonzero(shells[1] == shell)
+        alike = directions is None or bool(lowest & set(images.tolist()))
+        kinds.append(Kind(images, None if alike or directions is None else directions[images]))
     return kinds
 
 
@@ -84,8 +84,8 @@ def say_damaged(damaged: npt.NDArray[np.bool_], *, left_out: bool, can_be: bool)
 
 
 def can_leave_out(acquisition: Acquisition) -> bool:
-    """Tell whether the other images of a series are still one: those of diffusion series are."""
-    return isinstance(acquisition.protocol, DiffusionProtocol)
+    """Tell whether the other images of a series are still one: those of shells are."""
+    return acquisition.protocol is not None and acquisition.protocol.shells() is not None
 
 
 def without(
@@ -93,8 +93,7 @@ def without(
 ) -> tuple[Acquisition, list[int]]:
     """Return an acquisition without its damaged images, and the numbers of those that are kept."""
     kept = np.flatnonzero(~damaged.any(axis=0)).tolist()
-    protocol = acquisition.protocol
-    assert isinstance(protocol, DiffusionProtocol)
+    protocol = cast("DiffusionProtocol", acquisition.protocol)
     numbers = range(series.n_measurements) if acquisition.volumes is None else acquisition.volumes
     return (
         replace(

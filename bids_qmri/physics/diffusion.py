@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -135,6 +135,14 @@ class DiffusionProtocol(Protocol):
         lowest = self.bvals.min()
         values, index = cluster_shells(np.where(self.bvals <= lowest + SAME_LOW_B, lowest, self.bvals))
         return (values, index) if values.size else None
+
+    def directions(self) -> FloatArray | None:
+        return self.bvecs
+
+    def turned(self, rotations: FloatArray) -> DiffusionProtocol:
+        if self.bvecs is None:
+            return self
+        return replace(self, bvecs=np.einsum("nij,nj->ni", rotations, self.bvecs))
 
     def n_averaged(self) -> int:
         return int(cluster_shells(self.bvals)[0].size)

@@ -270,6 +270,14 @@ class Protocol(ABC):
         """Return the values of groups of like measurements, (S,), and the group of each, (N,); None: none."""
         return None
 
+    def directions(self) -> FloatArray | None:
+        """Return the direction that each measurement is sensitive along, as in its table, (N, 3), or None."""
+        return None
+
+    def turned(self, rotations: FloatArray) -> Self:
+        """Return the protocol with directions that are turned, by matrices (N, 3, 3) along its axes."""
+        return self
+
     def n_averaged(self) -> int:
         """Return the number of measurements that are left once directions are averaged."""
         return self.n_measurements

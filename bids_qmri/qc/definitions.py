@@ -68,6 +68,7 @@ def metric_definitions(
         **_map_definitions(units),
         **_residual_definitions(rmse_units),
         **_series_definitions(),
+        **_motion_definitions(),
         **_agreement_definitions(units, references),
     }
 
@@ -168,6 +169,11 @@ def _series_definitions() -> dict[str, Metric]:
             "Variance that denoising removed over what of independent noise it removes, median of the mask:"
             " above 1 where signal went too, below where noise that neighbours share stayed.",
         ),
+    }
+
+
+def _motion_definitions() -> dict[str, Metric]:
+    return {
         "motion_max": Metric("mm", "Largest translation of an image, seen from the reference."),
         "framewise_displacement_mean": Metric(
             "mm", "Mean over images of the absolute changes of place from the image before, added."

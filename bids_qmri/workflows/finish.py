@@ -23,6 +23,7 @@ from bids_qmri.completion.record import (
 from bids_qmri.completion.staging import assemble, clear, fit_folder, place_pages, switch
 from bids_qmri.errors import BusyError, QmriError, of_machine
 from bids_qmri.interfaces.job import Outcome
+from bids_qmri.interfaces.motion import motion_files
 from bids_qmri.interfaces.write import outputs_of
 from bids_qmri.workflows.config import RunConfig
 from bids_qmri.workflows.opening import InWork, end_of
@@ -56,7 +57,9 @@ def finish_participant(
         leave_out = {name for fit in fits if fit.name not in machine for name in outputs_of(fit)}
         if not config.reports_only:
             leave_out |= _of_damaged(work) | _disowned(work)
-        root = assemble(work.lease, leave_out, [fit.name for fit in fits if fit.name not in machine])
+        names = [fit.name for fit in fits if fit.name not in machine]
+        shared = {name for fit in fits for name in motion_files(fit)}
+        root = assemble(work.lease, leave_out, names, shared)
         end = write_page(config, end, root, processes=processes)
         # Pages alone do not make maps complete of which nothing is known.
         if work.before.requests or not config.reports_only:

@@ -14,7 +14,7 @@ import synth
 from runs import run_config, run_fit
 
 from bids_qmri.estimation import averaging
-from bids_qmri.interfaces import scan
+from bids_qmri.interfaces import opening, scan
 from bids_qmri.interfaces.fit import run_acquisition
 from bids_qmri.interfaces.job import AcquisitionJob
 from bids_qmri.workflows.plan import make_plan
@@ -36,7 +36,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, counting)
 
-    for name in ("open_images", "find_mask", "residuals_of", "load_b1"):
+    for name in ("open_images", "find_mask"):
+        count(opening, name)
+    for name in ("open_images", "residuals_of", "load_b1"):
         count(scan, name)
     count(averaging, "average_directions")
     return counted

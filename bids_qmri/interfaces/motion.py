@@ -95,13 +95,14 @@ def motion_files(job: FitJob) -> tuple[str, ...]:
 
 def _suffix(job: FitJob) -> str:
     """Return the suffix of the images of an acquisition."""
-    return job.acquisition.images[0].name.split(".")[0].rsplit("_", 1)[-1]
+    last = job.acquisition.images[0].name.split(".")[0].rsplit("_", 1)[-1]
+    return "".join(filter(str.isalnum, last)) or job.acquisition.kind
 
 
 def _path(job: FitJob, suffix: str, desc: str, extension: str) -> PurePosixPath:
     acquisition = job.acquisition
     # Several acquisitions of a folder may share all entities but the kind of their images.
-    entities = {"mod": "".join(filter(str.isalnum, acquisition.kind)), **acquisition.entities}
+    entities = {"mod": _suffix(job), **acquisition.entities}
     return derivative_path(
         entities, datatype=acquisition.datatype, suffix=suffix, extension=extension, desc=desc
     )

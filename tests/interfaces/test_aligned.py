@@ -119,7 +119,7 @@ def test_motion_is_measured_and_said_without_alignment(moved_vfa: Path, run: Cal
     said = run("out")
     assert "moved by more than a voxel" in said
     assert "--align" in said
-    table = moved_vfa / "out" / "sub-01" / "anat" / "sub-01_mod-vfa_desc-motion_timeseries.tsv"
+    table = moved_vfa / "out" / "sub-01" / "anat" / "sub-01_mod-VFA_desc-motion_timeseries.tsv"
     values = np.genfromtxt(table, names=True)
     zooms = np.array([2.0, 2.0, 3.0])
     # The object lies where the voxels that show it are: opposite to where these looked. x runs to the left.
@@ -145,12 +145,12 @@ def test_aligned_images_give_the_right_t1_and_say_so(moved_vfa: Path, run: Calla
     sidecar = json.loads((anat / "sub-01_desc-lsq_T1map.json").read_text())
     assert sidecar["Aligned"].startswith("rigid")
     assert sidecar["AlignedTo"] == 0
-    images = nib.load(anat / "sub-01_mod-vfa_desc-aligned_VFA.nii.gz")
+    images = nib.load(anat / "sub-01_mod-VFA_desc-aligned_VFA.nii.gz")
     assert images.shape == (*SHAPE, len(ANGLES))
     first = nib.load(moved_vfa / "raw" / "sub-01" / "anat" / "sub-01_flip-1_VFA.nii.gz")
     assert_allclose(images.dataobj[..., 0], first.get_fdata(), rtol=1e-5)
     assert_allclose(images.affine, first.affine)
-    matrices = json.loads((anat / "sub-01_mod-vfa_desc-aligned_VFA.json").read_text())["Transforms"][
+    matrices = json.loads((anat / "sub-01_mod-VFA_desc-aligned_VFA.json").read_text())["Transforms"][
         "Matrices"
     ]
     assert_allclose(matrices[0], np.eye(4))

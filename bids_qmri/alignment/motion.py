@@ -76,6 +76,11 @@ class Motion:
         return np.asarray(steps.sum(axis=1))
 
 
+def steps_of(shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Return of how many voxels along each axis one is looked at: enough of them to average."""
+    return tuple(max(1, size // (2 * COARSE)) for size in shape)
+
+
 def coarse(image: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Return averages of neighbouring voxels of an image (x, y, z), and how many were averaged per axis."""
     factors = [max(1, -(-size // COARSE)) for size in image.shape]

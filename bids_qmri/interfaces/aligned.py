@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bids_qmri.alignment.elastix import Kind
 from bids_qmri.alignment.groupwise import Alignment, align
-from bids_qmri.alignment.motion import Motion, coarse, motion_of, rotation_part, shift_between
+from bids_qmri.alignment.motion import Motion, coarse, motion_of, rotation_part, shift_between, steps_of
 from bids_qmri.alignment.transforms import Image, noise_kept, resample
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.images import Series, open_series
@@ -85,8 +85,9 @@ def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
     Images are compared with the mean of those of their kind (b-value), and these means with that of the kind
     before, which is most like it: another contrast is not to pass for motion.
     """
-    images = [coarse(_image(series, index)) for index in range(series.n_measurements)]
-    factors = images[0][1]
+    steps = steps_of(series.shape)
+    images = [coarse(image) for image in _thinned(series, steps)]
+    factors = images[0][1] * steps
     kinds = _kinds(acquisition, len(images))
     found = np.zeros((len(images), 3))
     so_far, before = np.zeros(3), None
@@ -249,3 +250,13 @@ def _image(series: Series, index: int) -> Image:
     """Return an image of a series, (x, y, z)."""
     values = series.read(0, series.n_voxels, [index])[:, 0]
     return values.astype(np.float32).reshape(series.shape, order="F")
+
+
+def _thinned(series: Series, steps: tuple[int, ...]) -> Iterator[Image]:
+    """Yield the images of a series, of which one voxel in so many is read along each axis, (x, y, z)."""
+    grid = [np.arange(0, size, step) for size, step in zip(series.shape, steps, strict=True)]
+    places = np.ravel_multi_index(np.meshgrid(*grid, indexing="ij"), series.shape, order="F")
+    within = places.ravel(order="F").astype(np.intp)
+    for index in range(series.n_measurements):
+        values = series.read(0, series.n_voxels, [index], within)[:, 0]
+        yield values.astype(np.float32).reshape(places.shape, order="F")

@@ -59,15 +59,15 @@ def _kinds(acquisition: Acquisition, count: int) -> list[Kind]:
 def _bright(series: Series, z: int, reference: npt.NDArray[np.intp]) -> FloatArray:
     """Return signals of bright voxels of a slice that are above 0 throughout, (v, N)."""
     plane = series.shape[0] * series.shape[1]
-    signal = series.read(z * plane, (z + 1) * plane)
-    with np.errstate(all="ignore"):
-        level = np.nan_to_num(np.mean(signal[:, reference], axis=1))
-        good = np.all(np.isfinite(signal) & (signal > 0), axis=1)
-    good &= level > BRIGHT * np.percentile(level, 98)
-    voxels = np.flatnonzero(good)
+    first, last = z * plane, (z + 1) * plane
+    level = np.nan_to_num(series.read(first, last, reference.tolist()).mean(axis=1))
+    voxels = np.flatnonzero(level > BRIGHT * np.percentile(level, 98))
     if voxels.size < FEWEST_VOXELS:
-        return signal[:0]
-    return np.asarray(signal[voxels[:: max(1, voxels.size // MOST_VOXELS)]])
+        return np.empty((0, series.n_measurements))
+    chosen = voxels[:: max(1, voxels.size // MOST_VOXELS)]
+    signal = series.read(first, last, within=chosen)
+    signal = signal[np.all(np.isfinite(signal) & (signal > 0), axis=1)]
+    return signal if len(signal) >= FEWEST_VOXELS else signal[:0]
 
 
 def say_damaged(damaged: npt.NDArray[np.bool_], *, left_out: bool, can_be: bool) -> list[str]:

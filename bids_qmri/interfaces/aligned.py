@@ -88,7 +88,7 @@ def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
     steps = steps_of(series.shape)
     images = [coarse(image) for image in _thinned(series, steps)]
     factors = images[0][1] * steps
-    kinds = _kinds(acquisition, len(images))
+    kinds, dynamic = _kinds(acquisition, len(images)), acquisition.protocol is None
     found = np.zeros((len(images), 3))
     so_far, before = np.zeros(3), None
     for kind in range(int(kinds.max()) + 1):
@@ -97,7 +97,10 @@ def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
         if before is not None:
             so_far = so_far + shift_between(before, mean, same_contrast=False)
         for index in members:
-            found[index] = so_far + (shift_between(mean, images[index][0]) if members.size > 1 else 0.0)
+            # A bolus changes the contrast of frames.
+            alone = members.size == 1
+            own = 0.0 if alone else shift_between(mean, images[index][0], same_contrast=not dynamic)
+            found[index] = so_far + own
         before = mean
     return Motion((found - found[reference_of(acquisition)]) * factors * np.asarray(series.zooms))
 

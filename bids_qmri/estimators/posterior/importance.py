@@ -62,9 +62,6 @@ LARGEST_CORRELATION = 1.0 - 1e-9
 
 LOGISTIC_SD = np.pi / np.sqrt(3.0)
 
-FARTHEST = 700.0
-"""Distance of a limit in logistic scales beyond which its exponential overflows."""
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -84,6 +81,11 @@ class Estimate:
     def take(self, voxels: IntArray | slice) -> Estimate:
         """Return the densities of some voxels."""
         return Estimate(self.mean[:, voxels], self.root[:, :, voxels])
+
+    @property
+    def arrays(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and root, each in one piece."""
+        return np.ascontiguousarray(self.mean), np.ascontiguousarray(self.root)
 
 
 def expectations(problem: Problem) -> tuple[FloatArray, FloatArray]:
@@ -155,8 +157,10 @@ def _expectations(
     """Return what `_in_blocks` does, of a few voxels."""
     found = lay(problem, estimates, nodes)
     weight = weights(found.log_evidence, found.mixture)
-    values = np.concatenate([part() for part in found.features], axis=2)
-    return np.einsum("vg,fvg->fv", weight, values), 1.0 / np.einsum("vg,vg->v", weight, weight)
+    first, second = found.features
+    divided = weight.shape[1] - nodes[2]
+    means = first.average(weight[:, :divided]) + second.average(weight[:, divided:])
+    return means, 1.0 / np.einsum("vg,vg->v", weight, weight)
 
 
 @dataclass(frozen=True)
@@ -172,13 +176,13 @@ class Laid:
     mixture
         Expected number of nodes per volume there, (V, G).
     features
-        Return what is to be averaged, (F, V, G') each, one part of the nodes after the other.
+        What is to be averaged, at one part of the nodes after the other.
     """
 
     points: FloatArray
     log_evidence: FloatArray
     mixture: FloatArray
-    features: tuple[Features, ...]
+    features: tuple[Features, Features]
 
 
 def lay(problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]) -> Laid:
@@ -197,7 +201,7 @@ def lay(problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]
     log_more, features_more = problem.evaluate(more, voxels)
     mixture = np.concatenate([mixture, _mixture(more, estimates, everywhere, first)], axis=1)
     points = np.concatenate([points, more], axis=2)
-    mixture += second * _density(points, again)
+    _add_density(points, again, second, mixture)
     return Laid(points, np.concatenate([log_evidence, log_more], axis=1), mixture, (features, features_more))
 
 
@@ -205,7 +209,7 @@ def _mixture(points: FloatArray, estimates: list[Estimate], everywhere: int, fir
     """Return the expected number of nodes per volume at points, (V, G)."""
     mixture = np.full(points.shape[1:], float(everywhere))
     for estimate in estimates:
-        mixture += first * _density(points, estimate)
+        _add_density(points, estimate, first, mixture)
     return mixture
 
 
@@ -218,59 +222,19 @@ def lattice(dimensions: int, count: int) -> FloatArray:
 
 def _draw(uniform: FloatArray, estimate: Estimate) -> FloatArray:
     """Return nodes (D, V, G) around an estimate from points (D, G) of the unit box."""
+    # Loads the compiler.
+    from bids_qmri.estimators.posterior.logistic_kernel import draw
+
     points = np.empty((*estimate.mean.shape, uniform.shape[1]))
-    for d in range(len(points)):
-        centre, scale, low, inside = _conditional(d, points, estimate)
-        share = low + uniform[d] * inside
-        with np.errstate(divide="ignore"):
-            nodes = centre + scale * np.log(share / (1.0 - share))
-        np.clip(nodes, 0.0, 1.0, out=points[d])
+    draw(uniform, *estimate.arrays, WIDEN / LOGISTIC_SD, points)
     return points
 
 
-def _density(points: FloatArray, estimate: Estimate) -> FloatArray:
-    """Return the density, (V, G), that `_draw` has at points (D, V, G)."""
-    density = np.ones(points.shape[1:])
-    for d in range(len(points)):
-        centre, scale, _, inside = _conditional(d, points, estimate)
-        decay = np.exp(-np.abs(points[d] - centre) / scale)
-        density *= decay
-        decay += 1.0
-        decay *= decay
-        decay *= scale * inside
-        density /= decay
-    return density
+def _add_density(points: FloatArray, estimate: Estimate, count: int, mixture: FloatArray) -> None:
+    """Add `count` times the density, (V, G), that `_draw` has at points (D, V, G)."""
+    from bids_qmri.estimators.posterior.logistic_kernel import add_density
 
-
-def _conditional(
-    d: int, points: FloatArray, estimate: Estimate
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return centre and scale of a coordinate given those before it, its mass below the box and inside it.
-
-    `points`, (D, V, G), hold the coordinates before it.
-    """
-    root = estimate.root[:, :, :, None]
-    centre = estimate.mean[d, :, None]
-    if d > 0:
-        slopes = _slopes(d, estimate.root)
-        for e in range(d):
-            centre = centre + slopes[e][:, None] * (points[e] - estimate.mean[e, :, None])
-        centre = np.clip(centre, 0.0, 1.0)
-    scale = (WIDEN / LOGISTIC_SD) * root[d, d]
-    low = 1.0 / (1.0 + np.exp(np.minimum(centre / scale, FARTHEST)))
-    high = 1.0 / (1.0 + np.exp(np.minimum((1.0 - centre) / scale, FARTHEST)))
-    return centre, scale, low, 1.0 - high - low
-
-
-def _slopes(d: int, root: FloatArray) -> list[FloatArray]:
-    """Return by how much coordinate d follows each of those before it, (V,): d of its conditional mean."""
-    slopes: list[FloatArray] = []
-    for e in reversed(range(d)):
-        rest = root[d, e] - sum(
-            s * root[k, e] for s, k in zip(slopes, reversed(range(e + 1, d)), strict=True)
-        )
-        slopes.append(rest / root[e, e])
-    return slopes[::-1]
+    add_density(points, *estimate.arrays, WIDEN / LOGISTIC_SD, float(count), mixture)
 
 
 def weights(log_evidence: FloatArray, mixture: FloatArray) -> FloatArray:

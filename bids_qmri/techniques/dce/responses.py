@@ -7,7 +7,7 @@ hundred curves per voxel. Used by `estimators.posterior`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,10 @@ DELAY_STEP = 0.125
 
 MAX_RATES, MAX_DELAYS = 192, 129
 """Largest size: a table takes 20 to 60 MB for 100 to 300 frames."""
+
+
+LANES = 8
+"""Of `products_kernel`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,16 @@ class Responses:
     delays: FloatArray
     tissue: FloatArray
     plasma: FloatArray
+
+    @cached_property
+    def in_lanes(self) -> tuple[FloatArray, FloatArray]:
+        """Tissue and plasma with zeros for frames up to a multiple of `LANES`."""
+        more = ((0, 0), (0, -self.plasma.shape[1] % LANES))
+        return np.pad(self.tissue, more), np.pad(self.plasma, more)
+
+    def place(self, kep: FloatArray, delay: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return rates and delays in steps of the table."""
+        return _steps(np.log(kep + K_OFFSET), self.rates), _steps(delay, self.delays)
 
     def at(self, kep: FloatArray, delay: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return tissue response and plasma input, each (..., N), by bilinear interpolation.
@@ -94,8 +108,13 @@ def _count(width: float, step: float, most: int) -> int:
 
 def _position(value: FloatArray, axis: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Return the point of an even axis below a value, and the fraction of the way to the next, (..., 1)."""
-    if axis.size == 1:
-        return np.zeros(value.shape, dtype=np.intp), np.zeros((*value.shape, 1))
-    position = np.clip((value - axis[0]) * ((axis.size - 1) / (axis[-1] - axis[0])), 0.0, axis.size - 1.0)
-    below = np.minimum(position.astype(np.intp), axis.size - 2)
+    position = _steps(value, axis)
+    below = np.minimum(position.astype(np.intp), max(axis.size - 2, 0))
     return below, (position - below)[..., None]
+
+
+def _steps(value: FloatArray, axis: FloatArray) -> FloatArray:
+    """Return values in steps of an even axis from its first point; 0 where it has but one."""
+    if axis.size == 1:
+        return np.zeros(value.shape)
+    return np.clip((value - axis[0]) * ((axis.size - 1) / (axis[-1] - axis[0])), 0.0, axis.size - 1.0)

@@ -14,3 +14,16 @@ def kernel(function: Kernel) -> Kernel:
 
     compiled: Kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     return compiled
+
+
+def summing(function: Kernel) -> Kernel:
+    """Compile a kernel whose sums over measurements may be added in the order that suits the processor.
+
+    The order follows from the number of measurements alone, so that a voxel's result does not depend on the
+    voxels beside it.
+    """
+    import numba
+
+    free = {"reassoc", "contract", "nsz"}
+    compiled: Kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=free)(function)
+    return compiled

@@ -31,7 +31,10 @@ BESSEL = tuple(F(c) for c in (-0.91905, -3.86361, 1.8576, -5.78783))
 """Coefficients of `estimators.posterior.problem.BESSEL`."""
 
 B0, B1, B2, B3 = BESSEL
-LN2_SINGLE, ROOT2 = F(0.6931471805599453), F(1.4142135)
+LN2_SINGLE = F(0.6931471805599453)
+LOWEST_SINGLE, HIGHEST_SINGLE, SHIFTER_SINGLE = F(-87.0), F(88.0), F(12582912.0)
+LOG2_E_SINGLE, LN2_HIGH_SINGLE, LN2_LOW_SINGLE = F(LOG2_E), F(0.693359375), F(-2.12194440e-4)
+E3, E4, E5, E6 = F(1 / 6), F(1 / 24), F(1 / 120), F(1 / 720)
 S3, S5, S7 = F(2.0 / 3.0), F(2.0 / 5.0), F(2.0 / 7.0)
 
 ERFCX_SCALE = 3.0
@@ -85,26 +88,19 @@ def single_of(typing: Any, bits: Any) -> Any:
 
 @kernel
 def exp(x: float) -> float:
-    """Return e^x of a double, off by a few units in its last place."""
+    """Return e^x of a double, off by 1e-14 of itself."""
     x = x if x > LOWEST else LOWEST
     x = x if x < HIGHEST else HIGHEST
     shifted = x * LOG2_E + SHIFTER
     whole = shifted - SHIFTER
     r = (x - whole * LN2_HIGH) - whole * LN2_LOW
-    p = 1.0 / 479001600.0
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    return p * double_of((bits_of(shifted) + 1023) << 52)
+    # Estrin's scheme: short chains of operations that wait for one another.
+    s = r * r
+    low = (1.0 + r) + s * (0.5 + r * (1.0 / 6.0))
+    middle = (1.0 / 24.0 + r * (1.0 / 120.0)) + s * (1.0 / 720.0 + r * (1.0 / 5040.0))
+    high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + s * (1.0 / 3628800.0 + r * (1.0 / 39916800.0))
+    q = s * s
+    return (low + q * (middle + q * high)) * double_of((bits_of(shifted) + 1023) << 52)
 
 
 @kernel
@@ -125,6 +121,24 @@ def log(x: float) -> float:
     p = p * q + 2.0 / 3.0
     p = p * q + 2.0
     return exponent * 0.6931471805599453 + s * p
+
+
+@kernel
+def exp_single(x: float) -> float:
+    """Return e^x of a single, off by 2e-7 of itself."""
+    x = x if x > LOWEST_SINGLE else LOWEST_SINGLE
+    x = x if x < HIGHEST_SINGLE else HIGHEST_SINGLE
+    shifted = x * LOG2_E_SINGLE + SHIFTER_SINGLE
+    whole = shifted - SHIFTER_SINGLE
+    r = (x - whole * LN2_HIGH_SINGLE) - whole * LN2_LOW_SINGLE
+    p = E6
+    p = p * r + E5
+    p = p * r + E4
+    p = p * r + E3
+    p = p * r + HALF
+    p = p * r + ONE
+    p = p * r + ONE
+    return p * single_of((bits_of_single(shifted) + np.int32(127)) << np.int32(23))
 
 
 @kernel

@@ -122,14 +122,13 @@ def first_estimates(problem: Problem) -> list[Estimate]:
     model, spanned = problem.model, problem.spanned
     arguments = model, problem.signal, problem.protocol, problem.weights, problem.noise
     limits = problem.lower, problem.upper
-    estimates, start = [], None
+    estimates = []
+    coarse = grid_posterior(*arguments, *limits, prior=problem.prior)
     if model.amplitude is not None:
-        coarse = grid_posterior(*arguments, *limits, prior=problem.prior)
-        start = coarse.best
         place = [boxed(model).index(i) for i in spanned]
         root = np.eye(len(spanned))[:, :, None] * np.maximum(coarse.sd[place], LEAST_WIDTH)
         estimates.append(Estimate(coarse.mean[place], root))
-    mode = maximise(*arguments, *limits, prior=problem.prior, start=start)
+    mode = maximise(*arguments, *limits, prior=problem.prior, start=coarse.best)
     lower, width = problem.lower[spanned, None], (problem.upper - problem.lower)[spanned, None]
     mean = np.clip((mode.theta[spanned] - lower) / width, 0.0, 1.0)
     covariance = np.moveaxis(mode.covariance[np.ix_(spanned, spanned)], 2, 0)
@@ -201,7 +200,7 @@ def lay(problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]
     log_more, features_more = problem.evaluate(more, voxels)
     mixture = np.concatenate([mixture, _mixture(more, estimates, everywhere, first)], axis=1)
     points = np.concatenate([points, more], axis=2)
-    _add_density(points, again, second, mixture)
+    _density(points, again, second, mixture)
     return Laid(points, np.concatenate([log_evidence, log_more], axis=1), mixture, (features, features_more))
 
 
@@ -209,7 +208,7 @@ def _mixture(points: FloatArray, estimates: list[Estimate], everywhere: int, fir
     """Return the expected number of nodes per volume at points, (V, G)."""
     mixture = np.full(points.shape[1:], float(everywhere))
     for estimate in estimates:
-        _add_density(points, estimate, first, mixture)
+        _density(points, estimate, first, mixture)
     return mixture
 
 
@@ -230,11 +229,15 @@ def _draw(uniform: FloatArray, estimate: Estimate) -> FloatArray:
     return points
 
 
-def _add_density(points: FloatArray, estimate: Estimate, count: int, mixture: FloatArray) -> None:
-    """Add `count` times the density, (V, G), that `_draw` has at points (D, V, G)."""
+def _density(
+    points: FloatArray, estimate: Estimate, factor: float = 1.0, add_to: FloatArray | None = None
+) -> FloatArray:
+    """Return a multiple of the density, (V, G), that `_draw` has at points (D, V, G), or add it."""
     from bids_qmri.estimators.posterior.logistic_kernel import add_density
 
-    add_density(points, *estimate.arrays, WIDEN / LOGISTIC_SD, float(count), mixture)
+    found = np.zeros(points.shape[1:]) if add_to is None else add_to
+    add_density(np.ascontiguousarray(points), *estimate.arrays, WIDEN / LOGISTIC_SD, float(factor), found)
+    return found
 
 
 def weights(log_evidence: FloatArray, mixture: FloatArray) -> FloatArray:

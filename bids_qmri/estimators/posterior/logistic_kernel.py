@@ -1,7 +1,8 @@
 """Nodes from sheared logistic densities in the unit box, and these densities at nodes, compiled.
 
 Called by `importance`, whose text says what the densities are for. A coordinate is logistic about a centre
-that follows the coordinates before it, truncated to the box; every voxel has its own.
+that follows the coordinates before it, truncated to the box; every voxel has its own. Exponentials are of single
+precision: where a node lies hardly matters, and its density is that of where it lies to 1e-6.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import numpy as np
 
 from bids_qmri.compiled import kernel
-from bids_qmri.physics.elementary import exp, log
+from bids_qmri.physics.elementary import exp_single, log_single
 from bids_qmri.units import FloatArray
 
-FARTHEST = 700.0
-"""Distance of a limit in logistic scales beyond which its exponential overflows."""
+BLOCK = 512
+"""Nodes at a time, of as many voxels as that takes: long loops leave few steps to do one by one."""
 
-NEAREST = 1e-300
-"""Odds that stand for none."""
+F = np.float32
+ONE, NEAREST, FARTHEST = F(1.0), F(1e-37), F(43.0)
+"""One, odds that stand for none, and logistic scales beyond which a limit is as good as none."""
 
 
 @kernel
@@ -35,13 +37,28 @@ def draw(uniform: FloatArray, mean: FloatArray, root: FloatArray, widen: float, 
         What is written.
     """
     dimensions, n_voxels, count = points.shape
-    slopes, centre, low, inside = np.empty(dimensions), np.empty(count), np.empty(count), np.empty(count)
-    for v in range(n_voxels):
+    voxels = max(BLOCK // count, 1)
+    size = voxels * count
+    slopes, centre, inverse, x = np.empty(dimensions), np.empty(size), np.empty(size), np.empty(size)
+    low, inside, share = np.empty(size, dtype=F), np.empty(size, dtype=F), np.empty(size, dtype=F)
+    upright = _upright(root)
+    for first in range(0, n_voxels, voxels):
+        end = min(first + voxels, n_voxels)
         for d in range(dimensions):
-            scale = widen * root[d, d, v]
-            _conditional(d, v, points, mean, root, slopes, centre)
-            _mass(centre, scale, d == 0, low, inside)
-            _place(uniform[d], centre, scale, low, inside, points[d, v])
+            for v in range(first, end):
+                here = slice((v - first) * count, (v - first + 1) * count)
+                _conditional(d, v, points, mean, root, slopes, centre[here])
+                inverse[here] = 1.0 / (widen * root[d, d, v])
+                share[here] = uniform[d]
+            if d == 0 or upright:
+                _mass(centre, inverse, count, low, inside)
+                _repeat(low, count)
+                _repeat(inside, count)
+            else:
+                _mass(centre, inverse, 1, low, inside)
+            _place(share, centre, inverse, low, inside, x)
+            for v in range(first, end):
+                points[d, v] = x[(v - first) * count : (v - first + 1) * count]
 
 
 @kernel
@@ -50,18 +67,35 @@ def add_density(
 ) -> None:
     """Add `factor` times the density that `draw` has at points (D, V, G) to `mixture`, (V, G)."""
     dimensions, n_voxels, count = points.shape
-    slopes, centre, low, inside = np.empty(dimensions), np.empty(count), np.empty(count), np.empty(count)
-    density = np.empty(count)
-    for v in range(n_voxels):
+    voxels = max(BLOCK // count, 1)
+    size = voxels * count
+    slopes, centre, inverse, x = np.empty(dimensions), np.empty(size), np.empty(size), np.empty(size)
+    low, inside, density = np.empty(size, dtype=F), np.empty(size, dtype=F), np.empty(size)
+    upright = _upright(root)
+    for first in range(0, n_voxels, voxels):
+        end = min(first + voxels, n_voxels)
         density[:] = factor
         for d in range(dimensions):
-            scale = widen * root[d, d, v]
-            _conditional(d, v, points, mean, root, slopes, centre)
-            _mass(centre, scale, d == 0, low, inside)
-            _times_logistic(points[d, v], centre, scale, inside, density)
-        row = mixture[v]
-        for g in range(count):
-            row[g] += density[g]
+            for v in range(first, end):
+                here = slice((v - first) * count, (v - first + 1) * count)
+                _conditional(d, v, points, mean, root, slopes, centre[here])
+                inverse[here] = 1.0 / (widen * root[d, d, v])
+                x[here] = points[d, v]
+            if d == 0 or upright:
+                _mass(centre, inverse, count, low, inside)
+                _repeat(low, count)
+                _repeat(inside, count)
+            else:
+                _mass(centre, inverse, 1, low, inside)
+            _times_logistic(x, centre, inverse, inside, density)
+        for v in range(first, end):
+            _add(density[(v - first) * count : (v - first + 1) * count], mixture[v])
+
+
+@kernel
+def _add(values: FloatArray, total: FloatArray) -> None:
+    for g in range(total.size):
+        total[g] += values[g]
 
 
 @kernel
@@ -101,38 +135,64 @@ def _clip(values: FloatArray) -> None:
 
 
 @kernel
-def _mass(centre: FloatArray, scale: float, alike: bool, low: FloatArray, inside: FloatArray) -> None:
-    """Write the masses of logistic densities below the box and inside it; `alike` if all have one centre."""
-    count = 1 if alike else centre.size
-    for g in range(count):
-        x, y = centre[g] / scale, (1.0 - centre[g]) / scale
-        below = 1.0 / (1.0 + exp(x if x < FARTHEST else FARTHEST))
-        above = 1.0 / (1.0 + exp(y if y < FARTHEST else FARTHEST))
-        low[g] = below
-        inside[g] = 1.0 - above - below
-    if alike:
-        low[:] = low[0]
-        inside[:] = inside[0]
+def _upright(root: FloatArray) -> bool:
+    """Return whether no coordinate follows another in any voxel."""
+    for d in range(len(root)):
+        for e in range(d):
+            for v in range(root.shape[2]):
+                if root[d, e, v] != 0.0:
+                    return False
+    return True
+
+
+@kernel
+def _mass(centre: FloatArray, inverse: FloatArray, alike: int, low: FloatArray, inside: FloatArray) -> None:
+    """Write the masses of logistic densities below the box and inside it.
+
+    Of each `alike` of them, one after the other, only the first.
+    """
+    for g in range(0, centre.size, alike):
+        x, y = F(centre[g] * inverse[g]), F((1.0 - centre[g]) * inverse[g])
+        a = exp_single(x if x < FARTHEST else FARTHEST)
+        b = exp_single(y if y < FARTHEST else FARTHEST)
+        # 1 / (1 + a) below, 1 / (1 + b) above, by one division.
+        share = ONE / ((ONE + a) * (ONE + b))
+        low[g] = (ONE + b) * share
+        inside[g] = (a * b - ONE) * share
+
+
+@kernel
+def _repeat(values: FloatArray, alike: int) -> None:
+    """Give the first of each `alike` values to the others."""
+    for first in range(0, values.size, alike):
+        value = values[first]
+        for g in range(first + 1, first + alike):
+            values[g] = value
 
 
 @kernel
 def _place(
-    uniform: FloatArray, centre: FloatArray, scale: float, low: FloatArray, inside: FloatArray, out: FloatArray
+    uniform: FloatArray,
+    centre: FloatArray,
+    inverse: FloatArray,
+    low: FloatArray,
+    inside: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Write the coordinates that have given shares of the mass below them."""
     for g in range(centre.size):
         share = low[g] + uniform[g] * inside[g]
-        odds = share / (1.0 - share)
-        x = centre[g] + scale * log(odds if odds > NEAREST else NEAREST)
+        odds = share / (ONE - share)
+        x = centre[g] + log_single(odds if odds > NEAREST else NEAREST) / inverse[g]
         x = x if x > 0.0 else 0.0
         out[g] = x if x < 1.0 else 1.0
 
 
 @kernel
 def _times_logistic(
-    x: FloatArray, centre: FloatArray, scale: float, inside: FloatArray, density: FloatArray
+    x: FloatArray, centre: FloatArray, inverse: FloatArray, inside: FloatArray, density: FloatArray
 ) -> None:
     """Multiply by the density of one coordinate."""
     for g in range(x.size):
-        decay = exp(-abs(x[g] - centre[g]) / scale)
-        density[g] *= decay / ((1.0 + decay) * (1.0 + decay) * (scale * inside[g]))
+        decay = exp_single(F(-abs(x[g] - centre[g]) * inverse[g]))
+        density[g] *= inverse[g] * (decay / ((ONE + decay) * (ONE + decay) * inside[g]))

@@ -115,13 +115,20 @@ class Problem:
     def theta(self, points: FloatArray) -> FloatArray:
         """Return parameters (P, ...) at points (D, ...) of the unit box, fixed ones at their value."""
         theta = np.empty((len(self.lower), *points.shape[1:]))
-        theta[:] = self.lower.reshape(-1, *[1] * (points.ndim - 1))
-        for point, i in zip(points, self.spanned, strict=True):
-            theta[i] += point * (self.upper[i] - self.lower[i])
+        place = dict(zip(self.spanned, points, strict=True))
+        for i, row in enumerate(theta):
+            if i in place:
+                np.multiply(place[i], self.upper[i] - self.lower[i], out=row)
+                row += self.lower[i]
+            else:
+                row[:] = self.lower[i]
         return theta
 
     def predict(self, theta: FloatArray, voxels: IntArray) -> FloatArray:
         """Return signals (N, V, ...) of parameters (P, V, ...)."""
+        own = catalogue.part(self.model.name, "posterior", "curves")
+        if own is not None:
+            return np.asarray(own(self.protocol, theta.reshape(len(theta), -1))).reshape(-1, *theta.shape[1:])
         per_voxel = theta[0].size // voxels.size
         protocol = self.protocol.take(np.repeat(voxels, per_voxel))
         return self.model.signal(theta.reshape(len(theta), -1), protocol).reshape(-1, *theta.shape[1:])
@@ -135,11 +142,11 @@ def _rician(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[Flo
     theta = problem.theta(points)
     inner = problem.index(str(problem.model.amplitude))
     theta[inner] = 1.0
-    curves = np.ascontiguousarray(problem.predict(theta, voxels)).reshape(-1, voxels.size, points[0, 0].size)
+    curves = np.ascontiguousarray(problem.predict(theta, voxels)).reshape(-1, theta[0].size)
     noise = problem.noise.take(voxels)
     limits = float(problem.lower[inner]), float(problem.upper[inner])
     x, w = gauss_legendre(1 if limits[0] == limits[1] else problem.inner)
-    found = np.empty((4, *curves.shape[1:]))
+    found = np.empty((4, curves.shape[1]))
     integrate_amplitude(
         curves,
         np.ascontiguousarray(problem.signal[:, voxels]),
@@ -163,7 +170,7 @@ def _gaussian(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[F
     places = [problem.index(name) for name in problem.model.linear]
     limits = np.array([(problem.lower[i], problem.upper[i]) for i in places])
     x, w = gauss_legendre(1 if limits[1, 0] == limits[1, 1] else problem.inner)
-    products = np.stack(_products(problem, theta, voxels)).reshape(6, voxels.size, -1)
+    products = np.stack(_products(problem, theta, voxels)).reshape(6, -1)
     found = np.empty_like(products)
     rule, bells = ((x + 1.0) / 2.0, np.log(w)), (_parts(problem, places[0], 1), _parts(problem, places[1], 0))
     integrate_amounts(products, limits, rule, float(problem.reach), bells, found)

@@ -13,8 +13,8 @@ from bids_qmri.compiled import kernel
 from bids_qmri.physics.elementary import exp, log_bessel_i0_less
 from bids_qmri.units import FloatArray
 
-BLOCK = 128
-"""Nodes at a time: what they need stays in the L1 and L2 caches."""
+BLOCK = 512
+"""Nodes at a time, of as many voxels as that takes: long loops leave few steps to do one by one."""
 
 TINY = 1e-300
 
@@ -35,7 +35,7 @@ def integrate_amplitude(
     Parameters
     ----------
     curves
-        Signals of amplitude 1 at G nodes of V voxels, (N, V, G).
+        Signals of amplitude 1 at G nodes of every voxel, one voxel after the other, (N, V G).
     signal
         Magnitudes, (N, V).
     weights
@@ -49,46 +49,79 @@ def integrate_amplitude(
     reach
         Half width of the integral in standard deviations.
     out
-        The four, (4, V, G); the total is in units of the amplitude.
+        The four, (4, V G); the total is in units of the amplitude.
     """
-    n_measurements, n_voxels, n_nodes = curves.shape
     n_inner = rule[0].size
-    crossed = np.empty((n_measurements, BLOCK), dtype=np.float32)
-    sums = np.empty((4, BLOCK))
+    crossed = np.empty((len(weights), BLOCK), dtype=np.float32)
+    sums, images = np.empty((4, BLOCK)), np.empty(BLOCK)
     amplitude, density = np.empty((n_inner, BLOCK)), np.empty((n_inner, BLOCK))
     rest, single = np.empty(BLOCK, dtype=np.float32), np.empty(BLOCK, dtype=np.float32)
-    for v in range(n_voxels):
-        for first in range(0, n_nodes, BLOCK):
-            end = min(first + BLOCK, n_nodes)
-            count = end - first
-            sums[:] = 0.0
-            for n in range(n_measurements):
-                row = curves[n, v, first:end]
-                _add_products(row, signal[n, v] / noise[0][v], 1.0 / noise[0][v], weights[n], crossed[n], sums)
-            _place(sums, noise[1][v], limits, rule[0], reach, count, amplitude)
-            for i in range(n_inner):
-                single[:count] = amplitude[i, :count]
-                rest[:count] = 0.0
-                for n in range(n_measurements):
-                    _add_bessel(weights[n], single[:count], crossed[n], rest)
-                _log_density(noise[1][v], rule[1][i], sums, amplitude[i], rest[:count], density[i])
-            _summarise(
-                amplitude,
-                density,
-                sums[3],
-                out[0, v, first:end],
-                out[1, v, first:end],
-                out[2, v, first:end],
-                out[3, v, first:end],
+    for first in range(0, curves.shape[1], BLOCK):
+        end = min(first + BLOCK, curves.shape[1])
+        count = end - first
+        _accumulate(curves, signal, weights, noise, first, end, crossed, sums, images)
+        _place(sums, images[:count], limits, rule[0], reach, amplitude)
+        for i in range(n_inner):
+            single[:count] = amplitude[i, :count]
+            rest[:count] = 0.0
+            for n in range(len(weights)):
+                _add_bessel(weights[n], single[:count], crossed[n], rest)
+            _log_density(images[:count], rule[1][i], sums, amplitude[i], rest, density[i])
+        _summarise(
+            amplitude,
+            density,
+            sums[3],
+            out[0, first:end],
+            out[1, first:end],
+            out[2, first:end],
+            out[3, first:end],
+        )
+
+
+@kernel
+def _accumulate(
+    curves: FloatArray,
+    signal: FloatArray,
+    weights: FloatArray,
+    noise: tuple[FloatArray, FloatArray],
+    first: int,
+    end: int,
+    crossed: FloatArray,
+    sums: FloatArray,
+    images: FloatArray,
+) -> None:
+    """Write what a block of nodes needs of its voxels: see `_add_products`; and the images they count as."""
+    n_nodes = curves.shape[1] // signal.shape[1]
+    sums[:] = 0.0
+    begin = first
+    while begin < end:
+        v = begin // n_nodes
+        stop = min((v + 1) * n_nodes, end)
+        here = slice(begin - first, stop - first)
+        for n in range(len(weights)):
+            _add_products(
+                curves[n, begin:stop],
+                signal[n, v] / noise[0][v],
+                1.0 / noise[0][v],
+                weights[n],
+                crossed[n, here],
+                (sums[0, here], sums[1, here], sums[2, here]),
             )
+        images[here] = noise[1][v]
+        begin = stop
 
 
 @kernel
 def _add_products(
-    curve: FloatArray, y: float, scale: float, weight: float, crossed: FloatArray, sums: FloatArray
+    curve: FloatArray,
+    y: float,
+    scale: float,
+    weight: float,
+    crossed: FloatArray,
+    sums: tuple[FloatArray, FloatArray, FloatArray],
 ) -> None:
     """Write curve times signal, and add one measurement to sums of curve with signal, energy, magnitude."""
-    with_signal, energy, with_magnitude = sums[0], sums[1], sums[2]
+    with_signal, energy, with_magnitude = sums
     # E[y^2] = m^2 + 2 sigma^2: an estimate of the amplitude good to a fraction of its standard deviation
     unbiased = weight * np.sqrt(max(y * y - 1.0, 0.0))
     for g in range(curve.size):
@@ -102,37 +135,35 @@ def _add_products(
 @kernel
 def _place(
     sums: FloatArray,
-    images: float,
+    images: FloatArray,
     limits: tuple[float, float],
     nodes: FloatArray,
     reach: float,
-    count: int,
     amplitude: FloatArray,
 ) -> None:
     """Lay the amplitudes, (I, G), and write the width of their interval to `sums[3]`."""
     low, width = sums[0], sums[3]
-    _interval(sums[1], images, limits, reach, count, low, width)
+    _interval(sums[1], images, limits, reach, low, width)
     for i in range(nodes.size):
         row, x = amplitude[i], nodes[i]
-        for g in range(count):
+        for g in range(images.size):
             row[g] = low[g] + width[g] * x
 
 
 @kernel
 def _interval(
     energy: FloatArray,
-    images: float,
+    images: FloatArray,
     limits: tuple[float, float],
     reach: float,
-    count: int,
     low: FloatArray,
     width: FloatArray,
 ) -> None:
     """Write where the intervals begin over the products of curve and signal in `low`, and their widths."""
     lower, upper = limits
-    for g in range(count):
+    for g in range(images.size):
         centre = low[g] / energy[g]
-        deviation = 1.0 / np.sqrt(images * energy[g])
+        deviation = 1.0 / np.sqrt(images[g] * energy[g])
         inside = centre if centre > lower else lower
         inside = inside if inside < upper else upper
         # beyond a limit the density decays like an exponential, the faster the farther its centre is
@@ -154,15 +185,20 @@ def _add_bessel(weight: float, amplitude: FloatArray, crossed: FloatArray, rest:
 
 @kernel
 def _log_density(
-    images: float, log_weight: float, sums: FloatArray, amplitude: FloatArray, rest: FloatArray, out: FloatArray
+    images: FloatArray,
+    log_weight: float,
+    sums: FloatArray,
+    amplitude: FloatArray,
+    rest: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Write the log density of one amplitude per node, (G,)."""
     energy, with_magnitude = sums[1], sums[2]
-    for g in range(rest.size):
+    for g in range(images.size):
         a = amplitude[g]
         exponent = a * (with_magnitude[g] - 0.5 * a * energy[g])
         # Of thermal noise alone every image counts fully.
-        out[g] = log_weight + images * (exponent + rest[g])
+        out[g] = log_weight + images[g] * (exponent + rest[g])
 
 
 @kernel

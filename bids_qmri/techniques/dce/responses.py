@@ -27,7 +27,7 @@ MAX_RATES, MAX_DELAYS = 192, 129
 
 
 LANES = 8
-"""Of `products_kernel`."""
+"""Frames that a processor adds at a time; tables end in zeros up to a multiple of it, so that no frame is left over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,11 @@ class Responses:
     plasma: FloatArray
 
     @cached_property
-    def in_lanes(self) -> tuple[FloatArray, FloatArray]:
-        """Tissue and plasma with zeros for frames up to a multiple of `LANES`."""
+    def in_lanes(self) -> tuple[Float32Array, Float32Array]:
+        """Tissue and plasma with zeros for frames up to a multiple of `LANES`; more rows then stay in caches."""
         more = ((0, 0), (0, -self.plasma.shape[1] % LANES))
-        return np.pad(self.tissue, more), np.pad(self.plasma, more)
+        tissue, plasma = (np.pad(table, more).astype(np.float32) for table in (self.tissue, self.plasma))
+        return tissue, plasma
 
     def place(self, kep: FloatArray, delay: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return rates and delays in steps of the table."""

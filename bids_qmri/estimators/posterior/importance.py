@@ -16,7 +16,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from bids_qmri.estimators.posterior.box import boxed
 from bids_qmri.estimators.posterior.map import grid_posterior, maximise
 from bids_qmri.estimators.posterior.problem import Features, IntArray, Problem
 from bids_qmri.units import FloatArray
@@ -118,21 +117,19 @@ def expectations(problem: Problem) -> tuple[FloatArray, FloatArray]:
 
 
 def first_estimates(problem: Problem) -> list[Estimate]:
-    """Return mode and curvature of the posterior and, for magnitudes, the moments of a coarse grid."""
-    model, spanned = problem.model, problem.spanned
-    arguments = model, problem.signal, problem.protocol, problem.weights, problem.noise
+    """Return mode and curvature of the posterior; the search for it starts on a coarse grid, blind to none.
+
+    The moments of that grid as a second density would cost a third more and tell no more.
+    """
+    spanned = problem.spanned
+    arguments = problem.model, problem.signal, problem.protocol, problem.weights, problem.noise
     limits = problem.lower, problem.upper
-    estimates = []
-    coarse = grid_posterior(*arguments, *limits, prior=problem.prior)
-    if model.amplitude is not None:
-        place = [boxed(model).index(i) for i in spanned]
-        root = np.eye(len(spanned))[:, :, None] * np.maximum(coarse.sd[place], LEAST_WIDTH)
-        estimates.append(Estimate(coarse.mean[place], root))
-    mode = maximise(*arguments, *limits, prior=problem.prior, start=coarse.best)
+    start = grid_posterior(*arguments, *limits, prior=problem.prior).best
+    mode = maximise(*arguments, *limits, prior=problem.prior, start=start)
     lower, width = problem.lower[spanned, None], (problem.upper - problem.lower)[spanned, None]
     mean = np.clip((mode.theta[spanned] - lower) / width, 0.0, 1.0)
     covariance = np.moveaxis(mode.covariance[np.ix_(spanned, spanned)], 2, 0)
-    return [*estimates, _estimate(mean, covariance)]
+    return [_estimate(mean, covariance)]
 
 
 def _in_blocks(

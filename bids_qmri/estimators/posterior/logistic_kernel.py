@@ -45,11 +45,10 @@ def draw(uniform: FloatArray, mean: FloatArray, root: FloatArray, widen: float, 
     for first in range(0, n_voxels, voxels):
         end = min(first + voxels, n_voxels)
         for d in range(dimensions):
+            _conditional(d, first, end, points, mean, root, widen, slopes, centre, inverse)
             for v in range(first, end):
-                here = slice((v - first) * count, (v - first + 1) * count)
-                _conditional(d, v, points, mean, root, slopes, centre[here])
-                inverse[here] = 1.0 / (widen * root[d, d, v])
-                share[here] = uniform[d]
+                for g in range(count):
+                    share[(v - first) * count + g] = uniform[d, g]
             if d == 0 or upright:
                 _mass(centre, inverse, count, low, inside)
                 _repeat(low, count)
@@ -58,7 +57,8 @@ def draw(uniform: FloatArray, mean: FloatArray, root: FloatArray, widen: float, 
                 _mass(centre, inverse, 1, low, inside)
             _place(share, centre, inverse, low, inside, x)
             for v in range(first, end):
-                points[d, v] = x[(v - first) * count : (v - first + 1) * count]
+                for g in range(count):
+                    points[d, v, g] = x[(v - first) * count + g]
 
 
 @kernel
@@ -76,11 +76,10 @@ def add_density(
         end = min(first + voxels, n_voxels)
         density[:] = factor
         for d in range(dimensions):
+            _conditional(d, first, end, points, mean, root, widen, slopes, centre, inverse)
             for v in range(first, end):
-                here = slice((v - first) * count, (v - first + 1) * count)
-                _conditional(d, v, points, mean, root, slopes, centre[here])
-                inverse[here] = 1.0 / (widen * root[d, d, v])
-                x[here] = points[d, v]
+                for g in range(count):
+                    x[(v - first) * count + g] = points[d, v, g]
             if d == 0 or upright:
                 _mass(centre, inverse, count, low, inside)
                 _repeat(low, count)
@@ -89,49 +88,43 @@ def add_density(
                 _mass(centre, inverse, 1, low, inside)
             _times_logistic(x, centre, inverse, inside, density)
         for v in range(first, end):
-            _add(density[(v - first) * count : (v - first + 1) * count], mixture[v])
-
-
-@kernel
-def _add(values: FloatArray, total: FloatArray) -> None:
-    for g in range(total.size):
-        total[g] += values[g]
+            for g in range(count):
+                mixture[v, g] += density[(v - first) * count + g]
 
 
 @kernel
 def _conditional(
     d: int,
-    v: int,
+    first: int,
+    end: int,
     points: FloatArray,
     mean: FloatArray,
     root: FloatArray,
+    widen: float,
     slopes: FloatArray,
     centre: FloatArray,
+    inverse: FloatArray,
 ) -> None:
-    """Write the mean of a coordinate given those before it, within the box."""
-    centre[:] = mean[d, v]
-    for e in range(d - 1, -1, -1):
-        rest = root[d, e, v]
-        for k in range(e + 1, d):
-            rest -= slopes[k] * root[k, e, v]
-        slopes[e] = rest / root[e, e, v]
-    for e in range(d):
-        _follow(points[e, v], mean[e, v], slopes[e], centre)
-    if d > 0:
-        _clip(centre)
-
-
-@kernel
-def _follow(before: FloatArray, middle: float, slope: float, centre: FloatArray) -> None:
-    for g in range(centre.size):
-        centre[g] += slope * (before[g] - middle)
-
-
-@kernel
-def _clip(values: FloatArray) -> None:
-    for g in range(values.size):
-        x = values[g] if values[g] > 0.0 else 0.0
-        values[g] = x if x < 1.0 else 1.0
+    """Write the mean of a coordinate given those before it, within the box, and one over its scale."""
+    count = points.shape[2]
+    for v in range(first, end):
+        begin = (v - first) * count
+        middle, sharp = mean[d, v], 1.0 / (widen * root[d, d, v])
+        for g in range(count):
+            centre[begin + g] = middle
+            inverse[begin + g] = sharp
+        for e in range(d - 1, -1, -1):
+            rest = root[d, e, v]
+            for k in range(e + 1, d):
+                rest -= slopes[k] * root[k, e, v]
+            slopes[e] = rest / root[e, e, v]
+        for e in range(d):
+            slope, away = slopes[e], mean[e, v]
+            for g in range(count):
+                centre[begin + g] += slope * (points[e, v, g] - away)
+        for g in range(count if d > 0 else 0):
+            x = centre[begin + g] if centre[begin + g] > 0.0 else 0.0
+            centre[begin + g] = x if x < 1.0 else 1.0
 
 
 @kernel

@@ -12,7 +12,8 @@ def kernel(function: Kernel) -> Kernel:
     """Compile a function of arrays and numbers; it lets go of the interpreter and is kept for later runs."""
     import numba
 
-    compiled: Kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    # Told, because a function that does not tell takes over what the first kernel that calls it was told.
+    compiled: Kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function)
     return compiled
 
 

@@ -1,0 +1,236 @@
+"""The misfit of NODDI signals with its derivatives, compiled: one pass over the measurements, nothing stored.
+
+Called by `fit_kernel`. The formulas are those of `model.evaluate_with_derivatives`; polynomials of every
+measurement stand in a row of their own, so that all loops run over measurements. Sums may be added in any
+order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bids_qmri.compiled import kernel, summing
+from bids_qmri.physics.elementary import exp, log
+from bids_qmri.units import FloatArray
+
+TERMS = 8
+"""Powers of the squared cosine between gradient and fibre."""
+
+SUMS = 22
+"""What `sums` returns: cost, five slopes, fifteen curvatures, and squares of differences."""
+
+ROOT8 = 2.8284271247461903
+BESSEL = (
+    -1.5758689836388697,
+    -0.6630483476501198,
+    -0.03912024620854852,
+    -0.03131114824794774,
+    0.0026367513191656307,
+    0.00013151505093012114,
+    -0.0017719865168291785,
+    -0.00058652420101823,
+    0.0003722663523602,
+)
+"""Coefficients of ln I0(x) - u + ln(u) / 2 in powers of 2 sqrt(8) / u - 1 with u^2 = x^2 + 8: off by 9e-7 at
+most, and I1 / I0, that follows from them, by 1.2e-6."""
+
+B0, B1, B2, B3, B4, B5, B6, B7, B8 = BESSEL
+
+
+@kernel
+def prepare(
+    odi: float,
+    table: FloatArray,
+    sticks: FloatArray,
+    ends: FloatArray,
+    moments: FloatArray,
+    polynomials: FloatArray,
+) -> None:
+    """Write what an ODI makes of a protocol: the coefficients of all measurements.
+
+    Parameters
+    ----------
+    odi
+        Orientation dispersion index.
+    table
+        Of Watson moments, by interval: coefficients of a cubic, (I, 4, `TERMS`).
+    sticks
+        What takes moments to coefficients, of every b-value, (B, `TERMS`, `TERMS`).
+    ends
+        Where the measurements of every b-value end, (B,).
+    moments
+        Moments and their derivatives by ODI, (2, `TERMS`).
+    polynomials
+        Coefficients of signal and of its derivative by ODI, (2 `TERMS`, N).
+    """
+    intervals = len(table)
+    position = odi * intervals
+    interval = min(max(int(position), 0), intervals - 1)
+    t = position - interval
+    for j in range(TERMS):
+        c0, c1 = table[interval, 0, j], table[interval, 1, j]
+        c2, c3 = table[interval, 2, j], table[interval, 3, j]
+        moments[0, j] = ((c3 * t + c2) * t + c1) * t + c0
+        moments[1, j] = ((3.0 * c3 * t + 2.0 * c2) * t + c1) * intervals
+    begin = 0
+    for b in range(ends.size):
+        for j in range(TERMS):
+            value = slope = 0.0
+            for k in range(TERMS):
+                value += sticks[b, j, k] * moments[0, k]
+                slope += sticks[b, j, k] * moments[1, k]
+            for n in range(begin, ends[b]):
+                polynomials[j, n] = value
+                polynomials[TERMS + j, n] = slope
+        begin = ends[b]
+
+
+@summing
+def sums(
+    ndi: float,
+    fwf: float,
+    direction: tuple[float, float, float],
+    tangents: tuple[float, float, float, float, float, float],
+    moment: float,
+    moment_slope: float,
+    scan: FloatArray,
+    polynomials: FloatArray,
+    signal: FloatArray,
+    v: int,
+    variance: float,
+) -> tuple[float, ...]:
+    """Return the sums over measurements of one voxel.
+
+    Parameters
+    ----------
+    ndi, fwf
+        Neurite density index and free water fraction.
+    direction, tangents
+        Unit vector along the fibres, and its derivatives by both tilts.
+    moment, moment_slope
+        Second-degree moment of the fibres and its derivative by ODI.
+    scan
+        Gradients, weights, b d_par and signal of free water, (6, N).
+    polynomials
+        Of `prepare`.
+    signal
+        Over S0, (V, N).
+    v
+        Which voxel.
+    variance
+        Of the noise, for the Rician likelihood; 0 for least squares.
+
+    Returns
+    -------
+    Cost, minus half its slopes by NDI, ODI, FWF and both tilts, half its curvatures (the lower triangle row
+    by row), and the squares of differences.
+    """
+    dx, dy, dz = direction
+    ax, ay, az, bx, by, bz = tangents
+    rest, tissue_share = 1.0 - ndi, 1.0 - fwf
+    scale = tissue_share * ndi
+    mean, anisotropy = (2.0 + moment) / 3.0, moment
+    rician = variance > 0.0
+    precision = 1.0 / variance if rician else 0.0
+    cost = squares = g0 = g1 = g2 = g3 = g4 = 0.0
+    h00 = h10 = h11 = h20 = h21 = h22 = h30 = h31 = h32 = h33 = h40 = h41 = h42 = h43 = h44 = 0.0
+    for n in range(signal.shape[1]):
+        gx, gy, gz, weight, x = scan[0, n], scan[1, n], scan[2, n], scan[3, n], scan[4, n]
+        cosine = gx * dx + gy * dy + gz * dz
+        u = cosine * cosine
+        value, slope = polynomials[7, n], 0.0
+        slope = value
+        value = value * u + polynomials[6, n]
+        slope = slope * u + value
+        value = value * u + polynomials[5, n]
+        slope = slope * u + value
+        value = value * u + polynomials[4, n]
+        slope = slope * u + value
+        value = value * u + polynomials[3, n]
+        slope = slope * u + value
+        value = value * u + polynomials[2, n]
+        slope = slope * u + value
+        value = value * u + polynomials[1, n]
+        slope = slope * u + value
+        value = value * u + polynomials[0, n]
+        turn = polynomials[15, n]
+        turn = turn * u + polynomials[14, n]
+        turn = turn * u + polynomials[13, n]
+        turn = turn * u + polynomials[12, n]
+        turn = turn * u + polynomials[11, n]
+        turn = turn * u + polynomials[10, n]
+        turn = turn * u + polynomials[9, n]
+        turn = turn * u + polynomials[8, n]
+        # The diffusivity of hindered water along the gradient is d_par (1 - NDI relief).
+        relief = mean - anisotropy * u
+        hindered = exp(x * ndi * relief - x)
+        pull = x * rest * hindered
+        by_cosine = 2.0 * scale * cosine * (slope - pull * anisotropy)
+        j0 = tissue_share * (value + relief * pull - hindered)
+        j1 = scale * (turn + pull * moment_slope * (1.0 / 3.0 - u))
+        tissue = ndi * value + rest * hindered
+        j2 = scan[5, n] - tissue
+        j3 = by_cosine * (gx * ax + gy * ay + gz * az)
+        j4 = by_cosine * (gx * bx + gy * by + gz * bz)
+        predicted = tissue + fwf * j2
+        y = signal[v, n]
+        difference = y - predicted
+        squares += difference * difference * (1.0 if weight > 0.0 else 0.0)
+        score, curvature, misfit = difference, 1.0, difference * difference
+        if rician:
+            z = y * predicted * precision
+            z = z if z > 0.0 else 0.0
+            root = np.sqrt(z * z + 8.0)
+            w = 1.0 / root
+            s = 2.0 * ROOT8 * w - 1.0
+            series, bend = B8, 0.0
+            bend = series
+            series = series * s + B7
+            bend = bend * s + series
+            series = series * s + B6
+            bend = bend * s + series
+            series = series * s + B5
+            bend = bend * s + series
+            series = series * s + B4
+            bend = bend * s + series
+            series = series * s + B3
+            bend = bend * s + series
+            series = series * s + B2
+            bend = bend * s + series
+            series = series * s + B1
+            bend = bend * s + series
+            series = series * s + B0
+            ratio = z * w * (1.0 - 0.5 * w - 2.0 * ROOT8 * bend * w * w)
+            bessel = root - 0.5 * log(root) + series
+            misfit = predicted * predicted + y * y - 2.0 * variance * bessel
+            score = y * ratio - predicted
+            power = predicted * predicted * precision
+            # Of a magnitude: the leading terms of both limits, within 0.1.
+            curvature = power / (0.5 + np.sqrt(power * power + 0.25))
+        cost += weight * misfit
+        score *= weight
+        curvature *= weight
+        g0 += score * j0
+        g1 += score * j1
+        g2 += score * j2
+        g3 += score * j3
+        g4 += score * j4
+        k0, k1, k2, k3, k4 = curvature * j0, curvature * j1, curvature * j2, curvature * j3, curvature * j4
+        h00 += k0 * j0
+        h10 += k1 * j0
+        h11 += k1 * j1
+        h20 += k2 * j0
+        h21 += k2 * j1
+        h22 += k2 * j2
+        h30 += k3 * j0
+        h31 += k3 * j1
+        h32 += k3 * j2
+        h33 += k3 * j3
+        h40 += k4 * j0
+        h41 += k4 * j1
+        h42 += k4 * j2
+        h43 += k4 * j3
+        h44 += k4 * j4
+    slopes = g0, g1, g2, g3, g4
+    lower = h00, h10, h11, h20, h21, h22, h30, h31, h32, h33, h40, h41, h42, h43, h44
+    return (cost, *slopes, *lower, squares)

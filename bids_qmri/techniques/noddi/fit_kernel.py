@@ -7,10 +7,13 @@ an active set. A voxel takes as many steps as it needs and no other voxel's.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.compiled import kernel
 from bids_qmri.techniques.noddi.signal_kernel import TERMS, prepare, sums
 from bids_qmri.units import FloatArray
+
+BoolArray = npt.NDArray[np.bool_]
 
 PARAMETERS = 5
 """NDI, ODI, FWF and two tilts."""
@@ -38,7 +41,8 @@ def minimise(
     sticks: FloatArray,
     ends: FloatArray,
     table: FloatArray,
-    converged: FloatArray,
+    converged: BoolArray,
+    cost: FloatArray,
 ) -> None:
     """Minimise the misfit of V voxels over parameters and direction.
 
@@ -56,8 +60,8 @@ def minimise(
         (2, 5).
     scan, sticks, ends, table
         What `signal_kernel` takes of a protocol.
-    converged
-        (V,).
+    converged, cost
+        What is written, (V,) each.
     """
     polynomials, moments = np.zeros((2 * TERMS, signal.shape[1])), np.empty((2, TERMS))
     point, trial = np.empty(PARAMETERS), np.empty(PARAMETERS)
@@ -65,7 +69,7 @@ def minimise(
         for _ in range(TURNS + 1):
             for i in range(PARAMETERS):
                 point[i] = min(max(theta[v, i], limits[0, i]), limits[1, i])
-            converged[v] = _descend(
+            converged[v], cost[v] = _descend(
                 point,
                 trial,
                 axes,
@@ -168,8 +172,8 @@ def _descend(
     table: FloatArray,
     polynomials: FloatArray,
     moments: FloatArray,
-) -> bool:
-    """Minimise the misfit of one voxel in its frame; return whether it converged."""
+) -> tuple[bool, float]:
+    """Minimise the misfit of one voxel in its frame; return whether it converged, and the cost."""
     gradient, curvature = np.empty(PARAMETERS), np.empty((PARAMETERS, PARAMETERS))
     step, work = np.empty(PARAMETERS), np.empty((3, PARAMETERS, PARAMETERS))
     scale = np.empty(PARAMETERS)
@@ -193,12 +197,12 @@ def _descend(
             point[:] = trial
             _unpack(found, scale, gradient, curvature)
         if not promise > COST_TOLERANCE * abs(cost) + ROUNDING * energy:
-            return True
+            return True, cost
         kept = fall / promise
         # A step that lowers the cost far less than promised overshot; undamped, the next ones would oscillate.
         change = 0.2 if kept > 0.75 else (1.0 if kept > 0.25 else (4.0 if kept > 0.0 else 5.0))
         damping = max(damping * change, LEAST_DAMPING)
-    return False
+    return False, cost
 
 
 @kernel

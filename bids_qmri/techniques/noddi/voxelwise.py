@@ -21,6 +21,13 @@ BLOCK_VOXELS = 4096
 """Voxels at a time."""
 
 
+FEW_NEURITES, LESS, SHARP = 0.3, 0.6, 0.03
+"""NDI below which a likelihood is climbed from more starts, the part of it that these have, and their ODI."""
+
+TOP_SHELL = 0.9
+"""Of the largest b-value: measurements from there on tell the direction of least signal."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scan:
     """A protocol as kernels take it, N measurements with b > 0 in the order of b.
@@ -115,7 +122,6 @@ def fit_each(
     """
     # Loads the compiler.
     from bids_qmri.techniques.noddi.deviation_kernel import describe
-    from bids_qmri.techniques.noddi.fit_kernel import minimise
 
     scan, both = scan_of(encoding), np.array(limits)
     played = scan.rows, scan.sticks, scan.ends, _table()
@@ -127,12 +133,57 @@ def fit_each(
     for first in range(0, n_voxels, BLOCK_VOXELS):
         part = slice(first, first + BLOCK_VOXELS)
         aligned = align(encoding, direction[:, part])
-        theta[part] = model.start(signal[:, part], aligned, *limits).T
-        axes[part] = np.moveaxis(aligned.axes, 2, 0)
-        rows = np.zeros((len(theta[part]), scan.rows.shape[1]))
+        start = model.start(signal[:, part], aligned, *limits).T
+        rows = np.zeros((len(start), scan.rows.shape[1]))
         rows[:, :count] = signal[:, part].T
-        minimise(theta[part], axes[part], rows, variance[part], both, *played, converged[part])
-        describe(
-            theta[part], axes[part], rows, variance[part], told[part], both, *played, sd[part], residual[part]
-        )
+        found = _minimise(start, aligned.axes, rows, variance[part], both, scan)
+        if floor is not None:
+            found = _again(found, rows, variance[part], both, encoding, scan)
+        theta[part], axes[part], converged[part], _ = found
+        voxels = theta[part], axes[part], rows, variance[part], told[part]
+        describe(*voxels, both, *played, sd[part], residual[part])
     return Fitted(theta.T, axes[:, 0].T, converged, sd.T, residual)
+
+
+Minima = tuple[FloatArray, FloatArray, npt.NDArray[np.bool_], FloatArray]
+"""Parameters (V, P), frames (V, 3, 3), converged (V,) and cost (V,)."""
+
+
+def _minimise(
+    start: FloatArray, axes: FloatArray, rows: FloatArray, variance: FloatArray, limits: FloatArray, scan: Scan
+) -> Minima:
+    """Minimise the misfit from first estimates, (V, P), in frames (3, 3, V)."""
+    # Loads the compiler.
+    from bids_qmri.techniques.noddi.fit_kernel import minimise
+
+    theta, frames = np.array(start, order="C"), np.array(np.moveaxis(axes, 2, 0), order="C")
+    converged, cost = np.empty(len(theta), dtype=np.bool_), np.empty(len(theta))
+    minimise(
+        theta, frames, rows, variance, limits, scan.rows, scan.sticks, scan.ends, _table(), converged, cost
+    )
+    return theta, frames, converged, cost
+
+
+def _again(
+    found: Minima, rows: FloatArray, variance: FloatArray, limits: FloatArray, encoding: Encoding, scan: Scan
+) -> Minima:
+    """Minimise the likelihood of voxels with few neurites from other starts, and keep what is better.
+
+    Where the noise floor hides the signal, few sticks along the direction of least signal may explain the
+    images as well as many in the direction that the forms of the shells tell.
+    """
+    few = np.flatnonzero(found[0][:, 0] < FEW_NEURITES)
+    if few.size == 0:
+        return found
+    top = np.flatnonzero(scan.rows[4] >= TOP_SHELL * scan.rows[4].max())
+    least = scan.rows[:3, top[np.argmin(rows[np.ix_(few, top)], axis=1)]]
+    sharp = found[0][few] * [LESS, 0.0, 1.0, *[0.0] * (len(limits[0]) - 3)]
+    sharp[:, 1] = SHARP
+    for direction in (least, found[1][few, 0].T):
+        other = _minimise(
+            sharp, align(encoding, direction).axes, rows[few], variance[few], limits, scan
+        )
+        better = other[3] < found[3][few]
+        for kept, new in zip(found, other, strict=True):
+            kept[few[better]] = new[better]
+    return found

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
+
+ANY_ORDER = {"reassoc", "contract", "nsz"}
+"""What sums in any order need: the rest of arithmetic is exact."""
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
@@ -13,8 +16,8 @@ def kernel(function: Kernel) -> Kernel:
     import numba
 
     # Told, because a function that does not tell takes over what the first kernel that calls it was told.
-    compiled: Kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function)
-    return compiled
+    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function)
+    return cast(Kernel, compiled)
 
 
 def summing(function: Kernel) -> Kernel:
@@ -25,6 +28,15 @@ def summing(function: Kernel) -> Kernel:
     """
     import numba
 
-    free = {"reassoc", "contract", "nsz"}
-    compiled: Kernel = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=free)(function)
-    return compiled
+    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=ANY_ORDER)(function)
+    return cast(Kernel, compiled)
+
+
+def summand(function: Kernel) -> Kernel:
+    """Compile what a sum over measurements calls for each of them, into that sum itself."""
+    import numba
+
+    compiled: Any = numba.njit(
+        cache=True, nogil=True, error_model="numpy", fastmath=ANY_ORDER, forceinline=True
+    )(function)
+    return cast(Kernel, compiled)

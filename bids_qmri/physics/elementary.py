@@ -1,4 +1,4 @@
-"""Exponential, logarithm and Bessel functions for compiled kernels, in a form that compilers turn into vectors.
+"""Exponential, logarithm and Bessel functions for compiled kernels, in a form that becomes vectors.
 
 No branches and no calls into a library of mathematics: loops over arrays run on all lanes of the processor.
 Imported by modules of kernels alone, since it loads the compiler.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
@@ -25,7 +25,7 @@ LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 SHIFTER = 6755399441055744.0
 """1.5 * 2^52: adding it rounds to an integer, which then stands in the last bits."""
 
-F = np.float32
+F: Any = np.float32
 ONE, HALF, EIGHT, LARGEST = F(1.0), F(0.5), F(8.0), F(1e18)
 BESSEL = tuple(F(c) for c in (-0.91905, -3.86361, 1.8576, -5.78783))
 """Coefficients of `estimators.posterior.problem.BESSEL`."""
@@ -63,27 +63,33 @@ ERFCX = (
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def bits_of(typing: Any, value: Any) -> Any:
+def _bits_of(typing: Any, value: Any) -> Any:
     """Return the bits of a double as an integer."""
     return types.int64(types.float64), lambda _, b, __, args: b.bitcast(args[0], ir.IntType(64))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def double_of(typing: Any, bits: Any) -> Any:
+def _double_of(typing: Any, bits: Any) -> Any:
     """Return the double that an integer holds the bits of."""
     return types.float64(types.int64), lambda _, b, __, args: b.bitcast(args[0], ir.DoubleType())
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def bits_of_single(typing: Any, value: Any) -> Any:
+def _bits_of_single(typing: Any, value: Any) -> Any:
     """Return the bits of a single as an integer."""
     return types.int32(types.float32), lambda _, b, __, args: b.bitcast(args[0], ir.IntType(32))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def single_of(typing: Any, bits: Any) -> Any:
+def _single_of(typing: Any, bits: Any) -> Any:
     """Return the single that an integer holds the bits of."""
     return types.float32(types.int32), lambda _, b, __, args: b.bitcast(args[0], ir.FloatType())
+
+
+bits_of: Any = _bits_of
+double_of: Any = _double_of
+bits_of_single: Any = _bits_of_single
+single_of: Any = _single_of
 
 
 @kernel
@@ -100,12 +106,13 @@ def exp(x: float) -> float:
     middle = (1.0 / 24.0 + r * (1.0 / 120.0)) + s * (1.0 / 720.0 + r * (1.0 / 5040.0))
     high = (1.0 / 40320.0 + r * (1.0 / 362880.0)) + s * (1.0 / 3628800.0 + r * (1.0 / 39916800.0))
     q = s * s
-    return (low + q * (middle + q * high)) * double_of((bits_of(shifted) + 1023) << 52)
+    power: float = double_of((bits_of(shifted) + 1023) << 52)
+    return (low + q * (middle + q * high)) * power
 
 
 @kernel
 def log(x: float) -> float:
-    """Return ln x of a normal positive double, off by 1e-13 at most near 1 and relative to itself elsewhere."""
+    """Return ln x of a normal positive double, off by 1e-13 of itself, of 1 near 1."""
     bits = bits_of(x)
     # The exponent that leaves a fraction between 0.707 and 1.414.
     exponent = (bits - 4604544271217802189) >> 52
@@ -120,11 +127,12 @@ def log(x: float) -> float:
     p = p * q + 2.0 / 5.0
     p = p * q + 2.0 / 3.0
     p = p * q + 2.0
-    return exponent * 0.6931471805599453 + s * p
+    found: float = exponent * 0.6931471805599453 + s * p
+    return found
 
 
 @kernel
-def exp_single(x: float) -> float:
+def exp_single(x: Any) -> Any:
     """Return e^x of a single, off by 2e-7 of itself."""
     x = x if x > LOWEST_SINGLE else LOWEST_SINGLE
     x = x if x < HIGHEST_SINGLE else HIGHEST_SINGLE
@@ -142,7 +150,7 @@ def exp_single(x: float) -> float:
 
 
 @kernel
-def log_single(x: float) -> float:
+def log_single(x: Any) -> Any:
     """Return ln x of a normal positive single, off by 1e-6."""
     bits = bits_of_single(x)
     exponent = (bits - np.int32(1060439283)) >> np.int32(23)
@@ -154,7 +162,7 @@ def log_single(x: float) -> float:
 
 
 @kernel
-def log_bessel_i0_less(x: float) -> float:
+def log_bessel_i0_less(x: Any) -> Any:
     """Return ln I0(x) - x of a single that is not negative, off by at most 1.3e-4."""
     x = x if x < LARGEST else LARGEST
     square = x * x + EIGHT

@@ -153,7 +153,9 @@ def _first_amount(
         nearest = at if at > lower else lower
         nearest = nearest if nearest < upper else upper
         away = nearest - expected
-        density[g] = base[g] + log_share + nearest * (pull - 0.5 * nearest * ee[g]) - 0.5 * sharp * away * away
+        density[g] = (
+            base[g] + log_share + nearest * (pull - 0.5 * nearest * ee[g]) - 0.5 * sharp * away * away
+        )
         mean[g] = at
         square[g] = 1.0 / np.sqrt(both)
     if lower == upper:

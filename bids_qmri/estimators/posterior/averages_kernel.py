@@ -1,4 +1,4 @@
-"""Weighted means of what is known at the nodes of every voxel, compiled: nothing is stored beside the sums."""
+"""Weighted means of what is known at the nodes of every voxel, compiled. Called by `problem`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from bids_qmri.units import FloatArray
 
 @kernel
 def add_moments(weight: FloatArray, values: FloatArray, out: FloatArray) -> None:
-    """Add sums of weight times value and times its square, (2, K, V), for weights (V, G), values (K, V, G)."""
+    """Add sums of weight times value and times its square, (2, K, V).
+
+    Weights are (V, G), values (K, V, G).
+    """
     for k in range(len(values)):
         for v in range(len(weight)):
             first, second = _sums(weight[v], values[k, v])

@@ -1,11 +1,13 @@
 """Nodes from sheared logistic densities in the unit box, and these densities at nodes, compiled.
 
 Called by `importance`, whose text says what the densities are for. A coordinate is logistic about a centre
-that follows the coordinates before it, truncated to the box; every voxel has its own. Exponentials are of single
-precision: where a node lies hardly matters, and its density is that of where it lies to 1e-6.
+that follows the coordinates before it, truncated to the box; every voxel has its own. Exponentials are of
+single precision: where a node lies hardly matters, and its density is that of where it lies to 1e-6.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from bids_qmri.units import FloatArray
 BLOCK = 512
 """Nodes at a time, of as many voxels as that takes: long loops leave few steps to do one by one."""
 
-F = np.float32
+F: Any = np.float32
 ONE, NEAREST, FARTHEST = F(1.0), F(1e-37), F(43.0)
 """One, odds that stand for none, and logistic scales beyond which a limit is as good as none."""
 

@@ -1,4 +1,4 @@
-"""The Rician evidence of nodes with the amplitude integrated, compiled: no temporaries, a few nodes at a time.
+"""The Rician evidence of nodes with the amplitude integrated, compiled, a few nodes at a time.
 
 Called by `problem`, which holds the same in formulas. What is large in a likelihood, its exponent in the
 amplitude, is summed in double precision; what is left of the logarithms of Bessel functions is small and
@@ -8,10 +8,13 @@ summed in single precision, with twice as many lanes and a third of the time for
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.compiled import kernel
 from bids_qmri.physics.elementary import exp, log_bessel_i0_less
 from bids_qmri.units import FloatArray
+
+Float32Array = npt.NDArray[np.float32]
 
 BLOCK = 512
 """Nodes at a time, of as many voxels as that takes: long loops leave few steps to do one by one."""
@@ -86,7 +89,7 @@ def _accumulate(
     noise: tuple[FloatArray, FloatArray],
     first: int,
     end: int,
-    crossed: FloatArray,
+    crossed: Float32Array,
     sums: FloatArray,
     images: FloatArray,
 ) -> None:
@@ -117,7 +120,7 @@ def _add_products(
     y: float,
     scale: float,
     weight: float,
-    crossed: FloatArray,
+    crossed: Float32Array,
     sums: tuple[FloatArray, FloatArray, FloatArray],
 ) -> None:
     """Write curve times signal, and add one measurement to sums of curve with signal, energy, magnitude."""
@@ -176,7 +179,7 @@ def _interval(
 
 
 @kernel
-def _add_bessel(weight: float, amplitude: FloatArray, crossed: FloatArray, rest: FloatArray) -> None:
+def _add_bessel(weight: float, amplitude: Float32Array, crossed: Float32Array, rest: Float32Array) -> None:
     """Add what one measurement leaves of the log density of amplitudes, (G,) in single precision."""
     w = np.float32(weight)
     for g in range(amplitude.size):
@@ -189,7 +192,7 @@ def _log_density(
     log_weight: float,
     sums: FloatArray,
     amplitude: FloatArray,
-    rest: FloatArray,
+    rest: Float32Array,
     out: FloatArray,
 ) -> None:
     """Write the log density of one amplitude per node, (G,)."""

@@ -5,12 +5,18 @@ Called by `posterior`. A node's curves are interpolated and multiplied frame by 
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from bids_qmri.compiled import kernel, summing
 from bids_qmri.units import FloatArray
 
+Float32Array = npt.NDArray[np.float32]
+
+
 @kernel
 def products_at(
-    tables: tuple[FloatArray, FloatArray],
+    tables: tuple[Float32Array, Float32Array],
     place: FloatArray,
     steps: tuple[int, int],
     kep: FloatArray,
@@ -58,8 +64,8 @@ def products_at(
 
 @summing
 def _sums(
-    tissue: FloatArray,
-    plasma: FloatArray,
+    tissue: Float32Array,
+    plasma: Float32Array,
     row: int,
     delay: int,
     up: int,

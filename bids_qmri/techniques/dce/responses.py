@@ -25,9 +25,10 @@ DELAY_STEP = 0.125
 MAX_RATES, MAX_DELAYS = 192, 129
 """Largest size: a table takes 20 to 60 MB for 100 to 300 frames."""
 
-
 LANES = 8
-"""Frames that a processor adds at a time; tables end in zeros up to a multiple of it, so that no frame is left over."""
+"""Frames that a processor adds at a time: tables end in zeros up to a multiple, none is left over."""
+
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class Responses:
 
     @cached_property
     def in_lanes(self) -> tuple[Float32Array, Float32Array]:
-        """Tissue and plasma with zeros for frames up to a multiple of `LANES`; more rows then stay in caches."""
+        """Tissue and plasma in single precision, with zeros for frames up to a multiple of `LANES`."""
         more = ((0, 0), (0, -self.plasma.shape[1] % LANES))
         tissue, plasma = (np.pad(table, more).astype(np.float32) for table in (self.tissue, self.plasma))
         return tissue, plasma
@@ -118,4 +119,5 @@ def _steps(value: FloatArray, axis: FloatArray) -> FloatArray:
     """Return values in steps of an even axis from its first point; 0 where it has but one."""
     if axis.size == 1:
         return np.zeros(value.shape)
-    return np.clip((value - axis[0]) * ((axis.size - 1) / (axis[-1] - axis[0])), 0.0, axis.size - 1.0)
+    steps = (value - axis[0]) * ((axis.size - 1) / (axis[-1] - axis[0]))
+    return np.asarray(np.clip(steps, 0.0, axis.size - 1.0))

@@ -1,4 +1,4 @@
-"""Standard deviations and residuals of NODDI fits, compiled. Called by `voxelwise`.
+"""Standard deviations and residuals of NODDI fits, compiled. Called by `each_voxel`.
 
 The method is that of `estimators.classical.asymptotic`: the Cramer-Rao bound at the estimate, with the
 parameters that lie at a limit held there.
@@ -7,11 +7,14 @@ parameters that lie at a limit held there.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.compiled import kernel
 from bids_qmri.techniques.noddi.fit_kernel import PARAMETERS, evaluate
 from bids_qmri.techniques.noddi.signal_kernel import TERMS
 from bids_qmri.units import FloatArray
+
+IntArray = npt.NDArray[np.intp]
 
 NEAR = 1e-6
 """Distance from a limit, in box widths, that counts as at the limit: `physics.limits.BOUND_TOLERANCE`."""
@@ -30,7 +33,7 @@ def describe(
     limits: FloatArray,
     scan: FloatArray,
     sticks: FloatArray,
-    ends: FloatArray,
+    ends: IntArray,
     table: FloatArray,
     sd: FloatArray,
     residual: FloatArray,

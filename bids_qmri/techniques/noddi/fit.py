@@ -26,11 +26,11 @@ from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
+from bids_qmri.techniques.noddi.each_voxel import fit_each
 from bids_qmri.techniques.noddi.encoding import Encoding, align, encode
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.model import Noddi
 from bids_qmri.techniques.noddi.shell_noise import shell_sigma
-from bids_qmri.techniques.noddi.voxelwise import fit_each
 from bids_qmri.techniques.noddi.zonal import sort_shells
 from bids_qmri.units import FloatArray
 

@@ -14,6 +14,7 @@ from bids_qmri.techniques.noddi.signal_kernel import TERMS, prepare, sums
 from bids_qmri.units import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.intp]
 
 PARAMETERS = 5
 """NDI, ODI, FWF and two tilts."""
@@ -39,7 +40,7 @@ def minimise(
     limits: FloatArray,
     scan: FloatArray,
     sticks: FloatArray,
-    ends: FloatArray,
+    ends: IntArray,
     table: FloatArray,
     converged: BoolArray,
     cost: FloatArray,
@@ -121,7 +122,7 @@ def evaluate(
     variance: float,
     scan: FloatArray,
     sticks: FloatArray,
-    ends: FloatArray,
+    ends: IntArray,
     table: FloatArray,
     polynomials: FloatArray,
     moments: FloatArray,
@@ -134,7 +135,10 @@ def evaluate(
     y = (axes[v, 0, 1] + first * axes[v, 1, 1] + second * axes[v, 2, 1]) / length
     z = (axes[v, 0, 2] + first * axes[v, 1, 2] + second * axes[v, 2, 2]) / length
     a, b = first / length, second / length
-    tangents = (
+    frame = (
+        x,
+        y,
+        z,
         (axes[v, 1, 0] - x * a) / length,
         (axes[v, 1, 1] - y * a) / length,
         (axes[v, 1, 2] - z * a) / length,
@@ -142,19 +146,8 @@ def evaluate(
         (axes[v, 2, 1] - y * b) / length,
         (axes[v, 2, 2] - z * b) / length,
     )
-    return sums(
-        theta[0],
-        theta[2],
-        (x, y, z),
-        tangents,
-        moments[0, 1],
-        moments[1, 1],
-        scan,
-        polynomials,
-        signal,
-        v,
-        variance,
-    )
+    tissue = theta[0], theta[2], moments[0, 1], moments[1, 1]
+    return sums(tissue, frame, scan, polynomials, signal, v, variance)
 
 
 @kernel
@@ -168,7 +161,7 @@ def _descend(
     limits: FloatArray,
     scan: FloatArray,
     sticks: FloatArray,
-    ends: FloatArray,
+    ends: IntArray,
     table: FloatArray,
     polynomials: FloatArray,
     moments: FloatArray,
@@ -199,16 +192,14 @@ def _descend(
         if not promise > COST_TOLERANCE * abs(cost) + ROUNDING * energy:
             return True, cost
         kept = fall / promise
-        # A step that lowers the cost far less than promised overshot; undamped, the next ones would oscillate.
+        # A step that lowers the cost far less than promised overshot: undamped, the next ones oscillate.
         change = 0.2 if kept > 0.75 else (1.0 if kept > 0.25 else (4.0 if kept > 0.0 else 5.0))
         damping = max(damping * change, LEAST_DAMPING)
     return False, cost
 
 
 @kernel
-def _unpack(
-    found: tuple[float, ...], scale: FloatArray, gradient: FloatArray, curvature: FloatArray
-) -> None:
+def _unpack(found: tuple[float, ...], scale: FloatArray, gradient: FloatArray, curvature: FloatArray) -> None:
     """Write gradient and curvature by the parameters in box widths."""
     (
         _,
@@ -291,7 +282,8 @@ def bounded_step(
 def _clip(step: float, i: int, point: FloatArray, scale: FloatArray, limits: FloatArray) -> float:
     """Return a step that ends within the limits of a parameter."""
     shortest, longest = (limits[0, i] - point[i]) / scale[i], (limits[1, i] - point[i]) / scale[i]
-    return min(max(step, shortest), longest)
+    clipped: float = min(max(step, shortest), longest)
+    return clipped
 
 
 @kernel

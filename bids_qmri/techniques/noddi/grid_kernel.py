@@ -1,4 +1,7 @@
-"""The likelihood of NODDI at the nodes of its grid, and moments over them, compiled. Called by `posterior`."""
+"""The likelihood of NODDI at the nodes of its grid, and moments over them, compiled.
+
+Called by `posterior` and `bayes`.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def moments(
 
 
 @summing
-def _add_and_find_top(log_likelihood: Float32Array, v: int, log_mass: Float32Array) -> float:
+def _add_and_find_top(log_likelihood: Float32Array, v: int, log_mass: Float32Array) -> Any:
     top = F(-np.inf)
     for a in range(log_mass.size):
         log_likelihood[v, a] += log_mass[a]

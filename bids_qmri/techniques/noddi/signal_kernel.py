@@ -8,10 +8,13 @@ order.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from bids_qmri.compiled import kernel, summing
+from bids_qmri.compiled import kernel, summand, summing
 from bids_qmri.physics.elementary import exp, log
 from bids_qmri.units import FloatArray
+
+IntArray = npt.NDArray[np.intp]
 
 TERMS = 8
 """Powers of the squared cosine between gradient and fibre."""
@@ -53,13 +56,16 @@ INFORMATION = (
 B0, B1, B2, B3, B4, B5, B6, B7, B8 = BESSEL
 I0, I1, I2, I3, I4, I5, I6, I7, I8, I9, I10 = INFORMATION
 
+Tissue = tuple[float, float, float, float]
+Frame = tuple[float, float, float, float, float, float, float, float, float]
+
 
 @kernel
 def prepare(
     odi: float,
     table: FloatArray,
     sticks: FloatArray,
-    ends: FloatArray,
+    ends: IntArray,
     moments: FloatArray,
     polynomials: FloatArray,
 ) -> None:
@@ -104,12 +110,8 @@ def prepare(
 
 @summing
 def sums(
-    ndi: float,
-    fwf: float,
-    direction: tuple[float, float, float],
-    tangents: tuple[float, float, float, float, float, float],
-    moment: float,
-    moment_slope: float,
+    tissue: Tissue,
+    frame: Frame,
     scan: FloatArray,
     polynomials: FloatArray,
     signal: FloatArray,
@@ -120,16 +122,10 @@ def sums(
 
     Parameters
     ----------
-    ndi, fwf
-        Neurite density index and free water fraction.
-    direction, tangents
-        Unit vector along the fibres, and its derivatives by both tilts.
-    moment, moment_slope
-        Second-degree moment of the fibres and its derivative by ODI.
+    tissue, frame, polynomials
+        As of `predict`.
     scan
         Gradients, weights, b d_par and signal of free water, (6, N).
-    polynomials
-        Of `prepare`.
     signal
         Over S0, (V, N).
     v
@@ -142,106 +138,27 @@ def sums(
     Cost, minus half its slopes by NDI, ODI, FWF and both tilts, half its curvatures (the lower triangle row
     by row), and the squares of differences.
     """
-    dx, dy, dz = direction
-    ax, ay, az, bx, by, bz = tangents
-    rest, tissue_share = 1.0 - ndi, 1.0 - fwf
-    scale = tissue_share * ndi
-    mean, anisotropy = (2.0 + moment) / 3.0, moment
     rician = variance > 0.0
     precision = 1.0 / variance if rician else 0.0
     cost = squares = g0 = g1 = g2 = g3 = g4 = 0.0
     h00 = h10 = h11 = h20 = h21 = h22 = h30 = h31 = h32 = h33 = h40 = h41 = h42 = h43 = h44 = 0.0
     for n in range(signal.shape[1]):
-        gx, gy, gz, weight, x = scan[0, n], scan[1, n], scan[2, n], scan[3, n], scan[4, n]
-        cosine = gx * dx + gy * dy + gz * dz
-        u = cosine * cosine
-        value, slope = polynomials[7, n], 0.0
-        slope = value
-        value = value * u + polynomials[6, n]
-        slope = slope * u + value
-        value = value * u + polynomials[5, n]
-        slope = slope * u + value
-        value = value * u + polynomials[4, n]
-        slope = slope * u + value
-        value = value * u + polynomials[3, n]
-        slope = slope * u + value
-        value = value * u + polynomials[2, n]
-        slope = slope * u + value
-        value = value * u + polynomials[1, n]
-        slope = slope * u + value
-        value = value * u + polynomials[0, n]
-        turn = polynomials[15, n]
-        turn = turn * u + polynomials[14, n]
-        turn = turn * u + polynomials[13, n]
-        turn = turn * u + polynomials[12, n]
-        turn = turn * u + polynomials[11, n]
-        turn = turn * u + polynomials[10, n]
-        turn = turn * u + polynomials[9, n]
-        turn = turn * u + polynomials[8, n]
-        # The diffusivity of hindered water along the gradient is d_par (1 - NDI relief).
-        relief = mean - anisotropy * u
-        hindered = exp(x * ndi * relief - x)
-        pull = x * rest * hindered
-        by_cosine = 2.0 * scale * cosine * (slope - pull * anisotropy)
-        j0 = tissue_share * (value + relief * pull - hindered)
-        j1 = scale * (turn + pull * moment_slope * (1.0 / 3.0 - u))
-        tissue = ndi * value + rest * hindered
-        j2 = scan[5, n] - tissue
-        j3 = by_cosine * (gx * ax + gy * ay + gz * az)
-        j4 = by_cosine * (gx * bx + gy * by + gz * bz)
-        predicted = tissue + fwf * j2
-        y = signal[v, n]
+        predicted, j0, j1, j2, j3, j4 = predict(tissue, frame, scan, polynomials, n)
+        y, weight = signal[v, n], scan[3, n]
         difference = y - predicted
-        squares += difference * difference * (1.0 if weight > 0.0 else 0.0)
-        score, curvature, misfit = difference, 1.0, difference * difference
+        misfit, score, curvature = difference * difference, difference, 1.0
+        squares += misfit * (1.0 if weight > 0.0 else 0.0)
         if rician:
-            z = y * predicted * precision
-            z = z if z > 0.0 else 0.0
-            root = np.sqrt(z * z + 8.0)
-            w = 1.0 / root
-            s = 2.0 * ROOT8 * w - 1.0
-            series, bend = B8, 0.0
-            bend = series
-            series = series * s + B7
-            bend = bend * s + series
-            series = series * s + B6
-            bend = bend * s + series
-            series = series * s + B5
-            bend = bend * s + series
-            series = series * s + B4
-            bend = bend * s + series
-            series = series * s + B3
-            bend = bend * s + series
-            series = series * s + B2
-            bend = bend * s + series
-            series = series * s + B1
-            bend = bend * s + series
-            series = series * s + B0
-            ratio = z * w * (1.0 - 0.5 * w - 2.0 * ROOT8 * bend * w * w)
-            bessel = root - 0.5 * log(root) + series
-            misfit = predicted * predicted + y * y - 2.0 * variance * bessel
-            score = y * ratio - predicted
-            q = 4.0 / (predicted * predicted * precision + 2.0) - 1.0
-            curvature = I10
-            curvature = curvature * q + I9
-            curvature = curvature * q + I8
-            curvature = curvature * q + I7
-            curvature = curvature * q + I6
-            curvature = curvature * q + I5
-            curvature = curvature * q + I4
-            curvature = curvature * q + I3
-            curvature = curvature * q + I2
-            curvature = curvature * q + I1
-            curvature = curvature * q + I0
+            misfit, score, curvature = rician_misfit(y, predicted, variance, precision)
         cost += weight * misfit
         score *= weight
-        curvature *= weight
+        k0, k1, k2 = weight * curvature * j0, weight * curvature * j1, weight * curvature * j2
+        k3, k4 = weight * curvature * j3, weight * curvature * j4
         g0 += score * j0
         g1 += score * j1
         g2 += score * j2
         g3 += score * j3
         g4 += score * j4
-        k0, k1, k2, k3, k4 = curvature * j0, curvature * j1, curvature * j2, curvature * j3, curvature * j4
         h00 += k0 * j0
         h10 += k1 * j0
         h11 += k1 * j1
@@ -257,6 +174,117 @@ def sums(
         h42 += k4 * j2
         h43 += k4 * j3
         h44 += k4 * j4
-    slopes = g0, g1, g2, g3, g4
     lower = h00, h10, h11, h20, h21, h22, h30, h31, h32, h33, h40, h41, h42, h43, h44
-    return (cost, *slopes, *lower, squares)
+    return (cost, g0, g1, g2, g3, g4, *lower, squares)
+
+
+@summand
+def predict(
+    tissue: Tissue, frame: Frame, scan: FloatArray, polynomials: FloatArray, n: int
+) -> tuple[float, float, float, float, float, float]:
+    """Return the signal of a measurement, and its derivatives by NDI, ODI, FWF and both tilts.
+
+    Parameters
+    ----------
+    tissue
+        NDI, FWF, and the second-degree moment of the fibres with its derivative by ODI.
+    frame
+        Unit vector along the fibres, and its derivatives by either tilt.
+    scan, polynomials
+        As of `sums` and `prepare`.
+    n
+        Which measurement.
+    """
+    ndi, fwf, moment, moment_slope = tissue
+    gx, gy, gz, x = scan[0, n], scan[1, n], scan[2, n], scan[4, n]
+    cosine = gx * frame[0] + gy * frame[1] + gz * frame[2]
+    u = cosine * cosine
+    sticks, rest, share = polynomial(polynomials, 0, n, u), 1.0 - ndi, 1.0 - fwf
+    # The diffusivity of hindered water along the gradient is d_par (1 - NDI relief).
+    relief = (2.0 + moment) / 3.0 - moment * u
+    hindered = exp(x * ndi * relief - x)
+    pull = x * rest * hindered
+    by_cosine = 2.0 * share * ndi * cosine * (slope_of(polynomials, n, u) - pull * moment)
+    by_ndi = share * (sticks + relief * pull - hindered)
+    turned = polynomial(polynomials, TERMS, n, u)
+    by_odi = share * ndi * (turned + pull * moment_slope * (1.0 / 3.0 - u))
+    both = ndi * sticks + rest * hindered
+    by_fwf = scan[5, n] - both
+    first = by_cosine * (gx * frame[3] + gy * frame[4] + gz * frame[5])
+    second = by_cosine * (gx * frame[6] + gy * frame[7] + gz * frame[8])
+    return both + fwf * by_fwf, by_ndi, by_odi, by_fwf, first, second
+
+
+@summand
+def polynomial(coefficients: FloatArray, first: int, n: int, u: float) -> float:
+    """Return the polynomial whose coefficients of rising powers begin in a row."""
+    value = coefficients[first + 7, n]
+    value = value * u + coefficients[first + 6, n]
+    value = value * u + coefficients[first + 5, n]
+    value = value * u + coefficients[first + 4, n]
+    value = value * u + coefficients[first + 3, n]
+    value = value * u + coefficients[first + 2, n]
+    value = value * u + coefficients[first + 1, n]
+    found: float = value * u + coefficients[first, n]
+    return found
+
+
+@summand
+def slope_of(coefficients: FloatArray, n: int, u: float) -> float:
+    """Return the derivative of the first polynomial."""
+    value = 7.0 * coefficients[7, n]
+    value = value * u + 6.0 * coefficients[6, n]
+    value = value * u + 5.0 * coefficients[5, n]
+    value = value * u + 4.0 * coefficients[4, n]
+    value = value * u + 3.0 * coefficients[3, n]
+    value = value * u + 2.0 * coefficients[2, n]
+    found: float = value * u + coefficients[1, n]
+    return found
+
+
+@summand
+def rician_misfit(
+    y: float, predicted: float, variance: float, precision: float
+) -> tuple[float, float, float]:
+    """Return cost, score and curvature of a magnitude, as of `objective.RicianLikelihood`."""
+    z = y * predicted * precision
+    z = z if z > 0.0 else 0.0
+    root = np.sqrt(z * z + 8.0)
+    inverse = 1.0 / root
+    s = 2.0 * ROOT8 * inverse - 1.0
+    series = B8
+    bend = series
+    series = series * s + B7
+    bend = bend * s + series
+    series = series * s + B6
+    bend = bend * s + series
+    series = series * s + B5
+    bend = bend * s + series
+    series = series * s + B4
+    bend = bend * s + series
+    series = series * s + B3
+    bend = bend * s + series
+    series = series * s + B2
+    bend = bend * s + series
+    series = series * s + B1
+    bend = bend * s + series
+    series = series * s + B0
+    ratio = z * inverse * (1.0 - 0.5 * inverse - 2.0 * ROOT8 * bend * inverse * inverse)
+    misfit = predicted * predicted + y * y - 2.0 * variance * (root - 0.5 * log(root) + series)
+    return misfit, y * ratio - predicted, information(predicted * predicted * precision)
+
+
+@summand
+def information(power: float) -> float:
+    """Return that of a magnitude, power being its squared signal over the squared noise."""
+    q = 4.0 / (power + 2.0) - 1.0
+    value = I10 * q + I9
+    value = value * q + I8
+    value = value * q + I7
+    value = value * q + I6
+    value = value * q + I5
+    value = value * q + I4
+    value = value * q + I3
+    value = value * q + I2
+    value = value * q + I1
+    return value * q + I0

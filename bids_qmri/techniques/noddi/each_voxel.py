@@ -14,8 +14,8 @@ from bids_qmri.techniques.noddi.watson import DEGREES, moment_table
 from bids_qmri.units import FloatArray
 
 LANES = 16
-"""Measurements come in a multiple of this many, the last ones with a weight of 0: none are left over from those
-that a processor computes at a time."""
+"""Measurements come in a multiple of this many, the last ones with a weight of 0: none are left over when a
+processor computes several at a time."""
 
 BLOCK_VOXELS = 4096
 """Voxels at a time."""
@@ -52,7 +52,8 @@ def scan_of(encoding: Encoding) -> Scan:
     count = len(encoding.order)
     rows = np.zeros((6, count + -count % LANES))
     rows[:3, :count], rows[3, :count] = encoding.gradients.T, encoding.weights
-    sticks, ends = [], []
+    sticks: list[FloatArray] = []
+    ends: list[int] = []
     for group in encoding.groups:
         place, each = group.place, len(group.attenuation)
         rows[4, place], rows[5, place] = group.attenuation[:, 0], group.free_water[:, 0]
@@ -150,7 +151,12 @@ Minima = tuple[FloatArray, FloatArray, npt.NDArray[np.bool_], FloatArray]
 
 
 def _minimise(
-    start: FloatArray, axes: FloatArray, rows: FloatArray, variance: FloatArray, limits: FloatArray, scan: Scan
+    start: FloatArray,
+    axes: FloatArray,
+    rows: FloatArray,
+    variance: FloatArray,
+    limits: FloatArray,
+    scan: Scan,
 ) -> Minima:
     """Minimise the misfit from first estimates, (V, P), in frames (3, 3, V)."""
     # Loads the compiler.
@@ -180,9 +186,7 @@ def _again(
     sharp = found[0][few] * [LESS, 0.0, 1.0, *[0.0] * (len(limits[0]) - 3)]
     sharp[:, 1] = SHARP
     for direction in (least, found[1][few, 0].T):
-        other = _minimise(
-            sharp, align(encoding, direction).axes, rows[few], variance[few], limits, scan
-        )
+        other = _minimise(sharp, align(encoding, direction).axes, rows[few], variance[few], limits, scan)
         better = other[3] < found[3][few]
         for kept, new in zip(found, other, strict=True):
             kept[few[better]] = new[better]

@@ -151,12 +151,17 @@ def _expectations(
     problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]
 ) -> tuple[FloatArray, FloatArray]:
     """Return what `_in_blocks` does, of a few voxels."""
+    # Loads the compiler.
+    from bids_qmri.estimators.posterior.averages_kernel import add_products
+
     found = lay(problem, estimates, nodes)
     weight = weights(found.log_evidence, found.mixture)
     first, second = found.features
     divided = weight.shape[1] - nodes[2]
-    means = first.average(weight[:, :divided]) + second.average(weight[:, divided:])
-    return means, 1.0 / np.einsum("vg,vg->v", weight, weight)
+    parts = [np.ascontiguousarray(part) for part in (weight[:, :divided], weight[:, divided:])]
+    squares = np.zeros(len(weight))
+    add_products(weight, weight, squares)
+    return first.average(parts[0]) + second.average(parts[1]), 1.0 / squares
 
 
 @dataclass(frozen=True)
@@ -245,9 +250,13 @@ def weights(log_evidence: FloatArray, mixture: FloatArray) -> FloatArray:
 
 def _moments(points: FloatArray, weight: FloatArray) -> Estimate:
     """Return mean and covariance of weighted points."""
-    mean = np.einsum("vg,dvg->dv", weight, points)
-    deviation = points - mean[:, :, None]
-    return _estimate(mean, np.einsum("dvg,evg->vde", weight * deviation, deviation))
+    # Loads the compiler.
+    from bids_qmri.estimators.posterior.averages_kernel import spread_of
+
+    dimensions, n_voxels = points.shape[:2]
+    mean, covariance = np.empty((dimensions, n_voxels)), np.empty((n_voxels, dimensions, dimensions))
+    spread_of(points, weight, mean, covariance)
+    return _estimate(mean, covariance)
 
 
 def _estimate(mean: FloatArray, covariance: FloatArray) -> Estimate:

@@ -302,13 +302,13 @@ class Features:
     def average(self, weight: FloatArray) -> FloatArray:
         """Return the sums of the same times weights, (F, V) for nodes (V, G) and weights of their shape."""
         # Loads the compiler.
-        from bids_qmri.estimators.posterior.averages_kernel import add_moments
+        from bids_qmri.estimators.posterior.averages_kernel import add_moments, add_products
 
         values, variances = self._moments()
         found = np.zeros((2, len(values), weight.shape[0]))
         add_moments(weight, values, found)
         for i, variance in variances.items():
-            found[1, i] += np.einsum("vg,vg->v", weight, variance)
+            add_products(weight, variance, found[1, i])
         return found.reshape(-1, weight.shape[0])
 
     def _moments(self) -> tuple[FloatArray, dict[int, FloatArray]]:

@@ -1,6 +1,6 @@
-"""Weighted means of what is known at the nodes of every voxel, compiled. Called by `problem` and `importance`.
+"""Weighted means of what is known at the nodes of every voxel, compiled.
 
-A voxel's sums do not depend on the voxels beside it.
+Called by `problem` and `importance`. A voxel's sums do not depend on the voxels beside it.
 """
 
 from __future__ import annotations

@@ -126,12 +126,13 @@ class Problem:
 
     def predict(self, theta: FloatArray, voxels: IntArray) -> FloatArray:
         """Return signals (N, V, ...) of parameters (P, V, ...)."""
+        flat, protocol = theta.reshape(len(theta), -1), self.protocol
+        if protocol.by_voxel:
+            protocol = protocol.take(np.repeat(voxels, flat.shape[1] // voxels.size))
         own = catalogue.part(self.model.name, "posterior", "curves")
-        if own is not None:
-            return np.asarray(own(self.protocol, theta.reshape(len(theta), -1))).reshape(-1, *theta.shape[1:])
-        per_voxel = theta[0].size // voxels.size
-        protocol = self.protocol.take(np.repeat(voxels, per_voxel))
-        return self.model.signal(theta.reshape(len(theta), -1), protocol).reshape(-1, *theta.shape[1:])
+        found = None if own is None else own(self.model, protocol, flat)
+        signal = self.model.signal(flat, protocol) if found is None else np.asarray(found)
+        return signal.reshape(-1, *theta.shape[1:])
 
 
 def _rician(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:

@@ -9,7 +9,7 @@ from bids_qmri.techniques.irt1.protocol import InversionProtocol
 from bids_qmri.units import FloatArray
 
 
-def curves(protocol: InversionProtocol, theta: FloatArray) -> npt.NDArray[np.float32]:
+def curves(model: object, protocol: InversionProtocol, theta: FloatArray) -> npt.NDArray[np.float32]:
     """Return the signals with an amplitude of 1, (N, M), of parameters (3, M), in single precision."""
     # Loads the compiler.
     from bids_qmri.techniques.irt1.curves_kernel import write_curves

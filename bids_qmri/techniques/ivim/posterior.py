@@ -9,7 +9,7 @@ from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.units import FloatArray
 
 
-def curves(protocol: DiffusionProtocol, theta: FloatArray) -> npt.NDArray[np.float32]:
+def curves(model: object, protocol: DiffusionProtocol, theta: FloatArray) -> npt.NDArray[np.float32]:
     """Return the signals with S0 = 1, (N, M), of parameters (4, M), in single precision."""
     # Loads the compiler.
     from bids_qmri.techniques.ivim.curves_kernel import write_curves

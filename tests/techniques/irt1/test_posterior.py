@@ -13,4 +13,4 @@ def test_curves_are_those_of_the_model() -> None:
     rng = np.random.default_rng(202)
     theta = rng.uniform([[0.05], [0.5], [1.0]], [[5.0], [1.0], [1.0]], (3, 333))
     protocol = InversionProtocol(np.array([0.0, 0.05, 0.4, 1.1, 2.5]))
-    np.testing.assert_allclose(curves(protocol, theta), IRT1.signal(theta, protocol), atol=4e-7)
+    np.testing.assert_allclose(curves(IRT1, protocol, theta), IRT1.signal(theta, protocol), atol=4e-7)

@@ -151,7 +151,7 @@ def _wider(coarse: Estimate, mode: Estimate) -> npt.NDArray[np.bool_]:
     """Return where a coarse grid resolves the posterior and finds it wider than its curvature tells, (V,)."""
     of_grid = np.einsum("ddv->dv", coarse.root)
     of_mode = np.sqrt(np.einsum("dev,dev->dv", mode.root, mode.root))
-    return np.any((of_grid > RESOLVED) & (of_grid > MUCH_WIDER * of_mode), axis=0)
+    return np.asarray(np.any((of_grid > RESOLVED) & (of_grid > MUCH_WIDER * of_mode), axis=0))
 
 
 def _in_blocks(

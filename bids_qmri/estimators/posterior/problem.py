@@ -171,7 +171,7 @@ def _gaussian(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[F
     places = [problem.index(name) for name in problem.model.linear]
     limits = np.array([(problem.lower[i], problem.upper[i]) for i in places])
     x, w = gauss_legendre(1 if limits[1, 0] == limits[1, 1] else problem.inner)
-    products = np.stack(_products(problem, theta, voxels)).reshape(6, -1)
+    products = _products(problem, theta, voxels).reshape(6, -1)
     found = np.empty_like(products)
     rule, bells = ((x + 1.0) / 2.0, np.log(w)), (_parts(problem, places[0], 1), _parts(problem, places[1], 0))
     integrate_amounts(products, limits, rule, float(problem.reach), bells, found)
@@ -198,21 +198,25 @@ def _misfit(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[Flo
     return -misfit / 2.0, Features(problem, theta, [])
 
 
-def _products(problem: Problem, theta: FloatArray, voxels: IntArray) -> list[FloatArray]:
-    """Return inner products of signal y, curve e of ve = 1 and curve p of vp = 1: yy, ye, yp, ee, ep, pp."""
+def _products(problem: Problem, theta: FloatArray, voxels: IntArray) -> FloatArray:
+    """Return inner products of signal y, curve e of ve = 1 and curve p of vp = 1, (6, V, ...).
+
+    They are yy, ye, yp, ee, ep, pp, over the squared noise.
+    """
+    found = np.empty((6, *theta.shape[1:]))
     scatter = problem.noise.scatter[voxels].reshape(-1, *[1] * (theta.ndim - 2))
     scale = np.sqrt(problem.weights) / scatter[..., None]
     y = problem.signal[:, voxels].T.reshape(*scatter.shape, -1) * scale
     own = catalogue.part(problem.model.name, "posterior", "linear_products") if problem.tabulated else None
     if own is not None:
-        yy = np.einsum("...n,...n->...", y, y) + np.zeros(theta.shape[1:])
-        found = [yy, *own(problem.take(voxels), theta.reshape(len(theta), voxels.size, -1))]
-        found = [part.reshape(theta.shape[1:]) for part in found]
+        found[0] = np.einsum("...n,...n->...", y, y)
+        flat = theta.reshape(len(theta), voxels.size, -1)
+        own(problem, flat, voxels, found[1:].reshape(5, *flat.shape[1:]))
     else:
         e, p = (np.moveaxis(_curve(problem, theta, name, voxels), 0, -1) for name in problem.model.linear)
         curves = y, e * scale, p * scale
-        pairs = combinations_with_replacement(curves, 2)
-        found = [np.einsum("...n,...n->...", a, b) + np.zeros(theta.shape[1:]) for a, b in pairs]
+        for row, (a, b) in zip(found, combinations_with_replacement(curves, 2), strict=True):
+            row[:] = np.einsum("...n,...n->...", a, b)
     for square in (0, 3, 5):
         np.maximum(found[square], _TINY, out=found[square])
     return found

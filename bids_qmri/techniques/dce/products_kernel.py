@@ -17,9 +17,10 @@ Float32Array = npt.NDArray[np.float32]
 @kernel
 def products_at(
     tables: tuple[Float32Array, Float32Array],
-    place: FloatArray,
+    ends: tuple[float, float, float, float, float],
     steps: tuple[int, int],
     kep: FloatArray,
+    delay: FloatArray,
     signal: FloatArray,
     weights: FloatArray,
     sharp: FloatArray,
@@ -31,12 +32,12 @@ def products_at(
     ----------
     tables
         Tissue responses, (K T, N), and plasma inputs, (T, N), of evenly spaced rates and delays.
-    place
-        Rate and delay in steps of the table, (2, V, G).
+    ends
+        What is added to rates before the logarithm, first and last logarithm, first and last delay.
     steps
         Number of rates K and of delays T.
-    kep
-        Rates, (V, G): what tissue responses are multiplied by.
+    kep, delay
+        Rates, what tissue responses are multiplied by, and delays, (V, G).
     signal
         Concentrations times `weights`, (V, N).
     weights
@@ -49,10 +50,13 @@ def products_at(
     tissue, plasma = tables
     rates, delays = steps
     up, on = (delays if rates > 1 else 0), (1 if delays > 1 else 0)
+    offset, slowest, fastest, earliest, latest = ends
     for v in range(len(signal)):
         for g in range(kep.shape[1]):
-            k, t = min(int(place[0, v, g]), max(rates - 2, 0)), min(int(place[1, v, g]), max(delays - 2, 0))
-            share = place[0, v, g] - k, place[1, v, g] - t
+            x = _steps(np.log(kep[v, g] + offset), slowest, fastest, rates)
+            y = _steps(delay[v, g], earliest, latest, delays)
+            k, t = min(int(x), max(rates - 2, 0)), min(int(y), max(delays - 2, 0))
+            share = x - k, y - t
             ye, yp, ee, ep, pp = _sums(tissue, plasma, k * delays + t, t, up, on, share, signal, v, weights)
             by_tissue = kep[v, g] * sharp[v]
             out[0, v, g] = by_tissue * ye
@@ -60,6 +64,15 @@ def products_at(
             out[2, v, g] = kep[v, g] * by_tissue * ee
             out[3, v, g] = by_tissue * ep
             out[4, v, g] = sharp[v] * pp
+
+
+@kernel
+def _steps(value: float, first: float, last: float, count: int) -> float:
+    """Return a value in steps of an even axis."""
+    if count == 1:
+        return 0.0
+    steps: float = min(max((value - first) * ((count - 1) / (last - first)), 0.0), count - 1.0)
+    return steps
 
 
 @summing

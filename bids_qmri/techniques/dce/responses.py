@@ -59,10 +59,6 @@ class Responses:
         tissue, plasma = (np.pad(table, more).astype(np.float32) for table in (self.tissue, self.plasma))
         return tissue, plasma
 
-    def place(self, kep: FloatArray, delay: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return rates and delays in steps of the table."""
-        return _steps(np.log(kep + K_OFFSET), self.rates), _steps(delay, self.delays)
-
     def at(self, kep: FloatArray, delay: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return tissue response and plasma input, each (..., N), by bilinear interpolation.
 
@@ -110,14 +106,8 @@ def _count(width: float, step: float, most: int) -> int:
 
 def _position(value: FloatArray, axis: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Return the point of an even axis below a value, and the fraction of the way to the next, (..., 1)."""
-    position = _steps(value, axis)
-    below = np.minimum(position.astype(np.intp), max(axis.size - 2, 0))
-    return below, (position - below)[..., None]
-
-
-def _steps(value: FloatArray, axis: FloatArray) -> FloatArray:
-    """Return values in steps of an even axis from its first point; 0 where it has but one."""
     if axis.size == 1:
-        return np.zeros(value.shape)
-    steps = (value - axis[0]) * ((axis.size - 1) / (axis[-1] - axis[0]))
-    return np.asarray(np.clip(steps, 0.0, axis.size - 1.0))
+        return np.zeros(value.shape, dtype=np.intp), np.zeros((*value.shape, 1))
+    position = np.clip((value - axis[0]) * ((axis.size - 1) / (axis[-1] - axis[0])), 0.0, axis.size - 1.0)
+    below = np.minimum(position.astype(np.intp), axis.size - 2)
+    return below, (position - below)[..., None]

@@ -28,7 +28,8 @@ def test_products_are_those_of_the_tabulated_curves(frames: int, delay: tuple[fl
     noise = VoxelNoise(scatter, scatter)
     problem = Problem(EXTENDED_TOFTS, signal, protocol, weights, noise, lower, upper, EVEN, [0, 3], 4, 2.65)
     theta = problem.theta(rng.uniform(size=(2, voxels, nodes)))
-    found = linear_products(problem, theta)
+    found = np.empty((5, voxels, nodes))
+    linear_products(problem, theta, np.arange(voxels), found)
     e, p = tabulate(protocol, (lower[0], upper[0]), (lower[3], upper[3])).at(theta[0], theta[3])
     e = e * theta[0][..., None]
     y = np.broadcast_to(signal.T[:, None], e.shape)

@@ -13,11 +13,13 @@ RUN python -m venv /opt/build \
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY boilerplate boilerplate
 COPY bids_qmri bids_qmri
-# The list of all that is in the image comes last; tests of packages stay behind.
+# The list of all that is in the image comes last; tests of packages stay behind. Fits are compiled here, because
+# the image is only read where it runs.
 RUN /opt/build/bin/pip --no-cache-dir --disable-pip-version-check wheel --no-deps --no-build-isolation --wheel-dir /tmp/wheels . \
  && /opt/build/bin/pip --no-cache-dir --disable-pip-version-check --python /opt/bids_qmri/bin/python \
       install --no-deps /tmp/wheels/*.whl \
  && find /opt/bids_qmri/lib -type d -name tests -prune -exec rm -rf {} + \
+ && /opt/bids_qmri/bin/python -m bids_qmri.estimators.compiled.build \
  && mkdir -p /opt/bids_qmri/share \
  && /opt/build/bin/cyclonedx-py environment --output-reproducible --output-format JSON \
       --output-file /opt/bids_qmri/share/sbom.cdx.json /opt/bids_qmri/bin/python

@@ -126,7 +126,7 @@ def rician_information(snr: FloatArray) -> FloatArray:
     FloatArray
         0 where there is no signal, towards 1 (Gaussian noise) at high signal; same shape as `snr`.
     """
-    table = _information_table()
+    table = information_table()
     # fmin, unlike minimum, keeps the index valid where the ratio is not a number.
     position = np.fmin(np.asarray(snr) * ((TABLE_POINTS - 1) / TABLE_END), TABLE_POINTS - 1.0)
     index = np.minimum(position.astype(np.intp), TABLE_POINTS - 2)
@@ -136,8 +136,8 @@ def rician_information(snr: FloatArray) -> FloatArray:
 
 
 @lru_cache(maxsize=1)
-def _information_table() -> FloatArray:
-    """Tabulate E[(y A(y m))^2] - m^2 over m, with y Rician(m, 1) and A = I1 / I0."""
+def information_table() -> FloatArray:
+    """Return E[(y A(y m))^2] - m^2 over m, with y Rician(m, 1) and A = I1 / I0: a table."""
     from scipy.special import i0e
 
     m = np.linspace(0.0, TABLE_END, TABLE_POINTS)[:, None]

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from bids_qmri.errors import InputError
 from bids_qmri.estimators.base import FitResult, Status
-from bids_qmri.estimators.classical.lm import Minimum
+from bids_qmri.estimators.classical.invert import invert
+from bids_qmri.estimators.classical.minimum import Minimum
 from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import VoxelNoise, rician_information
@@ -159,11 +160,14 @@ def _describe(
             noise = VoxelNoise.thermal(np.sqrt(cost / (freedom if freedom > 0 else np.nan)))
         if rician:
             weights = weights * rician_information(prediction / noise.floor)
-        information = np.einsum("inv,jnv->vij", jacobian * weights, jacobian)
-        covariance = _inverse_of_free(information, ~bound.T)
+        weighted, count = jacobian * weights, len(jacobian)
+        information = np.empty((count, count, theta.shape[1]))
+        for i, j in np.ndindex(count, count):
+            information[i, j] = np.einsum("nv,nv->v", weighted[i], jacobian[j]) if j <= i else 0.0
+        covariance = _inverse_of_free(information, ~bound)
         derived, slope = model.derive(theta)
-        derived_covariance = np.einsum("qiv,vij,qjv->qv", slope, covariance, slope)
-        variance = np.concatenate([np.einsum("vii->iv", covariance), derived_covariance])
+        derived_covariance = np.einsum("qiv,ijv,qjv->qv", slope, covariance, slope)
+        variance = np.concatenate([np.einsum("iiv->iv", covariance), derived_covariance])
         variance[: len(theta)][bound] = np.nan
         # Per unit of noise: without any, estimates are exact; what is held at a limit has no error to tell.
         spread = np.sqrt(np.where(variance > 0, variance, np.nan)) * noise.scatter
@@ -171,15 +175,17 @@ def _describe(
 
 
 def _inverse_of_free(information: FloatArray, free: BoolArray) -> FloatArray:
-    """Invert the information, (V, P, P), of the free parameters; the others have rows and columns of 0."""
-    both = free[:, :, None] & free[:, None, :]
-    identity = np.eye(information.shape[1])
-    root = np.sqrt(np.where(free, np.einsum("vii->vi", information), 1.0))
+    """Invert the information, lower part of (P, P, V), of what is free; the rest has rows of 0."""
+    root = np.sqrt(np.where(free, np.einsum("iiv->iv", information), 1.0))
     scale = np.where(root > 0, root, 1.0)
-    outer = scale[:, :, None] * scale[:, None, :]
-    correlation = np.where(both, information / outer, identity)
-    singular = ~(np.linalg.det(correlation) > SINGULAR)
-    correlation[singular] = identity
-    inverse = np.where(both, np.linalg.inv(correlation) / outer, 0.0)
-    inverse[singular] = np.nan
+    correlation = np.empty_like(information)
+    for i in range(len(free)):
+        for j in range(i):
+            both = free[i] & free[j]
+            correlation[i, j] = np.where(both, information[i, j] / (scale[i] * scale[j]), 0.0)
+        correlation[i, i] = np.where(free[i], information[i, i] / scale[i] ** 2, 1.0)
+    inverse, determinant = invert(correlation)
+    inverse /= scale[:, None] * scale
+    inverse *= free[:, None] & free
+    inverse[:, :, ~(determinant > SINGULAR)] = np.nan
     return inverse

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.estimators.classical.minimum import BoolArray, Minimum, Penalty
 from bids_qmri.estimators.classical.objective import Objective
+from bids_qmri.estimators.compiled import call
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.protocol import Measurements
 from bids_qmri.units import FloatArray
@@ -50,33 +52,6 @@ SINGULAR = 1e-14
 KEEP_FRACTION = 0.75
 """Voxels that have converged are dropped once fewer than this fraction of a block is left."""
 
-BoolArray = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Minimum:
-    """Where the minimisation of V voxels ended.
-
-    Parameters
-    ----------
-    theta
-        Parameters, shape (P, V).
-    converged
-        True where the tolerance was met, shape (V,).
-    gradient, curvature
-        Minus half the gradient of the cost there and half its curvature, shapes (P, V) and (P, P, V).
-    """
-
-    theta: FloatArray
-    converged: BoolArray
-    gradient: FloatArray
-    curvature: FloatArray
-
-    def put(self, voxels: npt.NDArray[np.intp], other: Minimum) -> None:
-        """Replace some voxels."""
-        self.theta[:, voxels], self.converged[voxels] = other.theta, other.converged
-        self.gradient[:, voxels], self.curvature[:, :, voxels] = other.gradient, other.curvature
-
 
 @dataclass
 class Point:
@@ -99,31 +74,6 @@ class Point:
             (self.curvature, other.curvature),
         ):
             np.copyto(mine, theirs, where=better)
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """A Gaussian prior, as a cost of being far from its centre; the amplitude costs nothing.
-
-    Parameters
-    ----------
-    weight
-        Squared noise, what a squared distance of one standard deviation costs, shape (V,).
-    centre
-        In the unit of the parameters, shape (P, 1) or (P, V).
-    precision
-        One over the variance of the prior in box widths, shape (P, 1) or (P, V).
-    """
-
-    weight: FloatArray
-    centre: FloatArray
-    precision: FloatArray
-
-    def take(self, voxels: npt.NDArray[np.intp]) -> Penalty:
-        """Return that of some voxels."""
-        shared = self.centre.shape[1] == 1
-        parts = (self.centre, self.precision)
-        return Penalty(self.weight[voxels], *(part if shared else part[:, voxels] for part in parts))
 
 
 def minimise(
@@ -159,6 +109,21 @@ def minimise(
         If a limit is infinite other than that of the amplitude.
     """
     _require_finite(model, upper - lower)
+    found = call.minimise(model, objective, protocol, lower, upper, prior, start)
+    return found or minimise_arrays(model, objective, protocol, lower, upper, prior=prior, start=start)
+
+
+def minimise_arrays(
+    model: Model,
+    objective: Objective,
+    protocol: Measurements,
+    lower: FloatArray,
+    upper: FloatArray,
+    *,
+    prior: Penalty | None = None,
+    start: FloatArray | None = None,
+) -> Minimum:
+    """Do what `minimise` does by operations on arrays, for any model and objective."""
     n_measurements, n_voxels = objective.signal.shape
     size = max(BLOCK_VALUES // n_measurements, 64)
     theta = np.empty((lower.size, n_voxels)) if start is None else start.copy()

@@ -36,6 +36,9 @@ class Expansion(Protocol):
     fewest_directions: int
     fewest_shells: int
 
+    def design(self, protocol: DiffusionProtocol) -> FloatArray:
+        """Return the derivatives of the logarithm of the signal by the elements, (N, P - 1)."""
+
     def kept(self, protocol: DiffusionProtocol) -> npt.NDArray[np.bool_]:
         """Return the measurements that it holds for, (N,)."""
 
@@ -105,11 +108,11 @@ def gradient_table(protocol: DiffusionProtocol) -> Any:
 
 
 def design_matrix(protocol: DiffusionProtocol, model: Expansion) -> FloatArray:
-    """Return dipy's design matrix, (N, P): elements, then the negative logarithm of S0."""
-    from dipy.reconst import dki, dti
+    """Return dipy's design matrix, (N, P): elements, then the negative logarithm of S0.
 
-    made = {1: dti.design_matrix, 2: dki.design_matrix}[model.order]
-    return np.asarray(made(gradient_table(protocol)))
+    Computed without dipy, whose import takes longer than many a fit.
+    """
+    return np.column_stack([model.design(protocol), np.full(protocol.n_measurements, -1.0)])
 
 
 def _kept(protocol: DiffusionProtocol, keep: npt.NDArray[np.bool_], model: Expansion) -> DiffusionProtocol:

@@ -96,6 +96,9 @@ class Scheme:
         return solved
 
 
+LEAST_SIGNAL = 1e-4
+"""dipy's floor of a measurement, `dipy.reconst.dti.MIN_POSITIVE_SIGNAL`."""
+
 ERROR_BARS = "Standard deviations are the root mean square of scatter and expected bias."
 
 LARGEST_EIGENVALUE = 0.01
@@ -176,11 +179,12 @@ class TensorFit(Estimator):
             usable = with_signal(measured, reference)
             if not usable.any():
                 continue
-            measured = measured if usable.all() else measured[usable]
-            voxels = first + np.flatnonzero(usable)
+            # Another one in their place: products of matrices round by the number of their rows.
+            measured[~usable] = measured[np.argmax(usable)]
+            voxels = slice(first, first + len(measured))
             with np.errstate(all="ignore"):
                 fitted = solve(_without_zeros(measured), None if sigma is None else sigma[voxels])
-            _describe(result, voxels, model, scheme, measured, fitted)
+            _describe(result, voxels, usable, model, scheme, measured, fitted)
         for values in (result.maps["s0"], result.sd["s0"], result.residual):
             values /= scale
         return result
@@ -305,12 +309,10 @@ def _nonlinear(scheme: Scheme, dipy_model: Any) -> Solver:
 
 def _without_zeros(signal: FloatArray) -> FloatArray:
     """Raise what is not positive to the voxel's least positive signal, and all to dipy's own least."""
-    from dipy.reconst.dti import MIN_POSITIVE_SIGNAL
-
-    if signal.min() >= MIN_POSITIVE_SIGNAL:
+    if signal.min() >= LEAST_SIGNAL:
         return signal
     least = np.min(signal, axis=1, initial=np.inf, where=signal > 0, keepdims=True)
-    return np.asarray(np.maximum(signal, np.maximum(least, MIN_POSITIVE_SIGNAL)))
+    return np.asarray(np.maximum(signal, np.maximum(least, LEAST_SIGNAL)))
 
 
 def _blank(model: Model, voxels: int) -> FitResult:
@@ -326,17 +328,18 @@ def _blank(model: Model, voxels: int) -> FitResult:
 
 def _describe(
     result: FitResult,
-    voxels: npt.NDArray[np.intp],
+    voxels: slice,
+    usable: npt.NDArray[np.bool_],
     model: Any,
     scheme: Scheme,
     measured: FloatArray,
     fitted: Fitted,
 ) -> None:
-    """Write maps, standard deviations, residual and status of the voxels of a block into the result."""
+    """Write maps, standard deviations, residual and status of the usable voxels of a block."""
     with np.errstate(all="ignore"):
         elements = fitted.elements
         maps = scalars(fitted.params) | {"s0": fitted.s0}
-        good = np.isfinite(np.sum(list(maps.values()), axis=0))
+        good = usable & np.isfinite(np.sum(list(maps.values()), axis=0))
         maps |= {p.name: column for p, column in zip(model.parameters, elements.T, strict=False)}
         rest = measured - fitted.s0[:, None] * np.exp(elements @ scheme.design[:, :-1].T)
         residual = np.sqrt(np.einsum("vn,vn->v", rest, rest) / rest.shape[1])
@@ -345,14 +348,14 @@ def _describe(
     touched = raised | (measured <= 0).any(axis=1) if measured.min() <= 0 else raised
     result.status[voxels] = np.where(good, np.where(touched, Status.AT_BOUND, Status.OK), Status.UNUSABLE)
     if fitted.lost is not None:
-        result.status[voxels[good & fitted.lost]] = Status.NOT_CONVERGED
+        result.status[voxels][good & fitted.lost] = Status.NOT_CONVERGED
     result.residual[voxels] = residual
     for given, written in ((maps, result.maps), (spread, result.sd)):
         for name, values in given.items():
             written[name][voxels] = values
     for written in (result.maps, result.sd, {"": result.residual}):
         for values in written.values():
-            values[voxels[~good]] = np.nan
+            values[voxels][~good] = np.nan
 
 
 def _deviations(

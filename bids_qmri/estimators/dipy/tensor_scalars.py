@@ -15,6 +15,14 @@ from bids_qmri.units import FloatArray
 
 _ROWS, _COLUMNS = (0, 1, 1, 2, 2, 2), (0, 0, 1, 0, 1, 2)
 
+# The elements of W stand as xxxx to zzzz, six like xxxy, three like xxyy, three like xxyz.
+_COUNT = np.repeat([1.0, 4.0, 6.0, 12.0], [3, 6, 3, 3])
+_ISOTROPIC = np.repeat([1.0, 0.0, 1.0 / 3.0, 0.0], [3, 6, 3, 3])
+_TRACES = np.repeat([1.0, 0.0, 2.0, 0.0], [3, 6, 3, 3])
+
+LEAST_MEAN = 1e-8
+"""Of the kurtosis tensor: below it dipy calls the anisotropy 0."""
+
 
 def params_of(coefficients: FloatArray, floor: float) -> tuple[FloatArray, FloatArray]:
     """Return dipy's parameters, (V, 12) or (V, 27), and the elements of their tensors, (V, 6) or (V, 21).
@@ -64,8 +72,18 @@ def scalars(params: FloatArray) -> dict[str, FloatArray]:
         "rd": (second + third) / 2.0,
     }
     if params.shape[1] > 12:
-        from dipy.reconst.dki import kurtosis_fractional_anisotropy
-
         maps["mk"], maps["ak"], maps["rk"] = kurtosis_scalars(params)
-        maps["kfa"] = np.asarray(kurtosis_fractional_anisotropy(params))
+        maps["kfa"] = _kurtosis_anisotropy(params[:, 12:])
     return maps
+
+
+def _kurtosis_anisotropy(kurtosis: FloatArray) -> FloatArray:
+    """Return the fractional anisotropy, (V,), of elements of W, (V, 15); 0 where their mean is not above 0.
+
+    Glenn et al. 2015, doi:10.1002/nbm.3271.
+    """
+    mean = kurtosis @ _TRACES / 5.0
+    anisotropic = (kurtosis - mean[:, None] * _ISOTROPIC) ** 2 @ _COUNT
+    squares = kurtosis**2 @ _COUNT
+    known = (squares > 0) & (mean > LEAST_MEAN)
+    return np.where(known, np.sqrt(anisotropic / np.where(known, squares, 1.0)), 0.0)

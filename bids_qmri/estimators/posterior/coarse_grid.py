@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.estimators.compiled import call
 from bids_qmri.estimators.posterior.box import box_of, boxed, to_box
 from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.noise import VoxelNoise
@@ -170,6 +171,11 @@ def magnitude_posterior(
     nodes = grid(model, lower, upper, prior)
     root = np.sqrt(weights)[:, None]
     unbiased = root * np.sqrt(np.maximum(signal**2 - noise.floor**2, 0.0))
+    # Moments about the middle of the box, where single precision loses least.
+    centred = nodes.units - 0.5
+    quantities = np.concatenate(
+        [np.ones((1, centred.shape[1])), centred, centred**2 + nodes.widths**2 / 12.0]
+    )
     length = np.sqrt(np.einsum("nv,nv->v", unbiased, unbiased))
     # Its squared projection on an atom of length 1 is the logarithm of the likelihood.
     scaled = unbiased * (
@@ -177,27 +183,39 @@ def magnitude_posterior(
     )
     if protocol.by_voxel:
         project = _atoms_of_each(model, nodes, protocol, root, signal.shape[1])
+        moments, best = _integrate(quantities, project, scaled)
     else:
-        project = _shared_atoms(model, nodes, protocol, root)
-    mean, sd, best = _integrate(nodes, project, scaled)
+        moments, best = _on_shared_nodes(quantities, *_atoms(model, nodes, protocol, root), scaled)
+    mean, square = np.split(moments[1:] / moments[0], 2)
+    sd = np.sqrt(np.maximum(square - mean**2, 0.0))
     theta = nodes.theta[:, best]
     curve = root * model.signal(theta, protocol)
     energy = np.einsum("nv,nv->v", curve, curve)
     amplitude = np.einsum("nv,nv->v", curve, unbiased) / np.maximum(energy, TINY)
     theta[[p.name for p in model.parameters].index(str(model.amplitude))] = amplitude
-    return GridPosterior(mean, sd, theta)
+    return GridPosterior(mean + 0.5, sd, theta)
 
 
 Projection = Callable[[Float32Array, int], Float32Array]
 """From the padded signals (N, B) of the block that begins at a voxel to log posterior masses (A, B)."""
 
 
-def _shared_atoms(model: Model, nodes: Nodes, protocol: Protocol, root: FloatArray) -> Projection:
+def _atoms(model: Model, nodes: Nodes, protocol: Protocol, root: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return atoms of length 1, (A, N), and the logarithms of their prior masses, (A,)."""
     atoms = root * model.signal(nodes.theta, protocol)
     norm = np.maximum(np.linalg.norm(atoms, axis=0), TINY)
-    table = np.ascontiguousarray((atoms / norm).T, dtype=np.float32)
     # The integral over the amplitude leaves its standard deviation, sigma / norm.
-    offset = (nodes.log_mass - np.log(norm)).astype(np.float32)[:, None]
+    return (atoms / norm).T, nodes.log_mass - np.log(norm)
+
+
+def _on_shared_nodes(
+    quantities: FloatArray, atoms: FloatArray, log_mass: FloatArray, signal: FloatArray
+) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+    """Return what `_integrate` does, by a kernel where there is one."""
+    found = call.grid_moments(signal, atoms, log_mass, quantities)
+    if found is not None:
+        return found[0], found[1].astype(np.intp)
+    table, offset = np.ascontiguousarray(atoms, dtype=np.float32), log_mass.astype(np.float32)[:, None]
 
     def project(signal: Float32Array, first: int) -> Float32Array:
         projection = table @ signal
@@ -205,7 +223,7 @@ def _shared_atoms(model: Model, nodes: Nodes, protocol: Protocol, root: FloatArr
         projection += offset
         return projection
 
-    return project
+    return _integrate(quantities, project, signal)
 
 
 def _atoms_of_each(
@@ -226,16 +244,13 @@ def _atoms_of_each(
 
 
 def _integrate(
-    nodes: Nodes, project: Projection, signal: FloatArray
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.intp]]:
-    """Return mean and standard deviation, (K, V), and the best node, (V,)."""
-    n_quantities, n_voxels = len(nodes.units), signal.shape[1]
-    # Moments about the middle of the box, where single precision loses least.
-    centred = nodes.units - 0.5
-    table = np.concatenate([np.ones((1, centred.shape[1])), centred, centred**2 + nodes.widths**2 / 12.0])
-    table32 = np.ascontiguousarray(table, dtype=np.float32)
-    size = BLOCK_STEP * max(BLOCK_VALUES // centred.shape[1] // BLOCK_STEP, 1)
-    moments = np.empty((len(table), n_voxels))
+    quantities: FloatArray, project: Projection, signal: FloatArray
+) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+    """Return sums of quantities (T, A) over the masses of the nodes, (T, V), and the best node, (V,)."""
+    n_voxels = signal.shape[1]
+    table32 = np.ascontiguousarray(quantities, dtype=np.float32)
+    size = BLOCK_STEP * max(BLOCK_VALUES // quantities.shape[1] // BLOCK_STEP, 1)
+    moments = np.empty((len(quantities), n_voxels))
     best = np.empty(n_voxels, dtype=np.intp)
     for first in range(0, n_voxels, size):
         part = signal[:, first : first + size]
@@ -247,5 +262,4 @@ def _integrate(
         mass -= mass.max(axis=0)
         np.exp(mass, out=mass)
         moments[:, first : first + size] = (table32 @ mass)[:, :count]
-    mean, square = np.split(moments[1:] / moments[0], [n_quantities])
-    return mean + 0.5, np.sqrt(np.maximum(square - mean**2, 0.0)), best
+    return moments, best

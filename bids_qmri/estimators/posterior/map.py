@@ -16,7 +16,9 @@ import numpy.typing as npt
 from bids_qmri import catalogue
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import checked_signal, require_measurements
-from bids_qmri.estimators.classical.lm import Minimum, Penalty, box_scale, minimise, solve
+from bids_qmri.estimators.classical.invert import invert
+from bids_qmri.estimators.classical.lm import SINGULAR, box_scale, minimise
+from bids_qmri.estimators.classical.minimum import Minimum, Penalty
 from bids_qmri.estimators.classical.noise import voxel_noise
 from bids_qmri.estimators.classical.objective import LeastSquares, Objective, QuickRicianLikelihood
 from bids_qmri.estimators.posterior.box import boxed
@@ -34,6 +36,8 @@ PRIOR_VARIANCE = 1.0 / 12.0
 
 LEAST_WIDTH = 1e-3
 """Least standard deviation of a prior in box widths."""
+
+TINY = float(np.finfo(np.float64).tiny)
 
 TAIL_ROUNDS = 3
 """Times that the Gaussian is adapted to the tails of a bell."""
@@ -201,16 +205,16 @@ def _curvature(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the free Newton step and the inverse curvature of the cost; fixed parameters have neither."""
     scale = box_scale(model, minimum.theta, lower[:, None], upper[:, None])
-    free = np.broadcast_to(np.where(lower < upper, 1.0, 0.0)[:, None], scale.shape)
-    undamped = np.zeros(scale.shape[1])
+    free = np.flatnonzero(lower < upper)
+    inverse = np.zeros((lower.size, *scale.shape))
     with np.errstate(all="ignore"):
-        curvature = minimum.curvature * scale[:, None] * scale
-        step = solve(curvature, free * minimum.gradient * scale, undamped, free)
-        inverse = np.zeros_like(curvature)
-        for i in np.flatnonzero(lower < upper):
-            unit = np.zeros_like(step)
-            unit[i] = 1.0
-            inverse[i] = solve(curvature, unit, undamped, free)
+        unit = scale[free]
+        curvature = minimum.curvature[np.ix_(free, free)] * unit[:, None] * unit
+        level = SINGULAR * (np.einsum("iiv->v", minimum.curvature * scale[:, None] * scale) + TINY)
+        for i in range(free.size):
+            curvature[i, i] += level
+        inverse[np.ix_(free, free)] = invert(curvature)[0]
+        step = np.einsum("ijv,jv->iv", inverse, minimum.gradient * scale)
     return step, inverse
 
 

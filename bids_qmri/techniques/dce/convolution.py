@@ -162,9 +162,9 @@ class ResponseTable:
             raise ValueError(f"kep must lie between 0 and {K_MAX:g} 1/min")
         x = np.log1p(kep / K_OFFSET) / LOG_STEP
         # fmax sends a rate of NaN to the first node, and u carries the NaN on
-        node = np.fmin(np.fmax(x, 0.0), _rates().size - 2).astype(np.intp)
+        node = np.fmin(np.fmax(x, 0.0), tabulated_rates().size - 2).astype(np.intp)
         u = x - node
-        left = segment * _rates().size + node
+        left = segment * tabulated_rates().size + node
         lower = self.value.take(left)
         left += 1
         upper = self.value.take(left)
@@ -178,7 +178,7 @@ class ResponseTable:
 
 
 @lru_cache(maxsize=1)
-def _rates() -> FloatArray:
+def tabulated_rates() -> FloatArray:
     """Return the tabulated rates in 1/min, from 0 to at least `K_MAX`."""
     nodes = int(np.ceil(np.log1p(K_MAX / K_OFFSET) / LOG_STEP)) + 1
     return np.asarray(K_OFFSET * np.expm1(LOG_STEP * np.arange(nodes)))
@@ -197,7 +197,7 @@ def response_table(protocol: DceProtocol) -> ResponseTable:
     steps = np.diff(points)
     slope = np.concatenate([[0.0], np.diff(protocol.aif) / steps, [0.0]])
     level = np.concatenate([[0.0], protocol.aif])
-    k = _rates()
+    k = tabulated_rates()
     value = np.zeros((level.size, k.size))
     by_k = np.zeros_like(value)
     decay, m0, m1, m2 = exponential_moments(steps[:, None] * k)

@@ -119,10 +119,10 @@ class ExtendedTofts(Model):
         self, signal: FloatArray, protocol: DceProtocol, lower: FloatArray, upper: FloatArray
     ) -> FloatArray:
         table = response_table(protocol)
-        delays = _delays(lower[3], upper[3])
+        rates, delays = start_grid(lower, upper)
         best = np.full(signal.shape[1], np.inf)
         kep, t0 = np.full_like(best, lower[0]), np.full_like(best, lower[3])
-        for rate in _rates(lower[0], upper[0]):
+        for rate in rates:
             projections = _project(table.evaluate(np.full(delays.size, rate), delays), signal)
             delay, misfit = _lowest(delays, _amplitudes(rate, projections, lower, upper)[2])
             better = misfit < best
@@ -191,6 +191,11 @@ def _amplitudes(
     left = products.ps - rp * ktrans
     vp = np.clip(left / np.maximum(pp, TINY), lower[2], upper[2])
     return ktrans, vp, (rr * ktrans - 2 * products.rs) * ktrans + (pp * vp - 2 * left) * vp
+
+
+def start_grid(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the rates (1/min) and delays (s) that first estimates are searched among, within limits (P,)."""
+    return _rates(lower[0], upper[0]), _delays(lower[3], upper[3])
 
 
 def _rates(lower: float, upper: float) -> FloatArray:

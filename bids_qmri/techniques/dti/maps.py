@@ -9,15 +9,18 @@ import numpy.typing as npt
 
 from bids_qmri.estimation.blocks import ImageMaps
 from bids_qmri.estimators.base import Status
+from bids_qmri.estimators.dipy.eigen import eigensystem
 from bids_qmri.physics.directions import along_image_axes, mirrored_first
 from bids_qmri.techniques.dti.model import Tensor
-from bids_qmri.techniques.dti.symmetric import eigensystem
 
 IN_FILES = (0, 1, 3, 2, 4, 5)
 """Elements as files have them: D11, D12, D13, D22, D23, D33."""
 
 ODD_IN_X = (1, 3)
 """Elements xy and xz, which change their sign with the first axis."""
+
+BLOCK = 8192
+"""Voxels whose eigenvectors are computed at once, so that what is needed meanwhile stays in the cache."""
 
 
 def complete(found: ImageMaps, affine: npt.NDArray[np.float64], sigma: float | None) -> ImageMaps:
@@ -43,15 +46,25 @@ def complete(found: ImageMaps, affine: npt.NDArray[np.float64], sigma: float | N
     if not all(name in found.maps for name in names):
         return replace(found, maps=maps, sd=sd)
     elements = np.stack([found.maps[name] for name in names], axis=1)
-    first = np.zeros((len(elements), 3), dtype=np.float32)
-    inside = found.status != Status.OUTSIDE
-    vectors = eigensystem(elements[inside].astype(np.float64))[1][:, :, 0]
-    vectors[~np.isfinite(elements[inside]).all(axis=1)] = np.nan
-    first[inside] = vectors
-    direction = along_image_axes(first, affine)
+    direction = along_image_axes(_first_eigenvectors(elements, found.status != Status.OUTSIDE), affine)
     if mirrored_first(affine):
         elements[:, ODD_IN_X] *= -1.0
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     colours = np.abs(direction @ axes.T.astype(np.float32)) * maps["fa"][:, None]
     several = {"direction": direction, "colour": colours, "diffusivity": elements[:, IN_FILES]}
     return replace(found, maps=maps, sd=sd, directions=several)
+
+
+def _first_eigenvectors(
+    elements: npt.NDArray[np.float32], inside: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Return eigenvectors of the largest eigenvalue, (V, 3), of tensors (V, 6); 0 outside, NaN of NaN."""
+    first = np.zeros((len(elements), 3), dtype=np.float32)
+    voxels = np.flatnonzero(inside)
+    for start in range(0, voxels.size, BLOCK):
+        block = voxels[start : start + BLOCK]
+        tensors = elements[block].astype(np.float64)
+        finite = np.isfinite(tensors).all(axis=1)
+        first[block[finite]] = eigensystem(tensors[finite])[1][:, :, 0]
+        first[block[~finite]] = np.nan
+    return first

@@ -35,6 +35,7 @@ from bids_qmri.techniques.dti.symmetric import (
     PAIRS,
     eigensystem,
     monomials,
+    multiples,
 )
 from bids_qmri.techniques.dti.tilt import Tilt
 from bids_qmri.units import FloatArray
@@ -302,9 +303,9 @@ class Kurtosis(Cumulants):
     fewest_shells = 2
 
     def design(self, protocol: DiffusionProtocol) -> FloatArray:
-        b, vectors = protocol.bvals[:, None], _unit_vectors(protocol)
-        linear = -b * PAIR_COUNT * monomials(vectors, PAIRS)
-        return np.hstack([linear, b**2 / 6.0 * ELEMENT_COUNT * monomials(vectors, ELEMENTS)])
+        b, vectors = protocol.bvals, _unit_vectors(protocol)
+        linear = multiples(-b, vectors, PAIRS, PAIR_COUNT)
+        return np.hstack([linear, multiples(b * b, vectors, ELEMENTS, ELEMENT_COUNT, divisor=6.0)])
 
     def draw(self, count: int, rng: np.random.Generator) -> dict[str, FloatArray]:
         """Return maps as of a tensor, with a quartic form that is the same in all directions."""

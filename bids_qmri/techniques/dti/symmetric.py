@@ -7,6 +7,7 @@ by `model` and `kurtosis`.
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import permutations
 
 import numpy as np
@@ -59,6 +60,29 @@ def monomials(directions: FloatArray, elements: tuple[tuple[int, ...], ...]) -> 
     array([[1., 2., 4., 0., 0., 0.]])
     """
     return np.stack([np.prod(directions[:, list(indices)], axis=1) for indices in elements], axis=1)
+
+
+def multiples(
+    factor: FloatArray,
+    directions: FloatArray,
+    elements: tuple[tuple[int, ...], ...],
+    counts: FloatArray,
+    divisor: float = 1.0,
+) -> FloatArray:
+    """Return `factor`, (N,), times counts / divisor times `monomials` of directions (N, 3), (N, E).
+
+    Multiplied as dipy does, so that no digit of a kurtosis near 0 differs: whole numbers and higher powers
+    first, a fraction last.
+    """
+    columns = []
+    for indices, count in zip(elements, counts, strict=True):
+        whole = count % divisor == 0
+        column = factor * (count / divisor if whole else count)
+        for axis, power in Counter(indices).most_common():
+            along = directions[:, axis]
+            column = column * along * along if len(indices) == power == 2 else column * along**power
+        columns.append(column if whole else column / divisor)
+    return np.stack(columns, axis=1)
 
 
 def full(elements: FloatArray) -> FloatArray:

@@ -143,8 +143,7 @@ class Ivim(Model):
         is otherwise chosen as soon as the step in D matters more than the noise. The grid is searched in
         single precision, of signals over their largest: its steps are 10^5 times coarser.
         """
-        d = _grid(lower[0], upper[0], D_POINTS, np.linspace)
-        dstar = _grid(lower[1], upper[1], DSTAR_POINTS, np.geomspace)
+        d, dstar = start_grid(lower, upper)
         b, weights = protocol.bvals[:, None], protocol.weights[:, None]
         slow, fast, weighted = np.exp(-b * d), np.exp(-b * dstar), weights * signal
         largest = np.maximum(np.max(np.abs(signal), axis=0), np.finfo(np.float64).tiny)
@@ -182,6 +181,12 @@ class Ivim(Model):
 
 
 IVIM = Ivim()
+
+
+def start_grid(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the D and D* that first estimates are searched among, within limits (P,)."""
+    d = _grid(lower[0], upper[0], D_POINTS, np.linspace)
+    return d, _grid(lower[1], upper[1], DSTAR_POINTS, np.geomspace)
 
 
 def _grid(lower: float, upper: float, points: int, spaced: Callable[..., FloatArray]) -> FloatArray:

@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from bids_qmri.estimators.base import Estimator, FitResult, Status
 from bids_qmri.estimators.classical.asymptotic import assemble, checked_signal, require_measurements
-from bids_qmri.estimators.classical.lm import Minimum, minimise
+from bids_qmri.estimators.classical.lm import minimise
 from bids_qmri.estimators.classical.lsq import Lsq
+from bids_qmri.estimators.classical.minimum import Minimum
 from bids_qmri.estimators.classical.mle import Mle
 from bids_qmri.estimators.classical.noise import require_positive
 from bids_qmri.estimators.classical.objective import LeastSquares, QuickRicianLikelihood, RicianLikelihood

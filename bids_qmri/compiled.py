@@ -1,4 +1,8 @@
-"""What compiled kernels are decorated with. Modules of kernels are imported when the first fit needs them."""
+"""What kernels of arrays and numbers are decorated with.
+
+Fits run the object code that is made of them (`estimators.compiled.entry`); where there is none, numba
+compiles them in every process anew. Modules of kernels import numba, and nothing imports them otherwise.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,11 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 
 def kernel(function: Kernel) -> Kernel:
-    """Compile a function of arrays and numbers; it lets go of the interpreter and is kept for later runs."""
+    """Compile a function of arrays and numbers; it lets go of the interpreter."""
     import numba
 
     # Told, because a function that does not tell takes over what the first kernel that calls it was told.
-    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", fastmath=False)(function)
     return cast(Kernel, compiled)
 
 
@@ -28,7 +32,7 @@ def summing(function: Kernel) -> Kernel:
     """
     import numba
 
-    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=ANY_ORDER)(function)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", fastmath=ANY_ORDER)(function)
     return cast(Kernel, compiled)
 
 
@@ -36,7 +40,7 @@ def summand(function: Kernel) -> Kernel:
     """Compile what a sum over measurements calls for each of them, into that sum itself."""
     import numba
 
-    compiled: Any = numba.njit(
-        cache=True, nogil=True, error_model="numpy", fastmath=ANY_ORDER, forceinline=True
-    )(function)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", fastmath=ANY_ORDER, forceinline=True)(
+        function
+    )
     return cast(Kernel, compiled)

@@ -66,7 +66,9 @@ def integrate_amounts(
                 )
         found = np.empty((6, end - first))
         _summarise(density, mass, mean, square, z, n_parts, width, found)
-        out[:, first:end] = found
+        for k in range(6):
+            for g in range(end - first):
+                out[k, first + g] = found[k, g]
 
 
 @kernel
@@ -213,7 +215,8 @@ def _summarise(
     """Write what `integrate_amounts` does of one block of nodes, (6, G)."""
     count = out.shape[1]
     top = out[0]
-    top[:] = density[0, :count]
+    for g in range(count):
+        top[g] = density[0, g]
     for row in range(1, len(density)):
         _raise_top(density[row], top)
     out[1:] = 0.0

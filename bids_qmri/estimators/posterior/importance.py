@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.estimators.posterior.box import boxed
+from bids_qmri.estimators.posterior.entries import add_density, add_products, draw, spread_of
 from bids_qmri.estimators.posterior.map import grid_posterior, maximise
 from bids_qmri.estimators.posterior.problem import Features, IntArray, Problem
 from bids_qmri.units import FloatArray
@@ -173,9 +174,6 @@ def _expectations(
     problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]
 ) -> tuple[FloatArray, FloatArray]:
     """Return what `_in_blocks` does, of a few voxels."""
-    # Loads the compiler.
-    from bids_qmri.estimators.posterior.averages_kernel import add_products
-
     found = lay(problem, estimates, nodes)
     weight = weights(found.log_evidence, found.mixture)
     first, second = found.features
@@ -245,9 +243,6 @@ def lattice(dimensions: int, count: int) -> FloatArray:
 
 def _draw(uniform: FloatArray, estimate: Estimate) -> FloatArray:
     """Return nodes (D, V, G) around an estimate from points (D, G) of the unit box."""
-    # Loads the compiler.
-    from bids_qmri.estimators.posterior.logistic_kernel import draw
-
     points = np.empty((*estimate.mean.shape, uniform.shape[1]))
     draw(uniform, *estimate.arrays, WIDEN / LOGISTIC_SD, points)
     return points
@@ -257,8 +252,6 @@ def _density(
     points: FloatArray, estimate: Estimate, factor: float = 1.0, add_to: FloatArray | None = None
 ) -> FloatArray:
     """Return a multiple of the density, (V, G), that `_draw` has at points (D, V, G), or add it."""
-    from bids_qmri.estimators.posterior.logistic_kernel import add_density
-
     found = np.zeros(points.shape[1:]) if add_to is None else add_to
     add_density(np.ascontiguousarray(points), *estimate.arrays, WIDEN / LOGISTIC_SD, float(factor), found)
     return found
@@ -272,9 +265,6 @@ def weights(log_evidence: FloatArray, mixture: FloatArray) -> FloatArray:
 
 def _moments(points: FloatArray, weight: FloatArray) -> Estimate:
     """Return mean and covariance of weighted points."""
-    # Loads the compiler.
-    from bids_qmri.estimators.posterior.averages_kernel import spread_of
-
     dimensions, n_voxels = points.shape[:2]
     mean, covariance = np.empty((dimensions, n_voxels)), np.empty((n_voxels, dimensions, dimensions))
     spread_of(points, weight, mean, covariance)

@@ -16,6 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri import catalogue
+from bids_qmri.estimators.posterior.entries import (
+    add_moments,
+    add_products,
+    integrate_amounts,
+    integrate_amplitude,
+)
 from bids_qmri.estimators.posterior.quadrature import gauss_legendre
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import VoxelNoise
@@ -137,9 +143,6 @@ class Problem:
 
 def _rician(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:
     """Return the log evidence of grid points, the amplitude of magnitudes integrated, and their features."""
-    # Loads the compiler.
-    from bids_qmri.estimators.posterior.rician_kernel import integrate_amplitude
-
     theta = problem.theta(points)
     inner = problem.index(str(problem.model.amplitude))
     theta[inner] = 1.0
@@ -164,9 +167,6 @@ def _rician(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[Flo
 
 def _gaussian(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:
     """Return the log evidence of nodes, the amounts of a concentration integrated, and their features."""
-    # Loads the compiler.
-    from bids_qmri.estimators.posterior.amounts_kernel import integrate_amounts
-
     theta = problem.theta(points)
     places = [problem.index(name) for name in problem.model.linear]
     limits = np.array([(problem.lower[i], problem.upper[i]) for i in places])
@@ -306,9 +306,6 @@ class Features:
 
     def average(self, weight: FloatArray) -> FloatArray:
         """Return the sums of the same times weights, (F, V) for nodes (V, G) and weights of their shape."""
-        # Loads the compiler.
-        from bids_qmri.estimators.posterior.averages_kernel import add_moments, add_products
-
         values, variances = self._moments()
         found = np.zeros((2, len(values), weight.shape[0]))
         add_moments(weight, values, found)

@@ -65,7 +65,8 @@ def integrate_amplitude(
         _accumulate(curves, signal, weights, noise, first, end, crossed, sums, images)
         _place(sums, images[:count], limits, rule[0], reach, amplitude)
         for i in range(n_inner):
-            single[:count] = amplitude[i, :count]
+            for g in range(count):
+                single[g] = amplitude[i, g]
             rest[:count] = 0.0
             for n in range(len(weights)):
                 _add_bessel(weights[n], single[:count], crossed[n], rest)
@@ -215,7 +216,8 @@ def _summarise(
     square: FloatArray,
 ) -> None:
     """Write top, total, mean and mean square of one block of nodes, (G,)."""
-    top[:] = density[0, : top.size]
+    for g in range(top.size):
+        top[g] = density[0, g]
     for i in range(1, len(density)):
         _raise_top(density[i], top)
     total[:] = 0.0

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.techniques.dce.convolution import K_OFFSET
+from bids_qmri.techniques.dce.entries import products_at
 from bids_qmri.techniques.dce.grid import concentration_posterior as grid_posterior
 from bids_qmri.techniques.dce.responses import tabulate
 from bids_qmri.units import FloatArray
@@ -37,9 +38,6 @@ def linear_products(problem: Any, theta: FloatArray, voxels: IntArray, out: Floa
     out
         ye, yp, ee, ep, pp over the squared noise, (5, V, G).
     """
-    # Loads the compiler.
-    from bids_qmri.techniques.dce.products_kernel import products_at
-
     kep, t0 = (np.ascontiguousarray(theta[problem.index(name)]) for name in RATE_AND_DELAY)
     limits = [(problem.lower[i], problem.upper[i]) for i in map(problem.index, RATE_AND_DELAY)]
     table = tabulate(problem.protocol, *limits)

@@ -37,7 +37,8 @@ def write_echoes(
     for first in range(0, half.size, BLOCK):
         here = slice(first, min(first + BLOCK, half.size))
         states[:] = 0.0
-        plus[0, : half[here].size] = half[here]
+        for g in range(here.stop - first):
+            plus[0, g] = half[first + g]
         for echo in range(count):
             # States farther out than the echoes that are left never come back.
             used = min(echo, count - 1 - echo) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bids_qmri.techniques.mese.entries import write_echoes
 from bids_qmri.techniques.mese.protocol import SpinEchoProtocol
 from bids_qmri.techniques.mese.stimulated import StimulatedEchoes
 from bids_qmri.units import FloatArray
@@ -13,9 +14,6 @@ def curves(model: object, protocol: SpinEchoProtocol, theta: FloatArray) -> Floa
     """Return the signals with an amplitude of 1, (N, M), of parameters (3, M); None for other models."""
     if not isinstance(model, StimulatedEchoes):
         return None
-    # Loads the compiler.
-    from bids_qmri.techniques.mese.echoes_kernel import write_echoes
-
     t2, b1, _ = theta
     angle = b1 * protocol.refocusing_angle
     found = np.empty((protocol.n_measurements, t2.size))

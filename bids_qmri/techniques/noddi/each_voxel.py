@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.techniques.noddi.encoding import Encoding, align
+from bids_qmri.techniques.noddi.entries import describe, minimise
 from bids_qmri.techniques.noddi.model import Noddi
 from bids_qmri.techniques.noddi.watson import DEGREES, moment_table
 from bids_qmri.units import FloatArray
@@ -121,9 +122,6 @@ def fit_each(
     scatter
         Of measurements, (V,), for standard deviations; None takes it from the residuals.
     """
-    # Loads the compiler.
-    from bids_qmri.techniques.noddi.deviation_kernel import describe
-
     scan, both = scan_of(encoding), np.array(limits)
     played = scan.rows, scan.sticks, scan.ends, _table()
     count, n_voxels = signal.shape
@@ -159,9 +157,6 @@ def _minimise(
     scan: Scan,
 ) -> Minima:
     """Minimise the misfit from first estimates, (V, P), in frames (3, 3, V)."""
-    # Loads the compiler.
-    from bids_qmri.techniques.noddi.fit_kernel import minimise
-
     theta, frames = np.array(start, order="C"), np.array(np.moveaxis(axes, 2, 0), order="C")
     converged, cost = np.empty(len(theta), dtype=np.bool_), np.empty(len(theta))
     minimise(

@@ -87,8 +87,8 @@ def minimise(
             )
             left = abs(point[3]) >= limits[1, 3] or abs(point[4]) >= limits[1, 4]
             turn_frame(axes, v, point[3], point[4])
-            theta[v] = point
-            theta[v, 3:] = 0.0
+            for i in range(PARAMETERS):
+                theta[v, i] = point[i] if i < 3 else 0.0
             if not left:
                 break
 
@@ -187,7 +187,8 @@ def _descend(
         fall = cost - found[0]
         if fall > 0.0:
             cost = found[0]
-            point[:] = trial
+            for i in range(PARAMETERS):
+                point[i] = trial[i]
             _unpack(found, scale, gradient, curvature)
         if not promise > COST_TOLERANCE * abs(cost) + ROUNDING * energy:
             return True, cost

@@ -19,9 +19,6 @@ Float32Array = npt.NDArray[np.float32]
 F: Any = np.float32
 HALF = F(0.5)
 
-MOMENTS = 7
-"""Total, means of three parameters and of their squares."""
-
 
 @kernel
 def combine(
@@ -53,13 +50,15 @@ def combine(
 def moments(
     log_likelihood: Float32Array, log_mass: Float32Array, table: Float32Array, out: FloatArray
 ) -> None:
-    """Write total and moments, (V, `MOMENTS`), of nodes with logarithms of masses (A,).
+    """Write total and moments of the table's six rows, (V, 7), of nodes with logarithms of masses (A,).
 
     `table` holds what is averaged, (6, A); `log_likelihood`, (V, A), is overwritten.
     """
     for v in range(len(out)):
         top = _add_and_find_top(log_likelihood, v, log_mass)
-        out[v] = _sums(log_likelihood, v, top, table)
+        found = _sums(log_likelihood, v, top, table)
+        for k in range(len(found)):
+            out[v, k] = found[k]
 
 
 @summing

@@ -22,6 +22,7 @@ from bids_qmri.physics.noise import VoxelNoise, rician_moments
 from bids_qmri.physics.prior import EVEN, Prior, cells_under
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.noddi.encoding import encode
+from bids_qmri.techniques.noddi.entries import combine
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.model import COMPONENTS, Noddi, evaluate, noddi_signal
 from bids_qmri.techniques.noddi.zonal import ShellGroups, sort_shells
@@ -157,9 +158,6 @@ def log_likelihood(grid: Grid, sums: Sums, noise: VoxelNoise, n_b0: int) -> Floa
 
     `noise` is in units of S0.
     """
-    # Loads the compiler.
-    from bids_qmri.techniques.noddi.grid_kernel import combine
-
     found = np.empty((len(sums.s0), grid.theta.shape[1]), dtype=np.float32)
     right, normal = (part.astype(np.float32) for part in (sums.right, sums.normal))
     sharp = 0.5 / noise.scatter**2

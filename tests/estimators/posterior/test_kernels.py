@@ -8,11 +8,9 @@ from scipy import special
 
 from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.posterior import importance
-from bids_qmri.estimators.posterior.amounts_kernel import integrate_amounts
-from bids_qmri.estimators.posterior.averages_kernel import add_moments
 from bids_qmri.estimators.posterior.bayes import Bayes
+from bids_qmri.estimators.posterior.entries import add_moments, integrate_amounts, integrate_amplitude
 from bids_qmri.estimators.posterior.importance import Estimate, lattice
-from bids_qmri.estimators.posterior.rician_kernel import integrate_amplitude
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.testing import simulate
 

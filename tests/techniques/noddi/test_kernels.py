@@ -87,7 +87,7 @@ def test_variances_are_the_diagonal_of_the_inverse() -> None:
     information, free = root @ root.T, np.array([1.0, 1.0, 0.0, 1.0, 1.0])
     variance = np.empty(5)
     invert(information, free, variance)
-    expected = np.diagonal(_inverse_of_free(information[None], free[None] > 0)[0])
+    expected = np.diagonal(_inverse_of_free(information[..., None], free[:, None] > 0)[..., 0])
     np.testing.assert_allclose(variance[free > 0], expected[free > 0], rtol=1e-9)
     assert np.isnan(variance[2])
     information[3] = information[:, 3] = 0.0

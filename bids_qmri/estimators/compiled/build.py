@@ -2,8 +2,8 @@
 
 Without arguments that of all kernels goes into the folder of the package, as container images have it.
 `library` makes single ones (``- NAME`` writes to the standard output) in a process of its own, because numba
-takes long to import, and compiles for one kind of processor in a process. A name is ``model.objective`` or
-``model.start``.
+takes long to import, and compiles for one kind of processor in a process. A name is ``model.objective``,
+``model.start`` or the place of an `entry`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ def kernel_of(name: str) -> Any:
     """Return a kernel as a function of Python, by its name."""
     from bids_qmri.estimators.compiled.minimiser import make_minimiser
     from bids_qmri.estimators.compiled.misfits import MISFITS
+    from bids_qmri.estimators.compiled.wrapper import wrapper_of
 
     model_name, _, what = name.partition(".")
     if name in SHARED:
         return catalogue.load(f"bids_qmri.estimators.compiled.{model_name}:{what}")
+    if ":" in name:
+        return wrapper_of(name)
     module = catalogue.module(model_name, "kernels")
     if module is None:
         raise LookupError(f"{model_name} has no kernels")
@@ -60,10 +63,13 @@ def object_code(name: str) -> bytes:
     """
     from numba import njit, types
 
+    from bids_qmri.estimators.compiled.wrapper import LIBRARY, memory
+
     given = types.void(types.CPointer(types.int64))
     compiled = njit(given, error_model="numpy", nogil=True, no_cpython_wrapper=True)(kernel_of(name))
     result = next(iter(compiled.overloads.values()))
     module = llvm.parse_assembly(result.library.get_llvm_str())
+    module.link_in(memory())
     function = module.get_function(result.fndesc.llvm_func_name)
     for other in module.functions:
         if not other.is_declaration and other.name != function.name:
@@ -74,7 +80,8 @@ def object_code(name: str) -> bytes:
     builder = llvm.create_pass_builder(aim, options)
     # Once more, which drops what nothing calls.
     builder.getModulePassManager().run(module, builder)
-    missing = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    called = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    missing = sorted(set(called) - set(LIBRARY))
     if missing:
         raise RuntimeError(f"{name} calls {missing}, which only numba has")
     return bytes(aim.emit_object(module))

@@ -3,7 +3,7 @@
 Object code stands in the folder of the package, if it was made with the installation (container images), or
 in the user's cache. It is named by a hash of all that it depends on, so that no other is taken for it, and
 holds a hash of itself. It is made for a kind of processor, not for one: results are the same on all of these.
-Where it is not found and cannot be kept, there is none, and fits do without (`classical.lm`).
+Where it is not found and cannot be kept, there is none, and fits do without (`classical.lm`, `entry`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -35,6 +36,9 @@ LEVEL3 = ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe")
 
 SHARED = ("grid.moments",)
 """Kernels of no technique: ``module.function`` of this package."""
+
+POSTERIOR = "bids_qmri.estimators.posterior.entries"
+"""Module of entries of no technique."""
 
 FIRST_READY = 20
 """Version of LLVM from which llvmlite sets it up by itself."""
@@ -82,6 +86,8 @@ def _sources() -> bytes:
         here.parent / "classical" / "lm.py",
         here.parents[1] / "physics" / "noise.py",
         here.parents[1] / "units.py",
+        here.parents[1] / "compiled.py",
+        here.parents[1] / "physics" / "elementary.py",
     ]
     sha = hashlib.sha256(f"{llvmlite.__version__} {target()}".encode())
     for file in files:
@@ -92,14 +98,22 @@ def _sources() -> bytes:
 def key_of(name: str) -> str:
     """Return the hash of all that the object code of a kernel depends on."""
     sha = hashlib.sha256(_sources() + name.encode())
-    found = None
-    if name not in SHARED:
+    found, sources = None, ["*.py"]
+    if ":" in name:
+        found = importlib.util.find_spec(name.partition(":")[0].rpartition(".")[0])
+        sources = ["*_kernel.py", "entries.py"]
+    elif name not in SHARED:
         technique, _ = catalogue.find_entry(name.partition(".")[0])
         found = importlib.util.find_spec(technique.package)
     for folder in (found.submodule_search_locations or ()) if found else ():
-        for file in sorted(Path(folder).glob("*.py")):
-            sha.update(file.read_bytes())
+        for pattern in sources:
+            for file in sorted(Path(folder).glob(pattern)):
+                sha.update(file.read_bytes())
     return sha.hexdigest()[:DIGEST]
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name.replace(':', '.')}-{key_of(name)}.o"
 
 
 def user_folder() -> Path | None:
@@ -131,7 +145,7 @@ def keep(folder: Path, name: str, code: bytes) -> None:
             file.close()
             if folder == WITH_PACKAGE:
                 Path(file.name).chmod(0o644)
-            Path(file.name).replace(folder / f"{name}-{key_of(name)}.o")
+            Path(file.name).replace(_file(folder, name))
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
@@ -139,7 +153,7 @@ def keep(folder: Path, name: str, code: bytes) -> None:
 
 def find(folder: Path, name: str) -> bytes | None:
     """Return the object code of a kernel in a folder, None if it has none that is whole."""
-    path = folder / f"{name}-{key_of(name)}.o"
+    path = _file(folder, name)
     try:
         if folder != WITH_PACKAGE and not _private(path):
             return None
@@ -244,4 +258,15 @@ def names() -> list[str]:
         declared = catalogue.module(model, "compiled")
         if declared is not None:
             found += [f"{model}.{what}" for what in declared.KERNELS]
-    return found
+    return [*found, *_entries()]
+
+
+def _entries() -> list[str]:
+    """Return the places of kernels that are called by an `entry`."""
+    from bids_qmri.estimators.compiled.entry import Entry
+
+    modules = [catalogue.module(model, "entries") for model in catalogue.model_names()]
+    declared = [vars(module) for module in (import_module(POSTERIOR), *modules) if module is not None]
+    # Models of one technique share them.
+    places = [entry.place for each in declared for entry in each.values() if isinstance(entry, Entry)]
+    return list(dict.fromkeys(places))

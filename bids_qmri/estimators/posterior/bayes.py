@@ -13,7 +13,7 @@ which adds at most two percent to the mean squared error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +112,8 @@ def _fit(
     status = np.full(len(data), Status.UNUSABLE, dtype=np.uint8)
     voxels = np.flatnonzero(usable)
     spanned = _spanned(model, lower, upper)
-    solve = _solve_on_grids if exact or len(spanned) < 2 else _solve_by_importance
+    solve = _solve_by_importance if len(spanned) > 1 else _solve_on_lines
+    solve = _solve_on_grids if exact else solve
     for first in range(0, voxels.size, CHUNK):
         part = voxels[first : first + CHUNK]
         arrays = model, data[part].T, protocol.take(part), protocol.weights, noise.take(part)
@@ -149,6 +150,17 @@ def _solve_on_grids(problem: Problem) -> Solution:
         means.append(found)
         trusted.append(power >= 1.0)
     return np.concatenate(means, axis=1), np.concatenate(trusted)
+
+
+def _solve_on_lines(problem: Problem) -> Solution:
+    """Solve all voxels on grids of one parameter, with tabulated curves where these are accurate enough."""
+    if problem.model.amplitude is not None:
+        return _solve_on_grids(problem)
+    means, trusted = _solve_on_grids(replace(problem, tabulated=True))
+    sharp = np.flatnonzero(problem.signal.max(axis=0) > importance.TABLE_SNR * problem.noise.scatter)
+    if sharp.size:
+        means[:, sharp], trusted[sharp] = _solve_on_grids(problem.take(sharp))
+    return means, trusted
 
 
 def _solve_by_importance(problem: Problem) -> Solution:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.estimators.posterior.box import boxed
+from bids_qmri.estimators.posterior.entries import add_density, add_products, draw, spread_of
 from bids_qmri.estimators.posterior.map import grid_posterior, maximise
 from bids_qmri.estimators.posterior.problem import Features, IntArray, Problem
 from bids_qmri.units import FloatArray
@@ -54,6 +56,10 @@ BLOCK_VALUES = 2**13
 WIDEN = 1.6
 """Standard deviation of the nodes over that of the estimate."""
 
+RESOLVED, MUCH_WIDER = 0.06, 1.2
+"""Standard deviation in box units that a coarse grid resolves, and its ratio to that of the mode from which
+the moments of the grid are a density beside that of the mode."""
+
 LEAST_WIDTH = 1e-9
 """Least standard deviation of a density in box units."""
 
@@ -61,9 +67,6 @@ LARGEST_CORRELATION = 1.0 - 1e-9
 """Factor of correlations: rounding must not make a covariance singular."""
 
 LOGISTIC_SD = np.pi / np.sqrt(3.0)
-
-FARTHEST = 700.0
-"""Distance of a limit in logistic scales beyond which its exponential overflows."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,11 @@ class Estimate:
         """Return the densities of some voxels."""
         return Estimate(self.mean[:, voxels], self.root[:, :, voxels])
 
+    @property
+    def arrays(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and root, each in one piece."""
+        return np.ascontiguousarray(self.mean), np.ascontiguousarray(self.root)
+
 
 def expectations(problem: Problem) -> tuple[FloatArray, FloatArray]:
     """Return the posterior means of the features of a problem.
@@ -105,7 +113,14 @@ def expectations(problem: Problem) -> tuple[FloatArray, FloatArray]:
     magnitude = problem.model.amplitude is not None
     problem = replace(problem, inner=INNER_NODES[magnitude], reach=INNER_REACH[magnitude], tabulated=True)
     estimates = first_estimates(problem)
-    means, effective = _in_blocks(problem, estimates, NODES)
+    rows = 2 * (len(problem.model.parameters) + len(problem.model.derived))
+    means, effective = np.empty((rows, problem.n_voxels)), np.empty(problem.n_voxels)
+    # The moments of the grid cost a third more: they are a density where the mode does not tell the tails.
+    wide = _wider(*estimates) if magnitude else np.zeros(problem.n_voxels, dtype=np.bool_)
+    for voxels, taken in ((np.flatnonzero(~wide), estimates[-1:]), (np.flatnonzero(wide), estimates)):
+        if voxels.size:
+            part = [estimate.take(voxels) for estimate in taken]
+            means[:, voxels], effective[voxels] = _in_blocks(problem.take(voxels), part, NODES)
     poor = np.flatnonzero(effective < ENOUGH)
     if poor.size:
         again = [estimate.take(poor) for estimate in estimates]
@@ -116,22 +131,28 @@ def expectations(problem: Problem) -> tuple[FloatArray, FloatArray]:
 
 
 def first_estimates(problem: Problem) -> list[Estimate]:
-    """Return mode and curvature of the posterior and, for magnitudes, the moments of a coarse grid."""
+    """Return the moments of a coarse grid, for magnitudes, and mode and curvature of the posterior."""
     model, spanned = problem.model, problem.spanned
     arguments = model, problem.signal, problem.protocol, problem.weights, problem.noise
     limits = problem.lower, problem.upper
-    estimates, start = [], None
+    estimates = []
+    coarse = grid_posterior(*arguments, *limits, prior=problem.prior)
     if model.amplitude is not None:
-        coarse = grid_posterior(*arguments, *limits, prior=problem.prior)
-        start = coarse.best
         place = [boxed(model).index(i) for i in spanned]
         root = np.eye(len(spanned))[:, :, None] * np.maximum(coarse.sd[place], LEAST_WIDTH)
         estimates.append(Estimate(coarse.mean[place], root))
-    mode = maximise(*arguments, *limits, prior=problem.prior, start=start)
+    mode = maximise(*arguments, *limits, prior=problem.prior, start=coarse.best)
     lower, width = problem.lower[spanned, None], (problem.upper - problem.lower)[spanned, None]
     mean = np.clip((mode.theta[spanned] - lower) / width, 0.0, 1.0)
     covariance = np.moveaxis(mode.covariance[np.ix_(spanned, spanned)], 2, 0)
     return [*estimates, _estimate(mean, covariance)]
+
+
+def _wider(coarse: Estimate, mode: Estimate) -> npt.NDArray[np.bool_]:
+    """Return where a coarse grid resolves the posterior and finds it wider than its curvature tells, (V,)."""
+    of_grid = np.einsum("ddv->dv", coarse.root)
+    of_mode = np.sqrt(np.einsum("dev,dev->dv", mode.root, mode.root))
+    return np.asarray(np.any((of_grid > RESOLVED) & (of_grid > MUCH_WIDER * of_mode), axis=0))
 
 
 def _in_blocks(
@@ -155,8 +176,12 @@ def _expectations(
     """Return what `_in_blocks` does, of a few voxels."""
     found = lay(problem, estimates, nodes)
     weight = weights(found.log_evidence, found.mixture)
-    values = np.concatenate([part() for part in found.features], axis=2)
-    return np.einsum("vg,fvg->fv", weight, values), 1.0 / np.einsum("vg,vg->v", weight, weight)
+    first, second = found.features
+    divided = weight.shape[1] - nodes[2]
+    parts = [np.ascontiguousarray(part) for part in (weight[:, :divided], weight[:, divided:])]
+    squares = np.zeros(len(weight))
+    add_products(weight, weight, squares)
+    return first.average(parts[0]) + second.average(parts[1]), 1.0 / squares
 
 
 @dataclass(frozen=True)
@@ -172,13 +197,13 @@ class Laid:
     mixture
         Expected number of nodes per volume there, (V, G).
     features
-        Return what is to be averaged, (F, V, G') each, one part of the nodes after the other.
+        What is to be averaged, at one part of the nodes after the other.
     """
 
     points: FloatArray
     log_evidence: FloatArray
     mixture: FloatArray
-    features: tuple[Features, ...]
+    features: tuple[Features, Features]
 
 
 def lay(problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]) -> Laid:
@@ -197,7 +222,7 @@ def lay(problem: Problem, estimates: list[Estimate], nodes: tuple[int, int, int]
     log_more, features_more = problem.evaluate(more, voxels)
     mixture = np.concatenate([mixture, _mixture(more, estimates, everywhere, first)], axis=1)
     points = np.concatenate([points, more], axis=2)
-    mixture += second * _density(points, again)
+    _density(points, again, second, mixture)
     return Laid(points, np.concatenate([log_evidence, log_more], axis=1), mixture, (features, features_more))
 
 
@@ -205,7 +230,7 @@ def _mixture(points: FloatArray, estimates: list[Estimate], everywhere: int, fir
     """Return the expected number of nodes per volume at points, (V, G)."""
     mixture = np.full(points.shape[1:], float(everywhere))
     for estimate in estimates:
-        mixture += first * _density(points, estimate)
+        _density(points, estimate, first, mixture)
     return mixture
 
 
@@ -219,58 +244,17 @@ def lattice(dimensions: int, count: int) -> FloatArray:
 def _draw(uniform: FloatArray, estimate: Estimate) -> FloatArray:
     """Return nodes (D, V, G) around an estimate from points (D, G) of the unit box."""
     points = np.empty((*estimate.mean.shape, uniform.shape[1]))
-    for d in range(len(points)):
-        centre, scale, low, inside = _conditional(d, points, estimate)
-        share = low + uniform[d] * inside
-        with np.errstate(divide="ignore"):
-            nodes = centre + scale * np.log(share / (1.0 - share))
-        np.clip(nodes, 0.0, 1.0, out=points[d])
+    draw(uniform, *estimate.arrays, WIDEN / LOGISTIC_SD, points)
     return points
 
 
-def _density(points: FloatArray, estimate: Estimate) -> FloatArray:
-    """Return the density, (V, G), that `_draw` has at points (D, V, G)."""
-    density = np.ones(points.shape[1:])
-    for d in range(len(points)):
-        centre, scale, _, inside = _conditional(d, points, estimate)
-        decay = np.exp(-np.abs(points[d] - centre) / scale)
-        density *= decay
-        decay += 1.0
-        decay *= decay
-        decay *= scale * inside
-        density /= decay
-    return density
-
-
-def _conditional(
-    d: int, points: FloatArray, estimate: Estimate
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return centre and scale of a coordinate given those before it, its mass below the box and inside it.
-
-    `points`, (D, V, G), hold the coordinates before it.
-    """
-    root = estimate.root[:, :, :, None]
-    centre = estimate.mean[d, :, None]
-    if d > 0:
-        slopes = _slopes(d, estimate.root)
-        for e in range(d):
-            centre = centre + slopes[e][:, None] * (points[e] - estimate.mean[e, :, None])
-        centre = np.clip(centre, 0.0, 1.0)
-    scale = (WIDEN / LOGISTIC_SD) * root[d, d]
-    low = 1.0 / (1.0 + np.exp(np.minimum(centre / scale, FARTHEST)))
-    high = 1.0 / (1.0 + np.exp(np.minimum((1.0 - centre) / scale, FARTHEST)))
-    return centre, scale, low, 1.0 - high - low
-
-
-def _slopes(d: int, root: FloatArray) -> list[FloatArray]:
-    """Return by how much coordinate d follows each of those before it, (V,): d of its conditional mean."""
-    slopes: list[FloatArray] = []
-    for e in reversed(range(d)):
-        rest = root[d, e] - sum(
-            s * root[k, e] for s, k in zip(slopes, reversed(range(e + 1, d)), strict=True)
-        )
-        slopes.append(rest / root[e, e])
-    return slopes[::-1]
+def _density(
+    points: FloatArray, estimate: Estimate, factor: float = 1.0, add_to: FloatArray | None = None
+) -> FloatArray:
+    """Return a multiple of the density, (V, G), that `_draw` has at points (D, V, G), or add it."""
+    found = np.zeros(points.shape[1:]) if add_to is None else add_to
+    add_density(np.ascontiguousarray(points), *estimate.arrays, WIDEN / LOGISTIC_SD, float(factor), found)
+    return found
 
 
 def weights(log_evidence: FloatArray, mixture: FloatArray) -> FloatArray:
@@ -281,9 +265,10 @@ def weights(log_evidence: FloatArray, mixture: FloatArray) -> FloatArray:
 
 def _moments(points: FloatArray, weight: FloatArray) -> Estimate:
     """Return mean and covariance of weighted points."""
-    mean = np.einsum("vg,dvg->dv", weight, points)
-    deviation = points - mean[:, :, None]
-    return _estimate(mean, np.einsum("dvg,evg->vde", weight * deviation, deviation))
+    dimensions, n_voxels = points.shape[:2]
+    mean, covariance = np.empty((dimensions, n_voxels)), np.empty((n_voxels, dimensions, dimensions))
+    spread_of(points, weight, mean, covariance)
+    return _estimate(mean, covariance)
 
 
 def _estimate(mean: FloatArray, covariance: FloatArray) -> Estimate:

@@ -8,15 +8,21 @@ need. Used by `estimators.bayes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri import catalogue
+from bids_qmri.estimators.posterior.entries import (
+    add_moments,
+    add_products,
+    integrate_amounts,
+    integrate_amplitude,
+)
+from bids_qmri.estimators.posterior.quadrature import gauss_legendre
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.noise import VoxelNoise
 from bids_qmri.physics.prior import PARTS, Prior
@@ -29,7 +35,6 @@ BESSEL = (-0.91905, -3.86361, 1.8576, -5.78783)
 _TINY = 1e-300
 
 IntArray = npt.NDArray[np.intp]
-Features = Callable[[], FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +121,24 @@ class Problem:
     def theta(self, points: FloatArray) -> FloatArray:
         """Return parameters (P, ...) at points (D, ...) of the unit box, fixed ones at their value."""
         theta = np.empty((len(self.lower), *points.shape[1:]))
-        theta[:] = self.lower.reshape(-1, *[1] * (points.ndim - 1))
-        for point, i in zip(points, self.spanned, strict=True):
-            theta[i] += point * (self.upper[i] - self.lower[i])
+        place = dict(zip(self.spanned, points, strict=True))
+        for i, row in enumerate(theta):
+            if i in place:
+                np.multiply(place[i], self.upper[i] - self.lower[i], out=row)
+                row += self.lower[i]
+            else:
+                row[:] = self.lower[i]
         return theta
 
     def predict(self, theta: FloatArray, voxels: IntArray) -> FloatArray:
         """Return signals (N, V, ...) of parameters (P, V, ...)."""
-        per_voxel = theta[0].size // voxels.size
-        protocol = self.protocol.take(np.repeat(voxels, per_voxel))
-        return self.model.signal(theta.reshape(len(theta), -1), protocol).reshape(-1, *theta.shape[1:])
+        flat, protocol = theta.reshape(len(theta), -1), self.protocol
+        if protocol.by_voxel:
+            protocol = protocol.take(np.repeat(voxels, flat.shape[1] // voxels.size))
+        own = catalogue.part(self.model.name, "posterior", "curves")
+        found = None if own is None else own(self.model, protocol, flat)
+        signal = self.model.signal(flat, protocol) if found is None else np.asarray(found)
+        return signal.reshape(-1, *theta.shape[1:])
 
 
 def _rician(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:
@@ -133,62 +146,46 @@ def _rician(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[Flo
     theta = problem.theta(points)
     inner = problem.index(str(problem.model.amplitude))
     theta[inner] = 1.0
-    column = (-1, *[1] * (points.ndim - 2))
+    curves = np.ascontiguousarray(problem.predict(theta, voxels)).reshape(-1, theta[0].size)
     noise = problem.noise.take(voxels)
-    floor, images = noise.floor.reshape(column), noise.images.reshape(column)
-    # everything in units of the floor
-    unit = problem.predict(theta, voxels) / floor
-    signal = [row.reshape(column) / floor for row in problem.signal[:, voxels]]
-    # E[y^2] = m^2 + 2 sigma^2: an estimate of the amplitude good to a fraction of its standard deviation
-    terms = list(zip(problem.weights, unit, signal, strict=True))
-    product = sum(w * np.sqrt(np.maximum(y**2 - 1.0, 0.0)) * u for w, u, y in terms)
-    energy = sum(w * (u * u) for w, u, y in terms)
-    limits = problem.lower[inner], problem.upper[inner]
-    interval = _interval(product / energy, 1.0 / np.sqrt(images * energy), *limits, problem.reach)
-    amplitude, log_density = _nodes(*interval, limits, problem.inner)
-    # Of thermal noise alone every image counts fully.
-    likelihood = log_density if np.all(images == 1.0) else np.zeros_like(log_density)
-    likelihood -= 0.5 * amplitude**2 * energy
-    for w, u, y in terms:
-        likelihood += w * _log_bessel_i0(amplitude * (u * y))
-    if likelihood is not log_density:
-        log_density += images * likelihood
-    log_evidence, mass = _normalise(log_density)
-    mean, square = (np.sum(mass * x, axis=0) for x in (amplitude, amplitude**2))
-    return log_evidence, partial(_features, problem, theta, inner, mean, square)
+    limits = float(problem.lower[inner]), float(problem.upper[inner])
+    x, w = gauss_legendre(1 if limits[0] == limits[1] else problem.inner)
+    found = np.empty((4, curves.shape[1]))
+    integrate_amplitude(
+        curves,
+        np.ascontiguousarray(problem.signal[:, voxels]),
+        np.asarray(problem.weights, dtype=np.float64),
+        (noise.floor, noise.images),
+        limits,
+        ((x + 1.0) / 2.0, np.log(w)),
+        float(problem.reach),
+        found,
+    )
+    top, total, mean, square = found.reshape(4, *points.shape[1:])
+    return top + np.log(total), Features(problem, theta, [(inner, mean, square)])
 
 
 def _gaussian(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:
-    """Return the log evidence of nodes, the amounts of a concentration integrated, and their features.
-
-    ve is integrated in closed form, a normal density truncated to its limits, at every node of vp.
-    """
+    """Return the log evidence of nodes, the amounts of a concentration integrated, and their features."""
     theta = problem.theta(points)
-    ve, vp = (problem.index(name) for name in problem.model.linear)
-    limits = [(problem.lower[i], problem.upper[i]) for i in (ve, vp)]
-    yy, ye, yp, ee, ep, pp = _products(problem, theta, voxels)
-    # the values of ve that the data allow, then those of vp that go with them: nothing is cut off
-    determinant = np.maximum(ee * pp - ep**2, _TINY)
-    widest = _interval(
-        (pp * ye - ep * yp) / determinant, np.sqrt(pp / determinant), *limits[0], problem.reach
-    )
-    ends = [_interval((yp - ep * end) / pp, 1.0 / np.sqrt(pp), *limits[1], problem.reach) for end in widest]
-    low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
-    z, log_weight = _nodes(low, high, limits[1], problem.inner)
-    by_vp = problem.prior.of(problem.model.linear[1])
-    if by_vp is not None:
-        log_weight = log_weight + by_vp.log_density(problem.model.parameters[vp], z)
-    centre = (ye - ep * z) / ee
-    misfit = yy - z * (2.0 * yp - z * pp)
-    log_mass, mean, square = _amount(problem, ve, centre, ee, limits[0])
-    log_evidence, mass = _normalise(log_weight + log_mass - misfit / 2.0)
+    places = [problem.index(name) for name in problem.model.linear]
+    limits = np.array([(problem.lower[i], problem.upper[i]) for i in places])
+    x, w = gauss_legendre(1 if limits[1, 0] == limits[1, 1] else problem.inner)
+    products = _products(problem, theta, voxels).reshape(6, -1)
+    found = np.empty_like(products)
+    rule, bells = ((x + 1.0) / 2.0, np.log(w)), (_parts(problem, places[0], 1), _parts(problem, places[1], 0))
+    integrate_amounts(products, limits, rule, float(problem.reach), bells, found)
+    top, total, *amounts = found.reshape(6, *points.shape[1:])
+    moments = [(places[0], *amounts[:2]), (places[1], *amounts[2:])]
+    return top + np.log(total), Features(problem, theta, moments)
 
-    def features() -> FloatArray:
-        at_nodes = np.repeat(theta[:, None], len(z), axis=1)
-        at_nodes[vp] = z
-        return np.asarray((mass * _features(problem, at_nodes, ve, mean, square)).sum(axis=1))
 
-    return log_evidence, features
+def _parts(problem: Problem, index: int, fewest: int) -> FloatArray:
+    """Return share over width, centre and precision of the normal densities of an amount's prior, (P, 3)."""
+    bell = problem.prior.of(problem.model.parameters[index].name)
+    if bell is None:
+        return np.tile([1.0, 0.0, 0.0], (fewest, 1))
+    return np.array([(share / wide, bell.centre, 1.0 / (wide * bell.width) ** 2) for share, wide in PARTS])
 
 
 def _misfit(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[FloatArray, Features]:
@@ -198,29 +195,31 @@ def _misfit(problem: Problem, points: FloatArray, voxels: IntArray) -> tuple[Flo
     yy, ye, yp, ee, ep, pp = _products(problem, theta, voxels)
     misfit = yy - ve * (2.0 * ye - ve * ee) - vp * (2.0 * (yp - ve * ep) - vp * pp)
 
-    def features() -> FloatArray:
-        derived, _ = problem.model.derive(theta.reshape(len(theta), -1))
-        first = np.concatenate([theta, derived.reshape(-1, *theta.shape[1:])])
-        return np.concatenate([first, first**2])
-
-    return -misfit / 2.0, features
+    return -misfit / 2.0, Features(problem, theta, [])
 
 
-def _products(problem: Problem, theta: FloatArray, voxels: IntArray) -> list[FloatArray]:
-    """Return inner products of signal y, curve e of ve = 1 and curve p of vp = 1: yy, ye, yp, ee, ep, pp."""
+def _products(problem: Problem, theta: FloatArray, voxels: IntArray) -> FloatArray:
+    """Return inner products of signal y, curve e of ve = 1 and curve p of vp = 1, (6, V, ...).
+
+    They are yy, ye, yp, ee, ep, pp, over the squared noise.
+    """
+    found = np.empty((6, *theta.shape[1:]))
     scatter = problem.noise.scatter[voxels].reshape(-1, *[1] * (theta.ndim - 2))
     scale = np.sqrt(problem.weights) / scatter[..., None]
     y = problem.signal[:, voxels].T.reshape(*scatter.shape, -1) * scale
-    table = catalogue.part(problem.model.name, "posterior", "linear_curves") if problem.tabulated else None
-    if table is not None:
-        e, p = table(problem, theta)
+    own = catalogue.part(problem.model.name, "posterior", "linear_products") if problem.tabulated else None
+    if own is not None:
+        found[0] = np.einsum("...n,...n->...", y, y)
+        flat = theta.reshape(len(theta), voxels.size, -1)
+        own(problem, flat, voxels, found[1:].reshape(5, *flat.shape[1:]))
     else:
         e, p = (np.moveaxis(_curve(problem, theta, name, voxels), 0, -1) for name in problem.model.linear)
-    curves = y, e * scale, p * scale
-    return [
-        np.maximum(np.einsum("...n,...n->...", a, b), _TINY if a is b else -np.inf)
-        for a, b in combinations_with_replacement(curves, 2)
-    ]
+        curves = y, e * scale, p * scale
+        for row, (a, b) in zip(found, combinations_with_replacement(curves, 2), strict=True):
+            row[:] = np.einsum("...n,...n->...", a, b)
+    for square in (0, 3, 5):
+        np.maximum(found[square], _TINY, out=found[square])
+    return found
 
 
 def _curve(problem: Problem, theta: FloatArray, amount: str, voxels: IntArray) -> FloatArray:
@@ -229,33 +228,6 @@ def _curve(problem: Problem, theta: FloatArray, amount: str, voxels: IntArray) -
     for name in problem.model.linear:
         theta[problem.index(name)] = float(name == amount)
     return problem.predict(theta, voxels)
-
-
-def _amount(
-    problem: Problem, index: int, centre: FloatArray, precision: FloatArray, limits: tuple[float, float]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return log integral, mean and mean square of an amount, whose likelihood is normal, under its prior.
-
-    The logarithm is that of the likelihood's exponential relative to its value at an amount of 0.
-    """
-    bell = problem.prior.of(problem.model.parameters[index].name)
-    parts = [(1.0, 0.0, 0.0)]
-    if bell is not None:
-        parts = [(share / wide, bell.centre, 1.0 / (wide * bell.width) ** 2) for share, wide in PARTS]
-    found = []
-    for share, expected, sharp in parts:
-        both = precision + sharp
-        at = (precision * centre + sharp * expected) / both
-        nearest = np.clip(at, *limits)
-        log_mass, mean, square = truncated_normal(at, 1.0 / np.sqrt(both), *limits)
-        peak = nearest * (precision * centre - 0.5 * nearest * precision)
-        peak = peak - 0.5 * sharp * (nearest - expected) ** 2
-        found.append((log_mass + peak + np.log(share), mean, square))
-    if len(found) == 1:
-        return found[0]
-    log_masses, means, squares = (np.stack(x) for x in zip(*found, strict=True))
-    total, mass = _normalise(log_masses)
-    return total, np.sum(mass * means, axis=0), np.sum(mass * squares, axis=0)
 
 
 def truncated_normal(
@@ -305,42 +277,53 @@ def _log_bessel_i0(x: FloatArray) -> FloatArray:
     return series
 
 
-def _interval(
-    centre: FloatArray, width: FloatArray, lower: float, upper: float, reach: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return the part of the limits that holds the mass of a nearly Gaussian density."""
-    inside = np.clip(centre, lower, upper)
-    # beyond a limit the density decays like an exponential, the faster the farther its centre is
-    half = reach * width / (1.0 + np.abs(centre - inside) / width * reach / 12.0)
-    return np.maximum(inside - half, lower), np.minimum(inside + half, upper)
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Parameters and derived quantities at nodes: at each of them, or averaged.
 
+    Parameters
+    ----------
+    problem
+        What the nodes are of.
+    theta
+        Parameters, (P, V, ...).
+    integrated
+        Place, mean and mean square of the parameters that were integrated at every node. Derived quantities
+        are linear in the first of them and do not depend on the others.
+    """
 
-def _nodes(
-    low: FloatArray, high: FloatArray, limits: tuple[float, float], count: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return Gauss-Legendre nodes of intervals and their log weights, on a new first axis."""
-    x, w = np.polynomial.legendre.leggauss(1 if limits[0] == limits[1] else count)
-    column = (-1, *[1] * low.ndim)
-    log_weight = np.log(w).reshape(column) + np.log(np.maximum(high - low, _TINY))
-    return low + (high - low) * (x.reshape(column) + 1.0) / 2.0, log_weight
+    problem: Problem
+    theta: FloatArray
+    integrated: Sequence[tuple[int, FloatArray, FloatArray]]
 
+    def __call__(self) -> FloatArray:
+        """Return parameters and derived quantities at every node, then their squares, (F, V, ...)."""
+        values, variances = self._moments()
+        second = values**2
+        for i, variance in variances.items():
+            second[i] += variance
+        return np.concatenate([values, second])
 
-def _normalise(log_density: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the log of the sum over the first axis, and the share of every node."""
-    top = log_density.max(axis=0)
-    mass = np.exp(log_density - top)
-    total = mass.sum(axis=0)
-    return np.asarray(top + np.log(total)), mass / total
+    def average(self, weight: FloatArray) -> FloatArray:
+        """Return the sums of the same times weights, (F, V) for nodes (V, G) and weights of their shape."""
+        values, variances = self._moments()
+        found = np.zeros((2, len(values), weight.shape[0]))
+        add_moments(weight, values, found)
+        for i, variance in variances.items():
+            add_products(weight, variance, found[1, i])
+        return found.reshape(-1, weight.shape[0])
 
-
-def _features(
-    problem: Problem, theta: FloatArray, inner: int, mean: FloatArray, square: FloatArray
-) -> FloatArray:
-    """Return parameters and derived quantities at every node, then their squares; `inner` by its moments."""
-    theta[inner] = mean
-    derived, slopes = problem.model.derive(theta.reshape(len(theta), -1))
-    first = np.concatenate([theta, derived.reshape(-1, *theta.shape[1:])])
-    second = first**2
-    second[inner] = square
-    second[len(theta) :] += slopes[:, inner].reshape(-1, *theta.shape[1:]) ** 2 * (square - mean**2)
-    return np.concatenate([first, second])
+    def _moments(self) -> tuple[FloatArray, dict[int, FloatArray]]:
+        """Return values, (K, V, ...), and variances at each node of those that have some."""
+        theta = self.theta
+        for place, mean, _ in self.integrated:
+            theta[place] = mean
+        variances = {place: square - mean**2 for place, mean, square in self.integrated}
+        if not self.problem.model.derived:
+            return theta, variances
+        derived, slopes = self.problem.model.derive(theta.reshape(len(theta), -1))
+        if self.integrated:
+            first = self.integrated[0][0]
+            for i, slope in enumerate(slopes[:, first].reshape(-1, *theta.shape[1:])):
+                variances[len(theta) + i] = slope**2 * variances[first]
+        return np.concatenate([theta, derived.reshape(-1, *theta.shape[1:])]), variances

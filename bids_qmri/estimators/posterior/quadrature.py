@@ -10,6 +10,7 @@ posteriors cut off by a bound are both integrated well. Used by `estimators.baye
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -81,10 +82,17 @@ def expectations(evaluate: LogDensity, dimensions: int, n_voxels: int) -> tuple[
     return np.einsum("vg,fvg->fv", weight, values.reshape(len(values), n_voxels, -1)), power
 
 
+@cache
+def gauss_legendre(count: int) -> tuple[FloatArray, FloatArray]:
+    """Return nodes in [-1, 1] and weights."""
+    x, w = np.polynomial.legendre.leggauss(count)
+    return x, w
+
+
 def _grid(mean: FloatArray, root: FloatArray, nodes: int, reach: float) -> tuple[FloatArray, FloatArray]:
     """Return points (D, V, g, ..., g) of sheared grids clipped to the box, and the log volume of each."""
     dimensions, n_voxels = mean.shape
-    x, w = np.polynomial.legendre.leggauss(nodes)
+    x, w = gauss_legendre(nodes)
     column = (n_voxels, *[1] * dimensions)
     points = np.empty((dimensions, n_voxels, *[nodes] * dimensions))
     log_volume = np.zeros(column)

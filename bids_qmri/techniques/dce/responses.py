@@ -7,7 +7,7 @@ hundred curves per voxel. Used by `estimators.posterior`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,11 @@ DELAY_STEP = 0.125
 
 MAX_RATES, MAX_DELAYS = 192, 129
 """Largest size: a table takes 20 to 60 MB for 100 to 300 frames."""
+
+LANES = 8
+"""Frames that a processor adds at a time: tables end in zeros up to a multiple, none is left over."""
+
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +51,13 @@ class Responses:
     delays: FloatArray
     tissue: FloatArray
     plasma: FloatArray
+
+    @cached_property
+    def in_lanes(self) -> tuple[Float32Array, Float32Array]:
+        """Tissue and plasma in single precision, with zeros for frames up to a multiple of `LANES`."""
+        more = ((0, 0), (0, -self.plasma.shape[1] % LANES))
+        tissue, plasma = (np.pad(table, more).astype(np.float32) for table in (self.tissue, self.plasma))
+        return tissue, plasma
 
     def at(self, kep: FloatArray, delay: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return tissue response and plasma input, each (..., N), by bilinear interpolation.

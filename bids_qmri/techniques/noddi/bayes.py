@@ -16,6 +16,7 @@ from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
+from bids_qmri.techniques.noddi.entries import moments
 from bids_qmri.techniques.noddi.model import COMPONENTS, Noddi
 from bids_qmri.techniques.noddi.posterior import Grid, log_likelihood, make_grid, predicted, summed
 from bids_qmri.techniques.noddi.shell_noise import shell_sigma
@@ -89,14 +90,11 @@ def _block(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return maps, (7, v), standard deviations, (3, v), and the rms residual, (v,)."""
     sums = summed(signal, shells, model.d_par)
-    mass = log_likelihood(grid, sums, noise.over(sums.s0), len(shells.b0))
-    mass += grid.log_mass.astype(np.float32)
-    mass -= mass.max(axis=1, keepdims=True)
-    np.exp(mass, out=mass)
-    first, second = grid.theta, grid.theta**2 + grid.sd**2
-    table = np.concatenate([np.ones((1, first.shape[1])), first, second]).astype(np.float32)
-    moments = (mass @ table.T).T.astype(np.float64)
-    mean, square = np.split(moments[1:] / moments[0], 2)
+    likelihood = log_likelihood(grid, sums, noise.over(sums.s0), len(shells.b0))
+    table = np.concatenate([grid.theta, grid.theta**2 + grid.sd**2]).astype(np.float32)
+    found = np.empty((len(signal), 1 + len(table)))
+    moments(likelihood, grid.log_mass.astype(np.float32), table, found)
+    mean, square = np.split((found[:, 1:] / found[:, :1]).T, 2)
     also, curve = predicted(model, signal, protocol, mean)
     values = np.concatenate([mean, *(row[None] for row in also.values())])
     spread = np.sqrt(np.maximum(square - mean**2, 0.0))

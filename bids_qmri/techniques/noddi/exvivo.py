@@ -28,6 +28,7 @@ class ExVivoNoddi(Noddi):
     name: ClassVar[str] = "noddiexvivo"
     parameters: ClassVar[tuple[Parameter, ...]] = (NDI, ODI, FWF, DOT, *TILTS)
     main: ClassVar[tuple[str, ...]] = ("ndi", "odi", "fwf", "dot")
+    compiled: ClassVar[bool] = False
     on_request: ClassVar[str] = "for fixed tissue; ask for it with --models noddiexvivo"
 
     d_par: float = 0.6e-3

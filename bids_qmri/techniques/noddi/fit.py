@@ -22,10 +22,12 @@ from bids_qmri.estimators.classical.mle import Mle
 from bids_qmri.estimators.classical.noise import require_positive
 from bids_qmri.estimators.classical.objective import LeastSquares, QuickRicianLikelihood, RicianLikelihood
 from bids_qmri.physics.diffusion import DiffusionProtocol
+from bids_qmri.physics.limits import at_bound
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise, VoxelNoise
 from bids_qmri.physics.prior import Prior
 from bids_qmri.physics.protocol import Protocol
+from bids_qmri.techniques.noddi.each_voxel import fit_each
 from bids_qmri.techniques.noddi.encoding import Encoding, align, encode
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.model import Noddi
@@ -144,6 +146,49 @@ def _fit_relative(
     likelihood: Likelihood,
 ) -> FitResult:
     """Fit signals over S0, (N, V), in the order of `encoding`; directions, (3, V), are first estimates."""
+    if model.compiled:
+        found, direction = _fit_each(model, signal, encoding, direction, noise, limits, likelihood)
+    else:
+        found, direction = _fit_all(model, signal, encoding, direction, noise, limits, likelihood)
+    upward = direction * np.where(direction[2] < 0, -1.0, 1.0)
+    for name, component in zip("xyz", upward, strict=True):
+        found.maps[f"direction_{name}"] = component
+    return found
+
+
+def _fit_each(
+    model: Noddi,
+    signal: FloatArray,
+    encoding: Encoding,
+    direction: FloatArray,
+    noise: VoxelNoise | None,
+    limits: tuple[FloatArray, FloatArray],
+    likelihood: Likelihood,
+) -> tuple[FitResult, FloatArray]:
+    """Fit every voxel by itself, compiled; return the result and directions, (3, V)."""
+    floor = noise.floor if noise is not None and likelihood == "rician" else None
+    found = fit_each(
+        model, signal, encoding, direction, limits, floor, None if noise is None else noise.scatter
+    )
+    bound = at_bound(found.theta, *limits)
+    touched = np.any(bound & (limits[0] < limits[1])[:, None], axis=0)
+    status = np.where(touched, Status.AT_BOUND, Status.OK).astype(np.uint8)
+    status[~found.converged] = Status.NOT_CONVERGED
+    names = [p.name for p in model.parameters]
+    maps, deviations = (dict(zip(names, rows, strict=True)) for rows in (found.theta, found.sd))
+    return FitResult(maps, deviations, found.residual, status), found.direction
+
+
+def _fit_all(
+    model: Noddi,
+    signal: FloatArray,
+    encoding: Encoding,
+    direction: FloatArray,
+    noise: VoxelNoise | None,
+    limits: tuple[FloatArray, FloatArray],
+    likelihood: Likelihood,
+) -> tuple[FitResult, FloatArray]:
+    """Fit all voxels at once; return the result and directions, (3, V)."""
     weights = None if np.all(encoding.weights == 1.0) else encoding.weights[:, None]
     if likelihood == "gaussian":
         minimum, direction = descend(model, LeastSquares(signal, weights), encoding, direction, limits)
@@ -163,10 +208,7 @@ def _fit_relative(
         noise=noise,
         rician=likelihood == "rician",
     )
-    upward = direction * np.where(direction[2] < 0, -1.0, 1.0)
-    for name, component in zip("xyz", upward, strict=True):
-        found.maps[f"direction_{name}"] = component
-    return found
+    return found, direction
 
 
 def descend(

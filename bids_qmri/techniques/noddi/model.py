@@ -122,6 +122,8 @@ class Noddi(Model):
     parameters: ClassVar[tuple[Parameter, ...]] = (NDI, ODI, FWF, *TILTS)
     settings: ClassVar[tuple[Setting, ...]] = SETTINGS
     main: ClassVar[tuple[str, ...]] = ("ndi", "odi", "fwf")
+    compiled: ClassVar[bool] = True
+    """Whether the kernels of fits know its parameters."""
 
     d_par: float = D_PAR
     d_iso: float = D_ISO

@@ -8,7 +8,7 @@ the series. Found through the catalogue by what learns priors and compares neigh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -22,6 +22,7 @@ from bids_qmri.physics.noise import VoxelNoise, rician_moments
 from bids_qmri.physics.prior import EVEN, Prior, cells_under
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.techniques.noddi.encoding import encode
+from bids_qmri.techniques.noddi.entries import combine
 from bids_qmri.techniques.noddi.fibre_direction import form_weights, least_axis
 from bids_qmri.techniques.noddi.model import COMPONENTS, Noddi, evaluate, noddi_signal
 from bids_qmri.techniques.noddi.zonal import ShellGroups, sort_shells
@@ -41,6 +42,9 @@ NOISE_STEP = 0.15
 
 FLOOR_END = 60.0
 """Signal-to-noise ratio beyond which the floor of a magnitude has a closed form."""
+
+FLOOR_STEPS = 6000
+"""Steps of the table of the floor up to there."""
 
 KEPT = 192
 """Nodes of each voxel that are kept where voxels are compared: the likeliest ones."""
@@ -70,12 +74,24 @@ class Grid:
         Logarithm of their prior masses, (A,).
     signals
         Noise-free signals over S0 at the angles, (S, `COSINES`, A).
+    known
+        Series by noise floor, once they were asked for.
     """
 
     theta: FloatArray
     sd: FloatArray
     log_mass: FloatArray
     signals: FloatArray
+    known: dict[float, tuple[Float32Array, Float32Array]] = field(default_factory=dict)
+
+    def series(self, floor: float) -> tuple[Float32Array, Float32Array]:
+        """Return Legendre series, (S `DEGREES`, A), and products of two of them, (S len(`PAIRS`), A)."""
+        if floor not in self.known:
+            series = _series(self, floor)
+            products = np.concatenate([np.stack([part[i] * part[j] for i, j in PAIRS]) for part in series])
+            single = series.reshape(-1, series.shape[2]).astype(np.float32), products.astype(np.float32)
+            self.known[floor] = single
+        return self.known[floor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,24 +160,15 @@ def log_likelihood(grid: Grid, sums: Sums, noise: VoxelNoise, n_b0: int) -> Floa
     """
     found = np.empty((len(sums.s0), grid.theta.shape[1]), dtype=np.float32)
     right, normal = (part.astype(np.float32) for part in (sums.right, sums.normal))
-    sharp = (0.5 / noise.scatter**2).astype(np.float32)
+    sharp = 0.5 / noise.scatter**2
     step = np.round(np.log(noise.floor) / NOISE_STEP)
     for value in np.unique(step):
         chosen = np.flatnonzero(step == value)
-        series = _series(grid, float(np.exp(value * NOISE_STEP)))
-        products = np.concatenate([np.stack([part[i] * part[j] for i, j in PAIRS]) for part in series])
-        series = series.reshape(-1, series.shape[2]).astype(np.float32)
-        products = products.astype(np.float32)
+        series, products = grid.series(float(np.exp(value * NOISE_STEP)))
         for voxels in np.array_split(chosen, -(-chosen.size // AT_ONCE)):
-            with_signal = right[voxels] @ series
-            energy = normal[voxels] @ products
-            with_signal += n_b0
-            energy += n_b0
-            with_signal *= with_signal
-            with_signal /= energy
-            with_signal *= sharp[voxels, None]
-            with_signal -= 0.5 * np.log(energy)
-            found[voxels] = with_signal
+            part = np.empty((voxels.size, found.shape[1]), dtype=np.float32)
+            combine(right[voxels] @ series, normal[voxels] @ products, n_b0, sharp[voxels], part)
+            found[voxels] = part
     return found
 
 
@@ -292,7 +299,17 @@ def _angles() -> tuple[FloatArray, FloatArray]:
 
 def _series(grid: Grid, floor: float) -> FloatArray:
     """Return the Legendre coefficients of mean magnitudes over S0, (S, `DEGREES`, A)."""
-    table = np.linspace(0.0, FLOOR_END, 6001)
-    snr = grid.signals / floor
-    mean = np.where(snr < FLOOR_END, np.interp(snr, table, rician_moments(table)[0]), np.sqrt(snr**2 + 1.0))
-    return np.asarray(np.einsum("lx,sxa->sla", _angles()[1], mean * floor))
+    mean, slope = _floors()
+    place = grid.signals * (FLOOR_STEPS / (FLOOR_END * floor))
+    below = np.minimum(place, FLOOR_STEPS - 1.0).astype(np.intp)
+    found = (mean[below] + (place - below) * slope[below]) * floor
+    beyond = place > FLOOR_STEPS
+    found[beyond] = np.sqrt(grid.signals[beyond] ** 2 + floor**2)
+    return np.asarray(np.einsum("lx,sxa->sla", _angles()[1], found))
+
+
+@lru_cache(maxsize=1)
+def _floors() -> tuple[FloatArray, FloatArray]:
+    """Return mean magnitudes over the noise at even signals up to `FLOOR_END`, and the rise to the next."""
+    mean = rician_moments(np.linspace(0.0, FLOOR_END, FLOOR_STEPS + 1))[0]
+    return mean[:-1], np.diff(mean)

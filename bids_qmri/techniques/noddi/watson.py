@@ -56,7 +56,7 @@ def watson_moments(odi: FloatArray) -> tuple[FloatArray, FloatArray]:
     position = np.asarray(odi) * INTERVALS
     interval = np.clip(position.astype(np.intp), 0, INTERVALS - 1)
     t = position - interval
-    c0, c1, c2, c3 = np.take(_moment_table(), interval, axis=2)
+    c0, c1, c2, c3 = np.take(moment_table(), interval, axis=2)
     value = ((c3 * t + c2) * t + c1) * t + c0
     return value, ((3.0 * c3 * t + 2.0 * c2) * t + c1) * INTERVALS
 
@@ -76,7 +76,7 @@ def _quadrature() -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 @lru_cache(maxsize=1)
-def _moment_table() -> FloatArray:
+def moment_table() -> FloatArray:
     """Return the coefficients of p_l in powers of the position within each interval, (4, 8, INTERVALS)."""
     nodes, weights, legendre = _quadrature()
     kappa = concentration(np.arange(1, INTERVALS + 1) / INTERVALS)

@@ -1,8 +1,8 @@
 """How often the truth lies within one given standard deviation, and where the data determine a parameter.
 
-Run as ``python benchmarks/coverage.py``; writes ``benchmarks/results/coverage.md`` (some three minutes on one
-core). Voxels have no neighbours: their truth is drawn from a prior. Images of phantoms, with organs, lesions
-and denoising, are in `benchmarks.tissue`.
+Run as ``python benchmarks/sd_coverage.py``; writes ``benchmarks/results/sd_coverage.md`` (some three minutes
+on one core). Voxels have no neighbours: their truth is drawn from a prior. Images of phantoms, with organs,
+lesions and denoising, are in `benchmarks.tissue`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from bids_qmri.techniques.noddi.model import noddi_signal
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray
 
-RESULTS = Path(__file__).parent / "results" / "coverage.md"
+RESULTS = Path(__file__).parent / "results" / "sd_coverage.md"
 
 ESTIMATORS = ("lsq", "mle", "map", "bayes", "ncde")
 PHYSIOLOGY = 0.07
@@ -121,10 +121,10 @@ TECHNIQUES = (
 
 INTRODUCTION = """# Coverage of standard deviations, and what is determined
 
-`benchmarks/coverage.py`, {voxels} voxels per SNR and seed, seeds {seeds}; nothing was tuned on these. A cell
-is the share of errors within one given standard deviation, .68 if it is valid, pooled over SNR; in brackets
-the share of voxels that it is over: those where the row itself says that the data determine the parameter,
-with status 1 (no parameter at its bound). Noise is told: thermal, or thermal and changes of
+`benchmarks/sd_coverage.py`, {voxels} voxels per SNR and seed, seeds {seeds}; nothing was tuned on these. A
+cell is the share of errors within one given standard deviation, .68 if it is valid, pooled over SNR; in
+brackets the share of voxels that it is over: those where the row itself says that the data determine the
+parameter, with status 1 (no parameter at its bound). Noise is told: thermal, or thermal and changes of
 {physiology:.0%} rms from image to image, independent in every voxel. Told are: the prior that truth is drawn
 from (a bell, or the default box); where truth is drawn from a bell, also the box alone, and a prior that is
 learned from the voxels (`scan`). `lsq` and `mle` have no prior.

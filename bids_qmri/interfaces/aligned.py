@@ -24,9 +24,6 @@ from bids_qmri.units import FloatArray
 DATA_OFFSET = 352
 """Bytes before the voxels of a NIfTI-1 file."""
 
-MANY_CONTRASTS = 2
-"""Contrasts of a series from which on maps that may scale follow them: shells are few, flip angles are many."""
-
 OBJECT = 0.2
 """Share of the brightest signal above which a voxel is no air."""
 
@@ -169,13 +166,11 @@ def align_acquisition(
         notes.append(f"not aligned: {error}; fix: look at the images, or leave --align out")
         return None
     notes += aligned.remarks()
-    if (
-        options.align != "rigid"
-        and np.unique(_kinds(acquisition, series.n_measurements)).size > MANY_CONTRASTS
-    ):
+    protocol = acquisition.protocol
+    if options.align != "rigid" and protocol is not None and protocol.shells() is None:
         notes.append(
-            f"images of different contrast aligned by {options.align}: what may scale is drawn inwards where contrast "
-            "changes, although nothing moved; fix: use --align rigid unless organs deform"
+            f"every image has a contrast of its own, and {options.align} may scale: it draws bright rims inwards, "
+            "although nothing moved; fix: use --align rigid unless organs deform"
         )
     return aligned
 

@@ -169,8 +169,8 @@ def align_acquisition(
     protocol = acquisition.protocol
     if options.align != "rigid" and protocol is not None and protocol.shells() is None:
         notes.append(
-            f"every image has a contrast of its own, and {options.align} may scale: it draws bright rims inwards, "
-            "although nothing moved; fix: use --align rigid unless organs deform"
+            f"every image has a contrast of its own, and {options.align} may scale: it draws bright rims "
+            "inwards, although nothing moved; fix: use --align rigid unless organs deform"
         )
     return aligned
 

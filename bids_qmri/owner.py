@@ -55,7 +55,12 @@ class Owner:
 
 def this_process() -> Owner:
     """Return the process that calls."""
-    pid = os.getpid()
+    return _process(os.getpid())
+
+
+@cache
+def _process(pid: int) -> Owner:
+    """Return the process that calls, whose number tells it from those that it was forked from."""
     return Owner(_machine(), pid, _start_of(pid))
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from bids_qmri.bids.packing import pack, unpack
 from bids_qmri.bids.sources import protocol_fields, resolve_paths
 from bids_qmri.errors import InputError, InternalError
 from bids_qmri.owner import this_process
+
+HEADER = 348
+"""Bytes of a header of NIfTI-1."""
 
 _GEOMETRY_TOLERANCE = 1e-3  # mm; what single precision leaves of an affine
 
@@ -133,8 +137,11 @@ def read_map(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """Return the values of a map that `write_map` has written, (X, Y, Z) or (X, Y, Z, K), and its affine."""
     from bids_qmri.bids.lean import nib
 
-    image: Any = nib.Nifti1Image.from_bytes(unpack(path.read_bytes()))
-    return np.asanyarray(image.dataobj), np.asarray(image.affine)
+    raw = unpack(path.read_bytes())
+    header: Any = nib.Nifti1Header(raw[:HEADER], check=False)
+    start, shape = int(header["vox_offset"]), header.get_data_shape()
+    values = np.frombuffer(raw, header.get_data_dtype(), int(np.prod(shape)), start)
+    return values.reshape(shape, order="F"), np.asarray(header.get_best_affine())
 
 
 def _checked_affine(affine: npt.ArrayLike, path: Path) -> npt.NDArray[np.float64]:
@@ -151,17 +158,31 @@ def _checked_affine(affine: npt.ArrayLike, path: Path) -> npt.NDArray[np.float64
 
 
 def _nifti_bytes(volume: npt.NDArray[Any], affine: npt.NDArray[np.float64], zooms: Sequence[float]) -> bytes:
-    """Serialise a volume; the quaternion is written only if it tells the same geometry as the affine."""
+    """Serialise a volume."""
+    sizes = tuple(float(size) for size in zooms[:3])
+    return _header_bytes(volume.shape, volume.dtype, affine.tobytes(), sizes) + volume.tobytes(order="F")
+
+
+@lru_cache(maxsize=4)
+def _header_bytes(
+    shape: tuple[int, ...], dtype: np.dtype[Any], affine_bytes: bytes, sizes: tuple[float, ...]
+) -> bytes:
+    """Return what stands before the values; the maps of a scan share it.
+
+    The quaternion is written only if it tells the same geometry as the affine.
+    """
     from bids_qmri.bids.lean import nib
 
-    image = nib.Nifti1Image(volume, affine)
+    affine = np.frombuffer(affine_bytes).reshape(4, 4)
+    image = nib.Nifti1Image(np.zeros(shape, dtype), affine)
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
-    image.header.set_zooms((*(float(size) for size in zooms[:3]), *(1.0,) * (volume.ndim - 3)))
+    image.header.set_zooms((*sizes, *(1.0,) * (len(shape) - 3)))
     if not np.allclose(image.header.get_qform(), affine, atol=_GEOMETRY_TOLERANCE):
         image.header["qform_code"] = 0
     image.header.set_xyzt_units("mm", "sec")
-    return bytes(image.to_bytes())
+    whole = bytes(image.to_bytes())
+    return whole[: len(whole) - int(np.prod(shape)) * dtype.itemsize]
 
 
 def map_sidecar(

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.bids.lean import nib
+from bids_qmri.bids.packing import pack
 from bids_qmri.demo.phantom import SHAPE, VOXEL_SIZE, Phantom, abdomen, brain
 from bids_qmri.physics.arterial_input import parker, plasma_from_blood
 from bids_qmri.physics.diffusion import DiffusionProtocol
@@ -237,7 +238,7 @@ def _write_image(path: Path, image: FloatArray | npt.NDArray[np.bool_]) -> None:
     stored = nib.Nifti1Image(np.rint(image).astype(np.int16), affine)
     stored.header.set_xyzt_units("mm", "sec")
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(stored, path.with_name(path.name + ".nii.gz"))
+    path.with_name(path.name + ".nii.gz").write_bytes(pack(stored.to_bytes()))
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

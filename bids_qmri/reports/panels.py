@@ -244,13 +244,24 @@ def draw_agreement(
 def _density(x: Values, y: Values, x_limits: tuple[float, float], y_limits: tuple[float, float]) -> bytes:
     """Return a picture of how many points fall into each cell, empty cells being transparent."""
     step = max(1, x.size // _DENSITY_VOXELS)
-    cells, *_ = np.histogram2d(
-        y[::step], x[::step], bins=_DENSITY_CELLS, range=(_apart(y_limits), _apart(x_limits))
-    )
+    rows, columns = _cells(y[::step], _apart(y_limits)), _cells(x[::step], _apart(x_limits))
+    inside = (rows >= 0) & (columns >= 0)
+    counts = np.bincount((rows * _DENSITY_CELLS + columns)[inside], minlength=_DENSITY_CELLS**2)
+    cells = counts.reshape(_DENSITY_CELLS, _DENSITY_CELLS)
     # The square root keeps single voxels visible beside thousands.
     shade = np.sqrt(cells / max(float(cells.max()), 1.0))
     pixels = np.where(cells > 0, 40 + np.rint(214 * shade), 0).astype(np.uint8)
     return encode_indexed(pixels[::-1], palette("viridis"), transparent=True)
+
+
+def _cells(values: Values, limits: tuple[float, float]) -> npt.NDArray[np.intp]:
+    """Return the cell of each value, -1 outside the limits; as `np.histogram2d`, in less time."""
+    edges = np.linspace(*limits, _DENSITY_CELLS + 1)
+    position = (values - edges[0]) * (_DENSITY_CELLS / (edges[-1] - edges[0]))
+    found = np.fmin(np.fmax(position, 0.0), _DENSITY_CELLS - 1.0).astype(np.intp)
+    found -= values < edges[found]
+    found += (values >= edges[found + 1]) & (found < _DENSITY_CELLS - 1)
+    return np.where((values >= edges[0]) & (values <= edges[-1]), found, -1)
 
 
 def _apart(limits: tuple[float, float]) -> tuple[float, float]:

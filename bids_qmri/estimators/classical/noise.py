@@ -253,5 +253,7 @@ def pooled_variance(cost: FloatArray, freedom: FloatArray | npt.NDArray[np.intp]
     limit = freedom + OUTLIER * np.sqrt(2.0 * freedom)
     kept = cost <= limit * typical
     # What is expected of chi-squared below its limit, which the cut at the limit makes smaller.
-    expected = freedom * gammainc(freedom / 2.0 + 1.0, limit / 2.0) / gammainc(freedom / 2.0, limit / 2.0)
-    return float(np.sum(cost[kept]) / np.sum(expected[kept])) if np.any(kept) else typical
+    values, which = np.unique(freedom, return_inverse=True)
+    limits = values + OUTLIER * np.sqrt(2.0 * values)
+    expected = values * gammainc(values / 2.0 + 1.0, limits / 2.0) / gammainc(values / 2.0, limits / 2.0)
+    return float(np.sum(cost[kept]) / np.sum(expected[which[kept]])) if np.any(kept) else typical

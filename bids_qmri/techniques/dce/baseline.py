@@ -113,7 +113,7 @@ def _propagated(
     fixed = np.broadcast_to((lower == upper)[:, None], theta.shape)
     held = at_bound(theta, lower, upper) if prior is None else fixed
     jacobian = np.where(held[:, None], 0.0, jacobian) / sigma
-    information = np.einsum("inv,jnv->vij", jacobian, jacobian)
+    information = _products(jacobian, jacobian)
     diagonal = np.einsum("vii->vi", information)
     added = WEAK * diagonal + np.finfo(np.float64).tiny
     if prior is not None:
@@ -121,8 +121,8 @@ def _propagated(
         added = added + 1.0 / np.maximum(spread, LEAST_SPREAD) ** 2
     added = np.where(held.T, 1.0, added)
     inverse = np.linalg.inv(information + added[:, :, None] * np.eye(len(lower)))
-    force = np.einsum("inv,vn->vi", jacobian, shared / sigma[:, None])
-    noisy = np.einsum("inv,vn,jnv->vij", jacobian, uneven, jacobian)
+    force = np.stack([np.einsum("nv,nv->v", row, shared.T / sigma) for row in jacobian], axis=1)
+    noisy = _products(jacobian * uneven.T, jacobian)
     _, slope = model.derive(theta)
     rows = np.concatenate(
         [np.broadcast_to(np.eye(len(lower)), (len(sigma), *inverse.shape[1:])), np.moveaxis(slope, 2, 0)],
@@ -134,3 +134,12 @@ def _propagated(
     with np.errstate(invalid="ignore", divide="ignore"):
         factor = np.sqrt(variances[0] / variances[1])
     return shift, np.where(np.isfinite(factor), factor, 1.0)
+
+
+def _products(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Return sums over frames of products of all pairs of rows, (v, P, P), of (P, N, v) each; symmetric."""
+    found = np.empty((one.shape[2], len(one), len(one)))
+    for i in range(len(one)):
+        for j in range(i + 1):
+            found[:, i, j] = found[:, j, i] = np.einsum("nv,nv->v", one[i], other[j])
+    return found

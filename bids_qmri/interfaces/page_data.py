@@ -92,13 +92,22 @@ def _choose(found: ImageMaps) -> dict[str, int]:
     usable = np.flatnonzero(estimated & (residual >= 0))
     chosen: dict[str, int] = {}
     if usable.size:
-        ranked = usable[np.argsort(residual[usable], kind="stable")]
-        for kind, percent in REPRESENTATIVE.items():
-            chosen[kind] = int(ranked[round((ranked.size - 1) * percent / 100)])
+        ranks = [round((usable.size - 1) * percent / 100) for percent in REPRESENTATIVE.values()]
+        of_rank = usable[_at_ranks(residual[usable], ranks)]
+        chosen |= {kind: int(voxel) for kind, voxel in zip(REPRESENTATIVE, of_rank, strict=True)}
     fitted = estimated | (found.status == Status.NOT_CONVERGED)
     worst = np.flatnonzero(fitted & (residual >= 0))
-    worst = worst[np.argsort(-residual[worst], kind="stable")][:WORST]
+    worst = worst[_at_ranks(-residual[worst], list(range(min(WORST, worst.size))))]
     return chosen | {f"worst {rank}": int(voxel) for rank, voxel in enumerate(worst, 1)}
+
+
+def _at_ranks(values: FloatArray, ranks: list[int]) -> Voxels:
+    """Return the places of the values of some ranks, from 0; the earlier of equal ones come first."""
+    if not ranks:
+        return np.zeros(0, dtype=np.intp)
+    ranked = np.partition(values, ranks)
+    found = [np.flatnonzero(values == ranked[r])[r - np.count_nonzero(values < ranked[r])] for r in ranks]
+    return np.array(found)
 
 
 def _traces(

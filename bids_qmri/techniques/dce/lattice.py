@@ -46,6 +46,9 @@ WIDEN = 1.1
 BLOCK = 256
 """Voxels per block; the arrays of one stay in the L2 cache."""
 
+FEW = 32
+"""Voxels whose curves stay there."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -111,11 +114,16 @@ def local_posterior(
 def _project(table: Table, node: IntArray, signal: FloatArray) -> Float32Array:
     """Return the inner products of signals (N, B) with the curves of their nodes (B, A), (2, B, A)."""
     # Padded, because a sum may be rounded differently for another number of voxels.
-    rows = np.zeros((BLOCK, len(signal)), dtype=np.float32)
-    rows[: len(node)] = signal.T
-    curves = np.zeros((BLOCK, node.shape[1], *table.curves.shape[1:]), dtype=np.float32)
-    np.take(table.curves, node, axis=0, out=curves[: len(node)])
-    return np.asarray(np.einsum("bacn,bn->cba", curves, rows)[:, : len(node)])
+    found = np.empty((2, *node.shape), dtype=np.float32)
+    rows = np.zeros((FEW, len(signal)), dtype=np.float32)
+    curves = np.zeros((FEW, node.shape[1], *table.curves.shape[1:]), dtype=np.float32)
+    for first in range(0, len(node), FEW):
+        few = slice(first, first + FEW)
+        count = len(node[few])
+        rows[:count] = signal[:, few].T
+        np.take(table.curves, node[few], axis=0, out=curves[:count], mode="clip")
+        found[:, few] = np.einsum("bacn,bn->cba", curves, rows)[:, :count]
+    return found
 
 
 def _lattices(

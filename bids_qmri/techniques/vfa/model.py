@@ -110,7 +110,7 @@ VFA = Vfa()
 
 def _constants(protocol: VfaProtocol) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return sine and cosine of the flip angles and TR, each broadcasting to (N, V)."""
-    flip, tr = protocol.flip_angle, protocol.repetition_time[:, None]
-    flip = flip[:, None] if flip.ndim == 1 else flip
+    tr = protocol.repetition_time[:, None]
+    sine, cosine = (x[:, None] if x.ndim == 1 else x for x in (protocol.sine, protocol.cosine))
     # One TR for all images: E1 is then one number per voxel instead of N, and exp is what costs.
-    return np.sin(flip), np.cos(flip), tr[:1] if np.all(tr == tr[0]) else tr
+    return sine, cosine, tr[:1] if np.all(tr == tr[0]) else tr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -103,7 +104,21 @@ class VfaProtocol(Protocol):
     def take(self, voxels: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> VfaProtocol:
         if self.flip_angle.ndim == 1:
             return self
-        return replace(self, flip_angle=self.flip_angle[:, voxels])
+        taken = replace(self, flip_angle=self.flip_angle[:, voxels])
+        if taken.flip_angle.size > self.flip_angle.size:
+            # Voxels more than once, whose sines are the same.
+            vars(taken).update(sine=self.sine[:, voxels], cosine=self.cosine[:, voxels])
+        return taken
+
+    @cached_property
+    def sine(self) -> FloatArray:
+        """Of the flip angles, of their shape."""
+        return np.asarray(np.sin(self.flip_angle))
+
+    @cached_property
+    def cosine(self) -> FloatArray:
+        """Of the flip angles, of their shape."""
+        return np.asarray(np.cos(self.flip_angle))
 
     def repeat_keys(self) -> FloatArray:
         flip = self.flip_angle if self.flip_angle.ndim == 1 else self.flip_angle[:, 0]

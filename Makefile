@@ -49,7 +49,9 @@ $(NIPYPE)/.ready: pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/python -m bids_qmri.demo $(DEMO_DIR)
 
+# Kernels first: tests that run at once would each compile them.
 test: lint
+	$(BIN)/python -m bids_qmri.estimators.compiled.build
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 test-training: $(TRAINING)/.ready

@@ -1,4 +1,4 @@
-"""Processor time of networks and posterior means beside an earlier build: same curves, processes in turn.
+"""Processor time of least squares, networks and posterior means beside an earlier build: same curves, processes in turn.
 
 Run as ``python benchmarks/speed_ratio.py EARLIER SCHEMES``, the folder of an earlier build and that of
 ``noddi_s1.bval``; writes ``benchmarks/results/speed_ratio.md`` (some three minutes).
@@ -35,7 +35,7 @@ from bids_qmri.units import FloatArray
 RESULTS = Path(__file__).parent / "results" / "speed_ratio.md"
 HERE = Path(bids_qmri.__file__).resolve().parents[1]
 
-VOXELS = {"ncde": 40_000, "bayes": 4_000}
+VOXELS = {"lsq": 40_000, "ncde": 40_000, "bayes": 4_000}
 NODDI_VOXELS, NODDI_SNR = 20_000, 20.0
 PAIRS, REPEATS = 3, 3
 

@@ -149,6 +149,8 @@ def run(root: Path, row: Row, bids: Path, folder: Path) -> Run:
         command += ["--nprocs", "1", "--work-dir", str(work), *row.arguments]
     # From its own folder, and with nothing of the caller's that sets threads.
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    # An installation has its bytecode.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["PYTHONPATH"] = str(root)
     done = subprocess.run(
         [sys.executable, "-c", TIMED, *command],

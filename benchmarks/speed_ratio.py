@@ -1,4 +1,4 @@
-"""Processor time of least squares, networks and posterior means beside an earlier build: same curves, processes in turn.
+"""Processor time of estimators beside an earlier build: same curves, processes in turn.
 
 Run as ``python benchmarks/speed_ratio.py EARLIER SCHEMES``, the folder of an earlier build and that of
 ``noddi_s1.bval``; writes ``benchmarks/results/speed_ratio.md`` (some three minutes).

@@ -19,6 +19,9 @@ MOST_VALUES = 2**24
 FEWEST_VOXELS = 32
 """Voxels along an axis that averaging leaves, at least."""
 
+SAMPLED, LEAST_LOSS = 20_000, 0.02
+"""Points at which images are compared before and after, and the gain in components that is no loss."""
+
 FEWEST_IMAGES = 3
 """Two images are always explained by two components, moved or not."""
 
@@ -71,8 +74,8 @@ def align(
     Raises
     ------
     InputError
-        If there are fewer than three images with a signal, the reference has none, elastix is not installed
-        or fails.
+        If there are fewer than three images with a signal, the reference has none, elastix is not installed,
+        fails, or finds nothing that makes images more alike.
     """
     shape = read(reference).shape
     factors = _factors(shape, count)
@@ -86,12 +89,41 @@ def align(
     if not filled[reference]:
         raise InputError(f"image {reference}, the reference, is empty", field="--align")
     found = register(small[..., used], np.asarray(zooms) * factors, kind, threads)
+    _require_gain(small[..., used], found)
     whole = [_enlarged(one, factors, shape) for one in found]
     own = relative_to(whole, int(np.searchsorted(used, reference)), (shape[0], shape[1], shape[2]))
     transforms = [Transform(np.eye(4))] * count
     for index, one in zip(used, own, strict=True):
         transforms[index] = one
     return Alignment(tuple(transforms), reference, tuple(np.flatnonzero(~filled).tolist()))
+
+
+def _require_gain(images: Image, found: list[Transform]) -> None:
+    """Refuse a registration after which the series needs more components than before."""
+    rng = np.random.default_rng(0)
+    size = np.array(images.shape[:3])[:, None]
+    points = rng.integers(0, size, (3, SAMPLED)).astype(np.float64)
+    before = _components(images, [Transform(np.eye(4))] * len(found), points)
+    after = _components(images, found, points)
+    if after > before + LEAST_LOSS:
+        raise InputError(
+            f"images are less alike once aligned ({after:.3g} components explain them, {before:.3g} did)",
+            field="--align",
+            needed="images of one object that overlap",
+        )
+
+
+def _components(images: Image, found: list[Transform], points: FloatArray) -> float:
+    """Return the mean rank of the principal components of images, weighted by the variance they explain."""
+    values = np.stack(
+        [
+            map_coordinates(images[..., index], one.at(points), order=1, mode="constant")
+            for index, one in enumerate(found)
+        ]
+    )
+    spread = values.std(axis=1)
+    share = np.linalg.eigvalsh(np.corrcoef(values[spread > 0]))[::-1]
+    return float(np.sum(share * np.arange(1, share.size + 1)) / share.sum())
 
 
 def _factors(shape: tuple[int, ...], count: int) -> FloatArray:

@@ -151,3 +151,11 @@ def test_an_empty_reference_is_refused():
     images[..., 0] = 0.0
     with pytest.raises(InputError, match="the reference, is empty"):
         aligned(images)
+
+
+def test_a_registration_that_makes_images_less_alike_is_refused(monkeypatch):
+    """What elastix finds is not taken on trust."""
+    away = [rigid(0.0, 9.0 * (i % 2), 7.0 * (i % 3), 0) for i in range(5)]
+    monkeypatch.setattr("bids_qmri.alignment.groupwise.register", lambda *more: away)
+    with pytest.raises(InputError, match="less alike"):
+        aligned(series(STILL))

@@ -1,6 +1,7 @@
 """Make the object code of kernels: ``python -m bids_qmri.estimators.compiled.build [FOLDER [NAME ...]]``.
 
-Without arguments that of all kernels goes into the folder of the package, as container images have it.
+Without arguments that of all kernels goes into the folder of the package, as container images have it; what
+is there already stays.
 `library` makes single ones (``- NAME`` writes to the standard output) in a process of its own, because numba
 takes long to import, and compiles for one kind of processor in a process. A name is ``model.objective``,
 ``model.start`` or the place of an `entry`.
@@ -20,6 +21,7 @@ from bids_qmri.estimators.compiled.library import (
     SHARED,
     SYMBOL,
     WITH_PACKAGE,
+    find,
     keep,
     key_of,
     machine,
@@ -93,6 +95,8 @@ def main(arguments: list[str]) -> None:
     os.environ["NUMBA_CPU_FEATURES"] = target().features
     place = arguments[0] if arguments else str(WITH_PACKAGE)
     for name in arguments[1:] or names():
+        if place != "-" and find(Path(place), name) is not None:
+            continue
         code = object_code(name)
         if place == "-":
             sys.stdout.buffer.write(key_of(name).encode() + code)

@@ -1,6 +1,6 @@
 """What the whole command takes beside what it cannot do without: unpacking its images, and the fits.
 
-Run as ``python benchmarks/shares.py``; writes ``benchmarks/results/shares.md`` (some two minutes, with nothing
+Run as ``python benchmarks/shares.py``; writes ``benchmarks/results/shares.md`` (two minutes, with nothing
 else running). Fits are the calls of estimators with the voxels of a scan; unpacking is ISA-L alone. One
 thread.
 """

@@ -135,13 +135,15 @@ def first_estimates(problem: Problem) -> list[Estimate]:
     model, spanned = problem.model, problem.spanned
     arguments = model, problem.signal, problem.protocol, problem.weights, problem.noise
     limits = problem.lower, problem.upper
-    estimates = []
-    coarse = grid_posterior(*arguments, *limits, prior=problem.prior)
+    estimates, start = [], None
     if model.amplitude is not None:
+        coarse = grid_posterior(*arguments, *limits, prior=problem.prior)
+        start = coarse.best
         place = [boxed(model).index(i) for i in spanned]
         root = np.eye(len(spanned))[:, :, None] * np.maximum(coarse.sd[place], LEAST_WIDTH)
         estimates.append(Estimate(coarse.mean[place], root))
-    mode = maximise(*arguments, *limits, prior=problem.prior, start=coarse.best)
+    # Of concentrations from the model's own start: from the best node of a grid, rare tissue ends elsewhere.
+    mode = maximise(*arguments, *limits, prior=problem.prior, start=start)
     lower, width = problem.lower[spanned, None], (problem.upper - problem.lower)[spanned, None]
     mean = np.clip((mode.theta[spanned] - lower) / width, 0.0, 1.0)
     covariance = np.moveaxis(mode.covariance[np.ix_(spanned, spanned)], 2, 0)

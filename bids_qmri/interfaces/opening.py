@@ -16,13 +16,7 @@ from bids_qmri.bids.masks import find_mask
 from bids_qmri.bids.odd_volumes import examined
 from bids_qmri.bids.volumes import ChosenVolumes, open_images
 from bids_qmri.errors import InputError
-from bids_qmri.interfaces.aligned import (
-    align_acquisition,
-    cautions,
-    comparable,
-    measure_motion,
-    with_turned_directions,
-)
+from bids_qmri.interfaces.aligned import cautions, comparable, measure_motion
 from bids_qmri.interfaces.denoised import DIFFUSION, denoise_series
 from bids_qmri.interfaces.outliers import can_leave_out, find_damaged, say_damaged, without
 from bids_qmri.interfaces.scan import OpenAcquisition
@@ -65,7 +59,7 @@ def open_acquisition(
         if options.denoise:
             _denoise(opened, stack)
         if options.align:
-            _align(opened, stack, threads)
+            opened.align(work_dir, stack, threads)
         if options.motion and opened.aligned is None and comparable(acquisition, series):
             opened.motion = measure_motion(acquisition, series)
         opened.notes += cautions(opened.motion, series.zooms)
@@ -86,18 +80,6 @@ def _without_damaged(
         return acquisition, series
     acquisition, kept = without(acquisition, series, damaged)
     return acquisition, ChosenVolumes([series], kept)
-
-
-def _align(opened: OpenAcquisition, stack: ExitStack, threads: int) -> None:
-    """Replace a series by its aligned one; the mask stays: air shows best where it was."""
-    aligned = align_acquisition(
-        opened.acquisition, opened.series, opened.options, opened.work_dir, opened.notes, threads
-    )
-    if aligned is None:
-        return
-    stack.enter_context(aligned.series)
-    opened.aligned, opened.series, opened.motion = aligned, aligned.series, aligned.motion
-    opened.acquisition = with_turned_directions(opened.acquisition, aligned)
 
 
 def _denoise(opened: OpenAcquisition, stack: ExitStack) -> None:

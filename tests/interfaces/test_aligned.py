@@ -201,3 +201,29 @@ def test_directions_of_one_shell_are_no_motion(tmp_path: Path) -> None:
     with open_acquisition(found, ReadOptions(), tmp_path / "work") as opened:
         motion = measure_motion(found, opened.series)
     assert np.nanmax(motion.displacement) < 0.5
+
+
+def test_native_t1_of_a_contrast_series_is_fitted_from_aligned_flip_angles(moved_vfa: Path) -> None:
+    pytest.importorskip("itk", reason="the extra align is not installed")
+    t1, inside = _head()
+    times = 6.0 * np.arange(12)
+    series = inside[..., None] * synth.spoiled_echo(t1[..., None], 1000.0, 15.0, 0.005)
+    rng = np.random.default_rng(8)
+    noisy = np.abs(series + 0.5 * rng.standard_normal((*SHAPE, times.size)))
+    path = synth.place(moved_vfa / "raw", "perf", "sub-01_dce.nii.gz")
+    synth.write_image(path, noisy)
+    keys = {"FlipAngle": 15, "RepetitionTimeExcitation": 0.005, "VolumeTiming": times.tolist()}
+    keys |= {"ContrastAgentRelaxivity": 4.5, "BaselineVolumes": 5}
+    synth.write_json(path.with_name("sub-01_dce.json"), keys)
+    synth.add_aif(moved_vfa / "raw", "sub-01", times, synth.arterial_input(times))
+    inner = gaussian_filter(inside.astype(float), 1.5) > 0.97
+    wrong = []
+    for options in (ReadOptions(), ReadOptions(align="rigid")):
+        found = find(moved_vfa / "raw", "01", options)
+        [dce] = [one for one in found if isinstance(one, Acquisition) and one.kind == "dce"]
+        with open_acquisition(dce, options, moved_vfa / "work") as opened:
+            values = opened.scan.maps["t10"].reshape(SHAPE, order="F")
+            said = [note for note in opened.notes if note.startswith("vfa of ")]
+        wrong.append(float(np.nanmedian(np.abs(values - t1)[inner])))
+        assert any("before they were aligned" in note for note in said) == bool(options.align)
+    assert wrong[1] < 0.5 * wrong[0]

@@ -18,7 +18,7 @@ from bids_qmri.bids.volumes import ChosenVolumes, open_images
 from bids_qmri.errors import InputError
 from bids_qmri.interfaces.aligned import cautions, comparable, measure_motion
 from bids_qmri.interfaces.denoised import DIFFUSION, denoise_series
-from bids_qmri.interfaces.outliers import can_leave_out, find_damaged, say_damaged, without
+from bids_qmri.interfaces.outliers import can_leave_out, find_damaged, say_damaged, unmoved, without
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.interfaces.signed import require_magnitudes
 
@@ -51,7 +51,7 @@ def open_acquisition(
             series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)
         damaged = None
         if options.motion or options.reject_outliers:
-            damaged = find_damaged(acquisition, series)
+            damaged = _damaged(acquisition, series)
             acquisition, series = _without_damaged(acquisition, series, damaged, options)
         choice = find_mask(acquisition, series, options)
         opened = OpenAcquisition(acquisition, options, series, choice, choice.mask, work_dir)
@@ -66,6 +66,14 @@ def open_acquisition(
         if thin:
             opened.mask = _thinned(opened.mask)
         yield opened
+
+
+def _damaged(acquisition: Acquisition, series: Series) -> npt.NDArray[np.bool_]:
+    """Return which slices of which images are damaged, (slices, N), and not only displaced."""
+    damaged = find_damaged(acquisition, series)
+    if not damaged.any() or not comparable(acquisition, series):
+        return damaged
+    return unmoved(acquisition, damaged, measure_motion(acquisition, series), series.zooms)
 
 
 def _without_damaged(

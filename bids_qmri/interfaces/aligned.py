@@ -82,26 +82,30 @@ def reference_of(acquisition: Acquisition) -> int:
 def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
     """Return how far each image of a series lies from its reference, without registration.
 
-    Images are compared with the mean of those of their kind (b-value), and these means with that of the kind
-    before, which is most like it: another contrast is not to pass for motion.
+    Images are compared with the mean of those of their kind (b-value), and these means with that of the last
+    kind that could be told, which is most like it: another contrast is not to pass for motion. What cannot be
+    told is NaN, and nothing is compared with it.
     """
     steps = steps_of(series.shape)
     images = [coarse(image) for image in _thinned(series, steps)]
     factors = images[0][1] * steps
     kinds, dynamic = _kinds(acquisition, len(images)), acquisition.protocol is None
-    found = np.zeros((len(images), 3))
+    found = np.full((len(images), 3), np.nan)
     so_far, before = np.zeros(3), None
     for kind in range(int(kinds.max()) + 1):
-        members = np.flatnonzero(kinds == kind)
+        members = [index for index in np.flatnonzero(kinds == kind) if images[index][0].any()]
+        if not members:
+            continue
         mean = np.mean([images[index][0] for index in members], axis=0)
-        if before is not None:
-            so_far = so_far + shift_between(before, mean, same_contrast=False)
+        step = np.zeros(3) if before is None else shift_between(before, mean, same_contrast=False)
+        if np.isnan(step).any():
+            continue
+        so_far, before = so_far + step, mean
         for index in members:
             # A bolus changes the contrast of frames.
-            alone = members.size == 1
+            alone = len(members) == 1
             own = 0.0 if alone else shift_between(mean, images[index][0], same_contrast=not dynamic)
             found[index] = so_far + own
-        before = mean
     return Motion((found - found[reference_of(acquisition)]) * factors * np.asarray(series.zooms))
 
 
@@ -124,9 +128,11 @@ def cautions(motion: Motion | None, zooms: Sequence[float]) -> list[str]:
     worst = int(np.nanargmax(motion.displacement))
     way_out = "" if motion.rotation is not None else "; fix: align them with --align, or register them first"
     done = "moved" if motion.rotation is None else "had moved, before they were aligned,"
+    unknown = int(np.count_nonzero(np.isnan(motion.displacement)))
+    rest = f"; of {unknown} it cannot be told" if unknown else ""
     return [
         f"{far.size} of {len(motion.displacement)} images {done} by more than a voxel, image {worst} by "
-        f"{motion.displacement[worst]:.1f} mm{way_out}"
+        f"{motion.displacement[worst]:.1f} mm{rest}{way_out}"
     ]
 
 

@@ -60,10 +60,10 @@ class AlignedSeries:
             "AlignmentNoiseKept": round(self.noise_kept, 4),
         }
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what a person should know."""
-        numbers = ", ".join(map(str, self.alignment.empty))
-        return (f"images {numbers} hold no signal and were not aligned",) if numbers else ()
+    def remarks(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return what a person should know, by the names of the images."""
+        empty = ", ".join(names[index] for index in self.alignment.empty)
+        return (f"no signal, and not aligned: {empty}",) if empty else ()
 
 
 def comparable(acquisition: Acquisition, series: Series) -> bool:
@@ -118,8 +118,18 @@ def _kinds(acquisition: Acquisition, count: int) -> npt.NDArray[np.intp]:
     return np.arange(count) if shells is None else np.unique(shells[1], return_inverse=True)[1]
 
 
-def cautions(motion: Motion | None, zooms: Sequence[float]) -> list[str]:
-    """Say where images moved by more than a voxel."""
+def cautions(motion: Motion | None, zooms: Sequence[float], names: Sequence[str]) -> list[str]:
+    """Say where images moved by more than a voxel.
+
+    Parameters
+    ----------
+    motion
+        How they moved; None: nobody looked.
+    zooms
+        Size of a voxel, mm.
+    names
+        Of the images.
+    """
     if motion is None:
         return []
     far = np.flatnonzero(np.any(np.abs(motion.translation) > np.asarray(zooms), axis=1))
@@ -131,7 +141,7 @@ def cautions(motion: Motion | None, zooms: Sequence[float]) -> list[str]:
     unknown = int(np.count_nonzero(np.isnan(motion.displacement)))
     rest = f"; of {unknown} it cannot be told" if unknown else ""
     return [
-        f"{far.size} of {len(motion.displacement)} images {done} by more than a voxel, image {worst} by "
+        f"{far.size} of {len(motion.displacement)} images {done} by more than a voxel, {names[worst]} by "
         f"{motion.displacement[worst]:.1f} mm{rest}{way_out}"
     ]
 
@@ -171,7 +181,7 @@ def align_acquisition(
             raise
         notes.append(f"not aligned: {error}; fix: look at the images, or leave --align out")
         return None
-    notes += aligned.remarks()
+    notes += aligned.remarks(acquisition.names_of(series.n_measurements))
     protocol = acquisition.protocol
     if options.align != "rigid" and protocol is not None and protocol.shells() is None:
         notes.append(

@@ -62,7 +62,7 @@ def open_acquisition(
             opened.align(work_dir, stack, threads)
         if options.motion and opened.aligned is None and comparable(acquisition, series):
             opened.motion = measure_motion(acquisition, series)
-        opened.notes += cautions(opened.motion, series.zooms)
+        opened.notes += cautions(opened.motion, series.zooms, acquisition.names_of(series.n_measurements))
         if thin:
             opened.mask = _thinned(opened.mask)
         yield opened
@@ -82,7 +82,7 @@ def _without_damaged(
     """Say which images are damaged, and leave them out where that is asked for and can be done."""
     can_be = can_leave_out(acquisition)
     out = options.reject_outliers and can_be and bool(damaged.any())
-    notes = say_damaged(damaged, left_out=out, can_be=can_be)
+    notes = say_damaged(damaged, acquisition.names_of(series.n_measurements), left_out=out, can_be=can_be)
     acquisition = replace(acquisition, notes=(*acquisition.notes, *notes))
     if not out:
         return acquisition, series

@@ -106,12 +106,14 @@ def unmoved(
     return kept
 
 
-def say_damaged(damaged: npt.NDArray[np.bool_], *, left_out: bool, can_be: bool) -> list[str]:
-    """Return what a person should know of damaged images."""
+def say_damaged(
+    damaged: npt.NDArray[np.bool_], names: Sequence[str], *, left_out: bool, can_be: bool
+) -> list[str]:
+    """Return what a person should know of damaged images, by their names."""
     images = int(np.count_nonzero(damaged.any(axis=0)))
     if not images:
         return []
-    named = list(islice(described(damaged), NAMED))
+    named = list(islice(described(damaged, names), NAMED))
     more = f" and {images - len(named)} more" if images > len(named) else ""
     what = f"signal that dropped or spikes: {', '.join(named)}{more}, unlike the others of their kind"
     if left_out:

@@ -201,7 +201,8 @@ class OpenAcquisition:
         folder = self.work_dir / f"{self.acquisition.label}_{self.acquisition.kind}_maps"
         folder.mkdir(parents=True, exist_ok=True)
         other.align(folder, stack, self.threads)
-        said = [*other.notes, *cautions(other.motion, other.series.zooms)]
+        names = other.acquisition.names_of(other.series.n_measurements)
+        said = [*other.notes, *cautions(other.motion, other.series.zooms, names)]
         other.notes.clear()
         return [f"{other.acquisition.kind} of {other.acquisition.label}: {note}" for note in said]
 

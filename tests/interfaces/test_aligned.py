@@ -119,6 +119,7 @@ def test_motion_is_measured_and_said_without_alignment(moved_vfa: Path, run: Cal
     said = run("out")
     assert "moved by more than a voxel" in said
     assert "--align" in said
+    assert "voxel, sub-01_flip-4_VFA.nii.gz by" in said or "voxel, sub-01_flip-3_VFA.nii.gz by" in said
     table = moved_vfa / "out" / "sub-01" / "anat" / "sub-01_mod-VFA_desc-motion_timeseries.tsv"
     values = np.genfromtxt(table, names=True)
     zooms = np.array([2.0, 2.0, 3.0])
@@ -189,7 +190,9 @@ def test_an_image_with_dropped_signal_is_named_and_left_out_if_asked(tmp_path: P
         assert opened.series.n_measurements == kept
         assert opened.acquisition.protocol is not None
         assert opened.acquisition.protocol.n_measurements == kept
-        said = [note for note in opened.acquisition.notes if "image 10 (1 of 20 slices)" in note]
+        said = [
+            note for note in opened.acquisition.notes if "volume 10 (counted from 0): 1 of 20 slices" in note
+        ]
     assert len(said) == 1
     assert said[0].endswith("left out" if kept == 25 else "--reject-outliers")
 

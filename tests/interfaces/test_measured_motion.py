@@ -46,11 +46,12 @@ def test_an_empty_or_unlike_image_hides_no_motion_of_those_after_it(tmp_path: Pa
     found = motion_of(tmp_path, [still, 0.9 * still, 0 * still, 0.8 * moved, noise, 0.7 * moved])
     assert np.flatnonzero(np.isnan(found.displacement)).tolist() == [2, 4]
     assert_allclose(found.displacement[[0, 1, 3, 5]], [0, 0, 6, 6], atol=0.6)
-    (said,) = cautions(found, ZOOMS)
+    (said,) = cautions(found, ZOOMS, inversion(tmp_path, [still]).names_of(6))
     assert "2 of 6 images moved by more than a voxel" in said
+    assert "voxel, volume 3 (counted from 0) by 6" in said or "volume 5 (counted from 0) by 6" in said
     assert "of 2 it cannot be told" in said
 
 
 def test_of_images_that_cannot_be_told_nothing_is_said_if_no_other_moved(tmp_path: Path) -> None:
     still = head()
-    assert cautions(motion_of(tmp_path, [still, 0 * still, 0.9 * still]), ZOOMS) == []
+    assert cautions(motion_of(tmp_path, [still, 0 * still, 0.9 * still]), ZOOMS, "abc") == []

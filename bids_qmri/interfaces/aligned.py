@@ -136,7 +136,9 @@ def cautions(motion: Motion | None, zooms: Sequence[float], names: Sequence[str]
     if not far.size:
         return []
     worst = int(np.nanargmax(motion.displacement))
-    way_out = "" if motion.rotation is not None else "; fix: align them with --align, or register them first"
+    # Of two images nobody can tell which components they share.
+    way = "align them with --align, or register them first" if len(names) > 2 else "register them first"
+    way_out = "" if motion.rotation is not None else f"; fix: {way}"
     done = "moved" if motion.rotation is None else "had moved, before they were aligned,"
     unknown = int(np.count_nonzero(np.isnan(motion.displacement)))
     rest = f"; of {unknown} it cannot be told" if unknown else ""
@@ -179,7 +181,8 @@ def align_acquisition(
     except InputError as error:
         if "needs the package's extra" in str(error):
             raise
-        notes.append(f"not aligned: {error}; fix: look at the images, or leave --align out")
+        why = str(error).removesuffix(".")
+        notes.append(f"not aligned: {why}; fix: look at the images, or leave --align out")
         return None
     notes += aligned.remarks(acquisition.names_of(series.n_measurements))
     protocol = acquisition.protocol

@@ -164,7 +164,7 @@ def test_two_images_are_fitted_as_they_are_with_a_warning(moved_vfa: Path, run: 
         for path in (moved_vfa / "raw").rglob(f"*flip-{number}_*"):
             path.unlink()
     said = run("out", "--align", "rigid")
-    assert "not aligned: --align: 2 images with a signal; needed: 3 or more" in said
+    assert "not aligned: --align: 2 images with a signal; needed: 3 or more; fix: look at the images" in said
     assert (moved_vfa / "out" / "sub-01" / "anat" / "sub-01_desc-lsq_T1map.nii.gz").is_file()
 
 

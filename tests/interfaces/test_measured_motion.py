@@ -55,3 +55,10 @@ def test_an_empty_or_unlike_image_hides_no_motion_of_those_after_it(tmp_path: Pa
 def test_of_images_that_cannot_be_told_nothing_is_said_if_no_other_moved(tmp_path: Path) -> None:
     still = head()
     assert cautions(motion_of(tmp_path, [still, 0 * still, 0.9 * still]), ZOOMS, "abc") == []
+
+
+def test_two_images_that_moved_are_not_to_be_aligned_as_that_cannot_be_done(tmp_path: Path) -> None:
+    still = head()
+    (said,) = cautions(motion_of(tmp_path, [still, shift(still, (3, 0, 0), order=1)]), ZOOMS, "ab")
+    assert "--align" not in said
+    assert said.endswith("fix: register them first")

@@ -67,8 +67,10 @@ class AlignedSeries:
 
 
 def comparable(acquisition: Acquisition, series: Series) -> bool:
-    """Tell whether all images of a series show the object, so that one can be told to have moved."""
+    """Tell whether all images of a series show the object, one after the other, so that it can have moved."""
     protocol = acquisition.protocol
+    if protocol is not None and protocol.together():
+        return False
     wanted = None if protocol is None else protocol.magnitudes()
     return series.n_measurements > 1 and (wanted is None or wanted.size == series.n_measurements)
 
@@ -172,6 +174,10 @@ def align_acquisition(
         Of elastix.
     """
     assert options.align is not None
+    protocol = acquisition.protocol
+    if protocol is not None and protocol.together():
+        notes.append("not aligned: echoes are read together")
+        return None
     if not comparable(acquisition, series):
         notes.append("not aligned: one image, or images that are no magnitudes")
         return None
@@ -185,7 +191,6 @@ def align_acquisition(
         notes.append(f"not aligned: {why}; fix: look at the images, or leave --align out")
         return None
     notes += aligned.remarks(acquisition.names_of(series.n_measurements))
-    protocol = acquisition.protocol
     if options.align != "rigid" and protocol is not None and protocol.shells() is None:
         notes.append(
             f"every image has a contrast of its own, and {options.align} may scale: it draws bright rims "

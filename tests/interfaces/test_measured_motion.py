@@ -6,13 +6,19 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
+import synth
+import synth_contrasts
 from numpy.testing import assert_allclose
 from scipy.ndimage import gaussian_filter, shift
 
 from bids_qmri.alignment.motion import Motion
-from bids_qmri.bids.acquisition import Acquisition, files_acquisition
+from bids_qmri.bids.acquisition import Acquisition, ReadOptions, files_acquisition
+from bids_qmri.bids.dataset import find
 from bids_qmri.bids.images import open_series
 from bids_qmri.interfaces.aligned import cautions, measure_motion
+from bids_qmri.interfaces.opening import open_acquisition
+from bids_qmri.physics.echoes import EchoProtocol
 from bids_qmri.techniques.irt1.protocol import InversionProtocol
 
 SHAPE, ZOOMS = (32, 30, 20), (2.0, 2.0, 3.0)
@@ -55,6 +61,22 @@ def test_an_empty_or_unlike_image_hides_no_motion_of_those_after_it(tmp_path: Pa
 def test_of_images_that_cannot_be_told_nothing_is_said_if_no_other_moved(tmp_path: Path) -> None:
     still = head()
     assert cautions(motion_of(tmp_path, [still, 0 * still, 0.9 * still]), ZOOMS, "abc") == []
+
+
+def test_echoes_are_read_together_and_neither_aligned_nor_said_to_move(tmp_path: Path) -> None:
+    synth_contrasts.add_mese(synth.new_dataset(tmp_path / "raw"))
+    options = ReadOptions(align="rigid")
+    (found,) = find(tmp_path / "raw", "01", options)
+    assert isinstance(found, Acquisition)
+    with open_acquisition(found, options, tmp_path / "work") as opened:
+        assert opened.aligned is None
+        assert opened.motion is None
+        assert "not aligned: echoes are read together" in opened.notes
+
+
+@pytest.mark.parametrize("protocol", [EchoProtocol, InversionProtocol])
+def test_only_echoes_of_one_train_are_read_together(protocol) -> None:
+    assert protocol(np.array([0.01, 0.02, 0.03])).together() == (protocol is EchoProtocol)
 
 
 def test_two_images_that_moved_are_not_to_be_aligned_as_that_cannot_be_done(tmp_path: Path) -> None:

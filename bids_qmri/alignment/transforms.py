@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import distance_transform_edt, map_coordinates
 
 from bids_qmri.units import FloatArray
 
@@ -112,7 +112,7 @@ def resample(image: Image, transform: Transform) -> Image:
     if transform.displacement is None and np.array_equal(transform.matrix, np.eye(4)):
         return image
     finite = np.isfinite(image)
-    known = image if finite.all() else np.where(finite, image, 0.0)
+    known = _filled(image, finite)
     flat = image.shape[2] == 1
     points = transform.at(grid_points(_shape(image)))
     outside = np.zeros(points.shape[1], dtype=bool)
@@ -129,6 +129,14 @@ def resample(image: Image, transform: Transform) -> Image:
         values[hole > 0] = np.nan
     values[outside] = np.nan
     return np.asarray(values.reshape(image.shape, order="F").astype(np.float32))
+
+
+def _filled(image: Image, finite: npt.NDArray[np.bool_]) -> Image:
+    """Return an image with the nearest finite value in its holes: splines would carry an edge into others."""
+    if finite.all() or not finite.any():
+        return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0)
+    nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
+    return np.asarray(image[tuple(nearest)])
 
 
 def noise_kept(transform: Transform, shape: tuple[int, int, int]) -> float:

@@ -127,6 +127,13 @@ class Acquisition:
         """The entities as one string: ``sub-01_run-1``."""
         return "_".join(f"{key}-{value}" for key, value in self.entities.items())
 
+    def names_of(self, count: int) -> tuple[str, ...]:
+        """Name each of `count` images for people: by its file, or by its volume in a 4-D one."""
+        if self.volumes is None and len(self.images) == count > 1:
+            return tuple(image.name for image in self.images)
+        numbers = range(count) if self.volumes is None else self.volumes
+        return tuple(f"volume {number} (counted from 0)" for number in numbers)
+
 
 def files_acquisition(
     kind: str, datatype: str, images: Sequence[Path], protocol: Protocol | None, **more: Any

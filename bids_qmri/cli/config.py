@@ -180,6 +180,13 @@ def _check_folders(bids_dir: Path, output_dir: Path, work_dir: Path, needs_data:
 def _read_options(args: argparse.Namespace) -> ReadOptions:
     from bids_qmri.bids.acquisition import ReadOptions
 
+    if args.save_aligned and args.align == "off":
+        raise UsageError(
+            "is given, but no image is aligned",
+            field="--save-aligned",
+            needed="--align",
+            fix="add --align rigid, affine or bspline, or leave --save-aligned out",
+        )
     return ReadOptions(
         sessions=_unique(args.session_label),
         filters={} if args.bids_filter_file is None else read_filters(args.bids_filter_file),

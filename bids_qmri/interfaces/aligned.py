@@ -60,15 +60,17 @@ class AlignedSeries:
             "AlignmentNoiseKept": round(self.noise_kept, 4),
         }
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what a person should know."""
-        numbers = ", ".join(map(str, self.alignment.empty))
-        return (f"images {numbers} hold no signal and were not aligned",) if numbers else ()
+    def remarks(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return what a person should know, by the names of the images."""
+        empty = ", ".join(names[index] for index in self.alignment.empty)
+        return (f"no signal, and not aligned: {empty}",) if empty else ()
 
 
 def comparable(acquisition: Acquisition, series: Series) -> bool:
-    """Tell whether all images of a series show the object, so that one can be told to have moved."""
+    """Tell whether all images of a series show the object, one after the other, so that it can have moved."""
     protocol = acquisition.protocol
+    if protocol is not None and protocol.together():
+        return False
     wanted = None if protocol is None else protocol.magnitudes()
     return series.n_measurements > 1 and (wanted is None or wanted.size == series.n_measurements)
 
@@ -82,26 +84,30 @@ def reference_of(acquisition: Acquisition) -> int:
 def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
     """Return how far each image of a series lies from its reference, without registration.
 
-    Images are compared with the mean of those of their kind (b-value), and these means with that of the kind
-    before, which is most like it: another contrast is not to pass for motion.
+    Images are compared with the mean of those of their kind (b-value), and these means with that of the last
+    kind that could be told, which is most like it: another contrast is not to pass for motion. What cannot be
+    told is NaN, and nothing is compared with it.
     """
     steps = steps_of(series.shape)
     images = [coarse(image) for image in _thinned(series, steps)]
     factors = images[0][1] * steps
     kinds, dynamic = _kinds(acquisition, len(images)), acquisition.protocol is None
-    found = np.zeros((len(images), 3))
+    found = np.full((len(images), 3), np.nan)
     so_far, before = np.zeros(3), None
     for kind in range(int(kinds.max()) + 1):
-        members = np.flatnonzero(kinds == kind)
+        members = [index for index in np.flatnonzero(kinds == kind) if images[index][0].any()]
+        if not members:
+            continue
         mean = np.mean([images[index][0] for index in members], axis=0)
-        if before is not None:
-            so_far = so_far + shift_between(before, mean, same_contrast=False)
+        step = np.zeros(3) if before is None else shift_between(before, mean, same_contrast=False)
+        if np.isnan(step).any():
+            continue
+        so_far, before = so_far + step, mean
         for index in members:
             # A bolus changes the contrast of frames.
-            alone = members.size == 1
+            alone = len(members) == 1
             own = 0.0 if alone else shift_between(mean, images[index][0], same_contrast=not dynamic)
             found[index] = so_far + own
-        before = mean
     return Motion((found - found[reference_of(acquisition)]) * factors * np.asarray(series.zooms))
 
 
@@ -114,19 +120,33 @@ def _kinds(acquisition: Acquisition, count: int) -> npt.NDArray[np.intp]:
     return np.arange(count) if shells is None else np.unique(shells[1], return_inverse=True)[1]
 
 
-def cautions(motion: Motion | None, zooms: Sequence[float]) -> list[str]:
-    """Say where images moved by more than a voxel."""
+def cautions(motion: Motion | None, zooms: Sequence[float], names: Sequence[str]) -> list[str]:
+    """Say where images moved by more than a voxel.
+
+    Parameters
+    ----------
+    motion
+        How they moved; None: nobody looked.
+    zooms
+        Size of a voxel, mm.
+    names
+        Of the images.
+    """
     if motion is None:
         return []
     far = np.flatnonzero(np.any(np.abs(motion.translation) > np.asarray(zooms), axis=1))
     if not far.size:
         return []
     worst = int(np.nanargmax(motion.displacement))
-    way_out = "" if motion.rotation is not None else "; fix: align them with --align, or register them first"
+    # Of two images nobody can tell which components they share.
+    way = "align them with --align, or register them first" if len(names) > 2 else "register them first"
+    way_out = "" if motion.rotation is not None else f"; fix: {way}"
     done = "moved" if motion.rotation is None else "had moved, before they were aligned,"
+    unknown = int(np.count_nonzero(np.isnan(motion.displacement)))
+    rest = f"; of {unknown} it cannot be told" if unknown else ""
     return [
-        f"{far.size} of {len(motion.displacement)} images {done} by more than a voxel, image {worst} by "
-        f"{motion.displacement[worst]:.1f} mm{way_out}"
+        f"{far.size} of {len(motion.displacement)} images {done} by more than a voxel, {names[worst]} by "
+        f"{motion.displacement[worst]:.1f} mm{rest}{way_out}"
     ]
 
 
@@ -154,6 +174,10 @@ def align_acquisition(
         Of elastix.
     """
     assert options.align is not None
+    protocol = acquisition.protocol
+    if protocol is not None and protocol.together():
+        notes.append("not aligned: echoes are read together")
+        return None
     if not comparable(acquisition, series):
         notes.append("not aligned: one image, or images that are no magnitudes")
         return None
@@ -163,10 +187,10 @@ def align_acquisition(
     except InputError as error:
         if "needs the package's extra" in str(error):
             raise
-        notes.append(f"not aligned: {error}; fix: look at the images, or leave --align out")
+        why = str(error).removesuffix(".")
+        notes.append(f"not aligned: {why}; fix: look at the images, or leave --align out")
         return None
-    notes += aligned.remarks()
-    protocol = acquisition.protocol
+    notes += aligned.remarks(acquisition.names_of(series.n_measurements))
     if options.align != "rigid" and protocol is not None and protocol.shells() is None:
         notes.append(
             f"every image has a contrast of its own, and {options.align} may scale: it draws bright rims "

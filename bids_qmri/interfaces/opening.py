@@ -16,15 +16,9 @@ from bids_qmri.bids.masks import find_mask
 from bids_qmri.bids.odd_volumes import examined
 from bids_qmri.bids.volumes import ChosenVolumes, open_images
 from bids_qmri.errors import InputError
-from bids_qmri.interfaces.aligned import (
-    align_acquisition,
-    cautions,
-    comparable,
-    measure_motion,
-    with_turned_directions,
-)
+from bids_qmri.interfaces.aligned import cautions, comparable, measure_motion
 from bids_qmri.interfaces.denoised import DIFFUSION, denoise_series
-from bids_qmri.interfaces.outliers import can_leave_out, find_damaged, say_damaged, without
+from bids_qmri.interfaces.outliers import can_leave_out, find_damaged, say_damaged, unmoved, without
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.interfaces.signed import require_magnitudes
 
@@ -57,7 +51,7 @@ def open_acquisition(
             series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)
         damaged = None
         if options.motion or options.reject_outliers:
-            damaged = find_damaged(acquisition, series)
+            damaged = _damaged(acquisition, series)
             acquisition, series = _without_damaged(acquisition, series, damaged, options)
         choice = find_mask(acquisition, series, options)
         opened = OpenAcquisition(acquisition, options, series, choice, choice.mask, work_dir)
@@ -65,13 +59,21 @@ def open_acquisition(
         if options.denoise:
             _denoise(opened, stack)
         if options.align:
-            _align(opened, stack, threads)
+            opened.align(work_dir, stack, threads)
         if options.motion and opened.aligned is None and comparable(acquisition, series):
             opened.motion = measure_motion(acquisition, series)
-        opened.notes += cautions(opened.motion, series.zooms)
+        opened.notes += cautions(opened.motion, series.zooms, acquisition.names_of(series.n_measurements))
         if thin:
             opened.mask = _thinned(opened.mask)
         yield opened
+
+
+def _damaged(acquisition: Acquisition, series: Series) -> npt.NDArray[np.bool_]:
+    """Return which slices of which images are damaged, (slices, N), and not only displaced."""
+    damaged = find_damaged(acquisition, series)
+    if not damaged.any() or not comparable(acquisition, series):
+        return damaged
+    return unmoved(acquisition, damaged, measure_motion(acquisition, series), series.zooms)
 
 
 def _without_damaged(
@@ -80,24 +82,12 @@ def _without_damaged(
     """Say which images are damaged, and leave them out where that is asked for and can be done."""
     can_be = can_leave_out(acquisition)
     out = options.reject_outliers and can_be and bool(damaged.any())
-    notes = say_damaged(damaged, left_out=out, can_be=can_be)
+    notes = say_damaged(damaged, acquisition.names_of(series.n_measurements), left_out=out, can_be=can_be)
     acquisition = replace(acquisition, notes=(*acquisition.notes, *notes))
     if not out:
         return acquisition, series
     acquisition, kept = without(acquisition, series, damaged)
     return acquisition, ChosenVolumes([series], kept)
-
-
-def _align(opened: OpenAcquisition, stack: ExitStack, threads: int) -> None:
-    """Replace a series by its aligned one; the mask stays: air shows best where it was."""
-    aligned = align_acquisition(
-        opened.acquisition, opened.series, opened.options, opened.work_dir, opened.notes, threads
-    )
-    if aligned is None:
-        return
-    stack.enter_context(aligned.series)
-    opened.aligned, opened.series, opened.motion = aligned, aligned.series, aligned.motion
-    opened.acquisition = with_turned_directions(opened.acquisition, aligned)
 
 
 def _denoise(opened: OpenAcquisition, stack: ExitStack) -> None:

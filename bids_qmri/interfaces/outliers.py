@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import cast
@@ -9,6 +10,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.alignment.motion import Motion
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.odd_volumes import chosen
@@ -21,6 +23,12 @@ BRIGHT = 0.25
 
 FEWEST_VOXELS, MOST_VOXELS = 30, 512
 """Bright voxels of a slice that are looked at."""
+
+LOST = 1e-3
+"""Share of its median over images that a voxel without a signal counts with, as logarithms need."""
+
+AWAY = 0.5
+"""Voxels from the middle of its kind from which an image moved; what is odd about it is no damage then."""
 
 NAMED = 8
 """Images that a note names."""
@@ -57,7 +65,7 @@ def _kinds(acquisition: Acquisition, count: int) -> list[Kind]:
 
 
 def _bright(series: Series, z: int, reference: npt.NDArray[np.intp]) -> FloatArray:
-    """Return signals of bright voxels of a slice that are above 0 throughout, (v, N)."""
+    """Return signals of voxels of a slice that are bright in images of reference, above 0, (v, N)."""
     plane = series.shape[0] * series.shape[1]
     first, last = z * plane, (z + 1) * plane
     level = np.nan_to_num(series.read(first, last, reference.tolist()).mean(axis=1))
@@ -66,16 +74,46 @@ def _bright(series: Series, z: int, reference: npt.NDArray[np.intp]) -> FloatArr
         return np.empty((0, series.n_measurements))
     chosen = voxels[:: max(1, voxels.size // MOST_VOXELS)]
     signal = series.read(first, last, within=chosen)
-    signal = signal[np.all(np.isfinite(signal) & (signal > 0), axis=1)]
+    signal = np.nan_to_num(signal, nan=0.0, posinf=0.0, neginf=0.0)
+    usual = np.median(signal, axis=1, keepdims=True)
+    signal = np.where(signal > 0, signal, LOST * usual)[usual[:, 0] > 0]
     return signal if len(signal) >= FEWEST_VOXELS else signal[:0]
 
 
-def say_damaged(damaged: npt.NDArray[np.bool_], *, left_out: bool, can_be: bool) -> list[str]:
-    """Return what a person should know of damaged images."""
+def unmoved(
+    acquisition: Acquisition, damaged: npt.NDArray[np.bool_], motion: Motion, zooms: Sequence[float]
+) -> npt.NDArray[np.bool_]:
+    """Return which slices are damaged, (slices, N), without those of images that moved.
+
+    Parameters
+    ----------
+    acquisition
+        The images.
+    damaged
+        What does not fit the others, (slices, N).
+    motion
+        Of the images; one of which it is not known counts as one that stayed.
+    zooms
+        Size of a voxel, mm.
+    """
+    kept = damaged.copy()
+    for kind in _kinds(acquisition, damaged.shape[1]):
+        places = motion.translation[kind.images]
+        known = places[np.all(np.isfinite(places), axis=1)]
+        if len(known):
+            away = np.abs(places - np.median(known, axis=0)) > AWAY * np.asarray(zooms)
+            kept[:, kind.images[np.any(away, axis=1)]] = False
+    return kept
+
+
+def say_damaged(
+    damaged: npt.NDArray[np.bool_], names: Sequence[str], *, left_out: bool, can_be: bool
+) -> list[str]:
+    """Return what a person should know of damaged images, by their names."""
     images = int(np.count_nonzero(damaged.any(axis=0)))
     if not images:
         return []
-    named = list(islice(described(damaged), NAMED))
+    named = list(islice(described(damaged, names), NAMED))
     more = f" and {images - len(named)} more" if images > len(named) else ""
     what = f"signal that dropped or spikes: {', '.join(named)}{more}, unlike the others of their kind"
     if left_out:

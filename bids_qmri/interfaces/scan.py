@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +42,7 @@ from bids_qmri.estimation.noise import (
 from bids_qmri.estimation.preparation import Converter, Preparation, Scan, Voxels, prepare
 from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, Status, get_estimator
-from bids_qmri.interfaces.aligned import AlignedSeries
+from bids_qmri.interfaces.aligned import AlignedSeries, align_acquisition, cautions, with_turned_directions
 from bids_qmri.interfaces.denoised import DenoisedSeries
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
 from bids_qmri.physics.model import Bounds, Model
@@ -122,6 +123,25 @@ class OpenAcquisition:
     def __post_init__(self) -> None:
         self.measured = self.series
 
+    def align(self, folder: Path, stack: ExitStack, threads: int) -> None:
+        """Replace the series by its aligned one; the mask stays: air shows best where it was.
+
+        Parameters
+        ----------
+        folder
+            For the aligned series.
+        stack
+            Closes it.
+        threads
+            Of the alignment.
+        """
+        aligned = align_acquisition(self.acquisition, self.series, self.options, folder, self.notes, threads)
+        if aligned is None:
+            return
+        stack.enter_context(aligned.series)
+        self.aligned, self.series, self.motion = aligned, aligned.series, aligned.motion
+        self.acquisition = with_turned_directions(self.acquisition, aligned)
+
     @cached_property
     def scan(self) -> Scan:
         """What is known of the scan beside its signals; reads maps, and fits those that are fitted."""
@@ -156,10 +176,14 @@ class OpenAcquisition:
         values = np.full(self.series.n_voxels, np.nan)
         model = catalogue.get_model(source.model)
         estimator = get_estimator(source.model, source.estimator)
-        with open_images(source.acquisition, self.work_dir, self.series) as series:
+        with ExitStack() as stack:
+            series = stack.enter_context(open_images(source.acquisition, self.work_dir, self.series))
             other = OpenAcquisition(
                 source.acquisition, self.options, series, self.choice, self.mask, self.work_dir
             )
+            if self.options.align is not None:
+                self.notes += self._align_other(other, stack)
+            series = other.series
             how = prepare(model, estimator, other.scan)
             self.notes += other.notes
             noise = other.noise(model, how)
@@ -170,6 +194,17 @@ class OpenAcquisition:
                 values[block.voxels] = np.where(trusted, fit.maps[source.name], np.nan)
         self.sources += [*source.acquisition.images, *other.sources]
         return values
+
+    def _align_other(self, other: OpenAcquisition, stack: ExitStack) -> list[str]:
+        """Align an acquisition that is fitted for this one, and return what a person should know of it."""
+        # Another process may fit, and align, the same acquisition for its own sake.
+        folder = self.work_dir / f"{self.acquisition.label}_{self.acquisition.kind}_maps"
+        folder.mkdir(parents=True, exist_ok=True)
+        other.align(folder, stack, self.threads)
+        names = other.acquisition.names_of(other.series.n_measurements)
+        said = [*other.notes, *cautions(other.motion, other.series.zooms, names)]
+        other.notes.clear()
+        return [f"{other.acquisition.kind} of {other.acquisition.label}: {note}" for note in said]
 
     @cached_property
     def regions(self) -> Regions | None:

@@ -69,6 +69,9 @@ class EchoProtocol(Protocol):
     def from_stream(cls, table: FloatArray, *, b0_threshold: float) -> Self:
         return cls(table[:, 0])
 
+    def together(self) -> bool:
+        return True
+
     def repeat_keys(self) -> FloatArray:
         return self.echo_time[None]
 

@@ -262,6 +262,10 @@ class Protocol(ABC):
         """
         return None
 
+    def together(self) -> bool:
+        """Tell whether all images were read at once, so that nothing can move between them."""
+        return False
+
     def repeated(self) -> bool:
         """Tell whether the reference measurements differ by noise alone."""
         return False

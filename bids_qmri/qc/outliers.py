@@ -124,8 +124,8 @@ def _odd(rest: FloatArray) -> npt.NDArray[np.bool_]:
     )
 
 
-def described(damaged: npt.NDArray[np.bool_]) -> Iterator[str]:
-    """Say which images have how many damaged slices, those with most first; (slices, N)."""
+def described(damaged: npt.NDArray[np.bool_], names: Sequence[str]) -> Iterator[str]:
+    """Say which images, by name, have how many damaged slices, those with most first; (slices, N)."""
     counts = damaged.sum(axis=0)
     for image in sorted(np.flatnonzero(counts), key=lambda index: (-counts[index], index)):
-        yield f"image {image} ({counts[image]} of {len(damaged)} slices)"
+        yield f"{names[int(image)]}: {counts[image]} of {len(damaged)} slices"

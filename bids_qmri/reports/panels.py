@@ -79,13 +79,13 @@ def draw_motion(fields: Mapping[str, Any]) -> Markup | None:
     found = fields.get("Motion")
     listed = found.get("Displacement") if isinstance(found, Mapping) else None
     known = [
-        (index + 1.0, value) for index, value in enumerate(listed or ()) if isinstance(value, int | float)
+        (float(index), value) for index, value in enumerate(listed or ()) if isinstance(value, int | float)
     ]
     if len(known) < 2:
         return None
     images, moved = np.array(known).T
     summary = f"Images moved by up to {number(float(moved.max()))} mm."
-    return _stems(images, moved, ("image", "displacement (mm)"), summary)
+    return _stems(images, moved, ("image, counted from 0", "displacement (mm)"), summary)
 
 
 def _numbers(value: Any) -> npt.NDArray[np.float64]:

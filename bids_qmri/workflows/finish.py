@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,16 +54,17 @@ def finish_participant(
         written = _files_of_fits(work, outcomes)
         fits = work.fits
         machine = {outcome.job for outcome in outcomes if outcome.machine}
-        leave_out = {name for fit in fits if fit.name not in machine for name in outputs_of(fit)}
+        made = [fit for fit in fits if fit.name not in machine]
+        # Motion that is not measured now was that of other images than the ones fitted.
+        replaced = {name for fit in made for name in motion_files(fit)}
+        leave_out = replaced | {name for fit in made for name in outputs_of(fit)}
         if not config.reports_only:
             leave_out |= _of_damaged(work) | _disowned(work)
-        names = [fit.name for fit in fits if fit.name not in machine]
-        shared = {name for fit in fits for name in motion_files(fit)}
-        root = assemble(work.lease, leave_out, names, shared)
+        root = assemble(work.lease, leave_out, [fit.name for fit in made], replaced)
         end = write_page(config, end, root, processes=processes)
         # Pages alone do not make maps complete of which nothing is known.
         if work.before.requests or not config.reports_only:
-            record = _record(config, work, end, written, root)
+            record = _record(config, work, end, written, root, replaced)
             write_sidecar(completion_path(root, work.label), as_fields(record))
         switch(work.lease)
         in_place = True
@@ -108,12 +109,17 @@ def _record(
     end: ParticipantOutcome,
     written: dict[str, tuple[str, ...]],
     root: Path,
+    replaced: Collection[str],
 ) -> Completion:
-    """Return what is complete now."""
+    """Return what is complete now; files that were replaced belong to the fits of this run alone."""
     before, outputs = work.before, hash_outputs(root, work.label)
+    earlier = {
+        name: replace(entry, files=tuple(file for file in entry.files if file not in replaced))
+        for name, entry in before.fits.items()
+    }
     kept = {
         name: entry
-        for name, entry in before.fits.items()
+        for name, entry in earlier.items()
         if not set(entry.files) & work.damaged and set(entry.files) <= outputs.keys()
     }
     new = {
@@ -158,4 +164,5 @@ def _of_damaged(work: InWork) -> set[str]:
         if set(entry.files) & work.damaged and name not in work.asked:
             log.warning("%s: damaged, and not asked for now: removed; ask for it to have it again", name)
             found |= set(entry.files)
-    return found
+    whole = (entry.files for entry in work.before.fits.values() if not set(entry.files) & work.damaged)
+    return found.difference(*whole)

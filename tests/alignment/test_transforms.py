@@ -105,3 +105,17 @@ def test_the_variance_of_noise_falls_as_predicted(voxels):
     inner = (slice(10, -10),) * 3
     measured = resample(noise, shift(*voxels))[inner].var()
     assert noise_kept(shift(*voxels), noise.shape) == pytest.approx(measured, rel=0.05)
+
+
+@pytest.mark.parametrize("voxels", [(0.5, 0, 0), (0.3, -0.4, 0.2)])
+def test_holes_do_not_ring_into_voxels_that_are_kept(voxels):
+    image = np.full(SHAPE, 1000.0, dtype=np.float32)
+    image[:8] = np.nan
+    image[15, 10, 8] = np.inf
+    found = resample(image, shift(*voxels))
+    assert np.isfinite(found).mean() > 0.5
+    np.testing.assert_allclose(found[np.isfinite(found)], 1000.0, rtol=1e-6)
+
+
+def test_an_image_of_holes_alone_stays_one():
+    assert np.isnan(resample(np.full(SHAPE, np.nan, dtype=np.float32), shift(0.5, 0, 0))).all()

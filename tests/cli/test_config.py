@@ -105,6 +105,13 @@ def test_folders_that_would_mix(data: Path, output: str, work: str, fragment: st
         make_config(parse([str(data), str(root / output), "participant", "-w", str(root / work)]))
 
 
+def test_aligned_images_are_not_kept_where_none_are(data: Path) -> None:
+    words = [str(data), str(data.parent / "out"), "participant", "-w", "/scratch", "--save-aligned"]
+    with pytest.raises(UsageError, match="--save-aligned: is given, but no image is aligned"):
+        make_config(parse(words))
+    assert make_config(parse([*words, "--align", "rigid"])).read.save_aligned
+
+
 def test_output_below_derivatives_of_the_dataset_is_fine(data: Path) -> None:
     out = data / "derivatives" / "bids_qmri"
     assert make_config(parse([str(data), str(out), "participant", "-w", "/scratch"])).output_dir == out

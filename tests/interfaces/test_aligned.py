@@ -119,6 +119,7 @@ def test_motion_is_measured_and_said_without_alignment(moved_vfa: Path, run: Cal
     said = run("out")
     assert "moved by more than a voxel" in said
     assert "--align" in said
+    assert "voxel, sub-01_flip-4_VFA.nii.gz by" in said or "voxel, sub-01_flip-3_VFA.nii.gz by" in said
     table = moved_vfa / "out" / "sub-01" / "anat" / "sub-01_mod-VFA_desc-motion_timeseries.tsv"
     values = np.genfromtxt(table, names=True)
     zooms = np.array([2.0, 2.0, 3.0])
@@ -163,7 +164,7 @@ def test_two_images_are_fitted_as_they_are_with_a_warning(moved_vfa: Path, run: 
         for path in (moved_vfa / "raw").rglob(f"*flip-{number}_*"):
             path.unlink()
     said = run("out", "--align", "rigid")
-    assert "not aligned: --align: 2 images with a signal; needed: 3 or more" in said
+    assert "not aligned: --align: 2 images with a signal; needed: 3 or more; fix: look at the images" in said
     assert (moved_vfa / "out" / "sub-01" / "anat" / "sub-01_desc-lsq_T1map.nii.gz").is_file()
 
 
@@ -189,7 +190,9 @@ def test_an_image_with_dropped_signal_is_named_and_left_out_if_asked(tmp_path: P
         assert opened.series.n_measurements == kept
         assert opened.acquisition.protocol is not None
         assert opened.acquisition.protocol.n_measurements == kept
-        said = [note for note in opened.acquisition.notes if "image 10 (1 of 20 slices)" in note]
+        said = [
+            note for note in opened.acquisition.notes if "volume 10 (counted from 0): 1 of 20 slices" in note
+        ]
     assert len(said) == 1
     assert said[0].endswith("left out" if kept == 25 else "--reject-outliers")
 
@@ -201,3 +204,29 @@ def test_directions_of_one_shell_are_no_motion(tmp_path: Path) -> None:
     with open_acquisition(found, ReadOptions(), tmp_path / "work") as opened:
         motion = measure_motion(found, opened.series)
     assert np.nanmax(motion.displacement) < 0.5
+
+
+def test_native_t1_of_a_contrast_series_is_fitted_from_aligned_flip_angles(moved_vfa: Path) -> None:
+    pytest.importorskip("itk", reason="the extra align is not installed")
+    t1, inside = _head()
+    times = 6.0 * np.arange(12)
+    series = inside[..., None] * synth.spoiled_echo(t1[..., None], 1000.0, 15.0, 0.005)
+    rng = np.random.default_rng(8)
+    noisy = np.abs(series + 0.5 * rng.standard_normal((*SHAPE, times.size)))
+    path = synth.place(moved_vfa / "raw", "perf", "sub-01_dce.nii.gz")
+    synth.write_image(path, noisy)
+    keys = {"FlipAngle": 15, "RepetitionTimeExcitation": 0.005, "VolumeTiming": times.tolist()}
+    keys |= {"ContrastAgentRelaxivity": 4.5, "BaselineVolumes": 5}
+    synth.write_json(path.with_name("sub-01_dce.json"), keys)
+    synth.add_aif(moved_vfa / "raw", "sub-01", times, synth.arterial_input(times))
+    inner = gaussian_filter(inside.astype(float), 1.5) > 0.97
+    wrong = []
+    for options in (ReadOptions(), ReadOptions(align="rigid")):
+        found = find(moved_vfa / "raw", "01", options)
+        [dce] = [one for one in found if isinstance(one, Acquisition) and one.kind == "dce"]
+        with open_acquisition(dce, options, moved_vfa / "work") as opened:
+            values = opened.scan.maps["t10"].reshape(SHAPE, order="F")
+            said = [note for note in opened.notes if note.startswith("vfa of ")]
+        wrong.append(float(np.nanmedian(np.abs(values - t1)[inner])))
+        assert any("before they were aligned" in note for note in said) == bool(options.align)
+    assert wrong[1] < 0.5 * wrong[0]

@@ -88,4 +88,4 @@ def test_of_five_images_nobody_can_tell_which_is_odd():
 def test_those_with_most_damaged_slices_are_named_first():
     damaged = np.zeros((3, 4), dtype=bool)
     damaged[0, 1] = damaged[:, 3] = True
-    assert list(described(damaged)) == ["image 3 (3 of 3 slices)", "image 1 (1 of 3 slices)"]
+    assert list(described(damaged, "abcd")) == ["d: 3 of 3 slices", "b: 1 of 3 slices"]

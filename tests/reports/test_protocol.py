@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bids_qmri.reports.panels import draw_protocol
+from bids_qmri.reports.panels import draw_motion, draw_protocol
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 
 
@@ -62,3 +62,10 @@ def test_choices_leave_out_identity_and_split_words() -> None:
         ("Bounds", "t1: 0.1, 5"),
         ("Noise level", "n/a"),
     )
+
+
+def test_the_plot_of_motion_counts_images_from_0_and_says_so() -> None:
+    drawn = draw_motion({"Motion": {"Displacement": [0.0, 1.5, None, 2.5]}})
+    assert drawn is not None
+    assert "image, counted from 0" in str(drawn)
+    assert "Images moved by up to 2.5 mm." in str(drawn)

@@ -49,6 +49,9 @@ class ComplexEchoes(Protocol):
         object.__setattr__(self, "echo_time", times)
         object.__setattr__(self, "weighted", np.asarray(self.weighted, dtype=np.float64))
 
+    def together(self) -> bool:
+        return True
+
     @property
     def n_measurements(self) -> int:
         return 2 * int(self.echo_time.size)

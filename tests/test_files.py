@@ -154,6 +154,7 @@ OPENED_ELSEWHERE = {
     "estimators/networks/trial.py": "listens to its own process",
     "bids/nifti.py": "voxels, after the same check",
     "bids/participants.py": "compares its own copy",
+    "estimators/compiled/library.py": "its own sources, and object code that its own user wrote",
 }
 
 

@@ -26,6 +26,11 @@ RNG = np.random.default_rng(31)
 
 FIT = """
 import sys, numpy as np
+from pathlib import Path
+from bids_qmri.estimators.compiled import library
+if sys.argv[1] == 'with':
+    # An installation that holds no object code.
+    library.WITH_PACKAGE = Path('nowhere')
 from bids_qmri.catalogue import get_model
 from bids_qmri.estimators.posterior.bayes import Bayes
 from bids_qmri.testing import simulate

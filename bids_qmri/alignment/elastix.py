@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import expm
 from scipy.ndimage import map_coordinates
 
 from bids_qmri.alignment.transforms import Transform, grid_points
@@ -176,6 +175,8 @@ def _linear(part: FloatArray, centre: FloatArray, size: FloatArray, kind: Kind) 
     """Return a rotation or an affine map about a centre, in voxels."""
     count = len(size)
     if kind == "affine":
+        from scipy.linalg import expm
+
         # Of matrices the logarithm, so that each has an inverse.
         turn, shift = expm(part[: count * count].reshape(count, count)), part[count * count :]
     elif count == 2:

@@ -84,10 +84,16 @@ def steps_of(shape: tuple[int, int, int]) -> tuple[int, ...]:
 def coarse(image: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Return averages of neighbouring voxels of an image (x, y, z), and how many were averaged per axis."""
     factors = [max(1, -(-size // COARSE)) for size in image.shape]
-    kept = [size // factor for size, factor in zip(image.shape, factors, strict=True)]
-    cut = image[tuple(slice(0, n * factor) for n, factor in zip(kept, factors, strict=True))]
-    split = cut.reshape([part for pair in zip(kept, factors, strict=True) for part in pair])
-    return np.asarray(np.nan_to_num(split).mean(axis=(1, 3, 5))), np.array(factors, dtype=np.float64)
+    found = np.asarray(image if np.isfinite(image.sum()) else np.nan_to_num(image))
+    for axis, factor in enumerate(factors):
+        along = np.moveaxis(found, axis, 0)
+        kept = len(along) // factor * factor
+        # Neighbours lie apart in memory: slices are added faster than means over many axes are taken.
+        total = along[:kept:factor].copy()
+        for first in range(1, factor):
+            total += along[first:kept:factor]
+        found = np.moveaxis(total / factor, 0, axis)
+    return np.asarray(found, dtype=np.float64), np.array(factors, dtype=np.float64)
 
 
 def shift_between(reference: FloatArray, image: FloatArray, *, same_contrast: bool = True) -> FloatArray:

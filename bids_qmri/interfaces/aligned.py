@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bids_qmri.alignment.transforms import Image, noise_kept, resample
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.images import Series, open_series
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.physics.directions import mirrored_first
 from bids_qmri.units import FloatArray
 
@@ -81,7 +83,7 @@ def reference_of(acquisition: Acquisition) -> int:
     return 0 if protocol is None else int(protocol.reference()[0])
 
 
-def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
+def measure_motion(acquisition: Acquisition, series: Series, threads: int = 1) -> Motion:
     """Return how far each image of a series lies from its reference, without registration.
 
     Images are compared with the mean of those of their kind (b-value), and these means with that of the last
@@ -89,7 +91,8 @@ def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
     told is NaN, and nothing is compared with it.
     """
     steps = steps_of(series.shape)
-    images = [coarse(image) for image in _thinned(series, steps)]
+    read = partial(_chosen_image, series, _thinned(series, steps))
+    images = list(in_threads(lambda index: coarse(read(index)), range(series.n_measurements), threads))
     factors = images[0][1] * steps
     kinds, dynamic = _kinds(acquisition, len(images)), acquisition.protocol is None
     found = np.full((len(images), 3), np.nan)
@@ -103,11 +106,11 @@ def measure_motion(acquisition: Acquisition, series: Series) -> Motion:
         if np.isnan(step).any():
             continue
         so_far, before = so_far + step, mean
-        for index in members:
+        found[members] = so_far
+        if len(members) > 1:
             # A bolus changes the contrast of frames.
-            alone = len(members) == 1
-            own = 0.0 if alone else shift_between(mean, images[index][0], same_contrast=not dynamic)
-            found[index] = so_far + own
+            shift = partial(shift_between, mean, same_contrast=not dynamic)
+            found[members] += list(in_threads(shift, (images[index][0] for index in members), threads))
     return Motion((found - found[reference_of(acquisition)]) * factors * np.asarray(series.zooms))
 
 
@@ -285,11 +288,13 @@ def _image(series: Series, index: int) -> Image:
     return values.astype(np.float32).reshape(series.shape, order="F")
 
 
-def _thinned(series: Series, steps: tuple[int, ...]) -> Iterator[Image]:
-    """Yield the images of a series, of which one voxel in so many is read along each axis, (x, y, z)."""
+def _thinned(series: Series, steps: tuple[int, ...]) -> npt.NDArray[np.intp]:
+    """Return the numbers of voxels of a grid, one in so many along each axis, (x, y, z)."""
     grid = [np.arange(0, size, step) for size, step in zip(series.shape, steps, strict=True)]
-    places = np.ravel_multi_index(np.meshgrid(*grid, indexing="ij"), series.shape, order="F")
-    within = places.ravel(order="F").astype(np.intp)
-    for index in range(series.n_measurements):
-        values = series.read(0, series.n_voxels, [index], within)[:, 0]
-        yield values.astype(np.float32).reshape(places.shape, order="F")
+    return np.asarray(np.ravel_multi_index(np.meshgrid(*grid, indexing="ij"), series.shape, order="F"))
+
+
+def _chosen_image(series: Series, voxels: npt.NDArray[np.intp], index: int) -> Image:
+    """Return voxels (x, y, z) of an image of a series."""
+    values = series.read(0, series.n_voxels, [index], voxels.ravel(order="F"))[:, 0]
+    return values.astype(np.float32).reshape(voxels.shape, order="F")

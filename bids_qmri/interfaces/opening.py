@@ -38,7 +38,7 @@ def open_acquisition(
     thin
         Fit every eighth voxel only.
     threads
-        Of an alignment.
+        That look at images at a time, and of an alignment.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -51,7 +51,7 @@ def open_acquisition(
             series = series if len(kept) == series.n_measurements else ChosenVolumes([series], kept)
         damaged = None
         if options.motion or options.reject_outliers:
-            damaged = _damaged(acquisition, series)
+            damaged = _damaged(acquisition, series, threads)
             acquisition, series = _without_damaged(acquisition, series, damaged, options)
         choice = find_mask(acquisition, series, options)
         opened = OpenAcquisition(acquisition, options, series, choice, choice.mask, work_dir)
@@ -61,19 +61,19 @@ def open_acquisition(
         if options.align:
             opened.align(work_dir, stack, threads)
         if options.motion and opened.aligned is None and comparable(acquisition, series):
-            opened.motion = measure_motion(acquisition, series)
+            opened.motion = measure_motion(acquisition, series, threads)
         opened.notes += cautions(opened.motion, series.zooms, acquisition.names_of(series.n_measurements))
         if thin:
             opened.mask = _thinned(opened.mask)
         yield opened
 
 
-def _damaged(acquisition: Acquisition, series: Series) -> npt.NDArray[np.bool_]:
+def _damaged(acquisition: Acquisition, series: Series, threads: int) -> npt.NDArray[np.bool_]:
     """Return which slices of which images are damaged, (slices, N), and not only displaced."""
-    damaged = find_damaged(acquisition, series)
+    damaged = find_damaged(acquisition, series, threads)
     if not damaged.any() or not comparable(acquisition, series):
         return damaged
-    return unmoved(acquisition, damaged, measure_motion(acquisition, series), series.zooms)
+    return unmoved(acquisition, damaged, measure_motion(acquisition, series, threads), series.zooms)
 
 
 def _without_damaged(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import cast
 
@@ -14,6 +15,7 @@ from bids_qmri.alignment.motion import Motion
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.odd_volumes import chosen
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.qc.outliers import FEWEST_IMAGES, Kind, damaged_slices, described
 from bids_qmri.units import FloatArray
@@ -21,7 +23,7 @@ from bids_qmri.units import FloatArray
 BRIGHT = 0.25
 """Share of the brightest voxels' level above which a voxel is of the object."""
 
-FEWEST_VOXELS, MOST_VOXELS = 30, 512
+FEWEST_VOXELS, MOST_VOXELS = 30, 256
 """Bright voxels of a slice that are looked at."""
 
 LOST = 1e-3
@@ -34,17 +36,18 @@ NAMED = 8
 """Images that a note names."""
 
 
-def find_damaged(acquisition: Acquisition, series: Series) -> npt.NDArray[np.bool_]:
+def find_damaged(acquisition: Acquisition, series: Series, threads: int = 1) -> npt.NDArray[np.bool_]:
     """Return which images have slices that do not fit the others of their kind, (slices, N)."""
     kinds = _kinds(acquisition, series.n_measurements)
     none = np.zeros((0, series.n_measurements), dtype=np.bool_)
     if not any(len(kind.images) >= FEWEST_IMAGES for kind in kinds):
         return none
-    parts = [_bright(series, z, kinds[0].images[:FEWEST_IMAGES]) for z in range(series.shape[2])]
+    bright = partial(_bright, series, reference=kinds[0].images[:FEWEST_IMAGES])
+    parts = list(in_threads(bright, range(series.shape[2]), threads))
     if not any(len(part) for part in parts):
         return none
     slices = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return damaged_slices(np.concatenate(parts), slices, kinds)
+    return damaged_slices(np.concatenate(parts), slices, kinds, threads)
 
 
 def _kinds(acquisition: Acquisition, count: int) -> list[Kind]:

@@ -43,10 +43,13 @@ def require_magnitudes(series: Series, image: Path, magnitudes: IntArray | None)
     InputError
         With the share and the lowest value that was seen.
     """
+    chosen = None if magnitudes is None else magnitudes.tolist()
     starts = np.unique(np.linspace(0, max(series.n_voxels - CHUNK_VOXELS, 0), CHUNKS).astype(int))
     ends = np.minimum(starts + CHUNK_VOXELS, series.n_voxels)
-    signal = np.concatenate([series.read(int(a), int(b)) for a, b in zip(starts, ends, strict=True)])
-    signal = signal if magnitudes is None else signal[:, magnitudes]
+    parts = [series.read(int(a), int(b), chosen) for a, b in zip(starts, ends, strict=True)]
+    if all(part.min(initial=0.0) >= 0 for part in parts):
+        return
+    signal = np.concatenate(parts)
     signal = signal[np.all(np.isfinite(signal), axis=1)]
     if not signal.size:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from bids_qmri.estimation.blocks import ImageMaps
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimators.base import STATUS_MEANING
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_quality
 from bids_qmri.interfaces.scan import OpenAcquisition
@@ -96,8 +98,12 @@ def write_outputs(
     images = images_of(job.table, choice.mask, found)
     if opened.denoised is not None:
         images.append((job.table.removed, np.where(opened.mask, opened.denoised.removed, np.nan)))
-    for row, values in images:
-        _write(replace(job, acquisition=acquisition), opened.series, row, values, used, choice.skull_stripped)
+    whole = replace(job, acquisition=acquisition)
+
+    def write(image: tuple[MapRow, npt.NDArray[Any]]) -> None:
+        _write(whole, opened.series, *image, used, choice.skull_stripped)
+
+    deque(in_threads(write, images, job.threads), maxlen=0)
     if regions is not None:
         used["Segmentation"] = resolve_paths(regions.file, _datasets(job))
     write_quality(job, quality, used)

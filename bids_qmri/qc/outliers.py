@@ -8,12 +8,14 @@ damaged slice either all of its voxels are off by the same (dropped signal), or 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.units import FloatArray
 
 FEWEST_IMAGES = 6
@@ -55,7 +57,7 @@ class Kind:
 
 
 def damaged_slices(
-    signal: FloatArray, slices: npt.NDArray[np.intp], kinds: Sequence[Kind]
+    signal: FloatArray, slices: npt.NDArray[np.intp], kinds: Sequence[Kind], threads: int = 1
 ) -> npt.NDArray[np.bool_]:
     """Return which slices of which images do not fit the others.
 
@@ -67,6 +69,8 @@ def damaged_slices(
         The slice that each lies in, counted from 0, (V,).
     kinds
         Images that can be compared.
+    threads
+        That share out the kinds.
 
     Returns
     -------
@@ -74,12 +78,14 @@ def damaged_slices(
     """
     logs = np.log(signal)
     found = np.zeros((int(slices.max(initial=-1)) + 1, signal.shape[1]), dtype=np.bool_)
-    for kind in kinds:
-        if len(kind.images) < FEWEST_IMAGES:
-            continue
+    members = [(number, slices == number) for number in np.unique(slices)]
+
+    def look(kind: Kind) -> None:
         rest = _residuals(logs[:, kind.images], kind)
-        for number in np.unique(slices):
-            found[number, kind.images] = _odd(rest[slices == number])
+        for number, inside in members:
+            found[number, kind.images] = _odd(rest[inside])
+
+    deque(in_threads(look, (kind for kind in kinds if len(kind.images) >= FEWEST_IMAGES), threads), maxlen=0)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Write the page of a participant, in several processes where there is much to draw."""
+"""Write the page of a participant, on several threads, or in several processes if there is much to draw."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 from bids_qmri.errors import of_machine
+from bids_qmri.estimators.threads import in_threads
 from bids_qmri.interfaces.agreement import compare_estimators
 from bids_qmri.reports.problems import write_problems
 from bids_qmri.reports.records import find_records
@@ -46,7 +48,7 @@ def write_page(
             write_problems(root, end.participant, end.messages)
         compare_estimators(root, end.participant)
         fits = len(find_records(root, end.participant))
-        with _drawing(processes if fits > FEW_FITS else 1) as draw_all:
+        with _drawing(fits, processes, config.omp_nthreads or processes) as draw_all:
             write_subject_page(root, end.participant, by_session=config.report_by_session, draw_all=draw_all)
     except Exception as error:
         if config.debug:
@@ -59,10 +61,10 @@ def write_page(
 
 
 @contextmanager
-def _drawing(processes: int) -> Iterator[DrawAll]:
-    """Lend what applies a function to many arguments: one after the other, or in several processes."""
-    if processes == 1:
-        yield map
+def _drawing(fits: int, processes: int, threads: int) -> Iterator[DrawAll]:
+    """Lend what applies a function to many arguments: on several threads, or in several processes."""
+    if processes == 1 or fits <= FEW_FITS:
+        yield partial(in_threads, threads=threads)
         return
     # Fresh processes: a copy of this one would hold the locks of threads that it does not have.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:

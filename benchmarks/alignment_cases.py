@@ -50,6 +50,11 @@ class Case:
         Signal that SNR refers to.
     convert
         From signals to what is fitted, (V, N).
+    seen
+        From rotations of the head, (N, 3, 3), to images without noise: gradients stay where they are. None:
+        rotations change no signal.
+    fibre
+        Unit vectors, (x, y, z, 3), of series that tell directions.
     """
 
     name: str
@@ -61,6 +66,8 @@ class Case:
     mask: BoolArray
     level: float
     convert: Callable[[FloatArray], FloatArray] | None = None
+    seen: Callable[[FloatArray], FloatArray] | None = None
+    fibre: FloatArray | None = None
 
 
 def padded(values: FloatArray) -> FloatArray:
@@ -125,10 +132,14 @@ def diffusing(seed: int, directions: int = 30) -> Case:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     bvals = np.r_[np.zeros(3), np.full(directions, 1000.0)]
     bvecs = np.vstack([np.zeros((3, 3)), vectors])
-    cosine = np.einsum("xyzi,ni->xyzn", fibre, bvecs)
-    d = across[..., None] + (along - across)[..., None] * cosine**2
     s0 = textured(tissue(0.7, 0.85, 1.6), seed)
-    clean = s0[..., None] * np.exp(-bvals * d) * mask[..., None]
+
+    def seen(turns: FloatArray) -> FloatArray:
+        cosine = np.einsum("xyzi,nij,nj->xyzn", fibre, turns, bvecs)
+        d = across[..., None] + (along - across)[..., None] * cosine**2
+        return imaged(s0[..., None] * np.exp(-bvals * d) * mask[..., None])
+
+    clean = seen(np.broadcast_to(np.eye(3), (bvals.size, 3, 3)))
     md = (along + 2 * across) / 3
     spread = along - across
     fa = np.abs(spread) / np.sqrt(np.maximum(along**2 + 2 * across**2, 1e-12))
@@ -137,11 +148,13 @@ def diffusing(seed: int, directions: int = 30) -> Case:
         "dwi",
         "tensor",
         "wls",
-        imaged(clean),
+        clean,
         protocol,
         {"fa": fa, "md": md},
         mask,
         float(clean[mask][:, 3:].mean()),
+        seen=seen,
+        fibre=fibre,
     )
 
 
@@ -218,6 +231,14 @@ def rigid_motion(count: int, shape: tuple[int, ...], rng: np.random.Generator) -
         )
         found.append(Transform(matrix))
     return found
+
+
+def one_turn(count: int, shape: tuple[int, ...], degrees: float) -> list[Transform]:
+    """Return the motion of a head that turns once, to its side, before the second half of the images."""
+    middle, found = (np.array(shape[:3]) - 1) / 2, np.eye(4)
+    found[:3, :3] = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+    found[:3, 3] = middle - found[:3, :3] @ middle
+    return [Transform(found if index >= count // 2 else np.eye(4)) for index in range(count)]
 
 
 def breathing(count: int, mask: BoolArray, rng: np.random.Generator, zoom: float) -> list[Transform]:

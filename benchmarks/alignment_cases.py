@@ -55,6 +55,8 @@ class Case:
         rotations change no signal.
     fibre
         Unit vectors, (x, y, z, 3), of series that tell directions.
+    native
+        T1 in s, (x, y, z), 0 outside the object, of series that a map of it may come with.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Case:
     convert: Callable[[FloatArray], FloatArray] | None = None
     seen: Callable[[FloatArray], FloatArray] | None = None
     fibre: FloatArray | None = None
+    native: FloatArray | None = None
 
 
 def padded(values: FloatArray) -> FloatArray:
@@ -118,7 +121,9 @@ def relaxing(name: str, seed: int) -> Case:
         # Signed: edges between what has and what has not recovered are blurred before the magnitude.
         clean *= np.where(protocol.inversion_time > np.log(2) * t1[..., None], 1.0, -1.0)
     level = float(np.abs(clean[mask]).mean(axis=0).max())
-    return Case(name, name, "ncde", imaged(clean), protocol, {"t1": t1}, mask, level)
+    return Case(
+        name, name, "ncde", imaged(clean), protocol, {"t1": t1}, mask, level, native=np.where(mask, t1, 0.0)
+    )
 
 
 def diffusing(seed: int, directions: int = 30) -> Case:
@@ -206,6 +211,7 @@ def enhancing(seed: int) -> Case:
         mask,
         phantom.reference,
         convert,
+        native=np.where(mask, native, 0.0),
     )
 
 

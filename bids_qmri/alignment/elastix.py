@@ -68,30 +68,49 @@ def register(images: npt.NDArray[np.float32], zooms: FloatArray, kind: Kind, thr
     InputError
         If elastix is not installed, or finds no registration.
     """
-    itk = _itk()
+    itk = load_itk()
     flat = images.shape[2] == 1
     stack = images[:, :, 0] if flat else images
     size = np.asarray(zooms[: stack.ndim - 1])
     # ITK counts the first axis last.
     image = itk.image_from_array(np.ascontiguousarray(np.moveaxis(stack, -1, 0).swapaxes(1, -1)))
     image.SetSpacing([*map(float, size), 1.0])
-    settings = itk.ParameterObject.New()
-    settings.AddParameterMap(_settings(stack.shape[:-1], kind))
-    method = itk.ElastixRegistrationMethod.New(image, image)
-    method.SetParameterObject(settings)
-    method.SetNumberOfThreads(threads)
-    found = _run(method)
+    found = run(itk, image, image, settings(stack.shape[:-1], kind), threads)
     parts = np.array([float(value) for value in found["TransformParameters"]]).reshape(stack.shape[-1], -1)
     if not np.all(np.isfinite(parts)):
         raise InputError("elastix found no registration: not finite", field="--align")
     if kind == "bspline":
         return [_spline(part, found, size, images.shape[:3]) for part in parts]
     centre = np.array([float(value) for value in found["CenterOfRotationPoint"]])
-    return [_linear(part, centre, size, kind) for part in parts]
+    return [linear(part, centre, size, kind) for part in parts]
 
 
-def _run(method: Any) -> dict[str, tuple[str, ...]]:
-    """Register; say what elastix says if it fails, which stands in its log alone."""
+def run(
+    itk: Any, fixed: Any, moving: Any, parameters: Mapping[str, tuple[str, ...]], threads: int
+) -> dict[str, tuple[str, ...]]:
+    """Return the transform that elastix finds; say what it says if it fails, which stands in its log alone.
+
+    Parameters
+    ----------
+    itk
+        The module.
+    fixed, moving
+        Its images.
+    parameters
+        Of elastix.
+    threads
+        The result does not depend on it.
+
+    Raises
+    ------
+    InputError
+        If it finds none.
+    """
+    chosen = itk.ParameterObject.New()
+    chosen.AddParameterMap(dict(parameters))
+    method = itk.ElastixRegistrationMethod.New(fixed, moving)
+    method.SetParameterObject(chosen)
+    method.SetNumberOfThreads(threads)
     with TemporaryDirectory() as folder:
         method.SetLogToConsole(False)
         method.SetOutputDirectory(folder)
@@ -110,7 +129,8 @@ def _run(method: Any) -> dict[str, tuple[str, ...]]:
             raise InputError(f"elastix found no registration: {why}", field="--align") from error
 
 
-def _itk() -> Any:
+def load_itk() -> Any:
+    """Return the module that elastix comes with, or say how to install it."""
     try:
         import itk
     except ImportError as error:
@@ -122,7 +142,7 @@ def _itk() -> Any:
     return itk
 
 
-def _settings(shape: tuple[int, ...], kind: Kind) -> dict[str, tuple[str, ...]]:
+def settings(shape: tuple[int, ...], kind: Kind) -> dict[str, tuple[str, ...]]:
     """Return elastix's parameters for a stack of images of a shape."""
     dimension, levels = str(len(shape) + 1), RESOLUTIONS[kind]
     schedule: list[str] = []
@@ -171,7 +191,7 @@ def _settings(shape: tuple[int, ...], kind: Kind) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _linear(part: FloatArray, centre: FloatArray, size: FloatArray, kind: Kind) -> Transform:
+def linear(part: FloatArray, centre: FloatArray, size: FloatArray, kind: Kind) -> Transform:
     """Return a rotation or an affine map about a centre, in voxels."""
     count = len(size)
     if kind == "affine":

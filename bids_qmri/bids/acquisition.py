@@ -41,6 +41,8 @@ class B1Source:
         Flip angle in degrees that the sidecar of a map names.
     scale
         Factors that bring images to one scale; empty: they are on one.
+    anatomy
+        Image that shows the object where a map lies, such as ``acq-anat_TB1TFL``; empty: there is none.
     """
 
     method: str
@@ -51,6 +53,7 @@ class B1Source:
     words: tuple[str, str] = ("", "")
     nominal: float | None = None
     scale: tuple[float, ...] = ()
+    anatomy: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

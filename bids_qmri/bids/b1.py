@@ -39,6 +39,7 @@ class _Candidate:
     images: tuple[BidsFile, ...]
     intended_for: tuple[str, ...]
     files: ParticipantFiles
+    anatomy: tuple[BidsFile, ...] = ()
 
 
 def find_b1(
@@ -143,12 +144,14 @@ def _candidates(files: ParticipantFiles, session: str | None, options: ReadOptio
             sidecars = [read_sidecar(image, files) for image in group]
             targets = {text for sidecar in sidecars for text in _targets(sidecar)}
             pairs = list(zip(group, sidecars, strict=True))
+            shown = [image for image in group if image.entities.get("acq", "").startswith("anat")]
             if suffix in SCALED:
                 pairs = [pair for pair in pairs if _told_scale(*pair, options)]
             elif method != "TB1map":
                 pairs = [pair for pair in pairs if why_not_measured(pair[1]) is None]
             if pairs and (suffix != "TB1EPI" or all("MixingTime" in own.values for _, own in pairs)):
-                yield _Candidate(method, tuple(image for image, _ in pairs), tuple(sorted(targets)), files)
+                images = tuple(image for image, _ in pairs)
+                yield _Candidate(method, images, tuple(sorted(targets)), files, tuple(shown[:1]))
 
 
 def _is_about_a_fit(image: BidsFile) -> bool:
@@ -184,7 +187,8 @@ def _source(candidate: _Candidate, options: ReadOptions, notes: list[str]) -> B1
         nominal = sidecars[0].values.get("FlipAngle")
         known = float(nominal) if isinstance(nominal, int | float) else None
         words = unit_words(sidecars[0])
-        return B1Source("TB1map", paths, units=options.b1_units, stated=stated, words=words, nominal=known)
+        anatomy = tuple(image.path for image in candidate.anatomy)
+        return B1Source("TB1map", paths, None, options.b1_units, stated, words, known, anatomy=anatomy)
     found = field_images(candidate.method, candidate.images, sidecars, notes)
     return B1Source(candidate.method, found.paths, found.protocol, scale=found.scale)
 
@@ -247,6 +251,20 @@ def load_b1(source: B1Source, series: Series, mask: npt.NDArray[np.bool_], notes
     if source.protocol is not None:
         return field
     return field * _unit(source, float(np.median(known)), notes)
+
+
+def load_anatomy(source: B1Source, series: Series) -> FloatArray | None:
+    """Return an image that lies where a transmit field does and shows the object, on the grid of a series.
+
+    Shape (V,). None where there is only the field, which is smooth and shows nothing.
+    """
+    files = source.files if source.protocol is not None else source.anatomy
+    if not files:
+        return None
+    on_grid = same_grid(read_header(files[0]), series)
+    with open_series(files, series.spool_dir, series if on_grid else None) as image:
+        signal = image.read(0, image.n_voxels, [0])[:, 0]
+        return signal if on_grid else _resample(signal, image, series)
 
 
 def _relative_field(source: B1Source, signal: FloatArray) -> FloatArray:

@@ -229,7 +229,7 @@ def align_series(series: Series, kind: Kind, reference: int, path: Path, threads
     """
     zooms = np.asarray(series.zooms)
     alignment = align(
-        lambda index: _image(series, index),
+        lambda index: image_of(series, index),
         series.n_measurements,
         zooms,
         kind,
@@ -242,9 +242,9 @@ def align_series(series: Series, kind: Kind, reference: int, path: Path, threads
     with path.open("wb") as file:
         file.write(header.binaryblock.ljust(DATA_OFFSET, b"\0"))
         for index, transform in enumerate(alignment.transforms):
-            still = resample(_image(series, index), transform)
+            still = resample(image_of(series, index), transform)
             file.write(still.astype("<f4").tobytes(order="F"))
-    image = _image(series, reference)
+    image = image_of(series, reference)
     bright = image > OBJECT * np.nanpercentile(image, 99.5)
     motion = motion_of(alignment.transforms, bright, zooms)
     kept = [noise_kept(transform, series.shape) for transform in alignment.transforms]
@@ -282,7 +282,7 @@ def _cosines(affine: FloatArray) -> FloatArray:
     return np.asarray(left @ right)
 
 
-def _image(series: Series, index: int) -> Image:
+def image_of(series: Series, index: int) -> Image:
     """Return an image of a series, (x, y, z)."""
     values = series.read(0, series.n_voxels, [index])[:, 0]
     return values.astype(np.float32).reshape(series.shape, order="F")

@@ -16,7 +16,7 @@ from scipy.ndimage import binary_dilation
 from bids_qmri import catalogue
 from bids_qmri.alignment.motion import Motion
 from bids_qmri.bids.acquisition import Acquisition, FittedMap, ReadOptions
-from bids_qmri.bids.b1 import load_b1
+from bids_qmri.bids.b1 import load_anatomy, load_b1
 from bids_qmri.bids.images import Series, load_map
 from bids_qmri.bids.masks import MaskChoice
 from bids_qmri.bids.regions import Regions, find_regions
@@ -42,6 +42,7 @@ from bids_qmri.estimation.noise import (
 from bids_qmri.estimation.preparation import Converter, Preparation, Scan, Voxels, prepare
 from bids_qmri.estimation.prior import PriorChoice, PriorSample, choose_prior, sample_voxels
 from bids_qmri.estimators.base import Estimator, Status, get_estimator
+from bids_qmri.interfaces.accompanying import placed
 from bids_qmri.interfaces.aligned import AlignedSeries, align_acquisition, cautions, with_turned_directions
 from bids_qmri.interfaces.denoised import DenoisedSeries
 from bids_qmri.interfaces.voxels import masked_blocks, mean_curve
@@ -151,6 +152,9 @@ class OpenAcquisition:
         b1 = self.acquisition.b1
         if b1 is not None:
             maps["b1"] = load_b1(b1, self.series, self.mask, self.notes)
+            if self.options.align is not None:
+                maps["b1"] = self._placed("B1+", maps["b1"], load_anatomy(b1, self.series))
+                self.sources += b1.anatomy
             facts["B1Method"] = b1.method
         for name, source in self.acquisition.maps.items():
             if isinstance(source, Path):
@@ -158,6 +162,8 @@ class OpenAcquisition:
                 self.sources.append(source)
             else:
                 maps[name] = self._fitted(source)
+            if self.options.align is not None:
+                maps[name] = self._placed(name, maps[name], maps[name])
         self.sources += b1.files if b1 is not None else ()
         # Where native T1 came from, transmit field included.
         facts["NativeT1"] = list(self.sources)
@@ -170,6 +176,9 @@ class OpenAcquisition:
             files,
             lambda: mean_curve(self.series, self.mask),
         )
+
+    def _placed(self, name: str, values: FloatArray, picture: FloatArray | None) -> FloatArray:
+        return placed(name, values, picture, self.series, self.acquisition, self.notes, self.threads)
 
     def _fitted(self, source: FittedMap) -> FloatArray:
         """Fit another acquisition in the voxels of this one; NaN where the fit is not to be trusted."""

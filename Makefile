@@ -12,7 +12,7 @@ DEMO_DIR ?= demo
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-training test-nipype lint format wheel constraints sbom clean
+.PHONY: help demo test test-training test-nipype lint format docs wheel constraints sbom clean
 
 help:
 	@echo "make demo         write a synthetic dataset, process it, compare the maps with the truth"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-nipype  the tests of workflows with the newest nipype, for NEWER_PYTHON (3.12 or later)"
 	@echo "make lint         style, types, direction of imports"
 	@echo "make format       rewrite the sources in the project's style"
+	@echo "make docs         build the documentation site into site/; a broken link is an error"
 	@echo "make wheel        build the package into dist/"
 	@echo "make constraints  resolve the exact versions anew, and their hashes"
 	@echo "make sbom         list all packages of .venv with versions and licences (CycloneDX)"
@@ -31,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11: choose another one with PYTHON=" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	touch $@
 
 $(TRAINING)/.ready: pyproject.toml constraints.txt
@@ -70,12 +71,15 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
+
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 constraints: $(READY)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra train --extra parametric-map \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra train --extra parametric-map --extra docs \
 	  --no-annotate --custom-compile-command 'make constraints' --output-file constraints.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) --extra dicom --output-file requirements/run.txt pyproject.toml
 	printf 'hatchling\ncyclonedx-bom\npip\n' | $(BIN)/uv pip compile $(LOCK) --output-file requirements/build.txt -
@@ -85,4 +89,4 @@ sbom: $(READY)
 	$(BIN)/cyclonedx-py environment --output-reproducible --output-format JSON --output-file sbom.cdx.json $(BIN)/python
 
 clean:
-	rm -rf $(VENV) $(TRAINING) $(NIPYPE) $(DEMO_DIR) work dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(TRAINING) $(NIPYPE) $(DEMO_DIR) work dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

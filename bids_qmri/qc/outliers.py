@@ -33,8 +33,8 @@ CERTAIN = 6.0
 LEAST_FREE = 0.1
 """Share of the variance of an image that a fit leaves, at least, for its residual to count."""
 
-AROUND = 5
-"""Frames of a running median."""
+BESIDE = 2
+"""Frames before a frame, and after it, that it is compared with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +81,10 @@ def damaged_slices(
     members = [(number, slices == number) for number in np.unique(slices)]
 
     def look(kind: Kind) -> None:
-        rest = _residuals(logs[:, kind.images], kind)
+        own = logs[:, kind.images]
+        rest, odd = (own, _odd_frames) if kind.dynamic else (_residuals(own, kind), _odd)
         for number, inside in members:
-            found[number, kind.images] = _odd(rest[inside])
+            found[number, kind.images] = odd(rest[inside])
 
     deque(in_threads(look, (kind for kind in kinds if len(kind.images) >= FEWEST_IMAGES), threads), maxlen=0)
     return found
@@ -91,11 +92,6 @@ def damaged_slices(
 
 def _residuals(logs: FloatArray, kind: Kind) -> FloatArray:
     """Return what is left of logarithms, (V, K), once what images share is taken out."""
-    if kind.dynamic:
-        half = AROUND // 2
-        padded = np.pad(logs, ((0, 0), (half, half)), mode="edge")
-        around = np.lib.stride_tricks.sliding_window_view(padded, AROUND, axis=1)
-        return np.asarray(logs - np.median(around, axis=-1))
     level = np.median(logs, axis=1, keepdims=True)
     if kind.directions is None or len(kind.images) < 2 * FEWEST_IMAGES:
         return np.asarray(logs - level)
@@ -119,15 +115,44 @@ def _robust(values: FloatArray, design: FloatArray) -> FloatArray:
 
 def _odd(rest: FloatArray) -> npt.NDArray[np.bool_]:
     """Return which columns of the residuals of a slice, (v, K), are off or wide."""
+    off = _common(rest)
+    ratio, wide = _widths(rest)
+    return np.asarray((np.abs(off) > _far(off)) | (ratio > wide))
+
+
+def _odd_frames(logs: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which frames of a slice, (v, K), dropped or hold spikes; none of the first and the last two.
+
+    An agent that arrives makes frames brighter, and some voxels more than others for several of them. So a
+    frame dropped if it is darker than those before and those after it, and holds spikes if it alone is wide.
+    """
+    found = np.zeros(logs.shape[1], dtype=np.bool_)
+    means = np.lib.stride_tricks.sliding_window_view(logs, BESIDE, axis=1).mean(axis=-1)
+    inner = logs[:, BESIDE:-BESIDE]
+    before, after = inner - means[:, : -BESIDE - 1], inner - means[:, BESIDE + 1 :]
+    off = _common(np.maximum(before, after))
+    ratio, wide = _widths(0.5 * (before + after))
+    beside = np.maximum(np.r_[1.0, ratio[:-1]], np.r_[ratio[1:], 1.0])
+    found[BESIDE:-BESIDE] = (off < -_far(off)) | (ratio > wide * np.maximum(beside, 1.0))
+    return found
+
+
+def _common(rest: FloatArray) -> FloatArray:
+    """Return by how much all voxels of an image, (v, K), are off, (K,)."""
     off = np.median(rest, axis=0)
-    off -= np.median(off)
-    usual = 1.4826 * np.median(np.abs(off))
+    return np.asarray(off - np.median(off))
+
+
+def _far(off: FloatArray) -> float:
+    return max(OFF, CERTAIN * 1.4826 * float(np.median(np.abs(off))))
+
+
+def _widths(rest: FloatArray) -> tuple[FloatArray, float]:
+    """Return the widths of residuals, (v, K), over their median, (K,), and from where one is too wide."""
     width = np.median(np.abs(rest - np.median(rest, axis=0)), axis=0)
     ratio = width / max(float(np.median(width)), np.finfo(np.float64).tiny)
-    spread = 1.4826 * np.median(np.abs(ratio - 1.0))
-    return np.asarray(
-        (np.abs(off) > np.maximum(OFF, CERTAIN * usual)) | (ratio > np.maximum(WIDE, 1.0 + CERTAIN * spread))
-    )
+    spread = 1.4826 * float(np.median(np.abs(ratio - 1.0)))
+    return np.asarray(ratio), max(WIDE, 1.0 + CERTAIN * spread)
 
 
 def described(damaged: npt.NDArray[np.bool_], names: Sequence[str]) -> Iterator[str]:

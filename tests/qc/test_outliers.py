@@ -72,6 +72,26 @@ def test_the_passage_of_an_agent_is_no_damage():
     assert not damaged_slices(signal, PLACE, [Kind(np.arange(40), dynamic=True)]).any()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_peak_of_a_bolus_is_no_damage(seed: int):
+    """A first pass between two frames: baseline, one bright frame, then less; vessels much, tissue little."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(40)
+    shape = np.where(time >= 7, np.exp(-(time - 7) / 2.0) + 0.5, 0.0)
+    amount = np.where(rng.random(PLACE.size) < 0.2, 3.0, 0.3) * rng.uniform(0.5, 1.5, PLACE.size)
+    signal = (1 + amount[:, None] * shape) * (1 + rng.standard_normal((PLACE.size, 40)) / 40)
+    assert not damaged_slices(signal, PLACE, [Kind(np.arange(40), dynamic=True)]).any()
+
+
+def test_a_frame_with_spikes_is_found_during_the_passage_too():
+    for frame in (4, 14, 30):
+        signal = dynamic(3)
+        inside = PLACE == 1
+        signal[inside, frame] *= np.exp(0.5 * np.sin(1.7 * np.arange(inside.sum())))
+        found = damaged_slices(signal, PLACE, [Kind(np.arange(40), dynamic=True)])
+        assert np.argwhere(found).tolist() == [[1, frame]]
+
+
 def test_a_frame_that_dropped_is_found():
     signal = dynamic(2)
     signal[PLACE == 1, 25] *= 0.7

@@ -16,7 +16,7 @@ import numpy as np
 from bids_qmri import catalogue
 from bids_qmri.bids.noise_maps import find_noise_map
 from bids_qmri.errors import InputError, InternalError, QmriError, of_machine
-from bids_qmri.estimation.blocks import ImageMaps, fit_blocks, gather, wants_noise
+from bids_qmri.estimation.blocks import Block, ImageMaps, Measured, fit_blocks, gather, wants_noise
 from bids_qmri.estimation.local import Grid, fit_neighbours
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
@@ -27,6 +27,7 @@ from bids_qmri.interfaces.dicom import dicom_identity, write_dicom
 from bids_qmri.interfaces.job import AcquisitionJob, FitJob, Outcome
 from bids_qmri.interfaces.motion import write_motion
 from bids_qmri.interfaces.opening import open_acquisition
+from bids_qmri.interfaces.pace import told
 from bids_qmri.interfaces.page_data import keep_page_data
 from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.scan import OpenAcquisition
@@ -154,12 +155,9 @@ def estimate(
     how = _with_prior(model, estimator, opened, how, noise, choice)
     if not how.prior.bells and how.prior.origin != "box":
         said.append(f"prior: {how.prior.origin}")
-    if estimator.neighbours:
-        grid = Grid(opened.series.shape, tuple(float(size) for size in opened.series.zooms[:3]))
-        fitted = fit_neighbours(model, how, blocks, grid, noise, opened.work_dir, estimator, threads)
-    else:
-        fitted = fit_blocks(model, estimator, how, blocks, noise, threads)
-    found = gather(model, fitted, opened.series.n_voxels, watch)
+    fitted = _fitted(model, estimator, opened, how, blocks, noise, threads)
+    name = f"{opened.acquisition.label} {model.name} {estimator.label}"
+    found = gather(model, told(fitted, int(opened.mask.sum()), name), opened.series.n_voxels, watch)
     if np.all(np.isin(found.status, (Status.OUTSIDE, Status.UNUSABLE))):
         raise InputError(
             f"none of {int(opened.mask.sum())} masked voxels could be fitted",
@@ -181,6 +179,22 @@ def estimate(
     found = replace(found, notes=(*found.notes, *remarks))
     notes = dict.fromkeys((*how.notes, *opened.notes, *found.notes))
     return replace(how, notes=tuple(notes)), found, noise
+
+
+def _fitted(
+    model: Model,
+    estimator: Estimator,
+    opened: OpenAcquisition,
+    how: Preparation,
+    blocks: Iterator[Measured],
+    noise: ScanNoise | None,
+    threads: int,
+) -> Iterator[Block]:
+    """Fit voxels alone, or with those around them."""
+    if not estimator.neighbours:
+        return fit_blocks(model, estimator, how, blocks, noise, threads)
+    grid = Grid(opened.series.shape, tuple(float(size) for size in opened.series.zooms[:3]))
+    return fit_neighbours(model, how, blocks, grid, noise, opened.work_dir, estimator, threads)
 
 
 def _why_none(model: Model, opened: OpenAcquisition, how: Preparation, noise: ScanNoise | None) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri import catalogue
 from bids_qmri.bids.regions import Regions
 from bids_qmri.estimation.blocks import Block, ImageMaps, fit_block
 from bids_qmri.estimation.noise import ScanNoise
@@ -14,6 +15,7 @@ from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimators.base import FitResult, Status
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.scan import OpenAcquisition
+from bids_qmri.physics.course import Course
 from bids_qmri.physics.model import Model
 from bids_qmri.qc.metrics import determined_voxels, usable_voxels
 from bids_qmri.reports.page import unit_label
@@ -63,8 +65,22 @@ def keep_page_data(
         y_label=f"{_quantity(table.rmse.unit)} ({unit_label(table.rmse.unit)})",
         traces=tuple(traces),
         histograms=_histograms(job, found, opened.regions),
+        courses=_courses(job, opened, how),
     )
     write_page_data(page_data_path(job.root, job.acquisition.entities, table, job.label), data)
+
+
+def _courses(job: FitJob, opened: OpenAcquisition, how: Preparation) -> tuple[Course, ...]:
+    """Return what the scan shows over time, if its technique has something to show."""
+    drawn = catalogue.part(job.model.name, "courses", "courses")
+    if drawn is None:
+        return ()
+    signal, protocol = how.convert(*opened.sample())
+    left_out = opened.series.n_measurements - protocol.n_measurements
+    found: tuple[Course, ...] = drawn(
+        signal, protocol, None if how.baseline is None else how.baseline - left_out
+    )
+    return found
 
 
 def _quantity(unit: str) -> str:

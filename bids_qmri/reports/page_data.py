@@ -18,6 +18,7 @@ from bids_qmri.bids.names import derivative_path
 from bids_qmri.errors import InputError
 from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
 from bids_qmri.outputs.tables import OutputTable
+from bids_qmri.physics.course import Course
 from bids_qmri.reports.records import Record
 
 BINS = 40
@@ -83,6 +84,8 @@ class PageData:
         Representative voxels, then the worst.
     histograms
         Of every map by name, for every region.
+    courses
+        What the scan shows over time, the same for all fits of a model.
     """
 
     seconds: float | None = None
@@ -90,6 +93,7 @@ class PageData:
     y_label: str = ""
     traces: tuple[Trace, ...] = ()
     histograms: Mapping[str, Histogram] | None = None
+    courses: tuple[Course, ...] = ()
 
 
 def page_data_path(output_dir: Path, entities: Mapping[str, str], table: OutputTable, label: str) -> Path:
@@ -113,7 +117,8 @@ def read_page_data(record: Record) -> PageData:
         raw: dict[str, Any] = parse_json(read_text(path, TABLE_LIMIT))
         traces = tuple(Trace(**{**trace, "voxel": tuple(trace["voxel"])}) for trace in raw.pop("traces"))
         histograms = {name: Histogram(**fields) for name, fields in (raw.pop("histograms") or {}).items()}
-        return PageData(**raw, traces=traces, histograms=histograms)
+        courses = tuple(Course(**course) for course in raw.pop("courses", ()))
+        return PageData(**raw, traces=traces, histograms=histograms, courses=courses)
     except (InputError, ValueError, TypeError, KeyError):
         # Another version may have kept something else; the page says that there is nothing to show.
         return PageData()

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from bids_qmri.outputs.tables import MapRow
+from bids_qmri.physics.course import Course
 from bids_qmri.reports.charts import Chart, legend, span
 from bids_qmri.reports.colours import LINE_COLOURS, palette
 from bids_qmri.reports.page import number, short_exponent, unit_label
@@ -175,6 +176,17 @@ def draw_trace(trace: Trace, data: PageData) -> Markup:
     chart.line(trace.curve_x, trace.curve, "curve", LINE_COLOURS[1])
     chart.points(trace.x, trace.measured, "dot")
     return chart.svg()
+
+
+def draw_course(course: Course) -> tuple[Markup, str]:
+    """Draw what a scan shows over time with lines at its marks, and say it in a caption."""
+    low, high = span(course.y, [0.0])
+    x, y = course.x_label, course.y_label
+    chart = Chart(span(course.x), (low, high), x_label=x, y_label=y, summary=course.caption)
+    chart.line(course.x, course.y, "curve", LINE_COLOURS[0])
+    for place in course.marks.values():
+        chart.line([place, place], [low, high], "identity")
+    return chart.svg(), course.caption
 
 
 def draw_scatter(row: MapRow, values: Values, reference: Values, labels: tuple[str, str]) -> Markup:

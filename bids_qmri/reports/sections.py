@@ -13,9 +13,9 @@ from bids_qmri.errors import InputError
 from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
 from bids_qmri.qc.agreement import REFERENCES
 from bids_qmri.reports.cautions import HARDLY_DETERMINED
-from bids_qmri.reports.gallery import Gallery, Task, count_pictures, draw_fit
+from bids_qmri.reports.gallery import Gallery, Panel, Task, count_pictures, draw_fit
 from bids_qmri.reports.page import number, unit_label
-from bids_qmri.reports.panels import draw_motion, draw_protocol
+from bids_qmri.reports.panels import draw_course, draw_motion, draw_protocol
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 from bids_qmri.reports.records import Record
 
@@ -94,6 +94,7 @@ class Section:
     protocol: tuple[tuple[str, str], ...]
     plot: Markup | None
     motion: Markup | None
+    courses: tuple[Panel, ...]
     sources: tuple[str, ...]
     fits: tuple[Fit, ...]
 
@@ -141,16 +142,18 @@ def _references(record: Record, records: Sequence[Record]) -> tuple[Record, ...]
 
 
 def _section(records: Sequence[Record], drawn: Iterator[Gallery]) -> Section:
-    first = records[0]
+    first, galleries = records[0], [next(drawn) for _ in records]
     fields = _sidecar(first)
+    courses = next((one.data.courses for one in galleries if one.data.courses), ())
     return Section(
         anchor=anchor(first),
         label=f"{first.acquisition} {first.table.datatype}",
         protocol=describe_protocol(fields),
         plot=draw_protocol(fields),
         motion=draw_motion(first.fields),
+        courses=tuple(Panel(*draw_course(course)) for course in courses),
         sources=tuple(str(source) for source in fields.get("Sources", ())),
-        fits=tuple(_fit(record, figures) for record, figures in zip(records, drawn, strict=False)),
+        fits=tuple(map(_fit, records, galleries)),
     )
 
 

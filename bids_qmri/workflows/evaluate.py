@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bids_qmri import catalogue
@@ -13,9 +12,10 @@ from bids_qmri.bids.dataset import find, participants
 from bids_qmri.errors import InputError, NoInputError, UsageError
 from bids_qmri.estimators.base import Estimator, get_estimator
 from bids_qmri.estimators.networks.own import network_estimator, network_use
+from bids_qmri.evaluation.study import Evaluation, Found, Question
 from bids_qmri.evaluation.subsets import different
 from bids_qmri.workflows.applicability import choose_models
-from bids_qmri.workflows.evaluate_one import Found, Question, evaluate_scan
+from bids_qmri.workflows.evaluate_one import evaluate_scan
 
 log = logging.getLogger("bids_qmri.workflow")
 
@@ -24,25 +24,6 @@ DEFAULT = ("lsq", "mle", "bayes", "ncde")
 
 CONVENTIONAL = ("lsq", "mle")
 """Words of conventional fits."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a study shows.
-
-    Parameters
-    ----------
-    question
-        What was asked.
-    found
-        What each scan showed, one of each participant.
-    notes
-        Who was left out, and why.
-    """
-
-    question: Question
-    found: tuple[Found, ...]
-    notes: tuple[str, ...]
 
 
 def estimators_for(

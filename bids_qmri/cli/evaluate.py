@@ -60,10 +60,10 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _question(args: argparse.Namespace, model_name: str) -> Question:
-    from bids_qmri.estimation.prior import prior_choice
     from bids_qmri.estimation.preparation import require_limits
-    from bids_qmri.workflows.evaluate import base_of, conventional_of, estimators_for
+    from bids_qmri.estimation.prior import prior_choice
     from bids_qmri.evaluation.study import Question
+    from bids_qmri.workflows.evaluate import base_of, conventional_of, estimators_for
 
     model, bounds = catalogue.get_model(model_name), dict(args.bounds)
     estimators = estimators_for(model_name, args.estimators, args.network)
@@ -96,10 +96,10 @@ def _values(text: str) -> tuple[float, ...]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="bids_qmri-evaluate",
-        description="Say how estimators do on shorter protocols of a study's own data: estimates from some of "
-        "the measurements of each participant are compared with estimates from all of them.",
-        epilog="Writes evaluation_MODEL.html, tables evaluation_MODEL.tsv and evaluation_MODEL_agreement.tsv, and "
-        "their data dictionaries.",
+        description="Say how estimators do on shorter protocols of a study's own data: estimates from some "
+        "of the measurements of each participant are compared with estimates from all of them.",
+        epilog="Writes evaluation_MODEL.html, evaluation_MODEL.tsv, evaluation_MODEL_agreement.tsv, and "
+        "data dictionaries of the tables.",
     )
     parser.add_argument("--bids", type=Path, required=True, metavar="DIR", help="the dataset")
     parser.add_argument(
@@ -116,7 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         "--participant-label", nargs="+", action="extend", type=label("sub"), default=[], metavar="LABEL"
     )
     parser.add_argument(
-        "--models", nargs="+", required=True, choices=catalogue.model_names(), metavar="MODEL", help="what to fit"
+        "--models",
+        nargs="+",
+        required=True,
+        choices=catalogue.model_names(),
+        metavar="MODEL",
+        help="what to fit",
     )
     parser.add_argument(
         "--estimators",
@@ -125,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         choices=catalogue.estimator_words(),
         metavar="ESTIMATOR",
-        help="default: those of lsq, mle, bayes and ncde that the model has; least squares is always among them",
+        help="default: lsq, mle, bayes and ncde as far as the model has them; least squares is always there",
     )
     parser.add_argument(
         "--network",
@@ -150,13 +155,21 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         type=_values,
         default=[],
         metavar="VALUES",
-        help="sub-protocols instead of those of the technique, as 0,10,50,500 (b in s/mm^2) or 2,6,20 (degrees); "
+        help="sub-protocols instead of those of the technique, as 0,10,50,500 (s/mm^2) or 2,6,20 (degrees); "
         "the nearest that was measured stands for each value",
     )
     parser.add_argument(
-        "--bounds", nargs="+", action="extend", type=limits, default=[], metavar="NAME=LOW,HIGH", help="as of bids_qmri"
+        "--bounds",
+        nargs="+",
+        action="extend",
+        type=limits,
+        default=[],
+        metavar="NAME=LOW,HIGH",
+        help="as of bids_qmri",
     )
-    parser.add_argument("--prior", default="scan", metavar="{scan,box,FILE}", help="as of bids_qmri; default: scan")
+    parser.add_argument(
+        "--prior", default="scan", metavar="{scan,box,FILE}", help="as of bids_qmri; default: scan"
+    )
     parser.add_argument(
         "--voxels",
         type=number(int, lambda n: n >= 0, "a whole number, 0 or above"),

@@ -37,7 +37,7 @@ def averaged_over_directions(
     """
     whole = cast("DiffusionProtocol", scan.require_protocol())
     every = kept is None or bool(np.all(kept))
-    protocol = whole if every else whole.chosen(np.flatnonzero(kept))
+    protocol = whole if every else whole.chosen(np.flatnonzero(np.asarray(kept)))
     name = AVERAGE if every else f"{AVERAGE} of {protocol.n_measurements} images"
     groups = cluster_shells(protocol.bvals)[1]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -89,13 +90,34 @@ def agreements(
             for against in (one for one in conventional if one in maps):
                 for one in (label for label in maps if label != against):
                     numbers = _agree(maps[one][chosen], maps[against][chosen])
-                    yield Agreement(participant, region, one, against, quantity, *numbers, int(chosen.sum()))
+                    yield Agreement(
+                        participant, region, one, against, quantity, **numbers, voxels=int(chosen.sum())
+                    )
 
 
-def _agree(x: FloatArray, y: FloatArray) -> tuple[float, ...]:
+class _Numbers(TypedDict):
+    mean: float
+    sd: float
+    against_mean: float
+    against_sd: float
+    bias: float
+    difference_sd: float
+    correlation: float
+    r2: float
+
+
+def _agree(x: FloatArray, y: FloatArray) -> _Numbers:
     difference, spread = x - y, float(((y - y.mean()) ** 2).sum())
     varies = x.std() > 0 and y.std() > 0
     correlation = float(np.corrcoef(x, y)[0, 1]) if varies else np.nan
     r2 = 1.0 - float((difference**2).sum()) / spread if spread > 0 else np.nan
-    both = [float(f) for values in (x, y) for f in (values.mean(), values.std(ddof=1))]
-    return (*both, float(difference.mean()), float(difference.std(ddof=1)), correlation, r2)
+    return _Numbers(
+        mean=float(x.mean()),
+        sd=float(x.std(ddof=1)),
+        against_mean=float(y.mean()),
+        against_sd=float(y.std(ddof=1)),
+        bias=float(difference.mean()),
+        difference_sd=float(difference.std(ddof=1)),
+        correlation=correlation,
+        r2=r2,
+    )

@@ -175,7 +175,7 @@ def compare(
 def _answered(
     quantity: str, answers: Mapping[str, Maps], references: Mapping[str, Mapping[str, Maps]]
 ) -> npt.NDArray[np.bool_]:
-    """Return where all estimators and all references have a value, so that all are judged on the same voxels."""
+    """Return where all estimators and references have a value: all are judged on the same voxels."""
     maps = [*answers.values(), *(one for told in references.values() for one in told.values())]
     return np.asarray(np.all([np.isfinite(one[quantity]) for one in maps], axis=0))
 

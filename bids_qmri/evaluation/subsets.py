@@ -49,7 +49,7 @@ class Subset:
 
 
 def different(protocol: Protocol) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-    """Return the different measurements of a protocol in increasing order, (G,), and that of each image, (N,).
+    """Return the different measurements of a protocol, increasing, (G,), and that of each image, (N,).
 
     In the unit of the first of `Protocol.values`; images that repeat a measurement share it.
     """

@@ -133,8 +133,6 @@ def without(
     protocol = cast("DiffusionProtocol", acquisition.protocol)
     numbers = range(series.n_measurements) if acquisition.volumes is None else acquisition.volumes
     return (
-        replace(
-            acquisition, protocol=protocol.chosen(kept), volumes=tuple(numbers[index] for index in kept)
-        ),
+        replace(acquisition, protocol=protocol.chosen(kept), volumes=tuple(numbers[index] for index in kept)),
         kept,
     )

@@ -208,4 +208,3 @@ def _scatters(found: Evaluation, rows: Mapping[str, MapRow]) -> Iterator[tuple[M
                 if values.shape[1] > 1:
                     svg = draw_scatter(row, values[0], values[1], (label, against))
                     yield svg, f"{row.symbol}, {region}, {values.shape[1]} voxels."
-

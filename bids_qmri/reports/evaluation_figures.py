@@ -24,7 +24,7 @@ WIDTH = 0.7
 FEWEST_FOR_BOX = 3
 """Participants from which on there is a box beside the points."""
 
-STATISTICS = {"mse": ("mean squared error", 2), "bias": ("bias", 1), "variance": ("variance", 2)}
+STATISTICS = {"mse": ("MSE", 2), "bias": ("bias", 1), "variance": ("variance", 2)}
 """What is drawn, in words, and its power of the unit."""
 
 
@@ -92,7 +92,7 @@ def draw_boxes(
         (lengths[0] - 0.6, lengths[-1] + 0.6),
         ends,
         x_label="number of measurements",
-        y_label=f"{word} of {row.symbol}" + (f" ({unit})" if unit else ""),
+        y_label=f"{word} of {row.symbol}",
         summary=f"Box plots of the {word} of {row.symbol} on {subsets} sub-protocols of {people} participants.",
     )
     if statistic == "bias":
@@ -107,7 +107,7 @@ def draw_boxes(
             if found.size >= FEWEST_FOR_BOX:
                 chart.box(x, found, 0.8 * each, colours[label])
             chart.points(np.full(found.size, x), found, "", 2.0, colours[label])
-    return Figure(chart.svg(), f"{row.symbol}, {subsets} sub-protocols.")
+    return Figure(chart.svg(), f"{row.symbol}, {subsets} sub-protocols" + (f", in {unit}." if unit else "."))
 
 
 def draw_all(
@@ -116,7 +116,7 @@ def draw_all(
     statistics: Sequence[str],
     colours: Mapping[str, str],
 ) -> Iterator[Figure]:
-    """Yield a figure of every statistic, quantity and kind of sub-protocols; scores of one region and reference."""
+    """Yield figures of statistics, quantities and kinds of sub-protocols, of one region and reference."""
     for statistic in statistics:
         for quantity, row in rows.items():
             mine = [one for one in scores if one.quantity == quantity]

@@ -61,7 +61,7 @@ def draw_plates(example: Example, rows: Mapping[str, MapRow]) -> Iterator[Plate]
     grid = Grid(example.mask, lay_out(example.mask, example.affine))
     columns = [example.columns[0]]
     for name in example.columns[1:]:
-        columns += [name, f"{name}: difference"]
+        columns += [name, "difference"]
     for quantity, row in rows.items():
         every = [one[quantity] for maps in example.maps.values() for one in maps if one is not None]
         limits = row.range or robust_limits(np.concatenate(every))
@@ -75,7 +75,9 @@ def draw_plates(example: Example, rows: Mapping[str, MapRow]) -> Iterator[Plate]
                 picture, scale = _map(values, example, grid, row, limits, label, scale)
                 pictures.append(picture)
                 if place:
-                    pictures.append(_difference(values, whole, example, grid, half, f"{row.symbol} by {label}"))
+                    pictures.append(
+                        _difference(values, whole, example, grid, half, f"{row.symbol} by {label}")
+                    )
             lines.append((label, tuple(pictures)))
         if scale is not None:
             told = f"{half:.3g} {unit_label(row.unit)}".rstrip()

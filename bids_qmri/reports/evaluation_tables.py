@@ -14,9 +14,9 @@ UNITS_SQUARED = "In the square of unit."
 
 SCORES: Mapping[str, str] = {
     "participant_id": "Label of the participant.",
-    "region": "Voxels of the row: a region of the segmentation that was given, all regions together, or mask.",
+    "region": "Voxels of the row: a region of the segmentation, all regions together, or mask.",
     "estimator": "Label of the estimator, or name of the network's file.",
-    "subset": "Sub-protocol: the measurements that it keeps, or random for the mean over several random ones.",
+    "subset": "Sub-protocol: the measurements that it keeps, or random for the mean over several.",
     "measurements": "Different measurements that it keeps.",
     "quantity": "Name of the parameter.",
     "unit": "Unit of the parameter.",
@@ -65,7 +65,7 @@ def score_rows(scores: Iterable[Score], units: Mapping[str, str]) -> list[list[s
 
 def agreement_rows(found: Iterable[Agreement], units: Mapping[str, str]) -> list[list[str]]:
     """Return the cells of the table of agreement, in the order of `AGREEMENT`."""
-    numbers = [name for name in list(AGREEMENT)[6:-1]]
+    numbers = list(AGREEMENT)[6:-1]
     return [
         [
             *(f"sub-{a.participant}", a.region, a.estimator, a.against, a.quantity, units[a.quantity]),

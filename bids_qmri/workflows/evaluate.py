@@ -1,4 +1,4 @@
-"""Evaluate estimators on the scans of a study: which are asked, of whom, and what all of it shows together."""
+"""Evaluate estimators on the scans of a study: which are asked, of whom, and what it shows together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONVENTIONAL = ("lsq", "mle")
 def estimators_for(
     model_name: str, words: Sequence[str] = (), networks: Sequence[Path] = ()
 ) -> dict[str, Estimator]:
-    """Return the estimators that are asked, by label: least squares first, networks by the names of their files.
+    """Return the estimators that are asked, by label: least squares first, networks by their files.
 
     Raises
     ------
@@ -60,7 +60,10 @@ def estimators_for(
         trained_for, _ = network_use(file)
         if trained_for != model_name:
             raise UsageError(
-                f"is a network for {trained_for}", file=file, field="--network", needed=f"one for {model_name}"
+                f"is a network for {trained_for}",
+                file=file,
+                field="--network",
+                needed=f"one for {model_name}",
             )
         if file.stem in found or file.stem in entry.estimators:
             raise UsageError(
@@ -87,7 +90,7 @@ def conventional_of(model_name: str, estimators: Mapping[str, Estimator]) -> tup
 def densest(
     bids_dir: Path, label: str, model_name: str, options: ReadOptions
 ) -> tuple[Acquisition | None, list[str]]:
-    """Return the acquisition of a participant with the most different measurements, and what is wrong with others."""
+    """Return the scan of a participant with the most different measurements, and why not others."""
     kind, notes = catalogue.kind_of(model_name), []
     best: tuple[tuple[int, int], Acquisition] | None = None
     for found in find(bids_dir, label, options):
@@ -148,7 +151,6 @@ def evaluate_study(
         raise NoInputError(
             f"nobody has a scan that {question.model.name} can be evaluated on",
             file=bids_dir,
-            needed=f"a {catalogue.kind_of(question.model.name)} series"
-            + (f"; {notes[0]}" if notes else ""),
+            needed=f"a {catalogue.kind_of(question.model.name)} series" + (f"; {notes[0]}" if notes else ""),
         )
     return Evaluation(question, tuple(everything), tuple(notes))

@@ -1,4 +1,4 @@
-"""Evaluate estimators on sub-protocols of one acquisition. Called by `workflows.evaluate`, and by benchmarks."""
+"""Evaluate estimators on sub-protocols of one scan. Called by `workflows.evaluate`, and by benchmarks."""
 
 from __future__ import annotations
 

@@ -115,6 +115,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--participant-label", nargs="+", action="extend", type=label("sub"), default=[], metavar="LABEL"
     )
+    _add_what(parser)
+    _add_how(parser)
+    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="default: here")
+    return parser
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    """Add models, estimators and networks."""
     parser.add_argument(
         "--models",
         nargs="+",
@@ -141,9 +149,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="trained networks (ONNX), each under the name of its file",
     )
-    _add_how(parser)
-    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="default: here")
-    return parser
 
 
 def _add_how(parser: argparse.ArgumentParser) -> None:

@@ -29,7 +29,7 @@ FEWEST_VOXELS = 2
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of mean squared errors and its standard error."""
+    """A ratio of mean squared errors, and the standard deviation of that estimate."""
 
     value: float
     se: float
@@ -38,12 +38,12 @@ class Ratio:
         return f"{self.value:.3f} ± {self.se:.3f}"
 
     def above(self, limit: float) -> bool:
-        """Return whether it exceeds a limit by more than its standard error."""
+        """Return whether it exceeds a limit by more than its standard deviation."""
         return bool(self.value - self.se > limit)
 
 
 def ratio_of_means(a: FloatArray, b: FloatArray) -> Ratio:
-    """Return mean(a) / mean(b) with its standard error by the delta method, for pairs (V,).
+    """Return mean(a) / mean(b) of pairs, (V,), and by the delta method its standard deviation.
 
     Errors of both are known from the same signals, so that their ratio is known better than either.
 

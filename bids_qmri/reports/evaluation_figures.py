@@ -107,7 +107,8 @@ def draw_boxes(
             if found.size >= FEWEST_FOR_BOX:
                 chart.box(x, found, 0.8 * each, colours[label])
             chart.points(np.full(found.size, x), found, "", 2.0, colours[label])
-    return Figure(chart.svg(), f"{row.symbol}, {subsets} sub-protocols" + (f", in {unit}." if unit else "."))
+    caption = f"{row.symbol}, {subsets} sub-protocols" + (f", in {unit}." if unit else ".")
+    return Figure(chart.svg(), caption)
 
 
 def draw_all(

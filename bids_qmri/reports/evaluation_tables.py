@@ -27,7 +27,7 @@ SCORES: Mapping[str, str] = {
     "bias": "Mean of the error, estimate minus reference. In unit.",
     "variance": f"Variance of the error over voxels. {UNITS_SQUARED}",
     "ratio": "Mean squared error over that of least squares in the same voxels.",
-    "se": "Standard error of ratio, over voxels as if these were independent.",
+    "se": "Standard deviation of ratio as an estimate, from voxels as if these were independent.",
     "voxels": "Voxels in which all estimators and references have a value.",
 }
 

@@ -93,7 +93,7 @@ def draw_boxes(
         ends,
         x_label="number of measurements",
         y_label=f"{word} of {row.symbol}",
-        summary=f"Box plots of the {word} of {row.symbol} on {subsets} sub-protocols of {people} participants.",
+        summary=f"Box plots of the {word} of {row.symbol} on {subsets} sub-protocols, {people} participants.",
     )
     if statistic == "bias":
         chart.level(0.0, "identity")

@@ -1,4 +1,4 @@
-"""Sub-protocols keep the rules of the study, take what repeats together, and never overlap what they leave."""
+"""Sub-protocols keep the rules of the study, and never part what repeats."""
 
 from __future__ import annotations
 

@@ -65,10 +65,13 @@ def test_a_protocol_that_only_the_images_tell_is_read_from_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = synth.new_dataset(tmp_path / "bids")
-    synth.add_dce(root)
-    code = main(["check", "ncde-dce", "--bids", str(root)])
-    (line, _) = capsys.readouterr().out.splitlines()
-    assert line.split()[:2] == ["sub-01", "outside" if code else "inside"]
+    for label, spacing in (("01", 6.0), ("02", 30.0)):
+        synth.add_vfa(root, f"sub-{label}")
+        synth.add_dce(root, f"sub-{label}", spacing=spacing, metadata={"BaselineVolumes": 1})
+    assert main(["check", "ncde-dce", "--bids", str(root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [["sub-01", "inside"], ["sub-02", "outside"]]
+    assert "30 s" in lines[1]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Every network of the package against every shared scan of its kind: inside its training or not, and why.
 
-Run as ``python -m benchmarks.networks_check`` from the folder that holds ``benchmarks``, with the shared data;
-writes ``benchmarks/results/networks_check.md`` (some seconds). It is what `bids_qmri-networks check` says.
+Run as ``python -m benchmarks.networks_check`` from the folder that holds ``benchmarks``, with the shared
+data; writes ``benchmarks/results/networks_check.md`` (some seconds).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ RESULTS = Path(__file__).parent / "results" / "networks_check.md"
 
 INTRODUCTION = """# Networks of the package against the shared scans
 
-`benchmarks/networks_check.py`: what `bids_qmri-networks check NETWORK --bids DIR` says of every scan of the kind
-that the network is for. Inside: of all that its training covered. Outside: used, with a caution, and checked
-against least squares in every voxel. Refused: cannot be used. Flip angles that a transmit field changes from
-voxel to voxel, and noise, are judged in every voxel of a run.
+`benchmarks/networks_check.py`: what `bids_qmri-networks check NETWORK --bids DIR` says of every scan of the
+kind that the network is for. Inside: within all that its training covered. Outside: used, with a caution.
+Refused: cannot be used. Flip angles that a transmit field changes from voxel to voxel, and noise, are judged in
+every voxel of a run.
 
 | network | scan | verdict | why |
 |---|---|---|---|

@@ -38,15 +38,16 @@ INTRODUCTION = """# Repeatability of D and f in three volunteers
 
 `benchmarks/repeatability.py`: each of the 60 images of sub-ivim1, 2 and 3 goes to one of two runs, every
 second image of a b-value to the second run (6 images at b = 0, then 3 of 6 at each b-value, whose nominal
-directions differ between runs). Then `bids_qmri ... participant group --models ivim --estimators lsq ncde bayes`
-with the regions and the masks of the body that come with the data, defaults otherwise. Images of both runs
-alternate in one series: this is the least variation that a study can expect. `-`: fewer than three volunteers
-have a voxel that the data determine in both runs.
+directions differ between runs). Then
+`bids_qmri ... participant group --models ivim --estimators lsq ncde bayes` with the regions and the masks of
+the body that come with the data, defaults otherwise. Images of both runs alternate in one series: this is the
+least variation that a study can expect. `-`: fewer than three volunteers have a voxel that the data determine
+in both runs.
 
-wCV of medians: of the median over determined voxels of an organ, from `group_ivim_repeatability.tsv`, with its
-interval of 95 %; that of three people is wide. wCV in voxels: square root of the mean square of the map
-`desc-...WcvRuns` over voxels of the organ that both runs determine, of all volunteers, and the share that these
-are of the organ.
+wCV of medians: of the median over determined voxels of an organ, from `group_ivim_repeatability.tsv`, with
+its interval of 95 %; that of three people is wide. wCV in voxels: square root of the mean square of the map
+`desc-...WcvRuns` over voxels of the organ that both runs determine, of all volunteers, and the share that
+these are of the organ.
 
 | organ | parameter | estimator | wCV of medians (%) | wSD of medians | wCV in voxels (%) | both determine |
 |---|---|---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""A prior that two volunteers teach, used on the third: D and f of liver and spleen beside box and scan priors.
+"""A prior that two volunteers teach, used on the third: D and f of liver and spleen by three priors.
 
 Run as ``python -m benchmarks.study_prior`` from the folder that holds ``benchmarks``, with the shared data;
 writes ``benchmarks/results/study_prior.md`` (a minute on one core). No truth is known.

@@ -52,11 +52,13 @@ def _evaluate(args: argparse.Namespace) -> int:
     from bids_qmri.workflows.evaluate import evaluate_study
 
     options = ReadOptions(derivatives=named_datasets(args.derivatives), motion=False)
+    failed = False
     for name in args.models:
         found = evaluate_study(args.bids.resolve(), _question(args, name), args.participant_label, options)
+        failed |= found.failed
         for path in write_evaluation(args.output, found):
             LOGGER.info("%s", path)
-    return ExitCode.OK
+    return ExitCode.FAILED if failed else ExitCode.OK
 
 
 def _question(args: argparse.Namespace, model_name: str) -> Question:

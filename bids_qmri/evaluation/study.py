@@ -16,6 +16,9 @@ from bids_qmri.evaluation.answers import Maps
 from bids_qmri.evaluation.scores import Regions, Score
 from bids_qmri.physics.model import Bounds, Model
 
+WHOLE, EVERY_REGION = "mask", "all regions"
+"""Names of the voxels of a scan without regions, and of all regions of a segmentation together."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -137,8 +140,11 @@ class Evaluation:
         What each scan showed, one of each participant.
     notes
         Who was left out, and why.
+    failed
+        Whether that was an error, and not only a scan that cannot be evaluated.
     """
 
     question: Question
     found: tuple[Found, ...]
     notes: tuple[str, ...]
+    failed: bool = False

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from bids_qmri import __version__
 from bids_qmri.bids.derivatives import write_atomic, write_sidecar
 from bids_qmri.evaluation.scores import REFERENCES, Score, over_participants
-from bids_qmri.evaluation.study import Evaluation, Found
+from bids_qmri.evaluation.study import EVERY_REGION, WHOLE, Evaluation, Found
 from bids_qmri.outputs.tables import MapRow, output_table
 from bids_qmri.reports import evaluation_tables as tables
 from bids_qmri.reports.charts import legend
@@ -20,6 +20,9 @@ from bids_qmri.reports.evaluation_figures import Figure, colours_of, draw_all, s
 from bids_qmri.reports.evaluation_maps import draw_plates
 from bids_qmri.reports.page import count, render
 from bids_qmri.reports.panels import draw_scatter
+
+POOLED = (WHOLE, EVERY_REGION)
+"""Names of all voxels of a participant together."""
 
 MOST_REGIONS = 12
 """Regions that the page shows by themselves; the tables hold all."""
@@ -91,8 +94,7 @@ def evaluation_page(found: Evaluation) -> str:
     colours = colours_of(list(question.estimators))
     scores = [score for one in found.found for score in one.scores]
     examples = [one.example for one in found.found if one.example is not None]
-    first = next(iter(found.found[0].regions))
-    regions = list(dict.fromkeys(name for one in found.found for name in one.regions))
+    regions = [name for name in _regions(found) if name not in POOLED]
     stem = f"evaluation_{question.model.name}"
     return render(
         "evaluation.html",
@@ -102,12 +104,12 @@ def evaluation_page(found: Evaluation) -> str:
         people=[_person(one) for one in found.found],
         notes=found.notes,
         legend=legend(list(colours.items())),
-        glance=list(_glance([s for s in scores if s.region == first], rows, list(question.estimators))),
+        glance=list(_glance([s for s in scores if s.region in POOLED], rows, list(question.estimators))),
         others=[label for label in question.estimators if label != question.base],
-        groups=list(_groups(scores, first, rows, colours)),
+        groups=list(_groups(scores, POOLED, rows, colours)),
         regions=[
-            (name, list(_groups(scores, name, rows, colours)))
-            for name in regions[1 : MOST_REGIONS + 1]
+            (name, list(_groups(scores, (name,), rows, colours)))
+            for name in regions[:MOST_REGIONS]
             if any(s.region == name for s in scores)
         ],
         example=examples[0] if examples else None,
@@ -118,6 +120,10 @@ def evaluation_page(found: Evaluation) -> str:
         tables=[f"{stem}.tsv"] * bool(scores) + [f"{stem}_agreement.tsv"],
         version=__version__,
     )
+
+
+def _regions(found: Evaluation) -> list[str]:
+    return list(dict.fromkeys(name for one in found.found for name in one.regions))
 
 
 def _person(one: Found) -> Line:
@@ -153,10 +159,10 @@ def _ratio(scores: Sequence[Score]) -> str:
 
 
 def _groups(
-    scores: Sequence[Score], region: str, rows: Mapping[str, MapRow], colours: Mapping[str, str]
+    scores: Sequence[Score], regions: Sequence[str], rows: Mapping[str, MapRow], colours: Mapping[str, str]
 ) -> Iterator[Group]:
     for reference, meaning in REFERENCES.items():
-        mine = [s for s in scores if s.region == region and s.reference == reference]
+        mine = [s for s in scores if s.region in regions and s.reference == reference]
         if mine:
             errors = tuple(draw_all(mine, rows, ("mse",), colours))
             spread = tuple(draw_all(mine, rows, ("bias", "variance"), colours))
@@ -188,13 +194,12 @@ def _agreement(found: Evaluation, rows: Mapping[str, MapRow]) -> Iterator[Line]:
 
 def _scatters(found: Evaluation, rows: Mapping[str, MapRow]) -> Iterator[tuple[Markup, str]]:
     """Yield how often which pair of estimates occurs, over the voxels of all participants, by region."""
-    regions = list(dict.fromkeys(name for one in found.found for name in one.regions))
     # All regions together say less than each of them.
-    shown = regions[1 : MOST_REGIONS + 1] if len(regions) > 1 else regions
+    regions = [name for name in _regions(found) if name != EVERY_REGION]
     against = found.question.conventional[0]
     others = [one for one in found.question.estimators if one not in found.question.conventional]
     for label in others:
-        for region in shown:
+        for region in regions[:MOST_REGIONS]:
             for quantity, row in rows.items():
                 pairs = [
                     np.stack([one.pairs[name][quantity][one.regions[region]] for name in (label, against)])

@@ -133,7 +133,7 @@ def evaluate_study(
     NoInputError
         Nobody has a scan that can be evaluated.
     """
-    options, notes = options or ReadOptions(), []
+    options, notes, failed = options or ReadOptions(), [], False
     everything: list[Found] = []
     for label in participants(bids_dir, labels):
         chosen, said = densest(bids_dir, label, question.model.name, options)
@@ -145,6 +145,10 @@ def evaluate_study(
             everything.append(evaluate_scan(chosen, options, question, example=not everything))
         except InputError as error:
             notes.append(f"{chosen.label} is left out: {error}")
+        except Exception as error:  # of one scan, which must not cost the others
+            log.debug("%s", chosen.label, exc_info=True)
+            failed = True
+            notes.append(f"{chosen.label} is left out: {type(error).__name__}: {error}")
     for note in notes:
         log.warning("%s", note)
     if not everything:
@@ -153,4 +157,4 @@ def evaluate_study(
             file=bids_dir,
             needed=f"a {catalogue.kind_of(question.model.name)} series" + (f"; {notes[0]}" if notes else ""),
         )
-    return Evaluation(question, tuple(everything), tuple(notes))
+    return Evaluation(question, tuple(everything), tuple(notes), failed)

@@ -18,20 +18,16 @@ from bids_qmri.errors import InputError
 from bids_qmri.evaluation.agreement import agreements
 from bids_qmri.evaluation.answers import Answer, Maps, Sample, answer_of
 from bids_qmri.evaluation.scores import Regions, Score, compare, pooled
-from bids_qmri.evaluation.study import Example, Found, Question
+from bids_qmri.evaluation.study import EVERY_REGION, WHOLE, Example, Found, Question
 from bids_qmri.evaluation.subsets import Subset, choose_subsets, different, has_subsets
 from bids_qmri.interfaces.opening import open_acquisition
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.interfaces.voxels import masked_blocks
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.protocol import Protocol
-from bids_qmri.qc.definitions import MASK
 from bids_qmri.reports.sheets import fullest_slice
 
 log = logging.getLogger("bids_qmri.workflow")
-
-EVERY_REGION = "all regions"
-"""Name of the voxels of all regions of a segmentation together."""
 
 
 def evaluate_scan(
@@ -63,6 +59,7 @@ def evaluate_scan(
         notes: dict[str, None] = dict.fromkeys([f"mask: {opened.choice.origin}"])
     subsets = _subsets(question, protocol)
     full = _all(answers, None, "all measurements", notes)
+    notes |= dict.fromkeys(_gaps(full, question.quantities))
     if question.base not in full:
         raise InputError(f"{question.base} has no answer to all measurements", file=acquisition.images[0])
     scores = [
@@ -106,7 +103,7 @@ def opened_sample(
         step = max(chosen.size // question.most, 1) if question.most else 1
         sample = _sample(opened, chosen[::step])
         if found is None:
-            regions: Regions = {MASK: np.ones(len(sample.voxels), dtype=np.bool_)}
+            regions: Regions = {WHOLE: np.ones(len(sample.voxels), dtype=np.bool_)}
         else:
             labels = found.labels[sample.voxels]
             regions = {EVERY_REGION: labels > 0} | {
@@ -162,6 +159,14 @@ def _all(
         except InputError as error:
             notes[f"{label} is left out for {what}: {error}"] = None
     return found
+
+
+def _gaps(full: Mapping[str, Maps], quantities: Sequence[str]) -> Iterator[str]:
+    """Say which estimators have voxels without a value, in which nobody is judged."""
+    for label, maps in full.items():
+        known = np.all([np.isfinite(maps[name]) for name in quantities], axis=0)
+        if not known.all():
+            yield f"{label} has no value in {np.count_nonzero(~known)} of {known.size} voxels"
 
 
 def score_subset(

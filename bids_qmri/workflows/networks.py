@@ -19,7 +19,6 @@ from bids_qmri.interfaces.opening import open_acquisition
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.protocol import Protocol
 
-
 FEW = 64
 """Voxels of a scan whose protocol its images tell."""
 

@@ -87,7 +87,7 @@ def test_a_protocol_that_only_the_images_tell_is_read_from_them(
 def test_the_shared_scans_are_judged_as_their_protocols_say(
     shared_data: Path, network: str, inside: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Table of protocols and coverages: benchmarks/results/networks_check.md; no shared scan has two shells."""
+    """Table of protocols and coverages: benchmarks/results/networks_check.md. None has two shells."""
     main(["check", network, "--bids", str(shared_data / "bids-real")])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[:-1]]
     assert {scan for scan, verdict, *_ in lines if verdict == "inside"} == inside

@@ -19,8 +19,8 @@ INTRODUCTION = """# Networks of the package against the shared scans
 
 `benchmarks/networks_check.py`: what `bids_qmri-networks check NETWORK --bids DIR` says of every scan of the
 kind that the network is for. Inside: within all that its training covered. Outside: used, with a caution.
-Refused: cannot be used. Flip angles that a transmit field changes from voxel to voxel, and noise, are judged in
-every voxel of a run.
+Refused: cannot be used. Flip angles that a transmit field changes from voxel to voxel, and noise, are judged
+in every voxel of a run.
 
 | network | scan | verdict | why |
 |---|---|---|---|

@@ -77,7 +77,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Scan:
-    """The series of one participant; `most` voxels of it at most, evenly spread, None for all."""
+    """The series of one participant; about `most` of its voxels, evenly spread, None for all."""
 
     name: str
     model: str

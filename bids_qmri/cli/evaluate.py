@@ -182,7 +182,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         type=number(int, lambda n: n >= 0, "a whole number, 0 or above"),
         default=VOXELS,
         metavar="N",
-        help=f"of a participant at most, evenly spread; 0: all; default: {VOXELS}",
+        help=f"about so many of each participant, evenly spread; 0: all; default: {VOXELS}",
     )
     parser.add_argument(
         "--random-seed",

@@ -43,7 +43,7 @@ class Question:
     seed
         Of random sub-protocols.
     most
-        Voxels of a scan at most, evenly spread; 0: all.
+        About how many voxels of a scan are taken, evenly spread; 0: all.
     """
 
     model: Model

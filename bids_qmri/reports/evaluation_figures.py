@@ -47,7 +47,8 @@ class Scale:
         """Return the factor and the unit of a power of the values."""
         if power == 1 or not self.unit:
             return self.factor**power, self.unit
-        return self.factor**power, f"({self.unit})²"
+        simple = self.unit.isalpha()
+        return self.factor**power, f"{self.unit}²" if simple else f"({self.unit})²"
 
 
 def scale_of(row: MapRow, values: Sequence[float] = ()) -> Scale:

@@ -46,7 +46,7 @@ class Plate:
     rows
         Label of the estimator, and its pictures; None where there is none.
     scale, difference
-        Colour bar of maps, and what full blue and red of differences are, with unit.
+        Colour bar of maps, and what full blue and red of differences are, with unit; empty without any.
     """
 
     title: str
@@ -79,9 +79,12 @@ def draw_plates(example: Example, rows: Mapping[str, MapRow]) -> Iterator[Plate]
                         _difference(values, whole, example, grid, half, f"{row.symbol} by {label}")
                     )
             lines.append((label, tuple(pictures)))
-        if scale is not None:
+        if scale is not None and len(columns) > 1:
             told = f"{half:.3g} {unit_label(row.unit)}".rstrip()
             yield Plate(row.symbol, tuple(columns), tuple(lines), scale, told)
+        elif scale is not None:
+            side_by_side = tuple(picture for _, (picture, *_) in lines)
+            yield Plate(row.symbol, tuple(example.maps), ((columns[0], side_by_side),), scale, "")
 
 
 def _volume(values: FloatArray, example: Example) -> npt.NDArray[np.float64]:

@@ -96,6 +96,7 @@ def evaluation_page(found: Evaluation) -> str:
     examples = [one.example for one in found.found if one.example is not None]
     regions = [name for name in _regions(found) if name not in POOLED]
     stem = f"evaluation_{question.model.name}"
+    agreement = list(_agreement(found, rows))
     return render(
         "evaluation.html",
         title=f"Evaluation of estimators: {output_table(question.model.name).title}",
@@ -114,10 +115,10 @@ def evaluation_page(found: Evaluation) -> str:
         ],
         example=examples[0] if examples else None,
         plates=[plate for example in examples for plate in draw_plates(example, rows)],
-        agreement=list(_agreement(found, rows)),
+        agreement=agreement,
         scatters=list(_scatters(found, rows)),
         references=REFERENCES,
-        tables=[f"{stem}.tsv"] * bool(scores) + [f"{stem}_agreement.tsv"],
+        tables=[f"{stem}.tsv"] * bool(scores) + [f"{stem}_agreement.tsv"] * bool(agreement),
         version=__version__,
     )
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.noise_maps import find_noise_map
 from bids_qmri.errors import InputError
+from bids_qmri.estimation.preparation import Scan
 from bids_qmri.evaluation.agreement import agreements
 from bids_qmri.evaluation.answers import Answer, Maps, Sample, answer_of
 from bids_qmri.evaluation.scores import Regions, Score, compare, pooled
@@ -124,7 +125,15 @@ def _sample(opened: OpenAcquisition, voxels: npt.NDArray[np.intp]) -> Sample:
             fix="leave the segmentation out, or correct it",
         )
     signal, places = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Sample(opened.scan, np.asarray(signal, dtype=np.float64), places, None)
+    return Sample(_closed(opened.scan), np.asarray(signal, dtype=np.float64), places, None)
+
+
+def _closed(scan: Scan) -> Scan:
+    """Return what is known of a scan, without its images."""
+    if scan.mean_curve is None or scan.protocol is not None:
+        return replace(scan, mean_curve=None)
+    curve = scan.mean_curve()
+    return replace(scan, mean_curve=lambda: curve)
 
 
 def _slice_sample(opened: OpenAcquisition) -> Sample:

@@ -129,3 +129,13 @@ def test_neurites_are_compared_with_a_conventional_fit_by_tissue(tmp_path: Path)
         assert float(line["correlation"]) > 0.99
     white, grey = (next(x for x in of_density if x["region"] == name) for name in ("WM", "GM"))
     assert float(white["mean"]) > float(grey["mean"])
+
+
+def test_a_bolus_has_agreement_alone(tmp_path: Path) -> None:
+    root = synth.new_dataset(tmp_path / "bids")
+    synth.add_vfa(root)
+    synth.add_dce(root)
+    assert evaluate(root, tmp_path / "out", "--estimators", "lsq", "ncde", model="etofts") == 0
+    lines = table(tmp_path / "out" / "evaluation_etofts_agreement.tsv")
+    assert {line["quantity"] for line in lines} >= {"kep", "ve", "vp", "ktrans"}
+    assert not (tmp_path / "out" / "evaluation_etofts.tsv").exists()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bids_qmri.bids.derivatives import read_map, write_map
+from bids_qmri.completion.standing import standing_of
 from bids_qmri.errors import UsageError
 from bids_qmri.reports.group import write_group
 
@@ -97,3 +98,12 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are(
     (tmp_path / "participants.tsv").write_text("participant_id\tage\nsub-01\t30\n", encoding="utf-8")
     with pytest.raises(UsageError, match=r"'person'.*one of age"):
         write_group(tmp_path, person_column="person")
+
+
+def test_whoever_was_complete_still_is(tmp_path: Path, write_fit: WriteFit) -> None:
+    for run in ("1", "2"):
+        write_fit({"sub": "01", "run": run})
+    before = standing_of(tmp_path, "01", verify=True)
+    write_group(tmp_path)
+    assert standing_of(tmp_path, "01", verify=True) == before
+    assert before.state == "complete"

@@ -90,7 +90,8 @@ def write_group(
         path for group in groups.values() for path in _write_model(output_dir, group, absent, persons, maps)
     ]
     runs = {(model, label) for model, group in groups.items() for label in group.labels["estimator"]}
-    return [*written, *maps, *write_citation(output_dir, sorted(runs))]
+    repeats = bool(maps) or any(_paths(output_dir, model)[4].exists() for model in groups)
+    return [*written, *maps, *write_citation(output_dir, sorted(runs), repeats=repeats)]
 
 
 def _complete_records(output_dir: Path, label: str) -> tuple[Standing, list[Record]]:

@@ -218,7 +218,9 @@ averaged over directions): nearest to the fixed subsets of the study, and random
 (as in Fig 6), which shares noise with the subset and favours `lsq`; `own`, the same estimator on all
 measurements (as in Fig 8), which favours whoever answers the same to everything; `rest`, least squares on the
 measurements that are not in the subset, whose noise is independent (VFA only, for want of measurements).
-The noise level is that of the whole series. Standard errors are over voxels, as if these were independent.
+Asked as `bids_qmri-evaluate --prior box --bounds ...` asks: the noise is that of the whole series as the
+application finds it, by neighbourhood; Bayes is told single images. Standard errors are over voxels, as if
+these were independent.
 """
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.evaluation import scores
+from bids_qmri.evaluation.scores import Ratio
 from bids_qmri.units import FloatArray
 from kuppens.cells import Errors
 
@@ -69,21 +71,6 @@ def accuracy(errors: Errors, row: str, quantity: str) -> Accuracy | None:
     )
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of mean squared errors and its standard error."""
-
-    value: float
-    se: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ± {self.se:.3f}"
-
-    def above(self, limit: float) -> bool:
-        """Return whether it exceeds a limit by more than its standard error."""
-        return bool(self.value - self.se > limit)
-
-
 def ratio(errors: Errors, row: str, against: str, quantity: str) -> Ratio | None:
     """Return MSE(row) / MSE(against) on the curves that both answered, with the standard error of pairs.
 
@@ -105,6 +92,4 @@ def ratio_of_means(a: FloatArray, b: FloatArray, groups: npt.NDArray[np.str_] | 
         place = np.unique(groups, return_inverse=True)[1]
         if place.max() >= 7:
             a, b = (np.bincount(place, x) for x in (a, b))
-    value = float(a.mean() / b.mean())
-    deviation = (a - value * b) / b.mean()
-    return Ratio(value, float(deviation.std(ddof=1) / np.sqrt(a.size)))
+    return scores.ratio_of_means(a, b)

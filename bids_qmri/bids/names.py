@@ -20,7 +20,7 @@ ORDER = (
 
 DATATYPES = ("anat", "dwi", "fmap", "perf")
 
-ABOUT_MAPS = ("Std", "Status", "Determined")
+ABOUT_MAPS = ("Std", "Status", "Determined", "WcvRuns", "WcvSessions", "WcvPersons")
 """Ends of `desc-` of images that are about a map."""
 EXTENSIONS = (".nii.gz", ".nii", ".json", ".tsv", ".png", ".svg")
 

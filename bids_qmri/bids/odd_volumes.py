@@ -72,18 +72,11 @@ def examined(acquisition: Acquisition, series: Series) -> tuple[Acquisition, lis
         )
         numbers = range(series.n_measurements) if acquisition.volumes is None else acquisition.volumes
         acquisition = replace(
-            acquisition, protocol=chosen(protocol, kept), volumes=tuple(numbers[index] for index in kept)
+            acquisition, protocol=protocol.chosen(kept), volumes=tuple(numbers[index] for index in kept)
         )
-        sample, protocol = sample[:, kept], chosen(protocol, kept)
+        sample, protocol = sample[:, kept], protocol.chosen(kept)
     notes += [f"{name}: {line}" for line in _jumps(sample, protocol, np.array(kept))]
     return replace(acquisition, notes=(*acquisition.notes, *notes)), kept
-
-
-def chosen(protocol: DiffusionProtocol, volumes: list[int]) -> DiffusionProtocol:
-    """Return the protocol of some measurements."""
-    bvecs = None if protocol.bvecs is None else protocol.bvecs[volumes]
-    averages = None if protocol.averages is None else protocol.averages[volumes]
-    return DiffusionProtocol(protocol.bvals[volumes], bvecs, averages, protocol.b0_threshold)
 
 
 def _sample(series: Series) -> FloatArray:

@@ -94,6 +94,7 @@ def make_config(args: argparse.Namespace) -> RunConfig:
         stop_on_first_crash=args.stop_on_first_crash,
         force=args.force,
         debug=args.debug,
+        person_column=args.person_column,
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bids_qmri.workflows.networks import Listed
 
 
-VERDICTS = ("inside", "outside", "refused", "unknown")
+VERDICTS = ("inside", "outside", "refused")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -99,6 +99,12 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help='more entity filters per kind of input, as {"vfa": {"acquisition": "hires"}, "dwi": {...}}',
     )
+    group.add_argument(
+        "--person-column",
+        metavar="NAME",
+        help="group: column of participants.tsv with the same text for all participants that are one person, "
+        "whose measurements are then repeats of each other",
+    )
 
 
 def _add_estimation(parser: argparse.ArgumentParser) -> None:

@@ -175,7 +175,7 @@ def _run_level(level: str, config: RunConfig) -> int:
     copy_participants(config.bids_dir, config.output_dir)
     try:
         expected = _expected(config)
-        write_group(config.output_dir, expected)
+        write_group(config.output_dir, expected, config.person_column)
         write_index(config.output_dir, expected)
     except NoInputError as error:
         # after a participant level without results this is no second failure

@@ -37,7 +37,7 @@ def averaged_over_directions(
     """
     whole = cast("DiffusionProtocol", scan.require_protocol())
     every = kept is None or bool(np.all(kept))
-    protocol = whole if every else _some(whole, np.asarray(kept))
+    protocol = whole if every else whole.chosen(np.flatnonzero(np.asarray(kept)))
     name = AVERAGE if every else f"{AVERAGE} of {protocol.n_measurements} images"
     groups = cluster_shells(protocol.bvals)[1]
 
@@ -62,14 +62,3 @@ def averaged_over_directions(
         )
     used = {"DirectionAverage": "geometric mean per b-value"}
     return Preparation(average, conversion=name, used=used, **more)
-
-
-def _some(protocol: DiffusionProtocol, kept: npt.NDArray[np.bool_]) -> DiffusionProtocol:
-    """Return the protocol of some measurements."""
-    bvecs, averages = protocol.bvecs, protocol.averages
-    return DiffusionProtocol(
-        protocol.bvals[kept],
-        None if bvecs is None else bvecs[kept],
-        None if averages is None else averages[kept],
-        protocol.b0_threshold,
-    )

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from bids_qmri.alignment.motion import Motion
 from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.images import Series
-from bids_qmri.bids.odd_volumes import chosen
 from bids_qmri.estimators.threads import in_threads
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.qc.outliers import FEWEST_IMAGES, Kind, damaged_slices, described
@@ -137,8 +136,6 @@ def without(
     protocol = cast("DiffusionProtocol", acquisition.protocol)
     numbers = range(series.n_measurements) if acquisition.volumes is None else acquisition.volumes
     return (
-        replace(
-            acquisition, protocol=chosen(protocol, kept), volumes=tuple(numbers[index] for index in kept)
-        ),
+        replace(acquisition, protocol=protocol.chosen(kept), volumes=tuple(numbers[index] for index in kept)),
         kept,
     )

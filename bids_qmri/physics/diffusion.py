@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -117,6 +117,11 @@ class DiffusionProtocol(Protocol):
 
     def averaged(self, average: FloatArray) -> DiffusionProtocol:
         return DiffusionProtocol(average @ self.bvals)
+
+    def chosen(self, kept: Sequence[int] | IntArray) -> DiffusionProtocol:
+        index = np.asarray(kept, dtype=np.intp)
+        bvecs, averages = (None if a is None else a[index] for a in (self.bvecs, self.averages))
+        return DiffusionProtocol(self.bvals[index], bvecs, averages, self.b0_threshold)
 
     def extremes(self) -> dict[str, Range]:
         return {"bvals": ends(self.bvals), "largest_b": (float(self.bvals.max()),) * 2}

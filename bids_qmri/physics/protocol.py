@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -238,6 +238,16 @@ class Protocol(ABC):
         raise InputError(
             f"measurements of {type(self).__name__} cannot be averaged", needed="a shorter series"
         )
+
+    def chosen(self, kept: Sequence[int] | IntArray) -> Self:
+        """Return the protocol of some measurements, by their numbers.
+
+        Raises
+        ------
+        InputError
+            If measurements of this protocol mean nothing without the others.
+        """
+        raise InputError(f"measurements of {type(self).__name__} cannot be left out", needed="all of them")
 
     def extremes(self) -> dict[str, Range]:
         """Return smallest and largest value of every property that a network is trained for a range of."""

@@ -112,6 +112,36 @@ def repeatability(repeats: Sequence[Values]) -> Repeatability | None:
     )
 
 
+def variation_of_voxels(values: Values, known: npt.NDArray[np.bool_]) -> Values:
+    """Return the within-subject coefficient of variation in every voxel of repeats of one person.
+
+    The standard deviation over repeats over the magnitude of their mean, by the definition of QIBA (Raunig et
+    al. 2015). That of few repeats scatters, and is low on average; the square root of the mean of its square
+    over voxels that are alike is not.
+
+    Parameters
+    ----------
+    values
+        The map of each repeat, (K, V).
+    known
+        Where it is determined, (K, V).
+
+    Returns
+    -------
+    ndarray
+        (V,), NaN where fewer than two repeats are determined, or their mean is 0.
+    """
+    used = known & np.isfinite(values)
+    count = used.sum(axis=0)
+    enough = count > 1
+    held = np.where(used, values, 0.0).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = held.sum(axis=0) / count
+        squares = np.where(used, (held - mean) ** 2, 0.0).sum(axis=0)
+        found = np.sqrt(squares / (count - 1)) / np.abs(mean)
+    return np.where(enough & np.isfinite(found), found, np.nan)
+
+
 def _of_deviation(deviation: float, freedom: int) -> Interval:
     """Return the interval of a standard deviation with so many degrees of freedom."""
     from scipy.stats import chi2

@@ -63,11 +63,23 @@ class Chart:
         ends = f"{places[0, 0]:.1f},{floor:.1f} {points} {places[-1, 0]:.1f},{floor:.1f}"
         self._marks.append(f'<polygon class="{kind}" points="{ends}"/>')
 
-    def points(self, x: Values, y: Values, kind: str, radius: float = 2.6) -> None:
+    def points(self, x: Values, y: Values, kind: str, radius: float = 2.6, colour: str = "") -> None:
         """Draw a dot at every finite place."""
-        places = self._places(x, y)
+        places, paint = self._places(x, y), f' style="fill:{colour}"' if colour else ""
         for a, b in places[np.isfinite(places).all(axis=1)]:
-            self._marks.append(f'<circle class="{kind}" cx="{a:.1f}" cy="{b:.1f}" r="{radius:g}"/>')
+            self._marks.append(f'<circle class="{kind}" cx="{a:.1f}" cy="{b:.1f}" r="{radius:g}"{paint}/>')
+
+    def box(self, x: float, values: Values, width: float, colour: str) -> None:
+        """Draw a box from quartile to quartile, its median, whiskers to the ends, and the mean as a ring."""
+        found = np.asarray(values, np.float64)
+        least, lower, middle, upper, most = np.percentile(found, (0, 25, 50, 75, 100))
+        left, right = x - width / 2, x + width / 2
+        self.line([left, right, right, left, left], [lower, lower, upper, upper, lower], "box", colour)
+        self.line([left, right], [middle, middle], "box", colour)
+        for end, edge in ((least, lower), (most, upper)):
+            self.line([x, x], [edge, end], "box", colour)
+        a, b = self._places([x], [found.mean()])[0]
+        self._marks.append(f'<circle class="mean" cx="{a:.1f}" cy="{b:.1f}" r="3"{_stroke(colour)}/>')
 
     def stems(self, x: Values, y: Values, kind: str) -> None:
         """Draw a vertical line from the lower edge to every place, with a dot at its end."""

@@ -7,7 +7,8 @@ participants are appended, changed ones replaced, removed ones leave. Who is not
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bids_qmri import catalogue
@@ -21,6 +22,7 @@ from bids_qmri.reports.group_table import GroupTable, TableBuilder, as_parquet, 
 from bids_qmri.reports.methods import write_citation
 from bids_qmri.reports.records import Record, each_record
 from bids_qmri.reports.repeatability import Line, as_text, dictionary_of, repeatability_of
+from bids_qmri.reports.variation_maps import may_repeat, persons_of, said_of, write_variation
 
 LOGGER = logging.getLogger("bids_qmri.reports")
 
@@ -28,7 +30,9 @@ TRIES = 3
 """How often a participant is read whose results take their place meanwhile."""
 
 
-def write_group(output_dir: Path, expected: Iterable[str] = ()) -> list[Path]:
+def write_group(
+    output_dir: Path, expected: Iterable[str] = (), person_column: str | None = None
+) -> list[Path]:
     """Write ``group_<model>.tsv``, its data dictionary, ``group_<model>.html`` and the citations of all.
 
     ``group_<model>.parquet`` is written too where pyarrow is installed. What an earlier call wrote of models
@@ -40,6 +44,9 @@ def write_group(output_dir: Path, expected: Iterable[str] = ()) -> list[Path]:
         Root of the output dataset.
     expected
         Labels, without ``sub-``, of participants who should be there.
+    person_column
+        Column of participants.tsv with one text for all participants that are one person, so that these are
+        repeats of each other; None: every participant is another person.
 
     Returns
     -------
@@ -50,9 +57,13 @@ def write_group(output_dir: Path, expected: Iterable[str] = ()) -> list[Path]:
     ------
     NoInputError
         No participant has a result.
+    UsageError
+        There is no such column.
     """
+    persons = {} if person_column is None else persons_of(output_dir, person_column)
     builders: dict[str, TableBuilder] = {}
     absent: list[Standing] = []
+    repeated: list[Record] = []
     for label in labels_of(output_dir, expected):
         standing, records = _complete_records(output_dir, label)
         absent += [] if standing.state in ("complete", "nothing") else [standing]
@@ -61,6 +72,8 @@ def write_group(output_dir: Path, expected: Iterable[str] = ()) -> list[Path]:
             if model not in builders:
                 builders[model] = TableBuilder(record.table)
             builders[model].add(record)
+            if may_repeat(record, persons):
+                repeated.append(replace(record, fields={}))
     for standing in absent:
         LOGGER.warning("sub-%s: %s: %s", standing.participant, standing.state, standing.why)
     if not builders:
@@ -72,9 +85,13 @@ def write_group(output_dir: Path, expected: Iterable[str] = ()) -> list[Path]:
         )
     _remove_others(output_dir, list(builders))
     groups = {model: builders[model].finish() for model in sorted(builders)}
-    written = [path for group in groups.values() for path in _write_model(output_dir, group, absent)]
+    maps = write_variation(output_dir, repeated, persons)
+    written = [
+        path for group in groups.values() for path in _write_model(output_dir, group, absent, persons, maps)
+    ]
     runs = {(model, label) for model, group in groups.items() for label in group.labels["estimator"]}
-    return [*written, *write_citation(output_dir, sorted(runs))]
+    repeats = bool(maps) or any(_paths(output_dir, model)[4].exists() for model in groups)
+    return [*written, *maps, *write_citation(output_dir, sorted(runs), repeats=repeats)]
 
 
 def _complete_records(output_dir: Path, label: str) -> tuple[Standing, list[Record]]:
@@ -104,9 +121,16 @@ def _vouched_for(output_dir: Path, standing: Standing) -> set[str]:
     return {name for name in named if fingerprint(output_dir / name) == record.outputs.get(name)}
 
 
-def _write_model(output_dir: Path, group: GroupTable, absent: Sequence[Standing]) -> list[Path]:
+def _write_model(
+    output_dir: Path,
+    group: GroupTable,
+    absent: Sequence[Standing],
+    persons: Mapping[str, str],
+    maps: Sequence[Path],
+) -> list[Path]:
     table, sidecar, page, parquet, repeats, repeats_sidecar = _paths(output_dir, group.table.model)
-    lines, notes = repeatability_of(group)
+    lines, notes = repeatability_of(group, persons)
+    notes += said_of(maps, group.table)
     _write_repeats(repeats, repeats_sidecar, lines)
     write_atomic(table, as_tsv(group).encode("utf-8"))
     write_sidecar(sidecar, dictionary(group))

@@ -140,13 +140,15 @@ def _as_latex(text: str) -> str:
     return "".join(part for pair in zip(plain, [*cited, ""], strict=True) for part in pair)
 
 
-def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
+def describe_methods(runs: Iterable[tuple[str, str]], *, repeats: bool = False) -> Methods:
     """Describe what was run.
 
     Parameters
     ----------
     runs
         Model and label of the estimator of every fit, as often as they occur.
+    repeats
+        With how repeatability was computed.
 
     Raises
     ------
@@ -156,7 +158,8 @@ def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
     pairs = sorted(set(runs))
     models = list(dict.fromkeys(model for model, _ in pairs))
     estimators = list(dict.fromkeys(_sentence(model, label) for model, label in pairs))
-    texts = [_fragment("intro"), *map(_of_model, models), *estimators, _fragment("software")]
+    after = [_fragment("repeatability")] if repeats else []
+    texts = [_fragment("intro"), *map(_of_model, models), *estimators, *after, _fragment("software")]
     cited = sorted({key for text in texts for group in _CITATION.findall(text) for key in _keys(group)})
     works = {key: _work(key) for key in cited}
 
@@ -171,7 +174,7 @@ def describe_methods(runs: Iterable[tuple[str, str]]) -> Methods:
     )
 
 
-def write_citation(output_dir: Path, runs: Sequence[tuple[str, str]]) -> list[Path]:
+def write_citation(output_dir: Path, runs: Sequence[tuple[str, str]], *, repeats: bool = False) -> list[Path]:
     """Write logs/CITATION.md, .html, .tex and .bib.
 
     Parameters
@@ -180,8 +183,10 @@ def write_citation(output_dir: Path, runs: Sequence[tuple[str, str]]) -> list[Pa
         Root of the output dataset.
     runs
         Model and label of the estimator of every fit.
+    repeats
+        With how repeatability was computed.
     """
-    methods = describe_methods(runs)
+    methods = describe_methods(runs, repeats=repeats)
     content = {
         "md": methods.markdown(),
         "html": render("citation.html", methods=methods),

@@ -17,11 +17,12 @@ from bids_qmri.qc.repeatability import FEWEST, Repeatability, repeatability
 from bids_qmri.reports.group_table import MISSING, GroupTable
 from bids_qmri.reports.page import count, number, short_exponent, unit_label
 
-KINDS = {"ses": "sessions", "run": "runs of a session"}
+KINDS = {"ses": "sessions", "run": "runs of a session", "person": "participants that are one person"}
 """What repeats, by its entity."""
 
 DEFINITIONS = {
-    "repeats": "What repeats: ses, sessions of a participant; run, runs of one session.",
+    "repeats": "What repeats: ses, sessions of a participant; run, runs of one session; person, participants "
+    "that a column of participants.tsv says are one person.",
     "acquisition": "Entities that repeats share, n/a if none.",
     "estimator": "Label of the estimator, as in desc-.",
     "region": REGION,
@@ -79,13 +80,17 @@ def _with_interval(name: str, value: float, interval: tuple[float, float]) -> di
     return {name: value, f"{name}_low": interval[0], f"{name}_high": interval[1]}
 
 
-def repeatability_of(group: GroupTable) -> tuple[list[Line], list[str]]:
+def repeatability_of(
+    group: GroupTable, persons: Mapping[str, str] | None = None
+) -> tuple[list[Line], list[str]]:
     """Return the repeatability of all maps of a model, and what cannot be told.
 
     Parameters
     ----------
     group
         All fits of the model.
+    persons
+        Who participants are, by label with ``sub-``; None: nobody says.
 
     Returns
     -------
@@ -97,7 +102,7 @@ def repeatability_of(group: GroupTable) -> tuple[list[Line], list[str]]:
     lines: list[Line] = []
     fewest: dict[str, int] = {}
     for kind in KINDS:
-        for key, subjects in sorted(_repeats(group, kind).items()):
+        for key, subjects in sorted(_repeats(group, kind, persons or {}).items()):
             found = list(_lines(group, kind, key, subjects))
             lines += found
             if not found:
@@ -111,22 +116,32 @@ def repeatability_of(group: GroupTable) -> tuple[list[Line], list[str]]:
     return lines, notes
 
 
-def _repeats(group: GroupTable, kind: str) -> dict[tuple[str, ...], dict[str, dict[str, list[int]]]]:
+def _repeats(
+    group: GroupTable, kind: str, persons: Mapping[str, str]
+) -> dict[tuple[str, ...], dict[str, dict[str, list[int]]]]:
     """Return rows by what repeats share, then by subject, then by repeat; who has no repeats is left out."""
     shared = [name for name in group.labels if name not in ("participant_id", "ses", "run")]
     found: dict[tuple[str, ...], dict[str, dict[str, list[int]]]] = {}
     for row in range(len(group.pages)):
         texts = {name: column[row] for name, column in group.labels.items()}
-        if texts[kind] == MISSING:
+        subject, repeat = _who(texts, kind, persons)
+        if MISSING in (subject, repeat):
             continue
-        subject = texts["participant_id"] + ("" if kind == "ses" else f" {texts['ses']}")
         key = tuple(texts[name] for name in shared)
-        found.setdefault(key, {}).setdefault(subject, {}).setdefault(texts[kind], []).append(row)
+        found.setdefault(key, {}).setdefault(subject, {}).setdefault(repeat, []).append(row)
     kept = {
         key: {subject: rows for subject, rows in subjects.items() if len(rows) > 1}
         for key, subjects in found.items()
     }
     return {key: subjects for key, subjects in kept.items() if subjects}
+
+
+def _who(texts: Mapping[str, str], kind: str, persons: Mapping[str, str]) -> tuple[str, str]:
+    """Return who was measured, and which of the repeats a row is."""
+    label = texts["participant_id"]
+    if kind == "person":
+        return persons.get(label, MISSING), label
+    return label if kind == "ses" else f"{label} {texts['ses']}", texts[kind]
 
 
 def _lines(

@@ -97,6 +97,22 @@ def lay_out(mask: Mask, affine: npt.ArrayLike, max_pixels: int = 1_000_000) -> S
     return Sheet(order, columns, count, (high, wide), float(up / across), _SIDES[axis], every)
 
 
+def fullest_slice(mask: Mask, affine: npt.ArrayLike) -> Mask:
+    """Return the slice of a mask, (X, Y, Z), with the most voxels, cut as `lay_out` cuts."""
+    import nibabel as nib
+
+    turn = nib.orientations.io_orientation(np.asarray(affine))
+    index = nib.orientations.apply_orientation(np.arange(mask.size).reshape(mask.shape), turn)
+    zooms = np.empty(3)
+    zooms[turn[:, 0].astype(int)] = np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
+    planes = np.moveaxis(index, _slice_axis(index.shape, zooms), 0)
+    counts = [np.count_nonzero(mask.ravel()[plane]) for plane in planes]
+    kept = np.zeros(mask.size, dtype=np.bool_)
+    plane = planes[int(np.argmax(counts))].ravel()
+    kept[plane] = mask.ravel()[plane]
+    return kept.reshape(mask.shape)
+
+
 def _slice_axis(shape: tuple[int, ...], zooms: Array) -> int:
     """Choose the axis to cut across: the only one with a single voxel, the one with thick slices, or z."""
     single = [axis for axis in range(3) if shape[axis] == 1]

@@ -69,6 +69,8 @@ class RunConfig:
         Fit again what is complete and unchanged.
     debug
         Show tracebacks.
+    person_column
+        Column of participants.tsv that says which participants are one person; None: none does.
     """
 
     bids_dir: Path
@@ -102,6 +104,7 @@ class RunConfig:
     stop_on_first_crash: bool = False
     force: bool = False
     debug: bool = False
+    person_column: str | None = None
 
     @property
     def log_dir(self) -> Path:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bids_qmri import catalogue
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.dataset import find, participants
 from bids_qmri.errors import InputError, UsageError
+from bids_qmri.estimators.base import Estimator
 from bids_qmri.estimators.networks.network_file import card_of, summary, weights_folder
 from bids_qmri.estimators.networks.own import network_estimator, network_use
+from bids_qmri.interfaces.opening import open_acquisition
+from bids_qmri.physics.model import Bounds, Model
+from bids_qmri.physics.protocol import Protocol
+
+FEW = 64
+"""Voxels of a scan whose protocol its images tell."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Judged:
     scan
         Entities of the acquisition.
     verdict
-        ``"inside"`` its training, ``"outside"`` of it (used, with a caution), ``"refused"`` or ``"unknown"``.
+        ``"inside"`` its training, ``"outside"`` of it (used, with a caution), or ``"refused"``.
     reasons
         Why, unless inside.
     """
@@ -128,20 +136,35 @@ def judge_study(
             if isinstance(found, Unusable):
                 yield Judged(found.label, "refused", (str(found.error),))
             else:
-                yield _judge(found, model, estimator)
+                yield _judge(found, model, estimator, options or ReadOptions())
 
 
-def _judge(found: Acquisition, model: Any, estimator: Any) -> Judged:
+def _judge(found: Acquisition, model: Model, estimator: Estimator, options: ReadOptions) -> Judged:
     protocol = found.protocol
-    if protocol is None:
-        reason = "its protocol is known only once its images are read: see the log of a run"
-        return Judged(found.label, "unknown", (reason,))
-    if obstacle := model.obstacle(protocol):
-        return Judged(found.label, "refused", (obstacle,))
     try:
-        selection = estimator.prepare(model, protocol)
-        used = protocol if selection is None else selection.protocol
-        problems = estimator.untrained(model, used, estimator.limits(model, {}, {}))
+        if protocol is None:
+            used, limits = _read(found, model, estimator, options)
+        elif obstacle := model.obstacle(protocol):
+            return Judged(found.label, "refused", (obstacle,))
+        else:
+            selection = estimator.prepare(model, protocol)
+            used = protocol if selection is None else selection.protocol
+            limits = estimator.limits(model, {}, {})
+        problems = estimator.untrained(model, used, limits)
     except InputError as error:
         return Judged(found.label, "refused", (str(error),))
     return Judged(found.label, "outside" if problems else "inside", tuple(problems))
+
+
+def _read(
+    found: Acquisition, model: Model, estimator: Estimator, options: ReadOptions
+) -> tuple[Protocol, Bounds]:
+    """Return the protocol of a scan that tells it only by its images, and the limits of a fit of it."""
+    with (
+        TemporaryDirectory() as folder,
+        open_acquisition(found, replace(options, motion=False), Path(folder)) as opened,
+    ):
+        how = opened.prepare(model, estimator, {})
+        signal, voxels = opened.sample()
+        # Few voxels are enough: they share what was played out.
+        return how.convert(signal[:FEW], voxels[:FEW])[1], how.bounds or {}

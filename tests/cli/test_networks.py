@@ -59,3 +59,36 @@ def test_a_network_that_is_not_there_is_said_with_those_that_are(
     assert "ncde-vfa" in capsys.readouterr().err
     assert main(["list", str(study / "nowhere")]) == 2
     assert "is not a folder" in capsys.readouterr().err
+
+
+def test_a_protocol_that_only_the_images_tell_is_read_from_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = synth.new_dataset(tmp_path / "bids")
+    for label, spacing in (("01", 6.0), ("02", 30.0)):
+        synth.add_vfa(root, f"sub-{label}")
+        synth.add_dce(root, f"sub-{label}", spacing=spacing, metadata={"BaselineVolumes": 1})
+    assert main(["check", "ncde-dce", "--bids", str(root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [["sub-01", "inside"], ["sub-02", "outside"]]
+    assert "30 s" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("network", "inside"),
+    [
+        ("ncde-vfa", {"sub-vfab1", "sub-vfadce", "sub-vfair_acq-vials"}),
+        ("ncde-irt1", {"sub-irt1", "sub-vfair_acq-irse"}),
+        ("ncde-ivim", {"sub-ivim1", "sub-ivim2", "sub-ivim3"}),
+        ("ncde-dce", {"sub-vfadce"}),
+        ("ncde-noddi", set()),
+    ],
+)
+def test_the_shared_scans_are_judged_as_their_protocols_say(
+    shared_data: Path, network: str, inside: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Table of protocols and coverages: benchmarks/results/networks_check.md. None has two shells."""
+    main(["check", network, "--bids", str(shared_data / "bids-real")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert {scan for scan, verdict, *_ in lines if verdict == "inside"} == inside
+    assert {verdict for scan, verdict, *_ in lines if scan not in inside} <= {"refused"}

@@ -183,7 +183,7 @@ def test_both_levels_run_in_order_and_the_first_failure_counts(
     done: list[str] = []
     outcome = ParticipantOutcome("01", "failed", ())
     monkeypatch.setattr(participant, "run_participants", lambda config: done.append("p") or [outcome])
-    monkeypatch.setattr(group, "write_group", lambda folder, expected: done.append("g"))
+    monkeypatch.setattr(group, "write_group", lambda *_: done.append("g"))
     assert call(levels=("group", "participant")) == ExitCode.FAILED
     assert done == ["p", "g"]
 
@@ -192,7 +192,7 @@ def test_group_level_reads_the_output_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: Callable[..., int]
 ) -> None:
     seen: list[Path] = []
-    monkeypatch.setattr(group, "write_group", lambda folder, expected: seen.append(folder))
+    monkeypatch.setattr(group, "write_group", lambda folder, *_: seen.append(folder))
     (tmp_path / "data").rmdir()
     assert call(levels=("group",)) == ExitCode.OK
     assert seen == [tmp_path / "out"]
@@ -243,8 +243,18 @@ def test_options_for_compatibility_say_that_they_do_nothing(
     assert f"INFO: {tokens[0]} is not used" in capsys.readouterr().err
 
 
+def test_the_column_that_says_the_person_reaches_the_group_level(
+    call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+    monkeypatch.setattr(group, "write_group", lambda folder, expected, column: seen.append(column))
+    for tokens in ((), ("--person-column", "person")):
+        assert call(*tokens, levels=("group",)) == ExitCode.OK
+    assert seen == [None, "person"]
+
+
 def test_group_without_results_is_no_input(call: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(folder: Path, expected: list[str]) -> None:
+    def nothing(folder: Path, *_: object) -> None:
         raise NoInputError("no metrics", file=folder)
 
     monkeypatch.setattr(group, "write_group", nothing)

@@ -135,3 +135,22 @@ def test_what_cannot_have_been_played_out_is_named(make, field: str) -> None:
         make()
     assert caught.value.field == field
     assert caught.value.needed
+
+
+def test_chosen_measurements_keep_what_belongs_to_them() -> None:
+    flips = VfaProtocol(np.deg2rad([2.0, 8.0, 20.0]), np.array([0.005, 0.006, 0.007]))
+    part = flips.chosen([2, 0])
+    assert part.values()["flip_angle"] == pytest.approx([20, 2])
+    assert part.repetition_time == pytest.approx([0.007, 0.005])
+    assert flips.with_b1([0.9, 1.1]).chosen([1]).flip_angle == pytest.approx(np.deg2rad([[7.2, 8.8]]))
+    table = np.eye(3)
+    weighted = DiffusionProtocol([0.0, 500, 800], table, [4.0, 2.0, 1.0], b0_threshold=20.0)
+    part = weighted.chosen([1, 2])
+    assert (part.bvals.tolist(), part.weights.tolist(), part.b0_threshold) == ([500, 800], [2, 1], 20.0)
+    np.testing.assert_array_equal(part.bvecs, table[1:])
+
+
+def test_frames_of_a_bolus_mean_nothing_without_the_others() -> None:
+    time = np.arange(5.0)
+    with pytest.raises(InputError, match="cannot be left out"):
+        DceProtocol(time, time, time).chosen([0, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.qc.repeatability import FEWEST, REPEATABILITY, repeatability
+from bids_qmri.qc.repeatability import FEWEST, REPEATABILITY, repeatability, variation_of_voxels
 
 SEED, STUDIES, SUBJECTS, MEAN = 20264, 1000, 20, 10.0
 
@@ -63,3 +63,25 @@ def test_equal_values_have_no_correlation() -> None:
     assert one is not None
     assert (one.wsd, one.wcv) == (0, 0)
     assert np.isnan(one.icc)
+
+
+@pytest.mark.parametrize("repeats", [2, 3, 5])
+def test_known_variation_is_found_in_every_voxel_in_the_mean_of_squares(repeats: int) -> None:
+    """Halves of an image whose repeats scatter by 5 and 20 % of means that differ from voxel to voxel."""
+    draw = np.random.default_rng(SEED)
+    truth = np.repeat([0.05, 0.2], 40_000)
+    mean = draw.uniform(5, 15, truth.size)
+    values = mean * (1 + truth * draw.standard_normal((repeats, truth.size)))
+    found = variation_of_voxels(values, np.ones(values.shape, dtype=bool))
+    for wcv in (0.05, 0.2):
+        half = found[truth == wcv]
+        # The mean of few repeats scatters as well: wCV^2 / K of it, of which the square is in the ratio.
+        assert np.sqrt(np.mean(half**2)) == pytest.approx(wcv, rel=0.01 + 3 * wcv**2 / repeats)
+
+
+def test_a_voxel_needs_two_repeats_that_are_determined() -> None:
+    values = np.array([[1.0, 1.0, np.nan, 1.0], [3.0, 3.0, 3.0, -1.0], [2.0, 9.0, 2.0, np.nan]])
+    known = np.array([[True, True, True, True], [True, True, False, True], [True, False, True, True]])
+    found = variation_of_voxels(values, known)
+    assert found[:2] == pytest.approx([0.5, np.sqrt(2) / 2])
+    assert np.isnan(found[2:]).all()

@@ -82,3 +82,18 @@ def test_too_few_participants_are_said_and_an_old_table_goes(tmp_path: Path, wri
     write_group(tmp_path)
     assert not (tmp_path / "group_vfa_repeatability.tsv").exists()
     assert "runs of a session repeat for 2 participants: repeatability needs 3" in page_of(tmp_path)
+
+
+def test_the_methods_text_says_how_where_something_repeats(tmp_path: Path, write_fit: WriteFit) -> None:
+    for label in ("01", "02", "03"):
+        write_fit({"sub": label, "run": "1"}, images=False)
+    write_group(tmp_path)
+    citation = tmp_path / "logs" / "CITATION.md"
+    assert "Repeatability" not in citation.read_text(encoding="utf-8")
+    for label in ("01", "02", "03"):
+        write_fit({"sub": label, "run": "2"}, images=False)
+    write_group(tmp_path)
+    text = citation.read_text(encoding="utf-8")
+    assert "Repeatability was described" in text
+    assert "Raunig" in text
+    assert "raunig2015" in (tmp_path / "logs" / "CITATION.bib").read_text(encoding="utf-8")

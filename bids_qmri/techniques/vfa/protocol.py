@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bids_qmri.errors import InputError
 from bids_qmri.physics.protocol import (
     Axis,
+    IntArray,
     Protocol,
     Range,
     StreamField,
@@ -126,6 +127,10 @@ class VfaProtocol(Protocol):
 
     def averaged(self, average: FloatArray) -> VfaProtocol:
         return VfaProtocol(average @ self.flip_angle, average @ self.repetition_time)
+
+    def chosen(self, kept: Sequence[int] | IntArray) -> VfaProtocol:
+        index = np.asarray(kept, dtype=np.intp)
+        return VfaProtocol(self.flip_angle[index], self.repetition_time[index])
 
     def extremes(self) -> dict[str, Range]:
         found = {"repetition_time": ends(self.repetition_time)}

@@ -1,0 +1,1 @@
+"""How well estimators do on measured data: sub-protocols, references, scores. Arrays only."""

@@ -13,8 +13,8 @@ from bids_qmri.alignment.transforms import Image, Transform, grid_points, relati
 from bids_qmri.errors import InputError
 from bids_qmri.units import FloatArray
 
-MOST_VALUES = 2**24
-"""Values of a series that are registered; of larger ones averages of neighbouring voxels."""
+MOST_VALUES = 5 * 128**3
+"""Values of a series that are registered, for which elastix takes 1.4 GB; of larger ones averages."""
 
 FEWEST_VOXELS = 32
 """Voxels along an axis that averaging leaves, at least."""

@@ -225,7 +225,7 @@ def align_series(series: Series, kind: Kind, reference: int, path: Path, threads
 
     Notes
     -----
-    Memory: averages of all images, of 16.8 million values at most, and a few single images.
+    Memory: averages of all images, of 10.5 million values at most, and a few single images.
     """
     zooms = np.asarray(series.zooms)
     alignment = align(

@@ -118,6 +118,11 @@ class DiffusionProtocol(Protocol):
     def averaged(self, average: FloatArray) -> DiffusionProtocol:
         return DiffusionProtocol(average @ self.bvals)
 
+    def only(self, kept: IntArray) -> DiffusionProtocol:
+        bvecs = None if self.bvecs is None else self.bvecs[kept]
+        averages = None if self.averages is None else self.averages[kept]
+        return replace(self, bvals=self.bvals[kept], bvecs=bvecs, averages=averages)
+
     def extremes(self) -> dict[str, Range]:
         return {"bvals": ends(self.bvals), "largest_b": (float(self.bvals.max()),) * 2}
 

@@ -239,6 +239,10 @@ class Protocol(ABC):
             f"measurements of {type(self).__name__} cannot be averaged", needed="a shorter series"
         )
 
+    def only(self, kept: IntArray) -> Self:
+        """Return the protocol of some of the measurements, by their numbers."""
+        return self.averaged(np.eye(self.n_measurements)[kept])
+
     def extremes(self) -> dict[str, Range]:
         """Return smallest and largest value of every property that a network is trained for a range of."""
         return {}

@@ -46,6 +46,7 @@ def tuning_page(found: Outcome) -> str:
         lead=f"{count(len(labels), 'participant')}, {sum(len(scan.signal) for scan in found.scans)} voxels",
         curves=[_curves(title, tuned) for title, tuned in networks],
         summary=list(_summary(found)),
+        predictions=[(_subjects(fold.held_out), number(fold.prediction)) for fold in found.folds],
         folds=list(_folds(found)),
         quantities=list(found.tuned.simulated),
         simulated=[
@@ -106,7 +107,9 @@ def _curves(title: str, tuned: Tuned) -> Curves:
     return Curves(
         title,
         tuned.kept.number,
-        _chart(epochs, measured, "measured voxels", f"Loss of measured voxels over that of the start, {title}."),
+        _chart(
+            epochs, measured, "measured voxels", f"Loss of measured voxels over that of the start, {title}."
+        ),
         _chart(epochs, simulated, "simulations", f"Largest error on simulations over the start, {title}."),
     )
 

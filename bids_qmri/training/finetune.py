@@ -276,7 +276,7 @@ def parts_of(
 
 
 def _batch(parts: Sequence[Part], size: int, rng: np.random.Generator) -> Part:
-    part = parts[rng.integers(len(parts))]
+    part = parts[int(rng.integers(len(parts)))]
     return part.take(np.sort(rng.permutation(len(part.rows))[:size]))
 
 

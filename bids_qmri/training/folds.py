@@ -1,6 +1,4 @@
-"""Cross-validation by participant: a network for every fold, judged on those it was not tuned with, and one
-that was tuned with all.
-"""
+"""Cross-validation by participant: networks that are judged on others, and one that was tuned with all."""
 
 from __future__ import annotations
 
@@ -19,8 +17,17 @@ from bids_qmri.errors import UsageError
 from bids_qmri.estimators.networks.network_file import forget_networks
 from bids_qmri.training.card import make_card
 from bids_qmri.training.export import count_weights, write_files
-from bids_qmri.training.finetune import Simulations, Tuned, Tuning, kind_of, simulations, tune
-from bids_qmri.training.judge import Judged, Summary, judge, summarised
+from bids_qmri.training.finetune import (
+    Simulations,
+    Tuned,
+    Tuning,
+    kind_of,
+    mean_of,
+    parts_of,
+    simulations,
+    tune,
+)
+from bids_qmri.training.judge import JUDGE_STREAM, Judged, Summary, judge, summarised
 from bids_qmri.training.measured import MeasuredScan, data_hash, participant_hashes
 from bids_qmri.training.run import cpu_seconds
 from bids_qmri.training.start import Start, load_start, write_content
@@ -39,12 +46,25 @@ ENDING = "-tuned"
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """A network that was not tuned with some participants, and how it does with them."""
+    """A network that was not tuned with some participants, and how it does with them.
+
+    Parameters
+    ----------
+    held_out
+        Labels of these.
+    tuned, file
+        The network.
+    judged
+        Errors against references.
+    prediction
+        Loss over measurements that were not read, after over before.
+    """
 
     held_out: tuple[str, ...]
     tuned: Tuned
     file: Path
     judged: tuple[Judged, ...]
+    prediction: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +145,13 @@ def cross_validate(
     InputError
         If a network has forgotten what it knew.
     """
-    begun = cpu_seconds()
+    begun, labels = cpu_seconds(), list(dict.fromkeys(scan.participant for scan in scans))
+    parts = split(labels, folds, seed)
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     known = simulations(start.recipe, how)
-    labels = list(dict.fromkeys(scan.participant for scan in scans))
     found = []
-    for number, held_out in enumerate(split(labels, folds, seed), start=1):
+    for number, held_out in enumerate(parts, start=1):
         LOGGER.info("fold %d: without %s", number, ", ".join(f"sub-{label}" for label in held_out))
         found.append(_fold(start, scans, known, how, folder, (number, held_out, seed)))
     LOGGER.info("all participants")
@@ -159,9 +179,19 @@ def _fold(
     before, after = (partial(kind.estimate, one) for one in (start, load_start(card)))
     left_out = [scan for scan in scans if scan.participant in held_out]
     least = kind.least_measurements(start.recipe)
-    return Fold(
-        held_out, tuned, file, tuple(judge(start.recipe.forward, left_out, least, before, after))
-    )
+    ratio = _prediction(start, tuned, left_out, how, seed)
+    judged = judge(start.recipe.forward, left_out, least, before, after)
+    return Fold(held_out, tuned, file, tuple(judged), ratio)
+
+
+def _prediction(
+    start: Start, tuned: Tuned, left_out: Sequence[MeasuredScan], how: Tuning, seed: int
+) -> float:
+    """Return the loss over measurements that networks have not read, after over before."""
+    rng, how = np.random.default_rng([seed, JUDGE_STREAM]), replace(how, target="rest")
+    parts = [part for some in parts_of(start.recipe, left_out, how, rng) for part in some]
+    after, before = (mean_of(start.recipe, one, parts, how) for one in (tuned.network, start.network))
+    return after / before
 
 
 def _written(
@@ -207,6 +237,7 @@ def _of_fold(fold: Fold, hashes: dict[str, str]) -> dict[str, Any]:
         "held_out": [hashes[label] for label in fold.held_out],
         "network": fold.file.name,
         "epoch": fold.tuned.kept.number,
+        "prediction_over_start": digits(fold.prediction),
         "mse_over_start": [
             {**asdict(replace(one, participant=hashes[one.participant])), "ratio": digits(one.ratio)}
             for one in fold.judged

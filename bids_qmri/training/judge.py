@@ -123,7 +123,7 @@ def judge(
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean over participants of the ratio of mean squared errors, with its standard error."""
+    """Mean over participants of the ratio of mean squared errors, with its standard deviation."""
 
     length: int
     quantity: str

@@ -1,4 +1,4 @@
-"""Measured voxels to train with: scans as they are fitted, and the parts of their protocols that are tried."""
+"""Measured voxels to train with: scans as they are fitted, and parts of their protocols."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def data_hash(scans: Sequence[MeasuredScan]) -> str:
 
 
 def participant_hashes(scans: Sequence[MeasuredScan]) -> dict[str, str]:
-    """Return what stands for each participant on a card, by label: a hash of data, for labels can be guessed."""
+    """Return what stands for each participant on a card, by label: a hash of data; labels can be guessed."""
     labels = dict.fromkeys(scan.participant for scan in scans)
     return {
         label: data_hash([scan for scan in scans if scan.participant == label])[:HASH_DIGITS]
@@ -104,7 +104,7 @@ def lengths_of(model: Model, protocol: Protocol, least: int) -> range:
 def draw_part(
     model: Model, protocol: Protocol, count: int, least: int, rng: np.random.Generator
 ) -> npt.NDArray[np.intp]:
-    """Draw so many measurements of a protocol, as the technique's publication does (Table 2 of Kuppens et al.).
+    """Draw so many measurements of a protocol, by Table 2 of Kuppens et al. where it has the technique.
 
     Where what is left does not suit the model, such as echoes with gaps, the first ones are taken.
     """

@@ -45,7 +45,7 @@ class Curve(torch.autograd.Function):
 
 def curve(theta: Tensor, model: Model, protocol: Protocol) -> Tensor:
     """Return noise-free signals, (V, N), of parameters, (V, P), both in double precision."""
-    found: Tensor = Curve.apply(theta, model, protocol)
+    found: Tensor = Curve.apply(theta, model, protocol)  # type: ignore[no-untyped-call]
     return found
 
 

@@ -186,5 +186,3 @@ def write_content(start: Start, network: nn.Module, card: Mapping[str, Any]) -> 
     parts = import_module(start.recipe.network.module)
     content: bytes = parts.content(start.recipe, network, card)
     return content, str(getattr(parts, "ENDING", ".onnx"))
-
-

@@ -6,7 +6,6 @@ The same functions as `tuning_study`, which `finetune` calls by the rows of a re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from bids_qmri.training.start import Start
 from bids_qmri.units import FloatArray
 
 STREAMS = 20, 21, 22
-"""Random streams of simulations to tune with, to stop by, and to be judged by: none that a network has seen."""
+"""Random streams of simulations to tune with, to stop by, and to be judged by: new to every network."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,12 @@ def read(recipe: Recipe, scan: MeasuredScan) -> tuple[Rows, IntArray]:
         bounds=scan.bounds,
         prior=scan.prior,
     )
-    arrays = {"path": found.path, "context": found.context, "centre": found.centre.T, "width": found.width.T}
+    arrays: dict[str, Any] = {
+        "path": found.path,
+        "context": found.context,
+        "centre": found.centre.T,
+        "width": found.width.T,
+    }
     usable = np.flatnonzero(found.usable)
     return ReadRows.of(arrays).take(usable), usable
 
@@ -79,7 +83,7 @@ def loss(
 
 
 def simulated(recipe: Recipe, groups: int, held_out: int, processes: int) -> tuple[Pool, Pool, Pool]:
-    """Return simulations to tune with, to stop by, and to be judged by; `groups` of curves, and of the others."""
+    """Return simulations to tune with, in `groups` of curves, to stop by, and to be judged by."""
     tune, stop, judge = STREAMS
     return (
         make_pool(recipe, tune, groups, processes),
@@ -90,17 +94,5 @@ def simulated(recipe: Recipe, groups: int, held_out: int, processes: int) -> tup
 
 def estimate(start: Start, scan: MeasuredScan) -> dict[str, FloatArray]:
     """Return maps (V,) of a network on disk, as the application makes them."""
-    return _maps(start.recipe, start.file, scan)
-
-
-def _maps(recipe: Recipe, file: Path, scan: MeasuredScan) -> dict[str, FloatArray]:
-    network = Ncde(network=file)
-    found = network.fit(
-        recipe.forward,
-        scan.signal,
-        scan.protocol,
-        sigma=scan.told,
-        bounds=scan.bounds,
-        prior=scan.prior,
-    )
-    return found.maps
+    told: Any = {"sigma": scan.told, "bounds": scan.bounds, "prior": scan.prior}
+    return Ncde(network=start.file).fit(start.recipe.forward, scan.signal, scan.protocol, **told).maps

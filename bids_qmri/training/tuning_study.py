@@ -93,6 +93,7 @@ def estimate(start: Start, scan: MeasuredScan) -> dict[str, FloatArray]:
     """Return maps (V,) of a network by parameter and derived quantity, NaN where signals are not usable."""
     recipe, model = start.recipe, start.recipe.forward
     rows, usable = read(recipe, scan)
+    assert isinstance(rows, StudyRows)
     inside = np.full((len(scan.signal), len(model.parameters)), np.nan)
     parts = []
     with torch.inference_mode():
@@ -105,7 +106,7 @@ def estimate(start: Start, scan: MeasuredScan) -> dict[str, FloatArray]:
     factors = recipe.protocol.scales(scan.protocol)
     for row, parameter in zip(theta, model.parameters, strict=True):
         if parameter.name == model.amplitude:
-            row[usable] *= getattr(rows, "scale")[:, 0]
+            row[usable] *= rows.scale[:, 0]
         row *= factors.get(parameter.name, 1.0)
     names = [p.name for p in (*model.parameters, *model.derived)]
     return dict(zip(names, np.concatenate([theta, model.derive(theta)[0]]), strict=True))

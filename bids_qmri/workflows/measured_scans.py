@@ -1,4 +1,4 @@
-"""The scans of a study as voxels that a network is tuned with: prepared as for a fit, noise and prior told."""
+"""The scans of a study as voxels to tune a network with: prepared as for a fit, noise and prior told."""
 
 from __future__ import annotations
 
@@ -109,5 +109,3 @@ def _voxels(
         how.physical,
         prior,
     )
-
-

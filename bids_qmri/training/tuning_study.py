@@ -45,12 +45,16 @@ def least_measurements(recipe: Recipe) -> int:
     return int(recipe.protocol.lengths[0])
 
 
-def read(recipe: Recipe, scan: MeasuredScan) -> tuple[Rows, IntArray]:
+def read(recipe: Recipe, scan: MeasuredScan) -> tuple[StudyRows, IntArray]:
     """Return what a network reads of a scan, in increasing order, and which of its voxels can be read."""
     recipe.protocol.scales(scan.protocol)
-    measured = by_voxel(scan.protocol, len(scan.signal))
-    order = np.argsort(measured[0], kind="stable")
-    signal, measured = scan.signal[:, order], measured[:, order]
+    return _normalised(recipe, scan.signal, scan.protocol)
+
+
+def _normalised(recipe: Recipe, signal: FloatArray, protocol: Protocol) -> tuple[StudyRows, IntArray]:
+    measured = by_voxel(protocol, len(signal))
+    order = np.argsort(by_voxel(protocol, 1)[0], kind="stable")
+    signal, measured = signal[:, order], measured[:, order]
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = approximate_amplitude(recipe.forward, recipe.protocol, signal, measured)
         normalised = signal / scale
@@ -91,19 +95,30 @@ def simulated(recipe: Recipe, groups: int, held_out: int, processes: int) -> tup
 
 def estimate(start: Start, scan: MeasuredScan) -> dict[str, FloatArray]:
     """Return maps (V,) of a network by parameter and derived quantity, NaN where signals are not usable."""
-    recipe, model = start.recipe, start.recipe.forward
-    rows, usable = read(recipe, scan)
-    assert isinstance(rows, StudyRows)
-    inside = np.full((len(scan.signal), len(model.parameters)), np.nan)
-    parts = []
+    return estimate_by(start.recipe, start.network, scan.signal, scan.protocol)
+
+
+def estimate_by(
+    recipe: Recipe, network: nn.Module, signal: FloatArray, protocol: Protocol
+) -> dict[str, FloatArray]:
+    """Return maps (V,) by parameter and derived quantity of signals (V, N), at the last tolerance.
+
+    Raises
+    ------
+    InputError
+        If the protocol is one that the network cannot know: several repetition times, another arterial input.
+    """
+    model, factors = recipe.forward, recipe.protocol.scales(protocol)
+    rows, usable = _normalised(recipe, signal, protocol)
+    inside = np.full((len(signal), len(model.parameters)), np.nan)
+    parts = [np.empty((0, len(model.parameters)))]
     with torch.inference_mode():
         for part in rows.parts(TEST_BATCH):
-            signal, measured = (torch.from_numpy(getattr(part, name)) for name in ("signal", "measured"))
-            parts.append(torch.sigmoid(start.network(signal, measured, _last(recipe))).double().numpy())
-    inside[usable] = np.concatenate(parts) if parts else inside[usable]
+            answer = network(torch.from_numpy(part.signal), torch.from_numpy(part.measured), _last(recipe))
+            parts.append(torch.sigmoid(answer).double().numpy())
+    inside[usable] = np.concatenate(parts)
     lower, upper = np.array(recipe.data.ranges(model)).T
     theta = (lower + inside * (upper - lower)).T
-    factors = recipe.protocol.scales(scan.protocol)
     for row, parameter in zip(theta, model.parameters, strict=True):
         if parameter.name == model.amplitude:
             row[usable] *= rows.scale[:, 0]

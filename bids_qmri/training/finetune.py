@@ -260,6 +260,8 @@ def parts_of(
         order = rng.permutation(len(scan.signal))
         held_out = round(how.stop_share * order.size)
         lengths = lengths_of(model, scan.protocol, least)
+        if how.target == "rest" and len(lengths) == 1:
+            LOGGER.warning("%s: no measurement can be left out; its loss is over all", scan.scan)
         for number in range(how.parts):
             # Of the whole nothing is left to predict.
             last = lengths[-1] if how.target != "rest" or len(lengths) == 1 else lengths[-2]

@@ -39,7 +39,7 @@ from bids_qmri.training.finetune import TUNINGS, Tuning, kind_of
 from bids_qmri.training.folds import Outcome, cross_validate
 from bids_qmri.training.judge import OWN, Maps, squared_errors
 from bids_qmri.training.measured import MeasuredScan
-from bids_qmri.training.physics_loss import measured_loss
+from bids_qmri.training.physics_loss import measured_loss, predicted_signals
 from bids_qmri.training.start import Start, load_start
 from bids_qmri.workflows.measured_scans import measured_scans
 
@@ -67,6 +67,22 @@ NOT_TRUE = """Neither reference is the truth. What is known without one is how w
 that no estimate has read (`left out`: the mean squared distance in units of the scatter, after over before).
 
 """
+
+
+MISFIT = """
+Where the model does not hold: by how much measurements that were not read exceed what estimates predict, in
+units of their scatter, by b-value, mean over voxels and folds (`rest`).
+"""
+
+
+def held_out(found: Outcome, scans: Sequence[MeasuredScan]) -> list[tuple[Start, MeasuredScan]]:
+    """Return the network of every fold with the scan that it was not tuned with."""
+    return [
+        (load_start(fold.file), scan)
+        for fold in found.folds
+        for scan in scans
+        if scan.participant in fold.held_out
+    ]
 
 
 def bayes(model: Any, scan: MeasuredScan) -> Maps:
@@ -142,11 +158,20 @@ def judged(found: Outcome, scans: Sequence[MeasuredScan], truths: Sequence[Any] 
     return rows
 
 
-def left_out(found: Outcome, scans: Sequence[MeasuredScan]) -> list[float]:
-    """Return the misfit of measurements that were not read, after over before, by fold."""
+def unread(start: Start, network: Start, scan: MeasuredScan, kept: IntArray) -> tuple[Any, MeasuredScan]:
+    """Return estimates (V, P) from part of the measurements, with an amplitude of 1, and their voxels."""
     import torch
 
-    model, kind = found.start.recipe.forward, kind_of(found.start.recipe)
+    model, kind = start.recipe.forward, kind_of(start.recipe)
+    maps = kind.estimate(network, scan.only(kept))
+    theta = np.stack([maps[p.name] for p in model.parameters], axis=1)
+    theta[:, [p.name == model.amplitude for p in model.parameters]] = 1.0
+    known = np.flatnonzero(np.all(np.isfinite(theta), axis=1))
+    return torch.from_numpy(theta[known]), scan.take(known)
+
+
+def left_out(found: Outcome, scans: Sequence[MeasuredScan]) -> list[float]:
+    """Return the misfit of measurements that were not read, after over before, by fold."""
     ratios = []
     for fold in found.folds:
         networks = found.start, load_start(fold.file)
@@ -154,15 +179,38 @@ def left_out(found: Outcome, scans: Sequence[MeasuredScan]) -> list[float]:
         sums = np.zeros(2)
         for kept in parts(scan):
             for i, network in enumerate(networks):
-                maps = kind.estimate(network, scan.only(kept))
-                theta = np.stack([maps[p.name] for p in model.parameters], axis=1)
-                theta[:, [p.name == model.amplitude for p in model.parameters]] = 1.0
-                known = np.flatnonzero(np.all(np.isfinite(theta), axis=1))
-                some = scan.take(known)
+                theta, some = unread(found.start, network, scan, kept)
                 given = some.signal, some.protocol, some.noise, kept, "rest"
-                sums[i] += measured_loss(model, torch.from_numpy(theta[known]), *given).item()
+                sums[i] += measured_loss(found.start.recipe.forward, theta, *given).item()
         ratios.append(float(sums[1] / sums[0]))
     return ratios
+
+
+def misfit(start: Start, folds: Sequence[tuple[Start, MeasuredScan]]) -> Iterator[str]:
+    """Yield by how much measurements that were not read exceed what is predicted, by b-value, in scatter."""
+    bvals = folds[0][1].protocol.values()["bvals"]
+    rows = {}
+    for label in ("before", "after"):
+        found = []
+        for tuned_with, scan in folds:
+            total, count = np.zeros(bvals.size), np.zeros(bvals.size)
+            for kept in parts(scan):
+                network = start if label == "before" else tuned_with
+                theta, some = unread(start, network, scan, kept)
+                given = some.signal, some.protocol, some.noise, kept
+                excess = some.signal - predicted_signals(start.recipe.forward, theta, *given).numpy()
+                rest = np.setdiff1d(np.arange(bvals.size), kept)
+                scatter = some.noise.scatter[:, None] / np.sqrt(some.protocol.weights)
+                total[rest] += np.mean(excess / scatter, axis=0)[rest]
+                count[rest] += 1
+            found.append(total / np.where(count > 0, count, np.nan))
+        rows[label] = np.mean(found, axis=0)
+    shown = np.isfinite(rows["before"])
+    yield f"| b (s/mm²) | {' | '.join(f'{b:g}' for b in bvals[shown])} |"
+    yield "|" + "---|" * (int(shown.sum()) + 1)
+    for label, row in rows.items():
+        yield f"| {label} | {' | '.join(f'{value:+.2f}' for value in row[shown])} |"
+    yield ""
 
 
 def spelled(values: Sequence[float]) -> str:
@@ -222,6 +270,8 @@ def anchored(scratch: Path) -> Iterator[str]:
     yield NOT_TRUE + FACTS
     for target, one in found.items():
         yield facts(target, one, left_out(one, scans))
+    yield MISFIT
+    yield from misfit(start, held_out(found["rest"], scans))
     yield "\n## Simulated volunteers\n\nTruth from the prior of each scan, with its amplitudes and noise.\n"
     yield from table("voxels", truth, ("truth", OWN, "lsq"))
 

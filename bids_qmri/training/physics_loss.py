@@ -68,16 +68,15 @@ def compared(kept: IntArray, count: int, target: Target) -> IntArray:
     return rest if target == "rest" and rest.size else np.arange(count)
 
 
-def measured_loss(
+def predicted_signals(
     model: Model,
     theta: Tensor,
     signal: FloatArray,
     protocol: Protocol,
     noise: VoxelNoise,
     kept: IntArray,
-    target: Target,
 ) -> Tensor:
-    """Return the mean squared distance of measured and predicted signals, in units of their scatter.
+    """Return the signals, (V, N), that estimates predict, as magnitudes where they are measured as such.
 
     The amplitude is the one that fits the measurements that were read best, as in the application.
 
@@ -89,22 +88,37 @@ def measured_loss(
         Estimates, (V, P), in double precision; an amplitude is 1.
     signal, noise
         Measured, (V, N), and the noise of a single image.
-    kept, target
-        Measurements that the network read, and which of all count.
+    kept
+        Measurements that the network read.
     """
     shape = curve(theta, model, protocol)
-    data, weights = torch.from_numpy(signal), torch.from_numpy(np.array(protocol.weights))
-    predicted = shape
-    if model.amplitude is not None:
-        floor = torch.from_numpy(np.array(noise.floor))[:, None]
-        unbiased = (data**2 - floor**2).clamp(min=0.0).sqrt()[:, kept]
-        weighted = weights[kept] * shape[:, kept]
-        energy = (weighted * shape[:, kept]).sum(dim=1, keepdim=True).clamp(min=LEAST_ENERGY)
-        predicted = (weighted * unbiased).sum(dim=1, keepdim=True) / energy * shape
-        if model.magnitude and not model.signed:
-            predicted = expected_magnitude(predicted, floor)
+    if model.amplitude is None:
+        return shape
+    data, weights = torch.from_numpy(signal)[:, kept], torch.from_numpy(np.array(protocol.weights))[kept]
+    floor = torch.from_numpy(np.array(noise.floor))[:, None]
+    unbiased = (data**2 - floor**2).clamp(min=0.0).sqrt()
+    weighted = weights * shape[:, kept]
+    energy = (weighted * shape[:, kept]).sum(dim=1, keepdim=True).clamp(min=LEAST_ENERGY)
+    predicted = (weighted * unbiased).sum(dim=1, keepdim=True) / energy * shape
+    return expected_magnitude(predicted, floor) if model.magnitude and not model.signed else predicted
+
+
+def measured_loss(
+    model: Model,
+    theta: Tensor,
+    signal: FloatArray,
+    protocol: Protocol,
+    noise: VoxelNoise,
+    kept: IntArray,
+    target: Target,
+) -> Tensor:
+    """Return the mean squared distance of measured and predicted signals, in units of their scatter.
+
+    Parameters as of `predicted_signals`; `target` says which measurements count.
+    """
     some = compared(kept, signal.shape[1], target)
-    error = (data - predicted)[:, some] ** 2
+    data, weights = torch.from_numpy(signal), torch.from_numpy(np.array(protocol.weights))
+    error = (data - predicted_signals(model, theta, signal, protocol, noise, kept))[:, some] ** 2
     scatter = torch.from_numpy(np.array(noise.scatter))[:, None]
     unit = scatter**2 / weights[some] + LEAST_ERROR**2 * (data**2).mean(dim=1, keepdim=True)
     return (error / unit).mean()

@@ -77,8 +77,8 @@ units of their scatter, by b-value, mean over voxels and folds (`rest`).
 
 READING = """## Reading
 
-The aim, 1.00 or below in the mean over folds, is reached for f against the network's own answer, for D against
-it in some rows, and not against least squares. Why:
+The aim, 1.00 or below in the mean over folds, is reached for f against the network's own answer, for D
+against it in some rows, and not against least squares. Why:
 
 - Where the model holds there is nothing to gain: on simulated volunteers, whose truth is known, the shipped
   network is as good as the exact posterior or better, and `rest` leaves its error as it is. `all` and `read`
@@ -87,10 +87,10 @@ it in some rows, and not against least squares. Why:
 - Least squares of nine b-values is not the truth, and a network that is better need not be closer to it: the
   exact posterior is farther from it than the shipped network in most rows (column `bayes`), for measured and
   for simulated volunteers.
-- What is learned from measured voxels is mostly where the model does not hold. At b = 10 signals are lower than
-  the other b-values and the bi-exponential model predict, in all three volunteers. Tuned networks predict
-  measurements that they have not read better, in whom they have not seen, and get there by faster D*, which
-  costs f and D.
+- What is learned from measured voxels is mostly where the model does not hold. At b = 10 signals are lower
+  than the other b-values and the bi-exponential model predict, in all three volunteers. Tuned networks come
+  closer to measurements that they have not read, in whom they have not seen, and get there by a faster D*,
+  which costs f and D.
 
 So tune where a study's scans differ from what networks were trained for, read the page before using the
 network, and prefer the shipped one where, as here, only the model is at fault.

@@ -199,6 +199,7 @@ def tune(
     """
     recipe, rng = start.recipe, np.random.default_rng(seed)
     tuned, stop = parts_of(recipe, scans, how, rng)
+    _require_parts(recipe, tuned, stop)
     network = deepcopy(start.network)
     torch.manual_seed(recipe.seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=how.rate, fused=True)
@@ -233,6 +234,18 @@ def tune(
     return found
 
 
+def _require_parts(recipe: Recipe, *parts: Sequence[Part]) -> None:
+    """Refuse scans of which no voxel can be read and judged."""
+    if all(parts):
+        return
+    least = max(kind_of(recipe).least_measurements(recipe), len(recipe.forward.parameters))
+    raise InputError(
+        f"no scan of {recipe.model} to tune with has voxels that can be read, and measurements to spare",
+        needed=f"scans of more than {least} different measurements",
+        fix="take other participants, or use the network as it is",
+    )
+
+
 def require_remembered(start: Start, found: Tuned) -> None:
     """Refuse a network that has forgotten.
 
@@ -264,10 +277,11 @@ def parts_of(
         held_out = round(how.stop_share * order.size)
         lengths = lengths_of(model, scan.protocol, least)
         if how.target == "rest" and len(lengths) == 1:
-            LOGGER.warning("%s: no measurement can be left out; its loss is over all", scan.scan)
+            LOGGER.warning("%s is left out: none of its measurements can be kept from the network", scan.scan)
+            continue
         for number in range(how.parts):
             # Of the whole nothing is left to predict.
-            last = lengths[-1] if how.target != "rest" or len(lengths) == 1 else lengths[-2]
+            last = lengths[-1] if how.target != "rest" else lengths[-2]
             count = int(rng.integers(lengths[0], last + 1))
             kept = draw_part(model, scan.protocol, count, least, rng)
             for place, voxels in enumerate((order[held_out:], order[:held_out])):
@@ -275,8 +289,6 @@ def parts_of(
                 rows, usable = kind.read(recipe, some.only(kept))
                 if usable.size and (place == 0 or number % 2 == 0):
                     found[place].append(Part(some.take(usable), kept, rows))
-    if not all(found):
-        raise InputError("no voxel can be read", needed="voxels with signal in every participant")
     return found
 
 

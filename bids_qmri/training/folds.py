@@ -57,14 +57,14 @@ class Fold:
     judged
         Errors against references.
     prediction
-        Loss over measurements that were not read, after over before.
+        Loss over measurements that were not read, after over before; None where all must be read.
     """
 
     held_out: tuple[str, ...]
     tuned: Tuned
     file: Path
     judged: tuple[Judged, ...]
-    prediction: float
+    prediction: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,10 +186,12 @@ def _fold(
 
 def _prediction(
     start: Start, tuned: Tuned, left_out: Sequence[MeasuredScan], how: Tuning, seed: int
-) -> float:
-    """Return the loss over measurements that networks have not read, after over before."""
+) -> float | None:
+    """Return the loss over measurements that were not read, after over before; None: there are none."""
     rng, how = np.random.default_rng([seed, JUDGE_STREAM]), replace(how, target="rest")
     parts = [part for some in parts_of(start.recipe, left_out, how, rng) for part in some]
+    if not parts:
+        return None
     after, before = (mean_of(start.recipe, one, parts, how) for one in (tuned.network, start.network))
     return after / before
 
@@ -237,7 +239,7 @@ def _of_fold(fold: Fold, hashes: dict[str, str]) -> dict[str, Any]:
         "held_out": [hashes[label] for label in fold.held_out],
         "network": fold.file.name,
         "epoch": fold.tuned.kept.number,
-        "prediction_over_start": digits(fold.prediction),
+        "prediction_over_start": None if fold.prediction is None else digits(fold.prediction),
         "mse_over_start": [
             {**asdict(replace(one, participant=hashes[one.participant])), "ratio": digits(one.ratio)}
             for one in fold.judged

@@ -132,6 +132,16 @@ def test_tuning_lowers_the_loss_of_voxels_it_has_not_seen() -> None:
     assert found.kept.stop < found.epochs[0].stop
 
 
+def test_scans_with_no_measurement_to_spare_teach_nothing() -> None:
+    """All measurements being read, the loss would be least for least squares."""
+    start = shipped("vfa")
+    whole = VfaProtocol(np.deg2rad([3.0, 15.0]), np.array(0.01))
+    noise = VoxelNoise.thermal(np.full(50, 1.0))
+    scan = MeasuredScan("1", "sub-1", np.full((50, 2), [100.0, 80.0]), whole, noise)
+    with pytest.raises(InputError, match=r"measurements to spare.*more than 2 different measurements"):
+        tune(start, [scan], simulations(start.recipe, TINY), TINY, (0, 0))
+
+
 def test_a_network_that_has_forgotten_is_refused() -> None:
     start = shipped("vfa")
     kept = Epoch(3, 1.0, 1.0, {"t1": 1.0})

@@ -311,6 +311,8 @@ def control(card: Path, scratch: Path) -> Iterator[str]:
     yield FACTS
     yield facts("read", found, left_out(found, scans))
     yield ""
+    if all(fold.tuned.kept.number == 0 for fold in found.folds):
+        yield "Epoch 0 is the start: every later one has forgotten more of the simulations than it may.\n"
 
 
 def main() -> None:

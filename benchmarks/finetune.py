@@ -312,7 +312,7 @@ def control(card: Path, scratch: Path) -> Iterator[str]:
     yield facts("read", found, left_out(found, scans))
     yield ""
     if all(fold.tuned.kept.number == 0 for fold in found.folds):
-        yield "Epoch 0 is the start: every later one has forgotten more of the simulations than it may.\n"
+        yield "Epoch 0 is the start: no later one predicts better and remembers the simulations.\n"
 
 
 def main() -> None:

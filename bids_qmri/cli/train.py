@@ -11,6 +11,7 @@ from typing import Any
 
 from bids_qmri.cli.environment import THREAD_VARIABLES
 from bids_qmri.cli.exit import ExitCode, finish
+from bids_qmri.cli.finetune import finetune
 from bids_qmri.cli.logs import LOGGER, console_log
 from bids_qmri.cli.spelling import Parser
 from bids_qmri.cli.study_prior import learn_prior
@@ -36,8 +37,8 @@ FORMER_OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 """Options of earlier versions with the keys of recipes that they stand for, for one more release."""
 
 
-PRIOR = "prior"
-"""In place of a recipe: learn a prior over a study instead of training."""
+OTHERS = {"prior": learn_prior, "finetune": finetune}
+"""Words in place of a recipe, and what they do: learn a prior over a study, tune a network on one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     with console_log():
         try:
-            if argv[:1] == [PRIOR]:
-                return finish(learn_prior(argv[1:]))
+            if argv and argv[0] in OTHERS:
+                return finish(OTHERS[argv[0]](argv[1:]))
             args = _parser().parse_args(argv)
             code = _list() if args.list else _train(args)
         except QmriError as error:
@@ -148,7 +149,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="bids_qmri-train",
         description="Train a network from a recipe; resumes where it was interrupted.",
         epilog="For one diffusion scheme: --set scheme.bval=FILE scheme.bvec=FILE. A prior over the "
-        "participants of a study, for --prior: bids_qmri-train prior --help.",
+        "participants of a study, for --prior: bids_qmri-train prior --help. A network tuned on a study: "
+        "bids_qmri-train finetune --help.",
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a recipe, or a TOML file")
     parser.add_argument("--list", action="store_true", help="show the recipes there are, one a line, and end")

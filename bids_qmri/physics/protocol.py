@@ -247,7 +247,7 @@ class Protocol(ABC):
         InputError
             If measurements of this protocol mean nothing without the others.
         """
-        raise InputError(f"measurements of {type(self).__name__} cannot be left out", needed="all of them")
+        return self.averaged(np.eye(self.n_measurements)[np.asarray(kept, dtype=np.intp)])
 
     def extremes(self) -> dict[str, Range]:
         """Return smallest and largest value of every property that a network is trained for a range of."""

@@ -14,13 +14,31 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.errors import UsageError
-from bids_qmri.physics.protocol import Protocol, Range
+from bids_qmri.physics.protocol import IntArray, Protocol, Range
 from bids_qmri.units import FloatArray
 
 
 def log_uniform(limits: Range, count: int, rng: np.random.Generator) -> FloatArray:
     """Draw numbers evenly on a logarithmic scale, shape (V,)."""
     return np.asarray(np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]), count)))
+
+
+def choose_measurements(protocol: Protocol, count: int, rng: np.random.Generator) -> IntArray:
+    """Draw some of the measurements of a protocol, in their order: the first, the last, and any between.
+
+    What a technique's ``sampling.choose`` does where a publication says how.
+    """
+    between = rng.permutation(np.arange(1, protocol.n_measurements - 1))[: max(count - 2, 0)]
+    return np.sort(np.concatenate([[0, protocol.n_measurements - 1], between]).astype(np.intp))
+
+
+def nearest(values: FloatArray, wanted: FloatArray) -> IntArray:
+    """Return the numbers of the values nearest to those wanted, none twice, in increasing order."""
+    kept: list[int] = []
+    for value in wanted:
+        order = np.argsort(np.abs(values - value), kind="stable")
+        kept.append(int(next(i for i in order if i not in kept)))
+    return np.sort(np.array(kept, dtype=np.intp))
 
 
 class Ranges(ABC):
@@ -53,6 +71,16 @@ class Study:
     def first(self, measured: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the first signal over the amplitude that it stands for, of the first of the measurements."""
         return np.ones_like(measured)
+
+    def scales(self, protocol: Protocol) -> dict[str, float]:
+        """Return what estimates are multiplied by, by parameter, for a protocol that is not that of training.
+
+        Raises
+        ------
+        InputError
+            If networks of the study cannot know such a protocol.
+        """
+        return {}
 
     def curve(self, xp: Any, theta: Any, measured: Any) -> Any:
         """Return noise-free signals, (V, N), for the physics term of a loss; all in double precision.

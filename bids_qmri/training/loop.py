@@ -103,7 +103,7 @@ def train(
     saved = time.monotonic()
     for step in progress(range(begun, steps), steps - begun, "training, steps"):
         value = loss(network, batch(step), step)
-        _update(network, value, optimiser, rate(step), clip)
+        update(network, value, optimiser, rate(step), clip)
         losses.append(value.item())
         if after is not None:
             after(step + 1)
@@ -115,9 +115,10 @@ def train(
     return losses
 
 
-def _update(
+def update(
     network: nn.Module, value: Tensor, optimiser: torch.optim.Optimizer, rate: float, clip: float
 ) -> None:
+    """Change a network in place by one step down the gradient of a loss, whose norm is cut to `clip`."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad()

@@ -150,7 +150,8 @@ def test_chosen_measurements_keep_what_belongs_to_them() -> None:
     np.testing.assert_array_equal(part.bvecs, table[1:])
 
 
-def test_frames_of_a_bolus_mean_nothing_without_the_others() -> None:
+def test_some_frames_of_a_bolus_are_driven_by_the_whole_input() -> None:
     time = np.arange(5.0)
-    with pytest.raises(InputError, match="cannot be left out"):
-        DceProtocol(time, time, time).chosen([0, 1])
+    part = DceProtocol(time, time, 2.0 * time).chosen([0, 3])
+    assert part.time.tolist() == [0.0, 3.0]
+    assert part.aif.tolist() == (2.0 * time).tolist()

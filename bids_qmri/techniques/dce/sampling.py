@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from bids_qmri.errors import InputError
 from bids_qmri.physics import sampling
 from bids_qmri.physics.arterial_input import RATA, rata
-from bids_qmri.physics.protocol import Range
+from bids_qmri.physics.protocol import IntArray, Protocol, Range
 from bids_qmri.techniques.dce.protocol import DceProtocol
 from bids_qmri.units import SECONDS_PER_MINUTE, FloatArray
 
@@ -26,6 +27,9 @@ FINE_STEP = 1.0
 
 INPUT_STEP = 0.25
 """Seconds between the points of the arterial input of a fixed protocol."""
+
+SAME_INPUT = 0.02
+"""Largest difference of an arterial input from that of the study, relative to its maximum."""
 
 MEASURED_SHARE = 0.3
 """Share of the inputs known only at coarse times and with noise, as one measured in an artery is."""
@@ -63,6 +67,17 @@ class _Study(sampling.Study):
     unit = ("log_uptake", "log_input")
     products = (("kep", "ve"),)
 
+    def scales(self, protocol: Protocol) -> dict[str, float]:
+        assert isinstance(protocol, DceProtocol)
+        known = rata(protocol.time)
+        if np.max(np.abs(protocol.values()["aif"] - known)) > SAME_INPUT * known.max():
+            raise InputError(
+                "another arterial input than that of the training",
+                needed="the input of Rata et al., arriving at 0 s",
+                fix="use the shipped network",
+            )
+        return {}
+
     def curve(self, xp: Any, theta: Any, measured: Any) -> Any:
         kep, ve, vp, t0 = theta.T[..., None]
         minutes = (measured - t0) / SECONDS_PER_MINUTE
@@ -94,6 +109,12 @@ def paper_times(rng: np.random.Generator, length: int | None = None) -> FloatArr
     """Draw 15-20 frame times as in Table 2: one interval in 8-12 s, from the arrival of the bolus on."""
     count = int(rng.integers(15, 21)) if length is None else length
     return np.asarray(rng.uniform(8.0, 12.0) * np.arange(1, count + 1))
+
+
+def choose(protocol: DceProtocol, count: int, rng: np.random.Generator) -> IntArray:
+    """Choose every second, third, ... frame at random, and of these the first `count`."""
+    step = int(rng.integers(1, max(protocol.n_measurements // count, 1) + 1))
+    return np.arange(0, protocol.n_measurements, step, dtype=np.intp)[:count]
 
 
 def broad_times(rng: np.random.Generator, ranges: Ranges) -> tuple[FloatArray, float]:

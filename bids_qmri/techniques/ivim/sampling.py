@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_qmri.physics import sampling
 from bids_qmri.physics.diffusion import DiffusionProtocol
-from bids_qmri.physics.protocol import Range
+from bids_qmri.physics.protocol import IntArray, Range
 from bids_qmri.units import FloatArray
 
 CLINICAL_BVALS = np.array(
@@ -79,6 +79,19 @@ def paper_ivim(rng: np.random.Generator, length: int | None = None) -> Diffusion
     drawn = [rng.integers(1, 50, lowest), rng.integers(50, 100, low - lowest)]
     drawn.append(rng.integers(100, 801, (count - 1) // 2))
     return DiffusionProtocol(np.sort(np.concatenate([[0], *drawn])).astype(np.float64))
+
+
+def choose(protocol: DiffusionProtocol, count: int, rng: np.random.Generator) -> IntArray:
+    """Draw b-values by Table 2 from those measured; what one range lacks comes from the others."""
+    values = protocol.bvals
+    low = -(-(count - 1) // 2)
+    few = -(-low // 2)
+    kept = [int(np.argmin(values))]
+    for first, last, number in ((1, 50, few), (50, 100, low - few), (100, 801, count - 1 - low)):
+        inside = [i for i in np.flatnonzero((values >= first) & (values < last)) if i not in kept]
+        kept += [int(i) for i in rng.permutation(inside)[:number]]
+    rest = [i for i in rng.permutation(values.size) if i not in kept]
+    return np.sort(np.array([*kept, *rest[: count - len(kept)]], dtype=np.intp))
 
 
 def broad_ivim(rng: np.random.Generator, ranges: Ranges) -> DiffusionProtocol:

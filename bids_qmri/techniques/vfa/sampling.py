@@ -8,13 +8,18 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from bids_qmri.errors import InputError
 from bids_qmri.physics import sampling
-from bids_qmri.physics.protocol import Protocol, Range
+from bids_qmri.physics.protocol import IntArray, Protocol, Range
+from bids_qmri.physics.sampling import nearest
 from bids_qmri.techniques.vfa.protocol import VfaProtocol
 from bids_qmri.units import FloatArray, degrees
 
 PAPER_LOG_TR = (np.log(0.003), np.log(0.012))
 """Logarithms of the TR in s that go with the flip angles of Table 2; 5 and 7 ms are the likely ones."""
+
+PAPER_LENGTH = 3
+"""Least number of flip angles of Table 2."""
 
 SMALLEST_RATIO = 1.5
 """Largest over smallest flip angle, at least: nearly equal angles cannot tell T1 from the amplitude."""
@@ -57,6 +62,13 @@ class _Study(sampling.Study):
         """Return the sine of the flip angle: equation 9 of the study."""
         return np.asarray(np.sin(np.deg2rad(measured)))
 
+    def scales(self, protocol: Protocol) -> dict[str, float]:
+        assert isinstance(protocol, VfaProtocol)
+        if np.ptp(protocol.repetition_time) > 0:
+            raise InputError("several repetition times", needed="one, as networks of the study know it")
+        # the signal depends on TR / T1 alone
+        return {"t1": float(protocol.repetition_time[0]) / self.repetition_time}
+
     def curve(self, xp: Any, theta: Any, measured: Any) -> Any:
         t1, m0 = theta.T[..., None]
         flip, e1 = xp.deg2rad(measured), xp.exp(-self.repetition_time / t1)
@@ -94,6 +106,14 @@ def paper_vfa(
     middle, largest = rng.uniform(3.0, 10.0), rng.uniform(15.0, 30.0)
     between = np.linspace(1.0, largest, count - 1)[1:-1]
     return _protocol(np.concatenate([[1.0, middle, largest], between]), repetition_time)
+
+
+def choose(protocol: VfaProtocol, count: int, rng: np.random.Generator) -> IntArray:
+    """Choose the measured flip angles nearest to those of Table 2, none twice."""
+    flip = degrees(protocol.flip_angle.reshape(protocol.n_measurements, -1).mean(axis=1))
+    if count < PAPER_LENGTH:
+        return nearest(flip, np.array([rng.uniform(3.0, 10.0), rng.uniform(15.0, 30.0)])[:count])
+    return nearest(flip, degrees(paper_vfa(rng, length=count).flip_angle))
 
 
 def broad_vfa(rng: np.random.Generator, ranges: Ranges) -> VfaProtocol:

@@ -17,6 +17,7 @@ from bids_qmri.reports.page import embed, number
 WIDTH, HEIGHT = 310.0, 195.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 12.0, 40.0
 _MAX_TICKS = 5
+LEAST_TICKS = 3
 
 Values = npt.ArrayLike
 Limits = tuple[float, float]
@@ -165,10 +166,17 @@ def span(*values: Values, margin: float = 0.04, floor: float | None = None) -> L
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Return up to six round numbers between two limits."""
+    """Return three to six round numbers between two limits."""
     rough = (high - low) / _MAX_TICKS
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10, 20) if power * factor >= rough * (1 - 1e-9))
+    steps = [power * factor for factor in (0.5, 1, 2, 5, 10, 20)]
+    place = next(place for place, step in enumerate(steps) if place and step >= rough * (1 - 1e-9))
+    coarse = _multiples(steps[place], low, high)
+    # Two numbers do not tell whether an axis is linear; the next finer step gives at most six.
+    return coarse if len(coarse) >= LEAST_TICKS else _multiples(steps[place - 1], low, high)
+
+
+def _multiples(step: float, low: float, high: float) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     return [float(f"{step * i:.12g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]
 

@@ -68,6 +68,23 @@ def short_exponent(high: float) -> int:
     return 3 * math.floor(math.log10(high) / 3)
 
 
+_EXPONENTS = {"mm^2/s": -3}
+"""Power of ten that people tell a unit in; others are told as they are."""
+
+
+def shown_exponent(units: str) -> int:
+    """Return the power of ten that every number of a unit is told in, so that a page speaks one unit."""
+    return _EXPONENTS.get(units, 0)
+
+
+TIMES = "\N{MULTIPLICATION SIGN} "
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Return numbers and a unit as people write them: ``1.2 × 10⁻³ mm²/s``, ``0.9 s``."""
+    return f"{text} {TIMES if unit.startswith('10') else ''}{unit}".strip()
+
+
 def embed(png: bytes) -> str:
     """Return an image as a data URI, so that a page is one file."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,17 @@ class Sheet:
         """Return the sheet's pixels of a volume, shape (rows, columns), `empty` between slices."""
         return np.where(self.order < 0, empty, volume.ravel()[self.order])
 
+    def fullest(self, mask: Mask) -> tuple[slice, slice]:
+        """Return where on the sheet the slice lies that has the most voxels of a mask, (X, Y, Z)."""
+        high, wide = self.tile
+        inside = self.fill(mask, False).astype(bool)
+        tiles = inside.reshape(-1, high, self.columns, wide).sum(axis=(1, 3))
+        row, column = (int(place) for place in np.unravel_index(int(np.argmax(tiles)), tiles.shape))
+        return (
+            slice(row * high, (row + 1) * high - 1),
+            slice(column * wide, (column + 1) * wide - 1),
+        )
+
     def geometry(self, shape: tuple[int, ...]) -> list[list[int]]:
         """Return the voxel at the first pixel, then the steps per column, row and slice."""
         high, wide = self.tile
@@ -95,6 +106,37 @@ def lay_out(mask: Mask, affine: npt.ArrayLike, max_pixels: int = 1_000_000) -> S
     count, high, wide = planes.shape
     order, columns = _tile(planes, wide * across / (high * up))
     return Sheet(order, columns, count, (high, wide), float(up / across), _SIDES[axis], every)
+
+
+def pick(sheet: Sheet, mask: Mask, many: int, max_pixels: int) -> Sheet:
+    """Return a sheet of some of its slices alone: the fullest, or several spread over those that are full.
+
+    Parameters
+    ----------
+    sheet
+        All slices.
+    mask
+        Voxels that count, shape (X, Y, Z).
+    many
+        How many to take.
+    max_pixels
+        Size beyond which pixels are left out.
+    """
+    high, wide = sheet.tile
+    rows = len(sheet.order) // high
+    tiles = sheet.order.reshape(rows, high, sheet.columns, wide).swapaxes(1, 2).reshape(-1, high, wide)
+    planes = tiles[: sheet.count, :-1, :-1]
+    counts = np.count_nonzero(mask.ravel()[planes] & (planes >= 0), axis=(1, 2))
+    full = np.flatnonzero(2 * counts >= counts.max())
+    # From the middle of equal shares, so that neither end is favoured.
+    places = full[((np.arange(min(many, full.size)) + 0.5) * full.size / min(many, full.size)).astype(int)]
+    chosen = planes[[int(np.argmax(counts))] if many == 1 else places]
+    stride = max(1, math.ceil(math.sqrt(chosen.size / max_pixels)))
+    chosen = np.pad(chosen[:, ::stride, ::stride], ((0, 0), (0, 1), (0, 1)), constant_values=-1)
+    count, high, wide = chosen.shape
+    order, columns = _tile(chosen, wide / (high * sheet.pixel_aspect))
+    every = (sheet.every[0], sheet.every[1] * stride)
+    return replace(sheet, order=order, columns=columns, count=count, tile=(high, wide), every=every)
 
 
 def fullest_slice(mask: Mask, affine: npt.ArrayLike) -> Mask:

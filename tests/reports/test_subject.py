@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from bids_qmri import __version__
+from bids_qmri.bids.derivatives import write_map
+from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.reports.page_data import BINS, Histogram, PageData, Trace, page_data_path, write_page_data
 from bids_qmri.reports.problems import write_problems
-from bids_qmri.reports.subject import write_subject_page
+from bids_qmri.reports.subject import SCRIPTS, write_subject_page
 
 from .conftest import WriteFit
 
@@ -81,7 +83,11 @@ def test_every_map_is_drawn_with_a_text_for_those_who_cannot_see_it(
     write_fit()
     _, outline = page(tmp_path)
     texts = [str(image["alt"]) for image in outline.images]
-    assert len(texts) == 5
+    assert sum(text.startswith("Slices of") for text in texts) == 5
+    assert [text for text in texts if text.startswith("A slice")] == [
+        "A slice of T1 by lsq.",
+        "A slice of M0 by lsq.",
+    ]
     assert any("T1 by lsq, colours from 0 to 3 s" in text for text in texts)
     assert any("sd of T1" in text for text in texts)
 
@@ -111,7 +117,7 @@ def test_text_from_files_is_inert(tmp_path: Path, write_fit: WriteFit, place: st
     (tmp_path / "sub-01" / "log").mkdir(exist_ok=True)
     (tmp_path / "sub-01" / "log" / "crash-<b>.txt").write_text(EVIL)
     text, outline = page(tmp_path, problems=[EVIL] if place in ("problems", "crash") else [])
-    assert outline.tags.count("script") == 3  # viewer, copy button, colours
+    assert outline.tags.count("script") == len(SCRIPTS) + 1  # and the colours
     assert "crash-<b>" not in text
     assert "&lt;script&gt;" in text
     assert all("onerror" not in image for image in outline.images)
@@ -232,6 +238,46 @@ def test_estimators_are_compared_where_the_data_determine_a_map_for_both(
     assert "M0 by ncde against lsq: density of 79 voxels" in text
 
 
+def test_every_fit_is_folded_with_its_medians_on_top(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit()
+    text, outline = page(tmp_path)
+    summary = text[text.index('<details id="anat-sub-01-spgr-lsq" class="fit">') :].split("</summary>")[0]
+    assert "<b>T1</b> 1.167 s" in summary
+    assert "#anat-sub-01-spgr-lsq" in outline.links
+
+
+def test_a_difference_has_the_sign_and_unit_it_says(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit(model="ivim", scale=0.001)
+    write_fit(model="ivim", label="ncde", scale=0.0011)
+    text, _ = page(tmp_path)
+    beside = text[text.index('id="dwi-sub-01-ivim-beside"') :]
+    # A tenth of values from 0.33 to 2, in 10⁻³ mm²/s; the median is 1.167.
+    assert re.search(
+        r"D: bias 0\.11\d*, 95 % of the differences from 0\.03\d* to 0\.19\d* . 10⁻³ mm²/s\.", beside
+    )
+    assert "<b>D, ncde minus lsq.</b>" in beside
+
+
+def test_a_map_of_one_number_is_said_and_not_drawn(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit()
+    row = output_table("vfa").estimate("m0")
+    path = tmp_path / derivative_path({"sub": "01"}, extension=".nii.gz", **row.name_parts("lsq"))
+    write_map(path, np.full(90, 7.5, dtype=np.float32), (6, 5, 3), np.eye(4), (1, 1, 1))
+    text, outline = page(tmp_path)
+    assert "M0 is 7.5 arbitrary units in every voxel" in text
+    assert not any("map of M0" in str(image["alt"]) for image in outline.images)
+
+
+def test_diffusivities_are_told_in_one_unit(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit(model="ivim", scale=0.001, Regions={"liver": {"n_voxels": 9, "d_median": 0.00123}})
+    text, _ = page(tmp_path)
+    shown = re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    shown = shown[: shown.index('id="methods"')]
+    assert "\N{MULTIPLICATION SIGN} 10⁻³ mm²/s" in shown
+    assert "1.23</td>" in shown
+    assert set(re.findall(r"(10⁻\S)? ?mm²/s", shown)) == {"10⁻³"}
+
+
 def test_signals_that_were_not_kept_are_missed_aloud(tmp_path: Path, write_fit: WriteFit) -> None:
     write_fit()
     assert "signals of this fit were not kept" in page(tmp_path)[0]
@@ -244,7 +290,7 @@ def test_a_network_is_compared_with_the_classical_fit_of_the_same_images(
     write_fit(label="ncde", scale=1.1)
     write_fit({"sub": "01", "run": "2"}, label="ncde")
     text, _ = page(tmp_path)
-    assert text.count("Compared with lsq") == 1
+    assert text.count("vfa side by side") == 1
     assert "Bland-Altman plot of T1, ncde minus lsq" in text
     assert re.search(r"T1: bias 0\.1\d*, 95 % of the differences from 0\.0\d* to 0\.\d* s\.", text)
 

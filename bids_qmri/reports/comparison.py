@@ -183,23 +183,24 @@ def _with_difference(
     )
     one = np.ones(pair[0].size, dtype=np.uint8)
     limits = agreement_metrics(pair[0], one, pair[1], one)
-    words = _agreement_words(row, limits)
+    words = _agreement_words(row, limits, between)
     panels = (
         Panel(draw_scatter(row, *pair, labels), f"{row.symbol}, {between}."),
         Panel(draw_agreement(row, *pair, labels, limits), words),
     )
-    caption = f"{words} Over {pair[0].size} voxels."
+    told = words.partition(": ")[2]
+    caption = f"{told[:1].upper()}{told[1:]} Over {pair[0].size} voxels."
     named = replace(picture, name=f"{row.symbol}, {between}", caption=caption)
     return replace(part, difference=named, agreement=panels)
 
 
-def _agreement_words(row: MapRow, limits: Mapping[str, float | None]) -> str:
+def _agreement_words(row: MapRow, limits: Mapping[str, float | None], between: str) -> str:
     exponent = shown_exponent(row.unit)
     low, bias, high = (
         number(None if value is None else float(f"{value / 10.0**exponent:.3g}"))
         for value in (limits["loa_low"], limits["bias"], limits["loa_high"])
     )
-    words = f"{row.symbol}: bias {bias}, 95 % of the differences from {low} to {high}"
+    words = f"{row.symbol}, {between}: bias {bias}, 95 % of the differences from {low} to {high}"
     return f"{with_unit(words, unit_label(row.unit, exponent))}."
 
 
@@ -234,11 +235,12 @@ def _line(found: Sequence[Part]) -> Line:
 
 
 def _traces(labels: Sequence[str], data: Sequence[PageData]) -> Iterator[Panel]:
-    """Draw the voxels that all fits show, each with the curves of all."""
-    for first in data[0].traces:
-        same = [[one for one in kept.traces if one.voxel == first.voxel][:1] for kept in data]
-        if all(same) and len({kept.x_label for kept in data}) == 1:
-            traces = [found[0] for found in same]
-            told = ", ".join(f"{label} {number(one.rmse)}" for label, one in zip(labels, traces, strict=True))
-            text = f"Voxel {first.voxel}, {first.kind} of {labels[0]}: RMSE {told}."
-            yield Panel(draw_traces(traces, labels, data[0]), text)
+    """Draw the voxels that are shown, with the curves of all fits; nothing where fits show others."""
+    places = {tuple(trace.voxel for trace in kept.traces) for kept in data}
+    if len(places) > 1 or len({kept.x_label for kept in data}) > 1:
+        return
+    for traces in zip(*(kept.traces for kept in data), strict=True):
+        pairs = zip(labels, traces, strict=True)
+        told = ", ".join(f"{label} {number(one.rmse)}" for label, one in pairs)
+        text = f"Voxel {traces[0].voxel}, {traces[0].kind} of {labels[0]}: RMSE {told}."
+        yield Panel(draw_traces(traces, labels, data[0]), text)

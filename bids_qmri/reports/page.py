@@ -38,7 +38,9 @@ def number(value: float | None) -> str:
     """Return a number with four significant digits, ``n/a`` for None."""
     if value is None:
         return "n/a"
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int):
+        return str(value)
+    return f"{float(f'{value:.4g}'):.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def percent(share: float) -> str:

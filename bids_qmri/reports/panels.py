@@ -276,7 +276,7 @@ def draw_agreement(
         x,
         y,
         x_label=f"mean {row.symbol}{suffix}",
-        y_label=f"{labels[0]} minus {labels[1]}{suffix}",
+        y_label=f"difference{suffix}",
         summary=f"Bland-Altman plot of {row.symbol}, {labels[0]} minus {labels[1]}.",
     )
     chart.image(_density(mean, difference, x, y))

@@ -120,8 +120,8 @@ class Grid:
             "columns": self.sheet.columns,
             "count": self.sheet.count,
             "tile": list(self.sheet.tile),
-            "aspect": self.sheet.pixel_aspect,
-            "sides": list(self.sheet.sides),
+            "axes": list(self.sheet.axes),
+            "lengths": [float(f"{length:.4g}") for length in self.sheet.lengths],
             "steps": self.sheet.geometry(self.mask.shape),
         }
 

@@ -40,6 +40,10 @@ class Sheet:
         Letters of the patient's sides at the left, right, top and bottom.
     every
         Slices and pixels were thinned to one of this many: (slices, rows and columns).
+    axes
+        Axes of the body, 0 to 2 for right, front and head, along columns, rows and slices.
+    lengths
+        Distance in mm between neighbouring columns, rows and slices of the sheet.
     """
 
     order: npt.NDArray[np.intp]
@@ -49,6 +53,8 @@ class Sheet:
     pixel_aspect: float
     sides: tuple[str, str, str, str]
     every: tuple[int, int]
+    axes: tuple[int, int, int]
+    lengths: tuple[float, float, float]
 
     def fill(self, volume: Array, empty: float) -> Array:
         """Return the sheet's pixels of a volume, shape (rows, columns), `empty` between slices."""
@@ -102,10 +108,13 @@ def lay_out(mask: Mask, affine: npt.ArrayLike, max_pixels: int = 1_000_000) -> S
     planes = np.moveaxis(index[box], axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     planes, every = _thin(planes, max_pixels)
     planes = np.pad(planes, ((0, 0), (0, 1), (0, 1)), constant_values=-1)
-    across, up = (zooms[other] for other in range(3) if other != axis)
+    first, second = (other for other in range(3) if other != axis)
+    across, up = zooms[first], zooms[second]
+    lengths = (float(across * every[1]), float(up * every[1]), float(zooms[axis] * every[0]))
     count, high, wide = planes.shape
     order, columns = _tile(planes, wide * across / (high * up))
-    return Sheet(order, columns, count, (high, wide), float(up / across), _SIDES[axis], every)
+    sides, axes = _SIDES[axis], (first, second, axis)
+    return Sheet(order, columns, count, (high, wide), float(up / across), sides, every, axes, lengths)
 
 
 def pick(sheet: Sheet, mask: Mask, many: int, max_pixels: int) -> Sheet:

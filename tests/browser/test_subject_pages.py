@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,29 @@ import pytest
 
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import output_table
+from bids_qmri.reports.subject import write_subject_page
 
 from .conftest import Visit, Visitor
 
 PARTICIPANT = "sub-abdomen01"
-WIDTHS = (1280, 400)
+WIDTHS = (1440, 400)
 
 INVISIBLE = """() => [...document.querySelectorAll("figure img, figure svg")].filter((figure) => {
   const box = figure.getBoundingClientRect();
   return box.width < 50 || box.height < 10 || (figure.naturalWidth ?? 1) < 1;
 }).map((figure) => figure.alt || figure.getAttribute("aria-label"))"""
+
+CUT = """() => [...document.querySelectorAll("body *")].filter((one) => {
+  if (one.closest("svg, .unseen, .skip, .rows thead") || !one.getClientRects().length) return false;
+  const hides = getComputedStyle(one).overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1;
+  return hides || one.getBoundingClientRect().right > innerWidth + 1;
+}).map((one) => `${one.tagName} ${one.textContent.trim().slice(0, 60)}`)"""
+
+HEADS_CUT = """() => [...document.querySelectorAll(".rows thead th")].filter((one) =>
+  getComputedStyle(one.closest("thead")).position !== "absolute" && one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.textContent)"""
+
+OPEN = "() => document.querySelectorAll('details').forEach((one) => { one.open = true; })"
 
 SPILLED = """() => [...document.querySelectorAll(".chart text")].filter((text) => {
   const [inner, outer] = [text.getBoundingClientRect(), text.ownerSVGElement.getBoundingClientRect()];
@@ -39,15 +53,33 @@ def subject(study: Path, visit: Visitor) -> Visit:
     return visit(study / f"{PARTICIPANT}.html")
 
 
+def drawn(seen: Visit) -> None:
+    """Wait until every viewer shows its planes."""
+    for one in seen.page.locator(".viewer").all():
+        one.and_(seen.page.locator("[aria-busy=false]")).wait_for()
+
+
+def unfold(subject: Visit) -> None:
+    subject.page.evaluate(OPEN)
+
+
 def viewer(subject: Visit, kind: str = "anat") -> Any:
     return subject.page.locator(f"section[id='{kind}-{PARTICIPANT}'] .viewer")
+
+
+def control(shown: Any, name: str) -> Any:
+    return shown.locator(f"[data-control={name}]")
+
+
+def plane(shown: Any, name: str = "axial", of: int = 0) -> Any:
+    return shown.locator(f".planes canvas[data-plane={name}]").nth(of)
 
 
 def state(shown: Any) -> tuple[str, float, list[int], int]:
     """Return name and value of the readout, the voxel, and the slice from 1, once all is drawn."""
     shown.and_(shown.page.locator("[aria-busy=false]")).wait_for()
     text = shown.locator(".readout").inner_text()
-    name, value = text.split("\n")[0].split(": ")
+    name, value = text.split("\n")[0].split(", square: ")[0].split(": ")
     voxel = [int(part) for part in re.search(r"voxel (\d+), (\d+), (\d+)", text).groups()]  # type: ignore[union-attr]
     number = re.search(r"-?\d[-+\d.e]*", value)
     index = re.search(r"slice (\d+)", text)
@@ -61,6 +93,11 @@ def test_pages_are_quiet_whole_and_fit_the_screen(
     study: Path, visit: Visitor, width: int, scheme: str
 ) -> None:
     seen = visit(study / f"{PARTICIPANT}.html", width=width, color_scheme=scheme)
+    drawn(seen)
+    assert seen.page.evaluate(CUT) == []
+    seen.page.evaluate(OPEN)
+    assert seen.page.evaluate(CUT) == []
+    assert seen.page.evaluate(HEADS_CUT) == []
     assert seen.page.evaluate(INVISIBLE) == []
     assert seen.page.evaluate(SPILLED) == []
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
@@ -70,10 +107,10 @@ def test_pages_are_quiet_whole_and_fit_the_screen(
 
 def test_the_viewer_shows_a_slice_and_the_slider_changes_it(subject: Visit) -> None:
     shown = viewer(subject)
-    canvas = shown.locator("canvas")
+    canvas = plane(shown)
     assert canvas.evaluate(SHADES) > 20
     before = canvas.screenshot()
-    shown.locator("input[type=range]").focus()
+    control(shown, "slice").focus()
     subject.page.keyboard.press("ArrowRight")
     assert state(shown)[3] == 6
     assert canvas.screenshot() != before
@@ -82,7 +119,7 @@ def test_the_viewer_shows_a_slice_and_the_slider_changes_it(subject: Visit) -> N
 
 def test_arrow_keys_move_over_voxels(subject: Visit) -> None:
     shown = viewer(subject)
-    shown.locator("canvas").focus()
+    plane(shown).focus()
     voxels = [state(shown)[2]]
     for key in ("ArrowLeft", "ArrowUp", "PageUp"):
         subject.page.keyboard.press(key)
@@ -97,15 +134,15 @@ def test_the_value_shown_is_that_of_the_map(
 ) -> None:
     row = output_table(model).estimate(name)
     shown = viewer(subject, kind)
-    shown.locator("select").select_option(label=row.symbol)
+    control(shown, "map").select_option(label=row.symbol)
     path = derivative_path({"sub": "abdomen01"}, extension=".nii.gz", **row.name_parts("lsq"))
     image = np.asarray(nib.load(study / path).dataobj)
     assert row.range is not None
-    shown.locator("canvas").scroll_into_view_if_needed()
-    box = shown.locator("canvas").bounding_box()
+    plane(shown).scroll_into_view_if_needed()
+    box = plane(shown).bounding_box()
     compared = 0
     for x, y in np.random.default_rng(0).uniform(0.2, 0.8, (40, 2)):
-        subject.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        subject.page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
         _, value, voxel, _ = state(shown)
         truth = image[tuple(voxel)]
         if truth != 0 and row.range[0] < truth < row.range[1]:
@@ -117,7 +154,7 @@ def test_the_value_shown_is_that_of_the_map(
 def test_the_viewer_says_where_the_data_do_not_determine_a_map(study: Path, subject: Visit) -> None:
     table = output_table("ivim")
     shown = viewer(subject, "dwi")
-    shown.locator("select").select_option(label="D*")
+    control(shown, "map").select_option(label="D*")
     known, values = (
         np.asarray(
             nib.load(
@@ -126,11 +163,11 @@ def test_the_viewer_says_where_the_data_do_not_determine_a_map(study: Path, subj
         )
         for row in (table.determined("dstar"), table.estimate("dstar"))
     )
-    shown.locator("canvas").scroll_into_view_if_needed()
-    box = shown.locator("canvas").bounding_box()
+    plane(shown).scroll_into_view_if_needed()
+    box = plane(shown).bounding_box()
     told = []
     for x, y in np.random.default_rng(1).uniform(0.1, 0.9, (80, 2)):
-        subject.page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        subject.page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
         voxel = tuple(state(shown)[2])
         if values[voxel] != 0 and np.isfinite(values[voxel]):
             said = "not determined by the data" in shown.locator(".readout").inner_text()
@@ -140,7 +177,121 @@ def test_the_viewer_says_where_the_data_do_not_determine_a_map(study: Path, subj
     assert subject.clean, subject.complaints
 
 
+def test_three_planes_meet_in_one_voxel(subject: Visit) -> None:
+    shown = viewer(subject)
+    before = state(shown)[2]
+    steps = (("coronal", {0, 2}, 0.3), ("sagittal", {1, 2}, 0.7), ("axial", {0, 1}, 0.4))
+    for name, moved, share in steps:
+        plane(shown, name).scroll_into_view_if_needed()
+        box = plane(shown, name).bounding_box()
+        subject.page.mouse.click(box["x"] + share * box["width"], box["y"] + share * box["height"])
+        after = state(shown)[2]
+        changed = {axis for axis in range(3) if after[axis] != before[axis]}
+        assert changed <= moved
+        assert changed
+        before = after
+
+
+def test_a_plane_shows_what_the_map_holds_the_right_way_up(study: Path, subject: Visit) -> None:
+    row = output_table("vfa").estimate("t1")
+    path = derivative_path({"sub": "abdomen01"}, extension=".nii.gz", **row.name_parts("lsq"))
+    image = nib.load(study / path)
+    shown = viewer(subject)
+    assert nib.aff2axcodes(image.affine) == ("L", "A", "S")
+    drawn(subject)
+    plane(shown, "coronal").scroll_into_view_if_needed()
+    box = plane(shown, "coronal").bounding_box()
+    found = []
+    for across, down in ((0.1, 0.1), (0.9, 0.9)):
+        subject.page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        found.append(state(shown)[2])
+    # The head is at the top, and the right side, where the first axis comes from, at the left.
+    assert found[0][2] > found[1][2]
+    assert found[0][0] < found[1][0]
+
+
+def test_the_window_changes_colours_and_no_values(subject: Visit) -> None:
+    shown = viewer(subject)
+    text, before = state(shown), plane(shown).screenshot()
+    control(shown, "low").fill("0.5")
+    control(shown, "high").fill("1.5")
+    control(shown, "high").press("Enter")
+    assert state(shown) == text
+    assert plane(shown).screenshot() != before
+    assert shown.locator(".planes .tick").all_inner_texts()[:3] == ["0.5", "1", "1.5"]
+    shown.get_by_role("button", name="Whole range").click()
+    assert state(shown) == text
+    assert plane(shown).screenshot() == before
+
+
+def test_zoom_keeps_the_voxel_and_two_maps_share_it(subject: Visit) -> None:
+    shown = viewer(subject)
+    text = state(shown)
+    control(shown, "zoom").focus()
+    for _ in range(4):
+        subject.page.keyboard.press("ArrowRight")
+    assert state(shown) == text
+    control(shown, "beside").select_option(label="T1")
+    state(shown)
+    assert shown.locator(".planes").nth(1).is_visible()
+    plane(shown, of=1).scroll_into_view_if_needed()
+    box = plane(shown, of=1).bounding_box()
+    subject.page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
+    assert state(shown)[2] != text[2]
+    lines = shown.locator(".readout").inner_text().split("\n")
+    assert lines[1].startswith("vfa lsq T1: ")
+    assert lines[1].removeprefix("vfa lsq ") == lines[0]
+    assert subject.clean, subject.complaints
+
+
+def test_the_statistics_are_those_of_the_square(study: Path, subject: Visit) -> None:
+    row = output_table("vfa").estimate("t1")
+    path = derivative_path({"sub": "abdomen01"}, extension=".nii.gz", **row.name_parts("lsq"))
+    image, shown = np.asarray(nib.load(study / path).dataobj), viewer(subject)
+    i, j, k = state(shown)[2]
+    square = image[i - 2 : i + 3, j - 2 : j + 3, k]
+    square = square[(square > 0) & np.isfinite(square)]
+    told = re.search(
+        r"square: ([\d.]+) ± ([\d.]+) s \((\d+) voxels\)", shown.locator(".readout").inner_text()
+    )
+    assert told is not None
+    assert int(told.group(3)) == square.size
+    assert float(told.group(1)) == pytest.approx(float(square.mean()), abs=0.01)
+    assert float(told.group(2)) == pytest.approx(float(square.std(ddof=1)), abs=0.01)
+
+
+def test_a_link_to_a_fit_opens_it_and_a_button_opens_all(subject: Visit) -> None:
+    fit = subject.page.locator(f"details[id='anat-{PARTICIPANT}-spgr-ncde']")
+    assert fit.get_attribute("open") is None
+    subject.page.get_by_role("link", name="ncde", exact=True).first.click()
+    subject.page.wait_for_function("(one) => one.open", arg=fit.element_handle())
+    subject.page.get_by_role("button", name="Open all fits").click()
+    assert subject.page.locator("details.fit:not([open])").count() == 0
+    subject.page.get_by_role("button", name="Fold all fits").click()
+    assert subject.page.locator("details.fit[open]").count() == 0
+
+
+def test_a_page_of_seven_fits_is_short_small_and_quickly_there(
+    study: Path, tmp_path: Path, visit: Visitor
+) -> None:
+    for file in (study / PARTICIPANT).glob("[ad]*/*"):
+        for name in (file.name, file.name.replace(PARTICIPANT, f"{PARTICIPANT}_run-2")):
+            if name != f"{PARTICIPANT}_run-2_model-spgr_desc-ncde_qc.json":
+                copy = tmp_path / PARTICIPANT / file.parent.name / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, copy)
+    path = write_subject_page(tmp_path, PARTICIPANT.removeprefix("sub-"))
+    seen = visit(path, width=1440)
+    drawn(seen)
+    assert seen.page.locator("details.fit .glances").count() == 7
+    assert seen.page.evaluate("document.documentElement.scrollHeight") <= 8000
+    assert path.stat().st_size <= 6e6
+    opened = "() => performance.timing.loadEventEnd - performance.timing.navigationStart"
+    assert 0 < seen.page.evaluate(opened) <= 1000
+
+
 def test_a_click_on_a_picture_opens_its_slice(subject: Visit) -> None:
+    unfold(subject)
     picture = subject.page.locator("figure[data-name='sd of T1'] img").first
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
@@ -154,7 +305,7 @@ def test_what_is_not_simply_estimated_can_be_marked(study: Path, subject: Visit)
     path = next((study / PARTICIPANT / "dwi").glob("*ivim_desc-lsqStatus_dwimap.nii.gz"))
     marked = np.flatnonzero((np.asarray(nib.load(path).dataobj) > 1).any(axis=(0, 1)))
     shown = viewer(subject, "dwi")
-    canvas = shown.locator("canvas")
+    canvas = plane(shown)
     canvas.focus()
     while state(shown)[3] - 1 != marked[0]:
         subject.page.keyboard.press("PageDown" if state(shown)[3] - 1 > marked[0] else "PageUp")
@@ -165,12 +316,12 @@ def test_what_is_not_simply_estimated_can_be_marked(study: Path, subject: Visit)
 
 def test_uncertain_voxels_can_be_darkened(subject: Visit) -> None:
     shown = viewer(subject, "dwi")
-    shown.locator("select").select_option(label="D*")
+    control(shown, "map").select_option(label="D*")
     state(shown)
-    value, before = shown.locator(".readout").inner_text(), shown.locator("canvas").screenshot()
+    value, before = shown.locator(".readout").inner_text(), plane(shown).screenshot()
     shown.get_by_label("Darken by standard deviation").check()
     state(shown)
-    assert shown.locator("canvas").screenshot() != before
+    assert plane(shown).screenshot() != before
     assert shown.locator(".readout").inner_text() == value
 
 
@@ -187,6 +338,8 @@ def test_the_copy_button_copies_the_methods(study: Path, visit: Visitor) -> None
 
 def test_the_page_is_useful_without_scripts(study: Path, visit: Visitor) -> None:
     seen = visit(study / f"{PARTICIPANT}.html", java_script_enabled=False)
+    assert not seen.page.locator("figure img").first.is_visible()
+    seen.page.locator("details.fit > summary").first.click()
     assert seen.page.locator("figure img").first.is_visible()
     assert not seen.page.locator(".viewer").first.is_visible()
     assert not seen.page.get_by_role("button").first.is_visible()

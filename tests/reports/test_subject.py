@@ -57,6 +57,11 @@ def page(folder: Path, participant: str = "01", **more: object) -> tuple[str, Ou
     return text, Outline(text)
 
 
+def cells(text: str) -> str:
+    """Return a page without what tells the column of a cell on a narrow screen."""
+    return re.sub(r' data-label="[^"]*"', "", text)
+
+
 def test_every_section_is_there_and_every_link_inside_the_page_leads_somewhere(
     tmp_path: Path, write_fit: WriteFit
 ) -> None:
@@ -178,7 +183,7 @@ def test_the_versions_of_maps_and_page_are_under_about(tmp_path: Path, write_fit
 def test_the_summary_says_n_a_for_what_is_missing(tmp_path: Path, write_fit: WriteFit) -> None:
     write_fit(images=False, Metrics={})
     text, _ = page(tmp_path)
-    assert '<td class="number">n/a</td>' in text
+    assert '<td class="number">n/a</td>' in cells(text)
 
 
 def test_a_foreign_or_broken_quality_file_is_left_out(
@@ -200,8 +205,8 @@ def test_signals_regions_and_times_that_a_fit_kept_are_shown(tmp_path: Path, wri
     text, _ = page(tmp_path)
     assert "Measured and fitted signal of the voxel with median residual" in text
     assert "over whole mask, liver" in text
-    assert '<td class="number">1.2 s</td>' in text
-    assert '<th scope="row">liver</th><td class="number">12</td><td class="number">0.75</td>' in text
+    assert '<td class="number">1.2 s</td>' in cells(text)
+    assert '<th scope="row">liver</th><td class="number">12</td><td class="number">0.75</td>' in cells(text)
 
 
 def test_what_the_data_do_not_determine_is_grey_and_its_share_is_told(
@@ -220,9 +225,9 @@ def test_what_the_data_do_not_determine_is_grey_and_its_share_is_told(
     assert veil["alt"] == "Grey where the data do not determine T1: 25 % of the voxels."
     assert "not determined by the data: 25 %" in text
     assert "Over voxels in which the data determine T1: 74.7 % of those estimated." in text
-    assert '<td class="unit">s</td><td class="number">74.7 %</td>' in text
+    assert '<td class="unit">s</td><td class="number">74.7 %</td>' in cells(text)
     for cell in ('number">0.75 <small>(60.0 %)', 'number faint">0.5 <small>(25.0 %)', 'number">0.25</td>'):
-        assert f'<td class="{cell}' in text
+        assert f'<td class="{cell}' in cells(text)
     assert "not determined" in (tmp_path / "sub-01/figures/sub-01_desc-lsq_T1map.svg").read_text()
 
 

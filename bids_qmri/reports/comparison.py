@@ -235,12 +235,17 @@ def _line(found: Sequence[Part]) -> Line:
 
 
 def _traces(labels: Sequence[str], data: Sequence[PageData]) -> Iterator[Panel]:
-    """Draw the voxels that are shown, with the curves of all fits; nothing where fits show others."""
-    places = {tuple(trace.voxel for trace in kept.traces) for kept in data}
-    if len(places) > 1 or len({kept.x_label for kept in data}) > 1:
+    """Draw the voxels that all fits show, with the curves of all; nothing where most are not shared."""
+    of_fits = [{trace.voxel: trace for trace in kept.traces} for kept in data]
+    shared = [voxel for voxel in of_fits[0] if all(voxel in traces for traces in of_fits)]
+    if 2 * len(shared) <= len(of_fits[0]) or len({kept.x_label for kept in data}) > 1:
         return
-    for traces in zip(*(kept.traces for kept in data), strict=True):
+    kinds = {voxel: [one.kind for one in data[0].traces if one.voxel == voxel] for voxel in shared}
+    for voxel in shared:
+        traces = [own[voxel] for own in of_fits]
         pairs = zip(labels, traces, strict=True)
         told = ", ".join(f"{label} {number(one.rmse)}" for label, one in pairs)
-        text = f"Voxel {traces[0].voxel}, {traces[0].kind} of {labels[0]}: RMSE {told}."
-        yield Panel(draw_traces(traces, labels, data[0]), text)
+        yield Panel(
+            draw_traces(traces, labels, data[0]),
+            f"Voxel {voxel}, {' and '.join(kinds[voxel])} of {labels[0]}: RMSE {told}.",
+        )

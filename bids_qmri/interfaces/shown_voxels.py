@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ def shown_voxels(
 ) -> dict[str, int]:
     """Return voxels to show, by why: at percentiles of the residual, and those with the largest.
 
-    The first fit of a model chooses for all later ones of the acquisition, so that estimators can be compared.
+    The first fit of a model chooses for all later ones of the acquisition: so estimators can be compared.
     Voxels that a fit has no estimate for are left out of what it is told.
 
     Parameters
@@ -80,14 +81,14 @@ def _choose(found: ImageMaps, bright: _Bright) -> Iterator[tuple[str, int]]:
             break
 
 
-def _nearest(residual: FloatArray, voxels: Voxels, rank: int) -> Iterator[int]:
+def _nearest(residual: npt.NDArray[Any], voxels: Voxels, rank: int) -> Iterator[int]:
     """Yield the voxels whose residuals are nearest to that of a rank, from 0, the nearest first."""
     if voxels.size:
         values = residual[voxels].astype(np.float64)
         yield from _first(np.abs(values - np.partition(values, rank)[rank]), voxels, NEAR)
 
 
-def _largest(residual: FloatArray, voxels: Voxels) -> Iterator[int]:
+def _largest(residual: npt.NDArray[Any], voxels: Voxels) -> Iterator[int]:
     """Yield the voxels with the largest residuals, the largest first."""
     if voxels.size:
         yield from _first(-residual[voxels].astype(np.float64), voxels, FAR)

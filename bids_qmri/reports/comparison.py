@@ -17,7 +17,7 @@ from bids_qmri.outputs.tables import MapRow
 from bids_qmri.qc.agreement import REFERENCES, agreement_metrics, common_voxels
 from bids_qmri.reports.charts import legend
 from bids_qmri.reports.colours import DIVERGING, LINE_COLOURS
-from bids_qmri.reports.maps import load, load_values
+from bids_qmri.reports.maps import Image, load, load_values
 from bids_qmri.reports.page import number, shown_exponent, unit_label, with_unit
 from bids_qmri.reports.page_data import PageData
 from bids_qmri.reports.panels import Panel, draw_agreement, draw_scatter, draw_traces
@@ -110,50 +110,79 @@ def base_of(record: Record, records: Sequence[Record]) -> Record | None:
     return min(same, key=lambda other: ranks.get(other.estimator, len(ranks)))
 
 
-def draw_parts(record: Record, base: Record, max_pixels: int) -> tuple[Part, ...]:
-    """Draw what a fit adds to the comparison with the fit `base`, which may be the same.
+@dataclass(frozen=True)
+class Beside:
+    """What the maps of a fit are drawn beside.
+
+    Parameters
+    ----------
+    record, base
+        The fit, and the one of the same acquisition and model that it is compared with, which may be itself.
+    grid
+        The slices that all fits of the model show.
+    status
+        Status codes of both, each (X, Y, Z).
+    """
+
+    record: Record
+    base: Record
+    grid: Grid
+    status: tuple[Values, Values]
+
+
+def stand_beside(record: Record, base: Record, status: Image, max_pixels: int) -> Beside | None:
+    """Return what a fit is drawn beside; None where grids differ.
 
     Parameters
     ----------
     record, base
         Two fits of one acquisition and model.
+    status
+        Of the first.
     max_pixels
         Of one picture.
     """
-    status, other = (load(one, one.table.status) for one in (record, base))
-    if status is None or other is None or status.values.shape != other.values.shape:
-        return ()
-    mask = other.values > 0
-    grid = Grid(mask, pick(lay_out(mask, other.affine), mask, SLICES, max_pixels))
-    pair = (status.values, other.values)
-    parts = (_part(record, base, row, grid, pair) for row in record.table.maps if not row.volumes)
-    return tuple(filter(None, parts))
-
-
-def _part(
-    record: Record, base: Record, row: MapRow, grid: Grid, status: tuple[Values, Values]
-) -> Part | None:
-    values, reference = load_values(record, row), load_values(base, row)
-    if values is None or reference is None:
+    other = status if record is base else load(base, base.table.status)
+    if other is None or status.values.shape != other.values.shape:
         return None
-    known, other_known = (load_values(one, one.table.determined(row.name)) for one in (record, base))
-    inside = reference[grid.mask & np.isfinite(reference)]
-    limits = row.range or robust_limits(inside)
+    mask = other.values > 0
+    sheet = pick(lay_out(mask, other.affine), mask, SLICES, max_pixels)
+    return Beside(record, base, Grid(mask, sheet), (status.values, other.values))
+
+
+def draw_part(beside: Beside, row: MapRow, values: Values, known: Values | None) -> Part | None:
+    """Draw a map as its comparison shows it, and its difference from that of the first estimator.
+
+    Parameters
+    ----------
+    beside
+        The fits.
+    row
+        The map.
+    values, known
+        The map of the fit, and where the data determine it (None: nobody can tell), each (X, Y, Z).
+    """
+    record, base, grid = beside.record, beside.base, beside.grid
+    alone = record is base
+    reference = values if alone else load_values(base, row)
+    if reference is None:
+        return None
     picture = draw_map(
         values,
         grid,
         name=row.symbol,
         units=row.unit,
-        limits=limits,
+        limits=row.range or robust_limits(reference[grid.mask & np.isfinite(reference)]),
         cmap=row.cmap,
         caption="",
         by=record.estimator,
         determined=known,
     )
     part = Part(row, replace(picture, name=f"{row.symbol} by {record.estimator}", caption=""))
-    if record.estimator == base.estimator:
+    if alone:
         return part
-    common = common_voxels(*status, known, other_known) & np.isfinite(values) & np.isfinite(reference)
+    other_known = load_values(base, base.table.determined(row.name))
+    common = common_voxels(*beside.status, known, other_known) & np.isfinite(values) & np.isfinite(reference)
     return _with_difference(part, values, reference, common, grid, (record.estimator, base.estimator))
 
 

@@ -14,11 +14,11 @@ from bids_qmri.bids.derivatives import write_atomic
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import MapRow
 from bids_qmri.qc.metrics import determined_voxels, usable_voxels
-from bids_qmri.reports.comparison import SLICES, Part, draw_parts
+from bids_qmri.reports.comparison import SLICES, Beside, Part, draw_part, stand_beside
 from bids_qmri.reports.maps import Image, load
 from bids_qmri.reports.page import number, shown_exponent, unit_label, with_unit
 from bids_qmri.reports.page_data import MASK, SAME, PageData, count_values, read_page_data
-from bids_qmri.reports.panels import Panel, draw_histogram, draw_traces
+from bids_qmri.reports.panels import Panel, draw_histogram
 from bids_qmri.reports.pictures import Grid, Picture, draw_direction, draw_map, draw_status, standalone
 from bids_qmri.reports.records import Record
 from bids_qmri.reports.sheets import lay_out
@@ -40,6 +40,8 @@ class MapPanels:
         The one number, as a sentence; empty of all other maps.
     name
         Of its metrics.
+    part
+        What it adds to the comparison of the estimators of its model.
     """
 
     symbol: str
@@ -48,6 +50,7 @@ class MapPanels:
     histogram: Panel | None = None
     constant: str = ""
     name: str = ""
+    part: Part | None = None
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,18 @@ class Gallery:
         One entry per parameter.
     quality
         Status and residual.
-    traces
-        Signals of some voxels with their fits.
-    parts
-        What it adds to the comparison of the estimators of its model.
     data
         What the fit kept for its page.
     """
 
     maps: tuple[MapPanels, ...] = ()
     quality: tuple[Picture, ...] = ()
-    traces: tuple[Panel, ...] = ()
-    parts: tuple[Part, ...] = ()
     data: PageData = field(default_factory=PageData)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the fit adds to the comparison of the estimators of its model."""
+        return tuple(one.part for one in self.maps if one.part is not None)
 
 
 @dataclass(frozen=True)
@@ -97,34 +99,33 @@ class Task:
 def draw_fit(task: Task) -> Gallery:
     """Draw all figures of a fit whose files are there."""
     record, data = task.record, read_page_data(task.record)
-    traces = tuple(
-        Panel(
-            draw_traces([trace], [record.estimator], data),
-            f"Voxel {trace.voxel}, {trace.kind}: RMSE {number(trace.rmse)}.",
-        )
-        for trace in data.traces
-    )
     status = load(record, record.table.status)
     if status is None:
-        return Gallery(traces=traces, data=data)
+        return Gallery(data=data)
     mask = status.values > 0
     sheet = lay_out(mask, status.affine, task.max_pixels)
     grid = Grid(mask, sheet, sheet.fullest(mask))
     usable = usable_voxels(status.values)
-    maps = tuple(filter(None, (_panels(record, row, grid, usable, data) for row in record.table.maps)))
+    base, few = task.base, task.max_pixels // SLICES
+    beside = None if base is None else stand_beside(record, base, status, few)
+    found = (_panels(record, row, grid, usable, data, beside) for row in record.table.maps)
+    maps = tuple(filter(None, found))
     below = next(filter(None, (load(record, row) for row in _underlays(record))), None)
     shown = mask.astype(np.float32) if below is None else below.values
     happened = draw_status(status.values, shown, grid, by=record.estimator)
     _keep(record, record.table.status, happened)
-    beside = (record.table.rmse, record.table.removed)
-    plain = replace(grid, thumb=None)
-    pictures = (happened, *(_draw(record, row, load(record, row), plain) for row in beside))
-    parts = draw_parts(record, task.base, task.max_pixels // SLICES) if task.base else ()
-    return Gallery(maps, tuple(filter(None, pictures)), traces, parts, data)
+    plain, others = replace(grid, thumb=None), (record.table.rmse, record.table.removed)
+    pictures = (happened, *(_draw(record, row, load(record, row), plain) for row in others))
+    return Gallery(maps, tuple(filter(None, pictures)), data)
 
 
 def _panels(
-    record: Record, row: MapRow, grid: Grid, usable: npt.NDArray[np.bool_], data: PageData
+    record: Record,
+    row: MapRow,
+    grid: Grid,
+    usable: npt.NDArray[np.bool_],
+    data: PageData,
+    beside: Beside | None,
 ) -> MapPanels | None:
     image, known = load(record, row), load(record, record.table.determined(row.name))
     unit = unit_label(row.unit, shown_exponent(row.unit))
@@ -145,7 +146,9 @@ def _panels(
         values = image.values[determined_voxels(usable, determined)]
         histogram = count_values(values, row.range, {MASK: np.ones(values.size, dtype=bool)})
     panel = Panel(draw_histogram(row, histogram, record.estimator), _counted(record, row))
-    return MapPanels(row.symbol, unit, tuple(filter(None, (picture, sd))), panel, name=row.name)
+    part = None if beside is None else draw_part(beside, row, image.values, determined)
+    pictures = tuple(filter(None, (picture, sd)))
+    return MapPanels(row.symbol, unit, pictures, panel, name=row.name, part=part)
 
 
 def _constant(values: npt.NDArray[Any], row: MapRow, unit: str) -> str:

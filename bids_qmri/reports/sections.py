@@ -16,7 +16,8 @@ from bids_qmri.reports.cautions import HARDLY_DETERMINED
 from bids_qmri.reports.comparison import Comparison, base_of, compare
 from bids_qmri.reports.gallery import Gallery, MapPanels, Task, count_pictures, draw_fit
 from bids_qmri.reports.page import number, percent, shown_exponent, unit_label, with_unit
-from bids_qmri.reports.panels import Panel, draw_course, draw_motion, draw_protocol, is_still
+from bids_qmri.reports.page_data import PageData
+from bids_qmri.reports.panels import Panel, draw_course, draw_motion, draw_protocol, draw_traces, is_still
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 from bids_qmri.reports.records import Record
 
@@ -94,6 +95,7 @@ class Fit:
     failed: str
     seconds: str
     figures: Gallery
+    traces: tuple[Panel, ...]
     glances: tuple[Glance, ...]
     statistics: tuple[Row, ...]
     regions: RegionTable | None
@@ -210,7 +212,11 @@ def _groups(records: Sequence[Record], galleries: Sequence[Gallery]) -> Iterator
             own = [gallery for _, gallery in ordered]
             labels = [record.estimator for record, _ in ordered]
             beside = compare(labels, [one.parts for one in own], [one.data for one in own])
-        fits = tuple(_fit(record, gallery) for record, gallery in ordered)
+        joint = beside is not None and bool(beside.traces)
+        fits = tuple(
+            _fit(record, gallery, () if joint else tuple(_traces(record, gallery.data)))
+            for record, gallery in ordered
+        )
         where = f"{anchor(first)}-{first.table.entity}"
         yield Group(where, first.table.title, first.table.model, fits, beside)
 
@@ -228,7 +234,14 @@ def _sidecar(record: Record) -> dict[str, Any]:
     return {}
 
 
-def _fit(record: Record, figures: Gallery) -> Fit:
+def _traces(record: Record, data: PageData) -> Iterator[Panel]:
+    """Draw the signals of some voxels with the fitted ones."""
+    for trace in data.traces:
+        text = f"Voxel {trace.voxel}, {trace.kind}: RMSE {number(trace.rmse)}."
+        yield Panel(draw_traces([trace], [record.estimator], data), text)
+
+
+def _fit(record: Record, figures: Gallery, traces: tuple[Panel, ...]) -> Fit:
     metrics, table = record.metrics, record.table
     failed = [metrics.get(f"fraction_{word}") for word in ("not_converged", "unusable", "out_of_range")]
     seconds = figures.data.seconds
@@ -245,6 +258,7 @@ def _fit(record: Record, figures: Gallery) -> Fit:
         failed=_percent(failed),
         seconds="n/a" if seconds is None else f"{seconds:.1f} s",
         figures=figures,
+        traces=traces,
         glances=tuple(_glance(record, one) for one in figures.maps),
         statistics=tuple(_statistics(record)),
         regions=_regions(record),

@@ -110,7 +110,7 @@ def test_no_voxel_of_air_is_shown(bids: Path, jobs: PlanJobs, tmp_path: Path) ->
 
 
 def _disturb(bids: Path, share: float, air: float | None = None) -> None:
-    """Change every signal by up to a share of it; the first plane becomes air of other noise in each image."""
+    """Change every signal by up to a share of it; the first plane becomes air."""
     rng = np.random.default_rng(5)
     for path in sorted((bids / "sub-01" / "anat").glob("*VFA.nii.gz")):
         image = nib.load(path)

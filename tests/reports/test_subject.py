@@ -326,6 +326,19 @@ def test_what_the_last_run_left_is_said_again(tmp_path: Path, write_fit: WriteFi
     assert "No errors" in page(tmp_path)[0]
 
 
+def test_what_nothing_can_fit_is_a_note_and_no_problem(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit(Notes=["mask was automatic", "T1 may be wrong by tens of percent"])
+    write_problems(tmp_path, "01", [], ["sub-01_T2w: no technique reads it"])
+    text, _ = page(tmp_path)
+    notes = text[text.index('class="alert remark"') :].split("</div>")[0]
+    warnings = text[text.index('class="alert warning"') :].split("</div>")[0]
+    assert "sub-01_T2w: no technique reads it" in notes
+    assert "mask was automatic" in notes
+    assert "may be wrong" in warnings
+    assert 'class="alert failure"' not in text
+    assert "No errors" in text
+
+
 def test_every_table_has_a_caption_and_every_picture_a_text(tmp_path: Path, write_fit: WriteFit) -> None:
     write_fit(Regions={"liver": {"n_voxels": 12}})
     keep(tmp_path)

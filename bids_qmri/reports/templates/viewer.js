@@ -1,7 +1,7 @@
 "use strict";
 // Viewer of an acquisition: three planes through one voxel, of one map or of two beside each other.
 (() => {
-  const {load, describe, valueOf, meaningOf, windowed, short, parts, pack, HIGHEST, FAILED} = volumes;
+  const {load, describe, valueOf, withUnit, meaningOf, windowed, short, parts, pack, HIGHEST, FAILED} = volumes;
   const DARKEST = 0.85, VEILED = 0.8, GREATEST_ZOOM = 8;
   // What lies across and down a plane, as axes of the body: right to left, front to back, head to foot.
   const PLANES = {axial: [0, 1], coronal: [0, 2], sagittal: [1, 2]};
@@ -117,7 +117,7 @@
       tile.getContext("2d").putImageData(shown, 0, 0);
       // All planes of a layer have one scale: that in which the largest fits.
       const millimetres = sizes.map((size, axis) => size * lengths[axis]);
-      const scale = (state.other ? 215 : 330) / Math.max(...millimetres);
+      const scale = (state.other ? 200 : 330) / Math.max(...millimetres);
       [canvas.width, canvas.height] = [Math.max(1, Math.round(millimetres[across] * scale)), Math.max(1, Math.round(millimetres[down] * scale))];
       const pen = canvas.getContext("2d");
       pen.imageSmoothingEnabled = false;
@@ -162,8 +162,7 @@
       if (!values.length) return "";
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(values.length - 1, 1));
-      const unit = layer.unit ? ` ${layer.unit}` : "";
-      return `, square: ${short(mean)} ± ${short(spread)}${unit} (${values.length} voxels)`;
+      return `, square: ${withUnit(`${short(mean)} ± ${short(spread)}`, layer)} (${values.length} voxels)`;
     }
 
     function say() {

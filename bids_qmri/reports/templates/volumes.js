@@ -83,6 +83,10 @@ const volumes = (() => {
     return String(Number(value.toPrecision(3)));
   }
 
+  function withUnit(text, layer) {
+    return `${text} ${layer.unit.startsWith("10") ? "× " : ""}${layer.unit}`.trim();
+  }
+
   function describe(layer, at) {
     if (layer.kind === "direction") return "";
     const level = layer.levels[at];
@@ -90,7 +94,7 @@ const volumes = (() => {
     if (layer.kind === "status") return meaningOf(layer, layer.pixels[at]) || "estimated";
     if (level === FAILED) return "no estimate";
     const beyond = level === 1 ? "at most " : level === HIGHEST ? "at least " : "";
-    return `${beyond}${short(valueOf(layer, level))} ${layer.unit}`.trim() + (layer.veiled?.[at] ? ", not determined by the data" : "");
+    return withUnit(`${beyond}${short(valueOf(layer, level))}`, layer) + (layer.veiled?.[at] ? ", not determined by the data" : "");
   }
 
   // Colours of all levels where other values than those of the picture are at the ends of the scale.
@@ -103,5 +107,5 @@ const volumes = (() => {
     });
   }
 
-  return {load, describe, valueOf, meaningOf, windowed, short, parts, pack, HIGHEST, FAILED};
+  return {load, describe, valueOf, withUnit, meaningOf, windowed, short, parts, pack, HIGHEST, FAILED};
 })();

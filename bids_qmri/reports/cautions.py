@@ -25,7 +25,18 @@ class Caution:
     grave: bool = True
 
 
-_GRAVE = ("fix:", "needed:", "wrong", "too ", "unlike", "doubt", "hardly", "cannot", "no standard deviations")
+_GRAVE = (
+    "fix:",
+    "needed:",
+    "wrong",
+    "too ",
+    "unlike",
+    "doubt",
+    "hardly",
+    "cannot",
+    "state it",
+    "no standard deviations",
+)
 """Words of notes that ask for something or doubt the maps; others say what was done."""
 
 

@@ -194,7 +194,7 @@ def _draw(
             image.affine,
             grid,
             name=name,
-            caption=row.description,
+            caption=f"{row.description} {_brightness_words(record, row)}".strip(),
             by=record.estimator,
         )
     else:
@@ -220,6 +220,15 @@ def _brightness(record: Record, row: MapRow) -> npt.NDArray[Any] | None:
     if image is None:
         return None
     return np.asarray(1.0 - image.values if row.darkened_by else image.values)
+
+
+def _brightness_words(record: Record, row: MapRow) -> str:
+    """Say what the brightness of the colours of a direction means."""
+    name = row.darkened_by or row.brightened_by
+    if name is None:
+        return ""
+    symbol = record.table.estimate(name).symbol
+    return f"Darker where {symbol} is {'large' if row.darkened_by else 'small'}."
 
 
 def _underlays(record: Record) -> list[MapRow]:

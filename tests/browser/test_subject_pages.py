@@ -105,6 +105,21 @@ def test_pages_are_quiet_whole_and_fit_the_screen(
     assert seen.clean, seen.complaints
 
 
+@pytest.mark.parametrize("unfolded", [False, True])
+def test_nothing_is_cut_on_paper(study: Path, visit: Visitor, unfolded: bool) -> None:
+    # A4 between margins of 10 mm, at 96 pixels an inch.
+    seen = visit(study / f"{PARTICIPANT}.html", width=718)
+    seen.page.emulate_media(media="print")
+    if unfolded:
+        unfold(seen)
+    assert seen.page.evaluate(CUT) == []
+    assert seen.page.evaluate(SPILLED) == []
+    assert not seen.page.locator(".viewer").first.is_visible()
+    assert not seen.page.get_by_role("button").first.is_visible()
+    assert seen.page.locator("details.fit .glance img").first.is_visible()
+    assert len(seen.page.pdf(format="A4")) > 10_000
+
+
 def test_the_viewer_shows_a_slice_and_the_slider_changes_it(subject: Visit) -> None:
     shown = viewer(subject)
     canvas = plane(shown)

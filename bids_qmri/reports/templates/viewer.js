@@ -99,6 +99,14 @@
       };
     }
 
+    // All planes of a layer have one scale; those that are about square stand in a row, or the third would lie low.
+    function arrange({sizes, lengths}) {
+      const millimetres = sizes.map((size, axis) => size * lengths[axis]);
+      const third = layers[0].axes[2];
+      const row = Math.min(...sizes) > 1 && 2 * millimetres[third] > 1.5 * Math.max(...millimetres.filter((_, axis) => axis !== third));
+      return {millimetres, row, scale: (state.other ? (row ? 150 : 200) : (row ? 250 : 330)) / Math.max(...millimetres)};
+    }
+
     function drawPlane(canvas, layer, paint, [across, down]) {
       const {sizes, lengths, from, to} = body(layer);
       const point = from(placeOf(layer, state.voxel));
@@ -115,9 +123,7 @@
       }
       [tile.width, tile.height] = [wide, high];
       tile.getContext("2d").putImageData(shown, 0, 0);
-      // All planes of a layer have one scale: that in which the largest fits.
-      const millimetres = sizes.map((size, axis) => size * lengths[axis]);
-      const scale = (state.other ? 200 : 330) / Math.max(...millimetres);
+      const {millimetres, scale} = arrange(body(layer));
       [canvas.width, canvas.height] = [Math.max(1, Math.round(millimetres[across] * scale)), Math.max(1, Math.round(millimetres[down] * scale))];
       const pen = canvas.getContext("2d");
       pen.imageSmoothingEnabled = false;
@@ -183,6 +189,7 @@
       set.hidden = !layer;
       if (!layer) return;
       const paint = painter(layer);
+      set.classList.toggle("in-row", arrange(body(layer)).row);
       set.querySelector(".title").textContent = `${layer.fit}: ${layer.name}`;
       for (const [name, canvas] of planes) {
         const stage = canvas.parentElement;
@@ -222,6 +229,7 @@
       named.map.value = layers.indexOf(layer);
       named.beside.value = layers.indexOf(other);
       named.slice.max = layer.count - 1;
+      named.slice.disabled = layer.count < 2;
       const numbers = layer.kind === "map";
       const [low, high] = numbers ? windowOf(layer) : ["", ""];
       for (const [control, value] of [[named.low, low], [named.high, high]]) {

@@ -42,13 +42,21 @@ class Outline(HTMLParser):
         self.images += [found] if tag == "img" else []
 
 
-def keep(folder: Path, kind: str = "median residual", region: str = "liver", label: str = "time (s)") -> None:
+def keep(
+    folder: Path,
+    kind: str = "median residual",
+    region: str = "liver",
+    label: str = "time (s)",
+    *,
+    by: str = "lsq",
+    voxel: tuple[int, int, int] = (1, 2, 0),
+) -> None:
     """Write what a fit keeps for its page."""
     table = output_table("vfa")
-    trace = Trace(kind, (1, 2, 0), 0.5, {"t1": 1.0}, [0.0, 1.0], [3.0, 2.0], [0.0, 1.0], [3.1, 1.9])
+    trace = Trace(kind, voxel, 0.5, {"t1": 1.0}, [0.0, 1.0], [3.0, 2.0], [0.0, 1.0], [3.1, 1.9])
     counts = Histogram(0.0, 3.0, {"whole mask": [1] * BINS, region: [2] * BINS})
     data = PageData(1.25, label, "signal", (trace,), {"t1": counts})
-    write_page_data(page_data_path(folder, {"sub": "01"}, table, "lsq"), data)
+    write_page_data(page_data_path(folder, {"sub": "01"}, table, by), data)
 
 
 def page(folder: Path, participant: str = "01", **more: object) -> tuple[str, Outline]:
@@ -262,6 +270,19 @@ def test_a_difference_has_the_sign_and_unit_it_says(tmp_path: Path, write_fit: W
         beside,
     )
     assert "<b>D, ncde minus lsq.</b>" in beside
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_curves_of_all_estimators_are_in_one_diagram_where_they_show_the_same_voxel(
+    tmp_path: Path, write_fit: WriteFit, same: bool
+) -> None:
+    for label in ("lsq", "ncde"):
+        write_fit(label=label)
+        keep(tmp_path, by=label, voxel=(1, 2, 0) if same or label == "lsq" else (2, 2, 0))
+    text, _ = page(tmp_path)
+    assert text.count("the curves of all estimators are") == (2 if same else 0)
+    assert ("RMSE 0.5 by lsq, RMSE 0.5 by ncde." in text) == same
+    assert ("Voxel (2, 2, 0), median residual: RMSE 0.5." in text) != same
 
 
 def test_a_map_of_one_number_is_said_and_not_drawn(tmp_path: Path, write_fit: WriteFit) -> None:

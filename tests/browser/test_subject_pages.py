@@ -13,6 +13,7 @@ import pytest
 
 from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import output_table
+from bids_qmri.reports.colours import palette
 from bids_qmri.reports.subject import write_subject_page
 
 from .conftest import Visit, Visitor
@@ -223,6 +224,32 @@ def test_a_plane_shows_what_the_map_holds_the_right_way_up(study: Path, subject:
     # The head is at the top, and the right side, where the first axis comes from, at the left.
     assert found[0][2] > found[1][2]
     assert found[0][0] < found[1][0]
+
+
+AROUND = """(canvas, [across, down]) => [...canvas.getContext("2d").getImageData(
+  Math.floor(across * canvas.width) - 1, Math.floor(down * canvas.height) - 1, 3, 3).data]"""
+
+
+@pytest.mark.parametrize("name", ["axial", "coronal", "sagittal"])
+def test_the_colour_at_a_place_is_that_of_the_voxel_there(study: Path, subject: Visit, name: str) -> None:
+    row = output_table("vfa").estimate("t1")
+    path = derivative_path({"sub": "abdomen01"}, extension=".nii.gz", **row.name_parts("lsq"))
+    image, shown = np.asarray(nib.load(study / path).dataobj), viewer(subject)
+    state(shown)
+    plane(shown, name).scroll_into_view_if_needed()
+    box, colours, compared = plane(shown, name).bounding_box(), palette(row.cmap).astype(int), 0
+    for place in np.random.default_rng(2).uniform(0.15, 0.85, (120, 2)).tolist():
+        around = np.array(plane(shown, name).evaluate(AROUND, place)).reshape(9, 4)[:, :3]
+        pixel = around[4]
+        # Within one voxel of the mask, and not on the crosshair.
+        if np.all(around == pixel) and pixel.min() < pixel.max() - 8:
+            level = int(((colours - pixel) ** 2).sum(axis=1).argmin())
+            subject.page.mouse.click(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
+            truth = float(image[tuple(state(shown)[2])])
+            if truth > 0:
+                assert 3 * (level - 1) / 253 == pytest.approx(truth, abs=0.03)
+                compared += 1
+    assert compared >= 3
 
 
 def test_the_window_changes_colours_and_no_values(subject: Visit) -> None:

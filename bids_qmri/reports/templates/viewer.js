@@ -113,12 +113,14 @@
       const [wide, high] = [sizes[across], sizes[down]];
       const shown = new ImageData(wide, high);
       const colours = new Uint32Array(shown.data.buffer);
-      const moving = [...point];
+      // Neighbours lie equally far from each other everywhere, so that one step along each edge tells all places.
+      const origin = point.map((place, axis) => (axis === across || axis === down ? 0 : place));
+      const first = indexOf(layer, to(origin));
+      const [right, below] = [across, down].map((axis) =>
+        (sizes[axis] < 2 ? 0 : indexOf(layer, to(origin.map((place, other) => place + (other === axis)))) - first));
       for (let row = 0; row < high; row += 1) {
-        moving[down] = row;
         for (let column = 0; column < wide; column += 1) {
-          moving[across] = column;
-          colours[row * wide + column] = paint(indexOf(layer, to(moving)));
+          colours[row * wide + column] = paint(first + row * below + column * right);
         }
       }
       [tile.width, tile.height] = [wide, high];

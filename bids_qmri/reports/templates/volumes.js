@@ -71,12 +71,14 @@ const volumes = (() => {
     return layer.low + (level - 1) / (HIGHEST - 1) * (layer.high - layer.low);
   }
 
+  const meanings = new Map();
   function meaningOf(layer, colour) {
-    for (const [text, meaning] of Object.entries(layer.meanings)) {
-      const own = pack(...[1, 3, 5].map((start) => parseInt(text.slice(start, start + 2), 16)));
-      if (apart(own, colour) < SAME_COLOUR) return meaning;
+    if (!meanings.has(colour)) {
+      const found = Object.entries(layer.meanings).find(([text]) =>
+        apart(pack(...[1, 3, 5].map((start) => parseInt(text.slice(start, start + 2), 16))), colour) < SAME_COLOUR);
+      meanings.set(colour, found ? found[1] : "");
     }
-    return "";
+    return meanings.get(colour);
   }
 
   function short(value) {

@@ -12,9 +12,10 @@ from bids_qmri.bids.regions import Regions
 from bids_qmri.estimation.blocks import Block, ImageMaps, fit_block
 from bids_qmri.estimation.noise import ScanNoise
 from bids_qmri.estimation.preparation import Preparation
-from bids_qmri.estimators.base import FitResult, Status
+from bids_qmri.estimators.base import FitResult
 from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.scan import OpenAcquisition
+from bids_qmri.interfaces.shown_voxels import shown_voxels
 from bids_qmri.physics.course import Course
 from bids_qmri.physics.model import Model
 from bids_qmri.qc.metrics import determined_voxels, usable_voxels
@@ -29,11 +30,6 @@ from bids_qmri.reports.page_data import (
     write_page_data,
 )
 from bids_qmri.units import FloatArray
-
-REPRESENTATIVE = {"low residual (25th percentile)": 25, "median residual": 50, "high residual (75th)": 75}
-WORST = 3
-
-Voxels = npt.NDArray[np.intp]
 
 
 def keep_page_data(
@@ -101,36 +97,11 @@ def _histograms(job: FitJob, found: ImageMaps, regions: Regions | None) -> dict[
     return histograms
 
 
-def _choose(found: ImageMaps) -> dict[str, int]:
-    """Return voxels to show, by why: at percentiles of the residual, and those with the largest."""
-    residual = np.where(np.isfinite(found.residual), found.residual, -1.0)
-    estimated = usable_voxels(found.status)
-    usable = np.flatnonzero(estimated & (residual >= 0))
-    chosen: dict[str, int] = {}
-    if usable.size:
-        ranks = [round((usable.size - 1) * percent / 100) for percent in REPRESENTATIVE.values()]
-        of_rank = usable[_at_ranks(residual[usable], ranks)]
-        chosen |= {kind: int(voxel) for kind, voxel in zip(REPRESENTATIVE, of_rank, strict=True)}
-    fitted = estimated | (found.status == Status.NOT_CONVERGED)
-    worst = np.flatnonzero(fitted & (residual >= 0))
-    worst = worst[_at_ranks(-residual[worst], list(range(min(WORST, worst.size))))]
-    return chosen | {f"worst {rank}": int(voxel) for rank, voxel in enumerate(worst, 1)}
-
-
-def _at_ranks(values: FloatArray, ranks: list[int]) -> Voxels:
-    """Return the places of the values of some ranks, from 0; the earlier of equal ones come first."""
-    if not ranks:
-        return np.zeros(0, dtype=np.intp)
-    ranked = np.partition(values, ranks)
-    found = [np.flatnonzero(values == ranked[r])[r - np.count_nonzero(values < ranked[r])] for r in ranks]
-    return np.array(found)
-
-
 def _traces(
     job: FitJob, opened: OpenAcquisition, how: Preparation, found: ImageMaps, noise: ScanNoise | None
 ) -> tuple[str, list[Trace]]:
     """Return what the horizontal axis means, and the signals of some voxels."""
-    chosen = _choose(found)
+    chosen = shown_voxels(job.model, opened, found, noise)
     voxels = np.array(list(chosen.values()), dtype=np.intp)
     if not voxels.size:
         return "", []
@@ -190,6 +161,6 @@ def _lines(model: Model, block: Block, fitted: FloatArray) -> tuple[str, list[Li
     return axis.label, [(x[i], signal[i], fine_x, curves[i]) for i in range(count)]
 
 
-def _ordered(measured: FloatArray, fitted: FloatArray, order: Voxels) -> Line:
+def _ordered(measured: FloatArray, fitted: FloatArray, order: npt.NDArray[np.intp]) -> Line:
     steps = np.arange(1.0, 1.0 + order.size)
     return steps, measured[order], steps, fitted[order]

@@ -99,6 +99,8 @@ class OpenAcquisition:
         The series as if they had not, if it was aligned.
     damaged
         Which slices of which images do not fit the others, (slices, N); None: nobody looked.
+    shown
+        Voxels by model that pages show the signals of, by why; filled by the first fit of each.
     """
 
     acquisition: Acquisition
@@ -117,6 +119,7 @@ class OpenAcquisition:
     motion: Motion | None = None
     aligned: AlignedSeries | None = None
     damaged: npt.NDArray[np.bool_] | None = None
+    shown: dict[str, dict[str, int]] = field(default_factory=dict)
     _noise: dict[Any, ScanNoise | None] = field(default_factory=dict)
     _priors: dict[Any, Prior] = field(default_factory=dict)
     _converted: dict[str, Converter] = field(default_factory=dict)

@@ -18,21 +18,41 @@ HARDLY_DETERMINED = 0.5
 
 @dataclass(frozen=True)
 class Caution:
-    """One warning: where it belongs, and what it says."""
+    """What a reader should know: where it belongs, what it says, and whether maps may be wrong by it."""
 
     where: str
     text: str
+    grave: bool = True
+
+
+_GRAVE = (
+    "fix:",
+    "needed:",
+    "wrong",
+    "too ",
+    "unlike",
+    "doubt",
+    "hardly",
+    "cannot",
+    "state it",
+    "no standard deviations",
+)
+"""Words of notes that ask for something or doubt the maps; others say what was done."""
 
 
 def find_cautions(records: Sequence[Record]) -> list[Caution]:
-    """Return all warnings about the fits of a participant.
+    """Return all warnings and notes about the fits of a participant.
 
     Parameters
     ----------
     records
         The fits.
     """
-    notes = {Caution(record.acquisition, note) for record in records for note in record.notes}
+    notes = {
+        Caution(record.acquisition, note, any(word in note for word in _GRAVE))
+        for record in records
+        for note in record.notes
+    }
     found = sorted(notes, key=lambda caution: (caution.where, caution.text))
     for record in records:
         where = f"{record.acquisition} {record.table.model} {record.estimator}"

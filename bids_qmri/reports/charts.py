@@ -17,6 +17,7 @@ from bids_qmri.reports.page import embed, number
 WIDTH, HEIGHT = 310.0, 195.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 12.0, 40.0
 _MAX_TICKS = 5
+LEAST_TICKS = 3
 
 Values = npt.ArrayLike
 Limits = tuple[float, float]
@@ -52,13 +53,13 @@ class Chart:
         for run in np.split(places, np.flatnonzero(~finite)):
             kept = run[np.isfinite(run).all(axis=1)]
             if len(kept) > 1:
-                points = " ".join(f"{a:.1f},{b:.1f}" for a, b in kept)
+                points = " ".join(f"{a:.1f},{b:.1f}" for a, b in kept.tolist())
                 self._marks.append(f'<polyline class="{kind}"{_stroke(colour)} points="{points}"/>')
 
     def area(self, x: Values, y: Values, kind: str) -> None:
         """Fill below a line, down to the lower edge."""
         places = self._places(x, y)
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in places.tolist())
         floor = HEIGHT - _BOTTOM
         ends = f"{places[0, 0]:.1f},{floor:.1f} {points} {places[-1, 0]:.1f},{floor:.1f}"
         self._marks.append(f'<polygon class="{kind}" points="{ends}"/>')
@@ -66,7 +67,7 @@ class Chart:
     def points(self, x: Values, y: Values, kind: str, radius: float = 2.6, colour: str = "") -> None:
         """Draw a dot at every finite place."""
         places, paint = self._places(x, y), f' style="fill:{colour}"' if colour else ""
-        for a, b in places[np.isfinite(places).all(axis=1)]:
+        for a, b in places[np.isfinite(places).all(axis=1)].tolist():
             self._marks.append(f'<circle class="{kind}" cx="{a:.1f}" cy="{b:.1f}" r="{radius:g}"{paint}/>')
 
     def box(self, x: float, values: Values, width: float, colour: str) -> None:
@@ -84,7 +85,7 @@ class Chart:
     def stems(self, x: Values, y: Values, kind: str) -> None:
         """Draw a vertical line from the lower edge to every place, with a dot at its end."""
         floor = HEIGHT - _BOTTOM
-        for a, b in self._places(x, y):
+        for a, b in self._places(x, y).tolist():
             self._marks.append(f'<path class="{kind}" d="M{a:.1f},{floor:.1f}V{b:.1f}"/>')
         self.points(x, y, kind)
 
@@ -136,9 +137,10 @@ class Chart:
         with np.errstate(over="ignore"):  # what lies that far outside is drawn on the edge, like all outside
             across = (np.asarray(x, np.float64) - self._x[0]) / (self._x[1] - self._x[0])
             up = (np.asarray(y, np.float64) - self._y[0]) / (self._y[1] - self._y[0])
-        return np.column_stack(
-            [_LEFT + width * np.clip(across, 0, 1), _TOP + height * (1 - np.clip(up, 0, 1))]
-        )
+        places = np.empty((across.size, 2))
+        places[:, 0] = _LEFT + width * np.minimum(np.maximum(across, 0.0), 1.0)
+        places[:, 1] = _TOP + height * (1.0 - np.minimum(np.maximum(up, 0.0), 1.0))
+        return places
 
 
 def _ordered(limits: Limits) -> Limits:
@@ -165,10 +167,17 @@ def span(*values: Values, margin: float = 0.04, floor: float | None = None) -> L
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Return up to six round numbers between two limits."""
+    """Return three to six round numbers between two limits."""
     rough = (high - low) / _MAX_TICKS
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10, 20) if power * factor >= rough * (1 - 1e-9))
+    steps = [power * factor for factor in (0.5, 1, 2, 5, 10, 20)]
+    place = next(place for place, step in enumerate(steps) if place and step >= rough * (1 - 1e-9))
+    coarse = _multiples(steps[place], low, high)
+    # Two numbers do not tell whether an axis is linear; the next finer step gives at most six.
+    return coarse if len(coarse) >= LEAST_TICKS else _multiples(steps[place - 1], low, high)
+
+
+def _multiples(step: float, low: float, high: float) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     return [float(f"{step * i:.12g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]
 

@@ -21,6 +21,9 @@ LOWEST, HIGHEST, FAILED = 1, 254, 255
 KEPT = "palettes.npz"
 """File of the colour maps that maps are drawn in, made by `computed`; others are computed."""
 
+DIVERGING = "difference"
+"""Colour map of what has a sign: blue below, white at the middle, red above."""
+
 BACKGROUND = "#111317"
 FAILED_COLOUR = "#9a9a9a"
 VEIL_COLOUR, VEIL_OPACITY = "#565b63", 0.8
@@ -59,8 +62,16 @@ def palette(cmap: str) -> Pixels:
     """Return the colour of every level, shape (256, 3); ``"gray"`` leaves out black and white."""
     shades = _kept().get(cmap)
     if shades is None:
-        shades = computed(cmap)
+        shades = _blue_to_red() if cmap == DIVERGING else computed(cmap)
     return np.vstack([rgb(BACKGROUND), shades, rgb(FAILED_COLOUR)])
+
+
+def _blue_to_red() -> Pixels:
+    """Return the colours between the ends of differences, shape (254, 3)."""
+    place = np.linspace(-1.0, 1.0, HIGHEST - LOWEST + 1)[:, None]
+    blue, white, red = (rgb(text).astype(np.float64) for text in ("#2458b8", "#f4f4f4", "#b3262d"))
+    shades = np.where(place < 0, white + (white - blue) * place, white + (red - white) * place)
+    return np.rint(shades).astype(np.uint8)
 
 
 @cache

@@ -38,7 +38,9 @@ def number(value: float | None) -> str:
     """Return a number with four significant digits, ``n/a`` for None."""
     if value is None:
         return "n/a"
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int):
+        return str(value)
+    return f"{float(f'{value:.4g}'):.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def percent(share: float) -> str:
@@ -66,6 +68,23 @@ def short_exponent(high: float) -> int:
     if high <= 0 or 1e-2 <= high < 1e4:
         return 0
     return 3 * math.floor(math.log10(high) / 3)
+
+
+_EXPONENTS = {"mm^2/s": -3}
+"""Power of ten that people tell a unit in; others are told as they are."""
+
+
+def shown_exponent(units: str) -> int:
+    """Return the power of ten that every number of a unit is told in, so that a page speaks one unit."""
+    return _EXPONENTS.get(units, 0)
+
+
+TIMES = "\N{MULTIPLICATION SIGN} "
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Return numbers and a unit as people write them: ``1.2 × 10⁻³ mm²/s``, ``0.9 s``."""
+    return f"{text} {TIMES if unit.startswith('10') else ''}{unit}".strip()
 
 
 def embed(png: bytes) -> str:

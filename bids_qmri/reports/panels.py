@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from bids_qmri.outputs.tables import MapRow
 from bids_qmri.physics.course import Course
 from bids_qmri.reports.charts import Chart, legend, span
 from bids_qmri.reports.colours import LINE_COLOURS, palette
-from bids_qmri.reports.page import number, short_exponent, unit_label
+from bids_qmri.reports.page import number, shown_exponent, unit_label
 from bids_qmri.reports.page_data import MASK, Histogram, PageData, Trace
 from bids_qmri.reports.png import encode_indexed
 from bids_qmri.reports.protocol import JITTER, varied
@@ -25,6 +26,14 @@ _DENSITY_VOXELS = 100_000
 """So many show where the others lie."""
 
 Values = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A diagram and the text below it."""
+
+    svg: Markup
+    caption: str = ""
 
 
 def draw_protocol(fields: Mapping[str, Any]) -> Markup | None:
@@ -75,18 +84,28 @@ def draw_motion(fields: Mapping[str, Any]) -> Markup | None:
     Returns
     -------
     Markup or None
-        None where motion was not measured.
+        None where motion was not measured, and where no image moved.
     """
-    found = fields.get("Motion")
-    listed = found.get("Displacement") if isinstance(found, Mapping) else None
-    known = [
-        (float(index), value) for index, value in enumerate(listed or ()) if isinstance(value, int | float)
-    ]
-    if len(known) < 2:
+    known = _displacements(fields)
+    if len(known) < 2 or is_still(fields):
         return None
     images, moved = np.array(known).T
     summary = f"Images moved by up to {number(float(moved.max()))} mm."
     return _stems(images, moved, ("image, counted from 0", "displacement (mm)"), summary)
+
+
+def is_still(fields: Mapping[str, Any]) -> bool:
+    """Return whether motion was measured, and no image moved; `fields` as of `draw_motion`."""
+    known = _displacements(fields)
+    return bool(known) and all(moved == 0 for _, moved in known)
+
+
+def _displacements(fields: Mapping[str, Any]) -> list[tuple[float, float]]:
+    found = fields.get("Motion")
+    listed = found.get("Displacement") if isinstance(found, Mapping) else None
+    return [
+        (float(index), value) for index, value in enumerate(listed or ()) if isinstance(value, int | float)
+    ]
 
 
 def _numbers(value: Any) -> npt.NDArray[np.float64]:
@@ -128,7 +147,7 @@ def draw_histogram(row: MapRow, histogram: Histogram, by: str) -> Markup:
     by
         Label of the estimator.
     """
-    factor, unit = _scale(row, histogram.high)
+    factor, unit = _scale(row)
     edges = (
         np.linspace(histogram.low, histogram.high, len(next(iter(histogram.counts.values()))) + 1) * factor
     )
@@ -158,23 +177,38 @@ def _share(counts: Sequence[int]) -> npt.NDArray[np.float64]:
     return np.array(counts, dtype=np.float64) / (total or 1)
 
 
-def _scale(row: MapRow, high: float) -> tuple[float, str]:
+def _scale(row: MapRow) -> tuple[float, str]:
     """Return what to multiply values by for short numbers, and the unit they then have."""
-    exponent = short_exponent(high)
+    exponent = shown_exponent(row.unit)
     return 10.0**-exponent, unit_label(row.unit, exponent)
 
 
-def draw_trace(trace: Trace, data: PageData) -> Markup:
-    """Draw the measured and the fitted signal of a voxel."""
+def draw_traces(traces: Sequence[Trace], labels: Sequence[str], data: PageData) -> Markup:
+    """Draw the measured signal of a voxel, and what each of some fits makes of it.
+
+    Parameters
+    ----------
+    traces
+        One of each fit, of the same voxel.
+    labels
+        Of the estimators.
+    data
+        Of the first fit, for the labels of the axes.
+    """
+    first = traces[0]
+    told = ", ".join(f"RMSE {one.rmse:.4g} by {label}" for one, label in zip(traces, labels, strict=True))
     chart = Chart(
-        span(trace.x, trace.curve_x),
-        span(trace.measured, trace.curve, [0.0]),
+        span(first.x, *(one.curve_x for one in traces)),
+        span(first.measured, *(one.curve for one in traces), [0.0]),
         x_label=data.x_label,
         y_label=data.y_label,
-        summary=f"Measured and fitted signal of the voxel with {trace.kind}, RMSE {trace.rmse:.4g}.",
+        summary=f"Measured and fitted signal of the voxel with {first.kind}, {told}.",
     )
-    chart.line(trace.curve_x, trace.curve, "curve", LINE_COLOURS[1])
-    chart.points(trace.x, trace.measured, "dot")
+    # Solid, then dashed: the curves of good fits lie on each other.
+    for place, one in enumerate(traces):
+        kind = "curve" if place == 0 else "curve over"
+        chart.line(one.curve_x, one.curve, kind, LINE_COLOURS[1 + place % (len(LINE_COLOURS) - 1)])
+    chart.points(first.x, first.measured, "dot")
     return chart.svg()
 
 
@@ -202,7 +236,7 @@ def draw_scatter(row: MapRow, values: Values, reference: Values, labels: tuple[s
         Of the estimator and of the reference.
     """
     limits = row.range or span(values, reference, floor=0.0)
-    factor, unit = _scale(row, limits[1])
+    factor, unit = _scale(row)
     low, high = limits[0] * factor, limits[1] * factor
     text = f"{row.symbol}{f' ({unit})' if unit else ''}"
     chart = Chart(
@@ -233,7 +267,7 @@ def draw_agreement(
     limits
         ``bias``, ``loa_low`` and ``loa_high`` in the unit of the map.
     """
-    factor, unit = _scale(row, (row.range or span(values, reference))[1])
+    factor, unit = _scale(row)
     difference, mean = (values - reference) * factor, (values + reference) / 2 * factor
     ends = [value * factor for value in limits.values() if value is not None]
     x, y = span(np.percentile(mean, (0.5, 99.5))), span(ends, [0.0], margin=0.6)
@@ -242,7 +276,7 @@ def draw_agreement(
         x,
         y,
         x_label=f"mean {row.symbol}{suffix}",
-        y_label=f"{labels[0]} minus {labels[1]}{suffix}",
+        y_label=f"difference{suffix}",
         summary=f"Bland-Altman plot of {row.symbol}, {labels[0]} minus {labels[1]}.",
     )
     chart.image(_density(mean, difference, x, y))

@@ -6,6 +6,7 @@ they stay legible on a telephone and to a screen reader.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,14 @@ from bids_qmri.reports.colours import (
     ramp,
     rgb,
 )
-from bids_qmri.reports.page import embed, percent, short_exponent, unit_label
+from bids_qmri.reports.page import embed, percent, shown_exponent, unit_label
 from bids_qmri.reports.png import encode_indexed, encode_rgb
 from bids_qmri.reports.sheets import Mask, Sheet
 
 Array = npt.NDArray[Any]
+
+THUMB = 128
+"""Pixels along the longer edge of a small picture, at most."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Picture:
         What turns its colours back into numbers.
     veil
         Picture of the same size that greys what the data do not determine, and its text; None: nothing.
+    thumb
+        One slice of it, small; empty: none was asked for.
     """
 
     name: str
@@ -82,11 +88,17 @@ class Picture:
     key: tuple[tuple[str, str], ...]
     viewer: dict[str, Any]
     veil: tuple[bytes, str] | None = None
+    thumb: bytes = b""
 
     @property
     def source(self) -> str:
         """The picture as a data URI."""
         return embed(self.png)
+
+    @property
+    def thumb_source(self) -> str:
+        """The small picture as a data URI, empty if there is none."""
+        return embed(self.thumb) if self.thumb else ""
 
     @property
     def veil_source(self) -> str:
@@ -96,10 +108,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the voxels of a fit lie: mask, sheet of its slices."""
+    """Where the voxels of a fit lie: mask, sheet of its slices, which part of it is shown small (or none)."""
 
     mask: Mask
     sheet: Sheet
+    thumb: tuple[slice, slice] | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the geometry for the viewer."""
@@ -107,8 +120,8 @@ class Grid:
             "columns": self.sheet.columns,
             "count": self.sheet.count,
             "tile": list(self.sheet.tile),
-            "aspect": self.sheet.pixel_aspect,
-            "sides": list(self.sheet.sides),
+            "axes": list(self.sheet.axes),
+            "lengths": [float(f"{length:.4g}") for length in self.sheet.lengths],
             "steps": self.sheet.geometry(self.mask.shape),
         }
 
@@ -117,6 +130,14 @@ class Grid:
         """Width and height of the sheet with square voxels."""
         rows, columns = self.sheet.order.shape
         return float(columns), rows * self.sheet.pixel_aspect
+
+    def small(self, pixels: Array) -> Array | None:
+        """Return the part of a picture that is shown small, None if none is."""
+        if self.thumb is None:
+            return None
+        part = pixels[self.thumb]
+        step = math.ceil(max(part.shape[:2]) / THUMB)
+        return np.ascontiguousarray(part[::step, ::step])
 
     @property
     def thinned(self) -> str:
@@ -139,6 +160,7 @@ def draw_map(
     caption: str,
     by: str,
     determined: Array | None = None,
+    absent: str = "no estimate",
 ) -> Picture:
     """Draw a map of numbers.
 
@@ -156,20 +178,25 @@ def draw_map(
         Label of the estimator.
     determined
         Not 0 where the data determine the map, same shape; None: nobody can tell.
+    absent
+        What a voxel of the mask without a finite value is called.
     """
     inside = values[grid.mask & np.isfinite(values)]
     low, high = limits or robust_limits(inside)
     pixels = levels(grid.sheet.fill(values, 0.0), (low, high))
     pixels[~grid.sheet.fill(grid.mask, False).astype(bool)] = 0
-    unit = unit_label(units)
+    exponent = shown_exponent(units)
+    unit, ends = unit_label(units, exponent), (low / 10.0**exponent, high / 10.0**exponent)
     alt = (
-        f"All slices of the map of {name} by {by}, colours from {low:.4g} to {high:.4g} {unit}".rstrip() + "."
+        f"Slices of the map of {name} by {by}, colours from {ends[0]:.4g} to {ends[1]:.4g} {unit}".rstrip()
+        + "."
     )
     beyond = _beyond(inside, low, high) if limits else ""
     veiled = grid.mask & np.isfinite(values) & (False if determined is None else determined == 0)
     share = np.count_nonzero(veiled) / max(inside.size, 1)
-    key = [(FAILED_COLOUR, "no estimate")] * bool(np.any(pixels == FAILED))
+    key = [(FAILED_COLOUR, absent)] * bool(np.any(pixels == FAILED))
     key += [(VEIL_COLOUR, f"not determined by the data: {percent(share)}")] * bool(share > 0)
+    small = grid.small(pixels)
     return Picture(
         name,
         encode_indexed(pixels, palette(cmap)),
@@ -179,8 +206,9 @@ def draw_map(
         grid.sheet.sides[0],
         _scale(cmap, low, high, units),
         tuple(key),
-        {"kind": "map", "low": low, "high": high, "unit": unit, "cmap": cmap, **grid.describe()},
+        {"kind": "map", "low": ends[0], "high": ends[1], "unit": unit, "cmap": cmap, **grid.describe()},
         _veil(veiled, grid, f"Grey where the data do not determine {name}: {percent(share)} of the voxels."),
+        b"" if small is None else encode_indexed(small, palette(cmap)),
     )
 
 
@@ -223,7 +251,7 @@ def draw_status(status: npt.NDArray[np.uint8], below: Array, grid: Grid, *, by: 
     return Picture(
         "status",
         encode_indexed(pixels.astype(np.uint8), colours),
-        f"All slices of the status map by {by}: {words}.",
+        f"Slices of the status map by {by}: {words}.",
         " ".join(["What happened in each voxel, over a map in grey."] + [grid.thinned] * bool(grid.thinned)),
         grid.size,
         grid.sheet.sides[0],
@@ -263,16 +291,18 @@ def draw_direction(
     colours = np.rint(255 * np.nan_to_num(pixels).clip(0, 1)).astype(np.uint8)
     colours[unknown] = rgb(FAILED_COLOUR)
     colours[~grid.sheet.fill(grid.mask, False).astype(bool)] = rgb(BACKGROUND)
+    small = grid.small(colours)
     return Picture(
         name,
         encode_rgb(colours),
-        f"All slices of the map of {name} by {by}, a colour for each direction.",
+        f"Slices of the map of {name} by {by}, a colour for each direction.",
         " ".join([caption] + [grid.thinned] * bool(grid.thinned)),
         grid.size,
         grid.sheet.sides[0],
         None,
         tuple((colour, text) for text, colour in DIRECTION_COLOURS.items()),
         {"kind": "direction", "cmap": "", **grid.describe()},
+        thumb=b"" if small is None else encode_rgb(small),
     )
 
 
@@ -297,7 +327,7 @@ def _beyond(inside: Array, low: float, high: float) -> str:
 
 
 def _scale(cmap: str, low: float, high: float, units: str) -> Scale:
-    exponent = short_exponent(high)
+    exponent = shown_exponent(units)
     ticks = round_ticks(low / 10.0**exponent, high / 10.0**exponent)
     places = tuple(
         (round(100 * (tick * 10.0**exponent - low) / (high - low), 2), tick_text(tick)) for tick in ticks

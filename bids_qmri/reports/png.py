@@ -49,7 +49,8 @@ def _encode(rows: Pixels, colour_type: int, palette: bytes, columns: int | None 
 
 
 def _deflate(rows: Pixels, filter_type: int) -> bytes:
-    marked = np.insert(rows, 0, filter_type, axis=1)
+    marked = np.empty((rows.shape[0], rows.shape[1] + 1), dtype=np.uint8)
+    marked[:, 0], marked[:, 1:] = filter_type, rows
     return bytes(isal_zlib.compress(marked.tobytes(), isal_zlib.ISAL_BEST_COMPRESSION))
 
 

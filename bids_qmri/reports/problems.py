@@ -22,11 +22,13 @@ class Crash:
     text: str
 
 
-def write_problems(output_dir: Path, participant: str, problems: Sequence[str]) -> None:
-    """Keep what went wrong, one line each; nothing is kept of a run in which nothing did."""
+def write_problems(
+    output_dir: Path, participant: str, problems: Sequence[str], remarks: Sequence[str] = ()
+) -> None:
+    """Keep what went wrong and what else was said, one line each; of a run without either nothing is kept."""
     path = _path(output_dir, participant)
-    if problems:
-        write_sidecar(path, {"Problems": list(problems)})
+    if problems or remarks:
+        write_sidecar(path, {"Problems": list(problems), "Remarks": list(remarks)})
     else:
         path.unlink(missing_ok=True)
 
@@ -34,14 +36,25 @@ def write_problems(output_dir: Path, participant: str, problems: Sequence[str]) 
 def read_problems(output_dir: Path, participant: str) -> list[str]:
     """Return what went wrong in the last run."""
     path = _path(output_dir, participant)
+    found = _lines(path, "Problems")
+    return [f"{path} cannot be read"] if found is None else found
+
+
+def read_remarks(output_dir: Path, participant: str) -> list[str]:
+    """Return what the last run said of data that it had no use for."""
+    return _lines(_path(output_dir, participant), "Remarks") or []
+
+
+def _lines(path: Path, key: str) -> list[str] | None:
+    """Return a list of the file, empty where there is none; None where the file cannot be read."""
     if not path.is_file():
         return []
     try:
         content = parse_json(read_text(path, TABLE_LIMIT))
     except (InputError, ValueError):
-        return [f"{path} cannot be read"]
-    problems = content.get("Problems") if isinstance(content, dict) else None
-    return [str(problem) for problem in problems] if isinstance(problems, list) else []
+        return None
+    found = content.get(key) if isinstance(content, dict) else None
+    return [str(line) for line in found] if isinstance(found, list) else []
 
 
 def read_crashes(output_dir: Path, participant: str) -> list[Crash]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -66,7 +67,7 @@ class Record:
         """Address of the participant's page relative to the root of the output dataset."""
         return quote(f"sub-{self.participant}.html")
 
-    @property
+    @cached_property
     def metrics(self) -> dict[str, float | None]:
         """Metrics that are numbers; everything else counts as missing."""
         raw = self.fields.get("Metrics")

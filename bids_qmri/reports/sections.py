@@ -11,16 +11,21 @@ from markupsafe import Markup
 
 from bids_qmri.errors import InputError
 from bids_qmri.files import TABLE_LIMIT, parse_json, read_text
-from bids_qmri.qc.agreement import REFERENCES
+from bids_qmri.outputs.tables import MapRow
 from bids_qmri.reports.cautions import HARDLY_DETERMINED
-from bids_qmri.reports.gallery import Gallery, Panel, Task, count_pictures, draw_fit
-from bids_qmri.reports.page import number, unit_label
-from bids_qmri.reports.panels import draw_course, draw_motion, draw_protocol
+from bids_qmri.reports.comparison import Comparison, base_of, compare
+from bids_qmri.reports.gallery import Gallery, MapPanels, Task, count_pictures, draw_fit
+from bids_qmri.reports.page import number, percent, shown_exponent, unit_label, with_unit
+from bids_qmri.reports.page_data import PageData
+from bids_qmri.reports.panels import Panel, draw_course, draw_motion, draw_protocol, draw_traces, is_still
 from bids_qmri.reports.protocol import describe_choices, describe_protocol
 from bids_qmri.reports.records import Record
 
 PAGE_PIXELS = 5_000_000
 """Of all pictures of a page; a pixel takes about a byte, and a page should stay below 8 MB."""
+
+GIST = 40
+"""Characters of a value of the protocol that the line above it repeats, at most."""
 
 DrawAll = Callable[[Callable[[Task], Gallery], Iterable[Task]], Iterable[Gallery]]
 """`map`, or that of a pool of processes."""
@@ -64,6 +69,17 @@ class RegionTable:
 
 
 @dataclass(frozen=True)
+class Glance:
+    """One map of a fit at a glance: a slice of it, its median, and in how many voxels it is determined."""
+
+    symbol: str
+    source: str
+    alt: str
+    median: str
+    determined: str
+
+
+@dataclass(frozen=True)
 class Fit:
     """What the page shows of one record."""
 
@@ -79,6 +95,8 @@ class Fit:
     failed: str
     seconds: str
     figures: Gallery
+    traces: tuple[Panel, ...]
+    glances: tuple[Glance, ...]
     statistics: tuple[Row, ...]
     regions: RegionTable | None
     residuals: tuple[tuple[str, str], ...]
@@ -86,17 +104,49 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class Group:
+    """All fits of one model, side by side where there are several."""
+
+    anchor: str
+    title: str
+    model: str
+    fits: tuple[Fit, ...]
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
 class Section:
-    """All fits of one acquisition."""
+    """All fits of one acquisition.
+
+    Parameters
+    ----------
+    anchor, label
+        Identifier on the page, and text for people.
+    protocol, gist, sources
+        What was acquired as rows of a table, and in one line; from which files.
+    plot, motion, courses
+        What was varied, how far images moved, what the scan shows over time.
+    still
+        Said in place of `motion` where no image moved.
+    groups
+        Fits by model.
+    """
 
     anchor: str
     label: str
     protocol: tuple[tuple[str, str], ...]
+    gist: str
     plot: Markup | None
     motion: Markup | None
+    still: str
     courses: tuple[Panel, ...]
     sources: tuple[str, ...]
-    fits: tuple[Fit, ...]
+    groups: tuple[Group, ...]
+
+    @property
+    def fits(self) -> tuple[Fit, ...]:
+        """The fits of all models."""
+        return tuple(fit for group in self.groups for fit in group.fits)
 
 
 def make_sections(records: Sequence[Record], draw_all: DrawAll) -> tuple[Section, ...]:
@@ -110,9 +160,10 @@ def make_sections(records: Sequence[Record], draw_all: DrawAll) -> tuple[Section
         Applies the drawing of one fit to all; a pool's `map` draws in several processes.
     """
     max_pixels = PAGE_PIXELS // max(count_pictures(records), 1)
-    tasks = [Task(record, _references(record, records), max_pixels) for record in records]
+    sections = [list(same) for _, same in groupby(records, key=place)]
+    tasks = [Task(record, base_of(record, same), max_pixels) for same in sections for record in same]
     drawn = iter(list(draw_all(draw_fit, tasks)))
-    return tuple(_section(list(same), drawn) for _, same in groupby(records, key=place))
+    return tuple(_section(same, drawn) for same in sections)
 
 
 def place(record: Record) -> tuple[str, str]:
@@ -128,33 +179,46 @@ def anchor(record: Record) -> str:
     return f"{record.table.datatype}-{record.acquisition}"
 
 
-def _references(record: Record, records: Sequence[Record]) -> tuple[Record, ...]:
-    """Return the fits that a fit is compared with: references of the same acquisition and model."""
-    if record.estimator in REFERENCES:
-        return ()
-    return tuple(
-        other
-        for other in records
-        if other.estimator in REFERENCES
-        and place(other) == place(record)
-        and other.table.model == record.table.model
-    )
-
-
 def _section(records: Sequence[Record], drawn: Iterator[Gallery]) -> Section:
     first, galleries = records[0], [next(drawn) for _ in records]
     fields = _sidecar(first)
     courses = next((one.data.courses for one in galleries if one.data.courses), ())
+    protocol = describe_protocol(fields)
     return Section(
         anchor=anchor(first),
         label=f"{first.acquisition} {first.table.datatype}",
-        protocol=describe_protocol(fields),
+        protocol=protocol,
+        gist=", ".join(value for _, value in protocol if len(value) <= GIST),
         plot=draw_protocol(fields),
         motion=draw_motion(first.fields),
+        still="No image moved." if is_still(first.fields) else "",
         courses=tuple(Panel(*draw_course(course)) for course in courses),
         sources=tuple(str(source) for source in fields.get("Sources", ())),
-        fits=tuple(map(_fit, records, galleries)),
+        groups=tuple(_groups(records, galleries)),
     )
+
+
+def _groups(records: Sequence[Record], galleries: Sequence[Gallery]) -> Iterator[Group]:
+    """Yield the fits of an acquisition model by model."""
+    pairs = zip(records, galleries, strict=True)
+    for _, found in groupby(pairs, key=lambda pair: pair[0].table.model):
+        same = list(found)
+        first = same[0][0]
+        base = base_of(first, records)
+        # The one that others are compared with comes first; the order of the rest stays.
+        ordered = sorted(same, key=lambda pair: base is not None and pair[0] is not base)
+        beside = None
+        if base is not None:
+            own = [gallery for _, gallery in ordered]
+            labels = [record.estimator for record, _ in ordered]
+            beside = compare(labels, [one.parts for one in own], [one.data for one in own])
+        joint = beside is not None and bool(beside.traces)
+        fits = tuple(
+            _fit(record, gallery, () if joint else tuple(_traces(record, gallery.data)))
+            for record, gallery in ordered
+        )
+        where = f"{anchor(first)}-{first.table.entity}"
+        yield Group(where, first.table.title, first.table.model, fits, beside)
 
 
 def _sidecar(record: Record) -> dict[str, Any]:
@@ -170,7 +234,14 @@ def _sidecar(record: Record) -> dict[str, Any]:
     return {}
 
 
-def _fit(record: Record, figures: Gallery) -> Fit:
+def _traces(record: Record, data: PageData) -> Iterator[Panel]:
+    """Draw the signals of some voxels with the fitted ones."""
+    for trace in data.traces:
+        text = f"Voxel {trace.voxel}, {trace.kind}: RMSE {number(trace.rmse)}."
+        yield Panel(draw_traces([trace], [record.estimator], data), text)
+
+
+def _fit(record: Record, figures: Gallery, traces: tuple[Panel, ...]) -> Fit:
     metrics, table = record.metrics, record.table
     failed = [metrics.get(f"fraction_{word}") for word in ("not_converged", "unusable", "out_of_range")]
     seconds = figures.data.seconds
@@ -187,11 +258,39 @@ def _fit(record: Record, figures: Gallery) -> Fit:
         failed=_percent(failed),
         seconds="n/a" if seconds is None else f"{seconds:.1f} s",
         figures=figures,
+        traces=traces,
+        glances=tuple(_glance(record, one) for one in figures.maps),
         statistics=tuple(_statistics(record)),
         regions=_regions(record),
         residuals=tuple(_residuals(record)),
         choices=describe_choices(record.fields),
     )
+
+
+def _glance(record: Record, panels: MapPanels) -> Glance:
+    """Return what the summary of a fit shows of a map."""
+    picture = panels.pictures[0] if panels.pictures else None
+    row = next((row for row in record.table.maps if row.name == panels.name), None)
+    median = None if row is None else record.metrics.get(f"{row.name}_median")
+    told = "" if row is None or median is None else with_unit(number(_told(row, median)), panels.unit)
+    share = record.metrics.get(f"{panels.name}_determined")
+    return Glance(
+        panels.symbol,
+        picture.thumb_source if picture else "",
+        f"A slice of {panels.symbol} by {record.estimator}.",
+        told,
+        "" if share is None else f"{percent(share)} determined",
+    )
+
+
+def _told(row: MapRow, value: float | None) -> float | None:
+    """Return a number in the power of ten that the page tells its unit in."""
+    exponent = shown_exponent(row.unit)
+    return value if value is None or exponent == 0 else float(f"{value / 10.0**exponent:.4g}")
+
+
+def _unit(row: MapRow) -> str:
+    return unit_label(row.unit, shown_exponent(row.unit))
 
 
 def _percent(fractions: Sequence[float | None]) -> str:
@@ -203,9 +302,9 @@ def _statistics(record: Record) -> Iterator[Row]:
     for row in record.table.maps:
         keys = [f"{row.name}_{key}" for key in ("median", "iqr", "p05", "p95", "sd_median")]
         if keys[0] in record.metrics:
-            numbers = tuple(record.metrics.get(key) for key in keys)
+            numbers = tuple(_told(row, record.metrics.get(key)) for key in keys)
             determined = record.metrics.get(f"{row.name}_determined")
-            yield Row(row.symbol, numbers, unit_label(row.unit), _percent([determined]))
+            yield Row(row.symbol, numbers, _unit(row), _percent([determined]))
 
 
 def _regions(record: Record) -> RegionTable | None:
@@ -213,14 +312,14 @@ def _regions(record: Record) -> RegionTable | None:
     if not isinstance(found, Mapping) or not found:
         return None
     maps = [row for row in record.table.maps if f"{row.name}_median" in record.metrics]
-    symbols = tuple(
-        f"{row.symbol} ({unit})" if (unit := unit_label(row.unit)) else row.symbol for row in maps
-    )
+    symbols = tuple(f"{row.symbol} ({unit})" if (unit := _unit(row)) else row.symbol for row in maps)
     rows = []
     for name, metrics in found.items():
         values = metrics if isinstance(metrics, Mapping) else {}
         cells = tuple(
-            _cell(_number(values, f"{row.name}_median"), _number(values, f"{row.name}_determined"))
+            _cell(
+                _told(row, _number(values, f"{row.name}_median")), _number(values, f"{row.name}_determined")
+            )
             for row in maps
         )
         rows.append((str(name), _number(values, "n_voxels"), cells))

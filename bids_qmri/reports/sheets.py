@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ class Sheet:
         Letters of the patient's sides at the left, right, top and bottom.
     every
         Slices and pixels were thinned to one of this many: (slices, rows and columns).
+    axes
+        Axes of the body, 0 to 2 for right, front and head, along columns, rows and slices.
+    lengths
+        Distance in mm between neighbouring columns, rows and slices of the sheet.
     """
 
     order: npt.NDArray[np.intp]
@@ -49,10 +53,23 @@ class Sheet:
     pixel_aspect: float
     sides: tuple[str, str, str, str]
     every: tuple[int, int]
+    axes: tuple[int, int, int]
+    lengths: tuple[float, float, float]
 
     def fill(self, volume: Array, empty: float) -> Array:
         """Return the sheet's pixels of a volume, shape (rows, columns), `empty` between slices."""
         return np.where(self.order < 0, empty, volume.ravel()[self.order])
+
+    def fullest(self, mask: Mask) -> tuple[slice, slice]:
+        """Return where on the sheet the slice lies that has the most voxels of a mask, (X, Y, Z)."""
+        high, wide = self.tile
+        inside = self.fill(mask, False).astype(bool)
+        tiles = inside.reshape(-1, high, self.columns, wide).sum(axis=(1, 3))
+        row, column = (int(place) for place in np.unravel_index(int(np.argmax(tiles)), tiles.shape))
+        return (
+            slice(row * high, (row + 1) * high - 1),
+            slice(column * wide, (column + 1) * wide - 1),
+        )
 
     def geometry(self, shape: tuple[int, ...]) -> list[list[int]]:
         """Return the voxel at the first pixel, then the steps per column, row and slice."""
@@ -91,10 +108,44 @@ def lay_out(mask: Mask, affine: npt.ArrayLike, max_pixels: int = 1_000_000) -> S
     planes = np.moveaxis(index[box], axis, 0)[:, ::-1, ::-1].swapaxes(1, 2)
     planes, every = _thin(planes, max_pixels)
     planes = np.pad(planes, ((0, 0), (0, 1), (0, 1)), constant_values=-1)
-    across, up = (zooms[other] for other in range(3) if other != axis)
+    first, second = (other for other in range(3) if other != axis)
+    across, up = zooms[first], zooms[second]
+    lengths = (float(across * every[1]), float(up * every[1]), float(zooms[axis] * every[0]))
     count, high, wide = planes.shape
     order, columns = _tile(planes, wide * across / (high * up))
-    return Sheet(order, columns, count, (high, wide), float(up / across), _SIDES[axis], every)
+    sides, axes = _SIDES[axis], (first, second, axis)
+    return Sheet(order, columns, count, (high, wide), float(up / across), sides, every, axes, lengths)
+
+
+def pick(sheet: Sheet, mask: Mask, many: int, max_pixels: int) -> Sheet:
+    """Return a sheet of some of its slices alone: the fullest, or several spread over those that are full.
+
+    Parameters
+    ----------
+    sheet
+        All slices.
+    mask
+        Voxels that count, shape (X, Y, Z).
+    many
+        How many to take.
+    max_pixels
+        Size beyond which pixels are left out.
+    """
+    high, wide = sheet.tile
+    rows = len(sheet.order) // high
+    tiles = sheet.order.reshape(rows, high, sheet.columns, wide).swapaxes(1, 2).reshape(-1, high, wide)
+    planes = tiles[: sheet.count, :-1, :-1]
+    counts = np.count_nonzero(mask.ravel()[planes] & (planes >= 0), axis=(1, 2))
+    full = np.flatnonzero(2 * counts >= counts.max())
+    # From the middle of equal shares, so that neither end is favoured.
+    places = full[((np.arange(min(many, full.size)) + 0.5) * full.size / min(many, full.size)).astype(int)]
+    chosen = planes[[int(np.argmax(counts))] if many == 1 else places]
+    stride = max(1, math.ceil(math.sqrt(chosen.size / max_pixels)))
+    chosen = np.pad(chosen[:, ::stride, ::stride], ((0, 0), (0, 1), (0, 1)), constant_values=-1)
+    count, high, wide = chosen.shape
+    order, columns = _tile(chosen, wide / (high * sheet.pixel_aspect))
+    every = (sheet.every[0], sheet.every[1] * stride)
+    return replace(sheet, order=order, columns=columns, count=count, tile=(high, wide), every=every)
 
 
 def fullest_slice(mask: Mask, affine: npt.ArrayLike) -> Mask:

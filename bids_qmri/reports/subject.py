@@ -17,11 +17,11 @@ from bids_qmri.reports.cautions import find_cautions
 from bids_qmri.reports.colours import palette
 from bids_qmri.reports.methods import describe_methods
 from bids_qmri.reports.page import count, render
-from bids_qmri.reports.problems import read_crashes, read_problems
+from bids_qmri.reports.problems import read_crashes, read_problems, read_remarks
 from bids_qmri.reports.records import Record, find_records
 from bids_qmri.reports.sections import DrawAll, Section, make_sections, place
 
-SCRIPTS = ("viewer.js", "copy.js")
+SCRIPTS = ("volumes.js", "viewer.js", "fold.js", "copy.js")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def _page(
     links: Sequence[Link],
 ) -> str:
     sections = make_sections(records, draw_all)
+    cautions = find_cautions(records)
     return render(
         "subject.html",
         scripts=SCRIPTS,
@@ -107,7 +108,9 @@ def _page(
         lead=_lead(records, links),
         problems=list(problems),
         crashes=read_crashes(output_dir, participant) if problems else [],
-        cautions=find_cautions(records),
+        cautions=[caution for caution in cautions if caution.grave],
+        notes=[caution for caution in cautions if not caution.grave],
+        remarks=read_remarks(output_dir, participant),
         sections=sections,
         palettes=_palettes(sections),
         about=_about(records, sections),

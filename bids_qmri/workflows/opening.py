@@ -120,11 +120,13 @@ def end_of(
     """Return how a participant ended, from the model and estimator of all fits, and what is said of them."""
     asked = tuple(dict.fromkeys(fits))
     messages = tuple(dict.fromkeys((*faults, *remarks)))
+    said = tuple(remark for remark in messages if remark not in faults)
     if faults:
-        return ParticipantOutcome(label, "failed", messages, asked)
+        return ParticipantOutcome(label, "failed", messages, asked, remarks=said)
     if not asked:
-        return ParticipantOutcome(label, "nothing", messages or ("nothing to fit for what was asked",))
-    return ParticipantOutcome(label, "ok", messages, asked)
+        nothing = messages or ("nothing to fit for what was asked",)
+        return ParticipantOutcome(label, "nothing", nothing, remarks=said)
+    return ParticipantOutcome(label, "ok", messages, asked, remarks=said)
 
 
 def _planned(config: RunConfig, work: InWork) -> InWork:

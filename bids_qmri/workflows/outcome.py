@@ -23,6 +23,8 @@ class ParticipantOutcome:
         Model and estimator of every fit that was asked for.
     unchanged
         Whether all was complete before, and nothing was done.
+    remarks
+        Those of the messages that are no faults: what of the data nothing here can fit.
     """
 
     participant: str
@@ -30,3 +32,4 @@ class ParticipantOutcome:
     messages: tuple[str, ...] = ()
     fits: tuple[tuple[str, str], ...] = ()
     unchanged: bool = False
+    remarks: tuple[str, ...] = ()

@@ -45,7 +45,8 @@ def write_page(
     """
     try:
         if not config.reports_only:
-            write_problems(root, end.participant, end.messages)
+            faults = [message for message in end.messages if message not in end.remarks]
+            write_problems(root, end.participant, faults, end.remarks)
         compare_estimators(root, end.participant)
         fits = len(find_records(root, end.participant))
         with _drawing(fits, processes, config.omp_nthreads or processes) as draw_all:

@@ -84,3 +84,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = ["--models", "vfa", "ivim", "dti", "--estimators", "lsq", "ncde"]
     assert main([str(folder / "bids"), str(folder / "out"), "participant", "group", *options, *models]) == 0
     return folder / "out"
+
+
+@pytest.fixture
+def subject(study: Path, visit: Visitor) -> Visit:
+    """Return the open page of a participant."""
+    return visit(study / "sub-abdomen01.html")

@@ -10,7 +10,9 @@ import pytest
 import synth
 from runs import run_fit
 
-from bids_qmri.interfaces.page_data import REPRESENTATIVE, WORST
+from bids_qmri.interfaces.fit import run_acquisition
+from bids_qmri.interfaces.job import AcquisitionJob
+from bids_qmri.interfaces.shown_voxels import REPRESENTATIVE, WORST
 from bids_qmri.reports.page_data import MASK, PageData, read_page_data
 from bids_qmri.reports.records import find_records
 
@@ -81,3 +83,38 @@ def test_histograms_are_kept_for_every_region(bids: Path, jobs: PlanJobs, tmp_pa
     assert histograms is not None
     counts = {name: sum(values) for name, values in histograms["t1"].counts.items()}
     assert counts == {MASK: labels.size, "label 3": int((labels == 3).sum())}
+
+
+def test_all_estimators_show_the_same_voxels(bids: Path, jobs: PlanJobs, tmp_path: Path) -> None:
+    synth.add_vfa(bids)
+    _disturb(bids, 0.1)
+    fits = jobs(estimators=("lsq", "bayes"))
+    assert [outcome.error for outcome in run_acquisition(AcquisitionJob(fits))] == ["", ""]
+    shown = {
+        record.estimator: [(trace.kind, trace.voxel) for trace in read_page_data(record).traces]
+        for record in find_records(tmp_path / "out")
+    }
+    assert len(shown["lsq"]) == len(REPRESENTATIVE) + WORST
+    assert shown["lsq"] == shown["bayes"]
+
+
+def test_no_voxel_of_air_is_shown(bids: Path, jobs: PlanJobs, tmp_path: Path) -> None:
+    synth.add_vfa(bids)
+    _disturb(bids, 0.02, air=0.05)
+    masks = synth.new_dataset(tmp_path / "masks")
+    synth.add_mask(masks, "sub-01_desc-brain", np.ones(synth.SHAPE))
+    assert [run_fit(job).error for job in jobs(derivatives={"masks": masks})] == [""]
+    traces = kept(tmp_path / "out", "vfa").traces
+    assert len(traces) == len(REPRESENTATIVE) + WORST
+    assert all(trace.voxel[0] > 0 for trace in traces)
+
+
+def _disturb(bids: Path, share: float, air: float | None = None) -> None:
+    """Change every signal by up to a share of it; the first plane becomes air."""
+    rng = np.random.default_rng(5)
+    for path in sorted((bids / "sub-01" / "anat").glob("*VFA.nii.gz")):
+        image = nib.load(path)
+        values = np.asarray(image.dataobj) * rng.uniform(1 - share, 1 + share, synth.SHAPE)
+        if air is not None:
+            values[0] = air * values[1].max() * rng.uniform(0, 1, values[0].shape)
+        nib.save(nib.Nifti1Image(values, image.affine), path)

@@ -55,7 +55,7 @@ def test_no_text_is_markup() -> None:
 def test_ticks_are_few_round_and_within_the_limits(low: float, width: float) -> None:
     high = low + max(width, 1e-6 * abs(low))
     ticks = round_ticks(low, high)
-    assert len(ticks) <= 7
+    assert 3 <= len(ticks) <= 7
     slack = 1e-6 * (high - low) + 1e-9 * abs(low)
     assert all(low - slack <= tick <= high + slack for tick in ticks)
     gaps = [b - a for a, b in pairwise(ticks)]

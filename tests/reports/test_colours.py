@@ -22,3 +22,12 @@ def test_all_that_tables_ask_for_is_kept():
 
 def test_others_are_computed():
     assert colours.palette("hot").shape == (256, 3)
+
+
+def test_differences_are_blue_below_white_at_nothing_and_red_above() -> None:
+    shades = colours.palette(colours.DIVERGING).astype(int)
+    assert shades[1, 2] - shades[1, 0] > 100
+    assert shades[254, 0] - shades[254, 2] > 100
+    middle = shades[127]
+    assert middle.min() > 220
+    assert np.ptp(middle) < 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_qmri.reports.sheets import FEW_SLICES, lay_out
+from bids_qmri.reports.sheets import FEW_SLICES, lay_out, pick
 
 RAS = np.eye(4)
 EVERYWHERE = np.ones((6, 8, 3), dtype=bool)
@@ -92,3 +92,27 @@ def test_a_single_voxel_has_a_sheet() -> None:
     mask[2, 2, 2] = True
     sheet = lay_out(mask, RAS)
     assert len(sheet.geometry(mask.shape)) == 4
+
+
+@pytest.mark.parametrize("many", [1, 2, 4])
+def test_a_few_slices_are_those_of_the_whole_sheet(many: int) -> None:
+    mask = np.zeros((9, 8, 7), dtype=bool)
+    mask[1:8, 1:7, 2:6] = True
+    mask[4, 4] = True  # slices at the ends hold hardly anything
+    volume = np.broadcast_to(np.arange(7), mask.shape)
+    whole = lay_out(mask, np.eye(4))
+    few = pick(whole, mask, many, 10_000)
+    shown = few.fill(volume, -1)
+    assert few.count == many
+    assert set(np.unique(shown)) - {-1} <= {2, 3, 4, 5}
+    assert len(set(np.unique(shown)) - {-1}) == many
+    assert pick(whole, mask, many, 40).order.size < few.order.size
+
+
+def test_the_fullest_slice_is_where_the_mask_has_most_voxels() -> None:
+    mask = np.zeros((9, 8, 7), dtype=bool)
+    mask[4, 4] = True
+    mask[2:7, 2:7, 5] = True
+    sheet = lay_out(mask, np.eye(4))
+    volume = np.broadcast_to(np.arange(7), mask.shape)
+    assert set(np.unique(sheet.fill(volume, -1)[sheet.fullest(mask)])) == {5}

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from bids_qmri import __version__
+from bids_qmri.bids.derivatives import write_map
+from bids_qmri.bids.names import derivative_path
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.reports.page_data import BINS, Histogram, PageData, Trace, page_data_path, write_page_data
 from bids_qmri.reports.problems import write_problems
-from bids_qmri.reports.subject import write_subject_page
+from bids_qmri.reports.subject import SCRIPTS, write_subject_page
 
 from .conftest import WriteFit
 
@@ -40,19 +42,32 @@ class Outline(HTMLParser):
         self.images += [found] if tag == "img" else []
 
 
-def keep(folder: Path, kind: str = "median residual", region: str = "liver", label: str = "time (s)") -> None:
+def keep(
+    folder: Path,
+    kind: str = "median residual",
+    region: str = "liver",
+    label: str = "time (s)",
+    *,
+    by: str = "lsq",
+    voxel: tuple[int, int, int] = (1, 2, 0),
+) -> None:
     """Write what a fit keeps for its page."""
     table = output_table("vfa")
-    trace = Trace(kind, (1, 2, 0), 0.5, {"t1": 1.0}, [0.0, 1.0], [3.0, 2.0], [0.0, 1.0], [3.1, 1.9])
+    trace = Trace(kind, voxel, 0.5, {"t1": 1.0}, [0.0, 1.0], [3.0, 2.0], [0.0, 1.0], [3.1, 1.9])
     counts = Histogram(0.0, 3.0, {"whole mask": [1] * BINS, region: [2] * BINS})
     data = PageData(1.25, label, "signal", (trace,), {"t1": counts})
-    write_page_data(page_data_path(folder, {"sub": "01"}, table, "lsq"), data)
+    write_page_data(page_data_path(folder, {"sub": "01"}, table, by), data)
 
 
 def page(folder: Path, participant: str = "01", **more: object) -> tuple[str, Outline]:
     path = write_subject_page(folder, participant, **more)  # type: ignore[arg-type]
     text = path.read_text(encoding="utf-8")
     return text, Outline(text)
+
+
+def cells(text: str) -> str:
+    """Return a page without what tells the column of a cell on a narrow screen."""
+    return re.sub(r' data-label="[^"]*"', "", text)
 
 
 def test_every_section_is_there_and_every_link_inside_the_page_leads_somewhere(
@@ -81,7 +96,11 @@ def test_every_map_is_drawn_with_a_text_for_those_who_cannot_see_it(
     write_fit()
     _, outline = page(tmp_path)
     texts = [str(image["alt"]) for image in outline.images]
-    assert len(texts) == 5
+    assert sum(text.startswith("Slices of") for text in texts) == 5
+    assert [text for text in texts if text.startswith("A slice")] == [
+        "A slice of T1 by lsq.",
+        "A slice of M0 by lsq.",
+    ]
     assert any("T1 by lsq, colours from 0 to 3 s" in text for text in texts)
     assert any("sd of T1" in text for text in texts)
 
@@ -111,7 +130,7 @@ def test_text_from_files_is_inert(tmp_path: Path, write_fit: WriteFit, place: st
     (tmp_path / "sub-01" / "log").mkdir(exist_ok=True)
     (tmp_path / "sub-01" / "log" / "crash-<b>.txt").write_text(EVIL)
     text, outline = page(tmp_path, problems=[EVIL] if place in ("problems", "crash") else [])
-    assert outline.tags.count("script") == 3  # viewer, copy button, colours
+    assert outline.tags.count("script") == len(SCRIPTS) + 1  # and the colours
     assert "crash-<b>" not in text
     assert "&lt;script&gt;" in text
     assert all("onerror" not in image for image in outline.images)
@@ -172,7 +191,7 @@ def test_the_versions_of_maps_and_page_are_under_about(tmp_path: Path, write_fit
 def test_the_summary_says_n_a_for_what_is_missing(tmp_path: Path, write_fit: WriteFit) -> None:
     write_fit(images=False, Metrics={})
     text, _ = page(tmp_path)
-    assert '<td class="number">n/a</td>' in text
+    assert '<td class="number">n/a</td>' in cells(text)
 
 
 def test_a_foreign_or_broken_quality_file_is_left_out(
@@ -194,8 +213,8 @@ def test_signals_regions_and_times_that_a_fit_kept_are_shown(tmp_path: Path, wri
     text, _ = page(tmp_path)
     assert "Measured and fitted signal of the voxel with median residual" in text
     assert "over whole mask, liver" in text
-    assert '<td class="number">1.2 s</td>' in text
-    assert '<th scope="row">liver</th><td class="number">12</td><td class="number">0.75</td>' in text
+    assert '<td class="number">1.2 s</td>' in cells(text)
+    assert '<th scope="row">liver</th><td class="number">12</td><td class="number">0.75</td>' in cells(text)
 
 
 def test_what_the_data_do_not_determine_is_grey_and_its_share_is_told(
@@ -214,9 +233,9 @@ def test_what_the_data_do_not_determine_is_grey_and_its_share_is_told(
     assert veil["alt"] == "Grey where the data do not determine T1: 25 % of the voxels."
     assert "not determined by the data: 25 %" in text
     assert "Over voxels in which the data determine T1: 74.7 % of those estimated." in text
-    assert '<td class="unit">s</td><td class="number">74.7 %</td>' in text
+    assert '<td class="unit">s</td><td class="number">74.7 %</td>' in cells(text)
     for cell in ('number">0.75 <small>(60.0 %)', 'number faint">0.5 <small>(25.0 %)', 'number">0.25</td>'):
-        assert f'<td class="{cell}' in text
+        assert f'<td class="{cell}' in cells(text)
     assert "not determined" in (tmp_path / "sub-01/figures/sub-01_desc-lsq_T1map.svg").read_text()
 
 
@@ -232,6 +251,60 @@ def test_estimators_are_compared_where_the_data_determine_a_map_for_both(
     assert "M0 by ncde against lsq: density of 79 voxels" in text
 
 
+def test_every_fit_is_folded_with_its_medians_on_top(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit()
+    text, outline = page(tmp_path)
+    summary = text[text.index('<details id="anat-sub-01-spgr-lsq" class="fit">') :].split("</summary>")[0]
+    assert "<b>T1</b> 1.167 s" in summary
+    assert "#anat-sub-01-spgr-lsq" in outline.links
+
+
+def test_a_difference_has_the_sign_and_unit_it_says(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit(model="ivim", scale=0.001)
+    write_fit(model="ivim", label="ncde", scale=0.0011)
+    text, _ = page(tmp_path)
+    beside = text[text.index('id="dwi-sub-01-ivim-beside"') :]
+    # A tenth of values from 0.33 to 2, in 10⁻³ mm²/s; the median is 1.167.
+    assert re.search(
+        r"D, ncde minus lsq: bias 0\.11\d*, 95 % of the differences from 0\.03\d* to 0\.19\d* . 10⁻³ mm²/s\.",
+        beside,
+    )
+    assert "<b>D, ncde minus lsq.</b>" in beside
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_curves_of_all_estimators_are_in_one_diagram_where_they_show_the_same_voxel(
+    tmp_path: Path, write_fit: WriteFit, same: bool
+) -> None:
+    for label in ("lsq", "ncde"):
+        write_fit(label=label)
+        keep(tmp_path, by=label, voxel=(1, 2, 0) if same or label == "lsq" else (2, 2, 0))
+    text, _ = page(tmp_path)
+    assert text.count("the curves of all estimators are") == (2 if same else 0)
+    assert ("RMSE 0.5 by lsq, RMSE 0.5 by ncde." in text) == same
+    assert ("Voxel (2, 2, 0), median residual: RMSE 0.5." in text) != same
+
+
+def test_a_map_of_one_number_is_said_and_not_drawn(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit()
+    row = output_table("vfa").estimate("m0")
+    path = tmp_path / derivative_path({"sub": "01"}, extension=".nii.gz", **row.name_parts("lsq"))
+    write_map(path, np.full(90, 7.5, dtype=np.float32), (6, 5, 3), np.eye(4), (1, 1, 1))
+    text, outline = page(tmp_path)
+    assert "M0 is 7.5 arbitrary units in every voxel" in text
+    assert not any("map of M0" in str(image["alt"]) for image in outline.images)
+
+
+def test_diffusivities_are_told_in_one_unit(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit(model="ivim", scale=0.001, Regions={"liver": {"n_voxels": 9, "d_median": 0.00123}})
+    text, _ = page(tmp_path)
+    shown = re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    shown = shown[: shown.index('id="methods"')]
+    assert "\N{MULTIPLICATION SIGN} 10⁻³ mm²/s" in shown
+    assert "1.23</td>" in shown
+    assert set(re.findall(r"(10⁻\S)? ?mm²/s", shown)) == {"10⁻³"}
+
+
 def test_signals_that_were_not_kept_are_missed_aloud(tmp_path: Path, write_fit: WriteFit) -> None:
     write_fit()
     assert "signals of this fit were not kept" in page(tmp_path)[0]
@@ -244,9 +317,11 @@ def test_a_network_is_compared_with_the_classical_fit_of_the_same_images(
     write_fit(label="ncde", scale=1.1)
     write_fit({"sub": "01", "run": "2"}, label="ncde")
     text, _ = page(tmp_path)
-    assert text.count("Compared with lsq") == 1
+    assert text.count("vfa side by side") == 1
     assert "Bland-Altman plot of T1, ncde minus lsq" in text
-    assert re.search(r"T1: bias 0\.1\d*, 95 % of the differences from 0\.0\d* to 0\.\d* s\.", text)
+    assert re.search(
+        r"T1, ncde minus lsq: bias 0\.1\d*, 95 % of the differences from 0\.0\d* to 0\.\d* s\.", text
+    )
 
 
 def test_sessions_can_have_pages_of_their_own(tmp_path: Path, write_fit: WriteFit) -> None:
@@ -270,6 +345,19 @@ def test_what_the_last_run_left_is_said_again(tmp_path: Path, write_fit: WriteFi
     assert "Traceback: division by zero" in text
     write_problems(tmp_path, "01", [])
     assert "No errors" in page(tmp_path)[0]
+
+
+def test_what_nothing_can_fit_is_a_note_and_no_problem(tmp_path: Path, write_fit: WriteFit) -> None:
+    write_fit(Notes=["mask was automatic", "T1 may be wrong by tens of percent"])
+    write_problems(tmp_path, "01", [], ["sub-01_T2w: no technique reads it"])
+    text, _ = page(tmp_path)
+    notes = text[text.index('class="alert remark"') :].split("</div>")[0]
+    warnings = text[text.index('class="alert warning"') :].split("</div>")[0]
+    assert "sub-01_T2w: no technique reads it" in notes
+    assert "mask was automatic" in notes
+    assert "may be wrong" in warnings
+    assert 'class="alert failure"' not in text
+    assert "No errors" in text
 
 
 def test_every_table_has_a_caption_and_every_picture_a_text(tmp_path: Path, write_fit: WriteFit) -> None:

@@ -1,199 +1,337 @@
 "use strict";
-// Slice viewer: shows one tile of a picture of the page enlarged, and turns its colours back into values.
-// Level 0 of a palette is outside the mask, 1 to 254 span the range, 255 is a voxel without an estimate.
+// Viewer of an acquisition: three planes through one voxel, of one map or of two beside each other.
 (() => {
-  const HIGHEST = 254, FAILED = 255, PIXELS = 640, SAME_COLOUR = 300, DARKEST = 0.85, VEILED = 0.8;
-  const palettes = {};
-  for (const [name, hex] of Object.entries(JSON.parse(document.getElementById("palettes").textContent))) {
-    palettes[name] = hex.match(/../g).map((pair) => parseInt(pair, 16));
+  const {load, describe, valueOf, withUnit, meaningOf, windowed, short, parts, pack, HIGHEST, FAILED} = volumes;
+  const DARKEST = 0.85, VEILED = 0.8, GREATEST_ZOOM = 8;
+  // What lies across and down a plane, as axes of the body: right to left, front to back, head to foot.
+  const PLANES = {axial: [0, 1], coronal: [0, 2], sagittal: [1, 2]};
+  const ENDS = [["R", "L"], ["A", "P"], ["S", "I"]];
+
+  // Where a voxel lies in a layer, as column, row and slice; and the way back.
+  function placeOf(layer, voxel) {
+    const [first, ...steps] = layer.steps;
+    const sizes = [layer.tile[1] - 1, layer.tile[0] - 1, layer.count];
+    return steps.map((step, index) => {
+      const axis = step.findIndex((part) => part !== 0);
+      const place = axis < 0 ? 0 : Math.round((voxel[axis] - first[axis]) / step[axis]);
+      return Math.min(Math.max(place, 0), sizes[index] - 1);
+    });
   }
 
-  function levelOf(palette, [red, green, blue]) {
-    let best = 0, least = Infinity;
-    for (let level = 0; level * 3 < palette.length; level += 1) {
-      const distance = (palette[3 * level] - red) ** 2 + (palette[3 * level + 1] - green) ** 2 +
-        (palette[3 * level + 2] - blue) ** 2;
-      if (distance < least) [best, least] = [level, distance];
-    }
-    return best;
+  function voxelOf(layer, place) {
+    const [first, ...steps] = layer.steps;
+    return first.map((start, axis) => start + steps.reduce((sum, step, index) => sum + step[axis] * place[index], 0));
   }
 
-  function meaningOf(meanings, [red, green, blue]) {
-    for (const [colour, meaning] of Object.entries(meanings)) {
-      const parts = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16));
-      const distance = (parts[0] - red) ** 2 + (parts[1] - green) ** 2 + (parts[2] - blue) ** 2;
-      if (distance < SAME_COLOUR) return meaning;
-    }
-    return "";
+  function indexOf(layer, [column, row, slice]) {
+    return (slice * (layer.tile[0] - 1) + row) * (layer.tile[1] - 1) + column;
   }
 
-  function describe(layer, colour) {
-    if (layer.kind === "status") {
-      const outside = levelOf(palettes[layer.cmap], colour) === 0;
-      return outside ? "outside the mask" : meaningOf(layer.meanings, colour) || "estimated";
-    }
-    if (layer.kind === "direction") return "";
-    const level = levelOf(palettes[layer.cmap], colour);
-    if (level === 0) return "outside the mask";
-    if (level === FAILED) return "no estimate";
-    const value = layer.low + (level - 1) / (HIGHEST - 1) * (layer.high - layer.low);
-    const beyond = level === 1 ? "at most " : level === HIGHEST ? "at least " : "";
-    return `${beyond}${Number(value.toPrecision(3))} ${layer.unit}`.trim();
+  // A layer by axes of the body: size and length of its voxels, and places counted from R, A and S.
+  function body(layer) {
+    const sizes = [], lengths = [];
+    layer.axes.forEach((axis, index) => {
+      sizes[axis] = [layer.tile[1] - 1, layer.tile[0] - 1, layer.count][index];
+      lengths[axis] = layer.lengths[index];
+    });
+    const turn = (place) => place.map((part, index) => (index === 2 ? layer.count - 1 - part : part));
+    return {
+      sizes, lengths,
+      from: (place) => turn(place).reduce((found, part, index) => { found[layer.axes[index]] = part; return found; }, []),
+      to: (point) => turn(layer.axes.map((axis) => point[axis])),
+    };
   }
 
   function start(section) {
     const viewer = section.querySelector(".viewer");
     const figures = [...section.querySelectorAll("figure[data-viewer]")];
     if (!viewer || !figures.length) return;
-    const [choice, slider] = [viewer.querySelector("select"), viewer.querySelector("input[type=range]")];
-    const [marks, fades] = viewer.querySelectorAll("input[type=checkbox]");
-    const canvas = viewer.querySelector("canvas");
-    const [readout, scale] = [viewer.querySelector(".readout"), viewer.querySelector(".viewer-scale")];
+    const named = Object.fromEntries([...viewer.querySelectorAll("[data-control]")].map((one) => [one.dataset.control, one]));
     const layers = figures.map((figure) => ({
       ...JSON.parse(figure.dataset.viewer),
       figure, fit: figure.dataset.fit, name: figure.dataset.name,
       image: figure.querySelector("img"), veil: figure.querySelector("img.veil"),
     }));
+    const sets = [...viewer.querySelectorAll(".planes")].map((set) => ({set, planes: new Map()}));
+    const state = {layer: layers[0], other: null, voxel: [], zoom: 1};
     const tile = document.createElement("canvas");
-    const state = {layer: layers[0], slice: 0, x: 0, y: 0};
 
-    const groups = {};
-    layers.forEach((layer, index) => {
-      groups[layer.fit] ??= choice.appendChild(Object.assign(document.createElement("optgroup"), {label: layer.fit}));
-      groups[layer.fit].append(new Option(layer.name, index));
-    });
-
-    function pixels(layer, slice, image = layer.image) {
-      const [high, wide] = layer.tile;
-      [tile.width, tile.height] = [wide - 1, high - 1];
-      const pen = tile.getContext("2d", {willReadFrequently: true});
-      pen.drawImage(image, -(slice % layer.columns) * wide, -Math.floor(slice / layer.columns) * high);
-      return pen.getImageData(0, 0, wide - 1, high - 1);
+    function fill(select) {
+      const groups = {};
+      layers.forEach((layer, index) => {
+        groups[layer.fit] ??= select.appendChild(Object.assign(document.createElement("optgroup"), {label: layer.fit}));
+        groups[layer.fit].append(new Option(layer.name, index));
+      });
     }
 
-    function addMarks(shown, layer) {
-      const status = layers.find((other) => other.kind === "status" && other.fit === layer.fit);
-      if (!marks.checked || !status || status === layer) return;
-      const found = pixels(status, state.slice).data;
-      for (let at = 0; at < found.length; at += 4) {
-        if (meaningOf(status.meanings, found.subarray(at, at + 3))) shown.data.set(found.subarray(at, at + 4), at);
-      }
+    // Maps of one name share what is at the ends of their scale, as those of two estimators.
+    const windows = {};
+    function windowOf(layer) {
+      return windows[`${layer.name} ${layer.unit}`] ?? [layer.low, layer.high];
     }
 
-    // Darkens a voxel the more, the larger its standard deviation is beside the range of that.
-    function addFading(shown, layer) {
-      const sd = layers.find((other) => other.name === `sd of ${layer.name}` && other.fit === layer.fit);
-      if (!fades.checked || !sd) return;
-      const found = pixels(sd, state.slice).data;
-      for (let at = 0; at < found.length; at += 4) {
-        const level = levelOf(palettes[sd.cmap], found.subarray(at, at + 3));
-        const kept = 1 - DARKEST * Math.min(Math.max(level - 1, 0) / (HIGHEST - 1), 1);
-        for (let channel = at; channel < at + 3; channel += 1) shown.data[channel] *= kept;
-      }
+    function companion(layer, wanted) {
+      return layers.find((other) => other.fit === layer.fit && wanted(other) && other !== layer);
     }
 
-    // Greys what the data do not determine, as in the figure; returns where that is.
-    function addVeil(shown, layer) {
-      const veil = layer.veil ? pixels(layer, state.slice, layer.veil).data : [];
-      for (let at = 0; at < veil.length; at += 4) {
-        for (let channel = at; veil[at + 3] && channel < at + 3; channel += 1) {
-          shown.data[channel] += VEILED * (veil[channel] - shown.data[channel]);
+    function helpers(layer) {
+      return {
+        status: named.marks.checked ? companion(layer, (other) => other.kind === "status") : null,
+        sd: named.fades.checked ? companion(layer, (other) => other.name === `sd of ${layer.name}`) : null,
+      };
+    }
+
+    // The colour of a voxel, as a function of its index.
+    function painter(layer) {
+      const {status, sd} = helpers(layer);
+      const [low, high] = windowOf(layer);
+      const shades = layer.kind === "map" ? windowed(layer, low, high) : null;
+      return (at) => {
+        let colour = shades ? shades[layer.levels[at]] : layer.pixels[at];
+        if (sd) {
+          const kept = 1 - DARKEST * Math.min(Math.max(sd.levels[at] - 1, 0) / (HIGHEST - 1), 1);
+          colour = pack(...parts(colour).map((part) => Math.round(part * kept)));
+        }
+        if (layer.veiled?.[at]) {
+          colour = pack(...parts(colour).map((part, index) => Math.round(part + VEILED * ([86, 91, 99][index] - part))));
+        }
+        return status && meaningOf(status, status.pixels[at]) ? status.pixels[at] : colour;
+      };
+    }
+
+    // All planes of a layer have one scale; those that are about square stand in a row, or the third would lie low.
+    function arrange({sizes, lengths}) {
+      const millimetres = sizes.map((size, axis) => size * lengths[axis]);
+      const third = layers[0].axes[2];
+      const row = Math.min(...sizes) > 1 && 2 * millimetres[third] > 1.5 * Math.max(...millimetres.filter((_, axis) => axis !== third));
+      return {millimetres, row, scale: (state.other ? (row ? 150 : 200) : (row ? 250 : 330)) / Math.max(...millimetres)};
+    }
+
+    function drawPlane(canvas, layer, paint, [across, down]) {
+      const {sizes, lengths, from, to} = body(layer);
+      const point = from(placeOf(layer, state.voxel));
+      const [wide, high] = [sizes[across], sizes[down]];
+      const shown = new ImageData(wide, high);
+      const colours = new Uint32Array(shown.data.buffer);
+      // Neighbours lie equally far from each other everywhere, so that one step along each edge tells all places.
+      const origin = point.map((place, axis) => (axis === across || axis === down ? 0 : place));
+      const first = indexOf(layer, to(origin));
+      const [right, below] = [across, down].map((axis) =>
+        (sizes[axis] < 2 ? 0 : indexOf(layer, to(origin.map((place, other) => place + (other === axis)))) - first));
+      for (let row = 0; row < high; row += 1) {
+        for (let column = 0; column < wide; column += 1) {
+          colours[row * wide + column] = paint(first + row * below + column * right);
         }
       }
-      return veil;
-    }
-
-    async function draw() {
-      const layer = state.layer;
-      viewer.setAttribute("aria-busy", "true");
-      await Promise.all([layer.image, layer.veil].map((image) => image?.decode()));
-      if (layer !== state.layer) return;
-      const original = pixels(layer, state.slice);
-      const shown = new ImageData(new Uint8ClampedArray(original.data), original.width, original.height);
-      addFading(shown, layer);
-      const veil = addVeil(shown, layer);
-      addMarks(shown, layer);
+      [tile.width, tile.height] = [wide, high];
       tile.getContext("2d").putImageData(shown, 0, 0);
-      const [wide, high] = [tile.width, tile.height * layer.aspect];
-      const zoom = Math.max(1, Math.floor(PIXELS / Math.max(wide, high)));
-      [canvas.width, canvas.height] = [wide * zoom, Math.round(high * zoom)];
+      const {millimetres, scale} = arrange(body(layer));
+      [canvas.width, canvas.height] = [Math.max(1, Math.round(millimetres[across] * scale)), Math.max(1, Math.round(millimetres[down] * scale))];
       const pen = canvas.getContext("2d");
       pen.imageSmoothingEnabled = false;
-      pen.drawImage(tile, 0, 0, canvas.width, canvas.height);
+      const part = [wide, high].map((size) => size / state.zoom);
+      const corner = [across, down].map((axis, index) =>
+        Math.min(Math.max(point[axis] + 0.5 - part[index] / 2, 0), sizes[axis] - part[index]));
+      pen.drawImage(tile, corner[0], corner[1], part[0], part[1], 0, 0, canvas.width, canvas.height);
+      const [x, y] = [across, down].map((axis, index) =>
+        (point[axis] + 0.5 - corner[index]) / part[index] * (index ? canvas.height : canvas.width));
       pen.strokeStyle = "rgba(255, 255, 255, 0.55)";
-      pen.strokeRect(state.x * zoom - 1, state.y * zoom * layer.aspect - 1, zoom + 2, zoom * layer.aspect + 2);
-      const place = 4 * (state.y * original.width + state.x);
-      say(layer, original.data.subarray(place, place + 3), veil[place + 3] > 0);
+      const gap = 5;
+      pen.beginPath();
+      for (const [a, b, c, d] of [[0, y, x - gap, y], [x + gap, y, canvas.width, y], [x, 0, x, y - gap], [x, y + gap, x, canvas.height]]) {
+        pen.moveTo(a, b);
+        pen.lineTo(c, d);
+      }
+      pen.stroke();
+      canvas.pick = (horizontal, vertical) => {
+        const next = [...point];
+        next[across] = Math.min(Math.max(Math.floor(corner[0] + horizontal * part[0]), 0), wide - 1);
+        next[down] = Math.min(Math.max(Math.floor(corner[1] + vertical * part[1]), 0), high - 1);
+        return voxelOf(layer, to(next));
+      };
+      canvas.move = (steps) => {
+        const next = point.map((place, axis) => Math.min(Math.max(place + (steps[axis] ?? 0), 0), sizes[axis] - 1));
+        return voxelOf(layer, to(next));
+      };
+    }
+
+    // Mean and standard deviation over a square of the slices as they were acquired.
+    function statistics(layer) {
+      if (layer.kind !== "map") return "";
+      const half = Number(named.square.value);
+      const [column, row, slice] = placeOf(layer, state.voxel);
+      const values = [];
+      for (let y = Math.max(row - half, 0); y <= Math.min(row + half, layer.tile[0] - 2); y += 1) {
+        for (let x = Math.max(column - half, 0); x <= Math.min(column + half, layer.tile[1] - 2); x += 1) {
+          const level = layer.levels[indexOf(layer, [x, y, slice])];
+          if (level !== 0 && level !== FAILED) values.push(valueOf(layer, level));
+        }
+      }
+      if (!values.length) return "";
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(values.length - 1, 1));
+      return `, square: ${withUnit(`${short(mean)} ± ${short(spread)}`, layer)} (${values.length} voxels)`;
+    }
+
+    function say() {
+      const {layer, other, voxel} = state;
+      const place = placeOf(layer, voxel);
+      const text = (one) => {
+        const value = describe(one, indexOf(one, placeOf(one, voxel)));
+        return `${value ? `: ${value}` : ""}${statistics(one)}`;
+      };
+      const lines = [`${layer.name}${text(layer)}`];
+      if (other) lines.push(`${other.fit} ${other.name}${text(other)}`);
+      named.readout.textContent = `${lines.join("\n")}\nvoxel ${voxelOf(layer, place).join(", ")}\nslice ${place[2] + 1} of ${layer.count}`;
+      named.slice.value = place[2];
+      named.slice.setAttribute("aria-valuetext", `slice ${place[2] + 1} of ${layer.count}`);
+    }
+
+    function drawSet({set, planes}, layer) {
+      set.hidden = !layer;
+      if (!layer) return;
+      const paint = painter(layer);
+      set.classList.toggle("in-row", arrange(body(layer)).row);
+      set.querySelector(".title").textContent = `${layer.fit}: ${layer.name}`;
+      for (const [name, canvas] of planes) {
+        const stage = canvas.parentElement;
+        const [across, down] = PLANES[name];
+        const {sizes} = body(layer);
+        stage.hidden = Math.min(sizes[across], sizes[down]) < 2;
+        if (stage.hidden) continue;
+        drawPlane(canvas, layer, paint, PLANES[name]);
+        [...ENDS[across], ...ENDS[down]].forEach((letter, side) => { stage.querySelectorAll(".side")[side].textContent = letter; });
+        canvas.setAttribute("aria-label", `${layer.fit} ${layer.name}, ${name}: ${named.readout.textContent.replaceAll("\n", ", ")}`);
+      }
+      const bar = set.querySelector(".bar");
+      bar.replaceChildren(...[...layer.figure.querySelectorAll(".scale, .key")].map((part) => part.cloneNode(true)));
+      const ticks = bar.querySelector(".ticks");
+      if (ticks && layer.kind === "map") {
+        const [low, high] = windowOf(layer);
+        ticks.replaceChildren(...[0, 0.5, 1].map((share) => Object.assign(document.createElement("span"),
+          {className: "tick", style: `left: ${100 * share}%`, textContent: short(low + share * (high - low))})));
+      }
+    }
+
+    let waiting = 0;
+    async function draw() {
+      const turn = waiting += 1;
+      viewer.setAttribute("aria-busy", "true");
+      const wanted = [state.layer, state.other].filter(Boolean);
+      await Promise.all(wanted.flatMap((layer) => [layer, ...Object.values(helpers(layer))]).map(load));
+      if (turn !== waiting) return;
+      say();
+      drawSet(sets[0], state.layer);
+      drawSet(sets[1], state.other);
       viewer.setAttribute("aria-busy", "false");
     }
 
-    function say(layer, colour, veiled) {
-      const [first, across, down, after] = layer.steps;
-      const voxel = first.map((start, axis) => start + across[axis] * state.x + down[axis] * state.y + after[axis] * state.slice);
-      const value = describe(layer, colour) + (veiled ? ", not determined by the data" : "");
-      const where = `voxel ${voxel.join(", ")}\nslice ${state.slice + 1} of ${layer.count}`;
-      readout.textContent = `${layer.name}${value ? `: ${value}` : ""}\n${where}`;
-      canvas.setAttribute("aria-label", `${layer.fit} ${readout.textContent.replaceAll("\n", ", ")}`);
-    }
-
-    function show(layer, slice, x, y) {
-      const changed = state.layer !== layer || !scale.hasChildNodes();
-      state.layer = layer;
-      state.slice = Math.min(Math.max(slice, 0), layer.count - 1);
-      state.x = Math.min(Math.max(x, 0), layer.tile[1] - 2);
-      state.y = Math.min(Math.max(y, 0), layer.tile[0] - 2);
-      slider.max = layer.count - 1;
-      slider.value = state.slice;
-      slider.setAttribute("aria-valuetext", `slice ${state.slice + 1} of ${layer.count}`);
-      choice.value = layers.indexOf(layer);
-      if (changed) {
-        scale.replaceChildren(...[...layer.figure.querySelectorAll(".scale, .key")].map((part) => part.cloneNode(true)));
-        layer.sides.forEach((letter, side) => { viewer.querySelectorAll(".side")[side].textContent = letter; });
+    function choose(layer, other = state.other) {
+      Object.assign(state, {layer, other});
+      named.map.value = layers.indexOf(layer);
+      named.beside.value = layers.indexOf(other);
+      named.slice.max = layer.count - 1;
+      named.slice.disabled = layer.count < 2;
+      const numbers = layer.kind === "map";
+      const [low, high] = numbers ? windowOf(layer) : ["", ""];
+      for (const [control, value] of [[named.low, low], [named.high, high]]) {
+        control.value = value === "" ? "" : short(value);
+        control.step = numbers ? Number(((layer.high - layer.low) / 20).toPrecision(1)) : 1;
+        control.disabled = !numbers;
       }
       return draw();
     }
 
-    function pick(event) {
-      const box = canvas.getBoundingClientRect();
-      const {tile: [high, wide]} = state.layer;
-      show(state.layer, state.slice, Math.floor((event.clientX - box.left) / box.width * (wide - 1)),
-        Math.floor((event.clientY - box.top) / box.height * (high - 1)));
+    function go(voxel) {
+      state.voxel = voxel;
+      return draw();
     }
 
-    const moves = {ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, -1, 0], ArrowDown: [0, 1, 0],
-      PageUp: [0, 0, 1], PageDown: [0, 0, -1]};
-    canvas.addEventListener("keydown", (event) => {
-      const move = moves[event.key];
-      if (!move) return;
-      event.preventDefault();
-      show(state.layer, state.slice + move[2], state.x + move[0], state.y + move[1]);
-    });
-    canvas.addEventListener("pointermove", pick);
-    canvas.addEventListener("pointerdown", pick);
-    slider.addEventListener("input", () => show(state.layer, Number(slider.value), state.x, state.y));
-    choice.addEventListener("change", () => show(layers[choice.value], state.slice, state.x, state.y));
-    [marks, fades].forEach((box) => box.addEventListener("change", draw));
+    // Offers the planes in which the slices were acquired first.
+    function build() {
+      const third = layers[0].axes[2];
+      const order = Object.keys(PLANES).sort((one, other) => PLANES[one].includes(third) - PLANES[other].includes(third));
+      for (const {set, planes} of sets) {
+        for (const name of order) {
+          const stage = set.querySelector("template").content.firstElementChild.cloneNode(true);
+          const canvas = stage.querySelector("canvas");
+          canvas.dataset.plane = name;
+          set.querySelector(".stages").append(stage);
+          planes.set(name, canvas);
+          listen(canvas, PLANES[name]);
+        }
+      }
+    }
 
-    for (const layer of layers) {
+    function listen(canvas, [across, down]) {
+      const through = 3 - across - down;
+      const moves = {ArrowLeft: [across, -1], ArrowRight: [across, 1], ArrowUp: [down, -1], ArrowDown: [down, 1],
+        PageUp: [through, -1], PageDown: [through, 1]};
+      canvas.addEventListener("keydown", (event) => {
+        const move = moves[event.key];
+        if (!move) return;
+        event.preventDefault();
+        go(canvas.move({[move[0]]: move[1]}));
+      });
+      const pick = (event) => {
+        const box = canvas.getBoundingClientRect();
+        go(canvas.pick((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height));
+      };
+      canvas.addEventListener("pointerdown", pick);
+      canvas.addEventListener("pointermove", (event) => { if (event.buttons & 1) pick(event); });
+    }
+
+    function control() {
+      named.slice.addEventListener("input", () => {
+        const [column, row] = placeOf(state.layer, state.voxel);
+        go(voxelOf(state.layer, [column, row, Number(named.slice.value)]));
+      });
+      named.map.addEventListener("change", () => choose(layers[named.map.value]));
+      named.beside.addEventListener("change", () => choose(state.layer, layers[named.beside.value] ?? null));
+      named.zoom.max = GREATEST_ZOOM;
+      named.zoom.addEventListener("input", () => { state.zoom = Number(named.zoom.value); draw(); });
+      for (const name of ["marks", "fades", "square"]) named[name].addEventListener("change", draw);
+      for (const name of ["low", "high"]) {
+        named[name].addEventListener("change", () => {
+          const ends = [Number(named.low.value), Number(named.high.value)];
+          if (ends[1] > ends[0]) windows[`${state.layer.name} ${state.layer.unit}`] = ends;
+          choose(state.layer);
+        });
+      }
+      named.whole.addEventListener("click", () => {
+        delete windows[`${state.layer.name} ${state.layer.unit}`];
+        choose(state.layer);
+      });
+    }
+
+    function offer(layer) {
       const button = layer.figure.querySelector("button");
       button.hidden = false;
-      const open = (slice, x, y) => {
-        show(layer, slice, x, y);
+      const open = (voxel) => {
+        state.voxel = voxel;
+        choose(layer);
         viewer.scrollIntoView({block: "start"});
-        canvas.focus({preventScroll: true});
+        sets[0].planes.values().next().value.focus({preventScroll: true});
       };
-      button.addEventListener("click", () => open(state.slice, state.x, state.y));
+      button.addEventListener("click", () => open(state.voxel));
       layer.image.addEventListener("click", (event) => {
         const [high, wide] = layer.tile;
         const box = layer.image.getBoundingClientRect();
         const x = Math.floor((event.clientX - box.left) / box.width * layer.image.naturalWidth);
         const y = Math.floor((event.clientY - box.top) / box.height * layer.image.naturalHeight);
-        open(Math.floor(y / high) * layer.columns + Math.floor(x / wide), x % wide, y % high);
+        const slice = Math.floor(y / high) * layer.columns + Math.floor(x / wide);
+        open(voxelOf(layer, [Math.min(x % wide, wide - 2), Math.min(y % high, high - 2), Math.min(slice, layer.count - 1)]));
       });
     }
+
+    [named.map, named.beside].forEach(fill);
+    build();
+    control();
+    layers.forEach(offer);
     viewer.hidden = false;
     const [high, wide] = layers[0].tile;
-    show(layers[0], Math.floor(layers[0].count / 2), Math.floor(wide / 2), Math.floor(high / 2));
+    state.voxel = voxelOf(layers[0], [Math.floor(wide / 2), Math.floor(high / 2), Math.floor(layers[0].count / 2)]);
+    choose(layers[0]);
   }
 
   document.querySelectorAll("section[data-acquisition]").forEach(start);

@@ -1,0 +1,49 @@
+"""What tests of a participant's page in a browser share: its viewer, and what is folded."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from .conftest import Visit
+
+PARTICIPANT = "sub-abdomen01"
+
+
+OPEN = "() => document.querySelectorAll('details').forEach((one) => { one.open = true; })"
+
+
+def drawn(seen: Visit) -> None:
+    """Wait until every viewer shows its planes."""
+    for one in seen.page.locator(".viewer").all():
+        one.and_(seen.page.locator("[aria-busy=false]")).wait_for()
+
+
+def unfold(subject: Visit) -> None:
+    subject.page.evaluate(OPEN)
+
+
+def viewer(subject: Visit, kind: str = "anat") -> Any:
+    return subject.page.locator(f"section[id='{kind}-{PARTICIPANT}'] .viewer")
+
+
+def control(shown: Any, name: str) -> Any:
+    return shown.locator(f"[data-control={name}]")
+
+
+def plane(shown: Any, name: str = "axial", of: int = 0) -> Any:
+    return shown.locator(f".planes canvas[data-plane={name}]").nth(of)
+
+
+def state(shown: Any) -> tuple[str, float, list[int], int]:
+    """Return name and value of the readout, the voxel, and the slice from 1, once all is drawn."""
+    shown.and_(shown.page.locator("[aria-busy=false]")).wait_for()
+    text = shown.locator(".readout").inner_text()
+    name, value = text.split("\n")[0].split(", square: ")[0].split(": ")
+    voxel = [int(part) for part in re.search(r"voxel (\d+), (\d+), (\d+)", text).groups()]  # type: ignore[union-attr]
+    number = re.search(r"-?\d[-+\d.e]*", value)
+    index = re.search(r"slice (\d+)", text)
+    assert index is not None
+    return name, float(number.group()) if number else np.nan, voxel, int(index.group(1))

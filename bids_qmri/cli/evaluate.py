@@ -15,6 +15,7 @@ from bids_qmri.cli.datasets import named_datasets
 from bids_qmri.cli.environment import ONE_THREAD
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.logs import LOGGER, console_log
+from bids_qmri.cli.output_folder import output_folder
 from bids_qmri.cli.spelling import Parser
 from bids_qmri.errors import QmriError
 from bids_qmri.options import number
@@ -52,11 +53,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     from bids_qmri.workflows.evaluate import evaluate_study
 
     options = ReadOptions(derivatives=named_datasets(args.derivatives), motion=False)
-    failed = False
+    folder, failed = output_folder(args.output, args.bids), False
     for name in args.models:
         found = evaluate_study(args.bids.resolve(), _question(args, name), args.participant_label, options)
         failed |= found.failed
-        for path in write_evaluation(args.output, found):
+        for path in write_evaluation(folder, found):
             LOGGER.info("%s", path)
     return ExitCode.FAILED if failed else ExitCode.OK
 
@@ -65,10 +66,14 @@ def _question(args: argparse.Namespace, model_name: str) -> Question:
     from bids_qmri.estimation.preparation import require_limits
     from bids_qmri.estimation.prior import prior_choice
     from bids_qmri.evaluation.study import Question
-    from bids_qmri.workflows.evaluate import base_of, conventional_of, estimators_for
+    from bids_qmri.evaluation.subsets import require_lengths
+    from bids_qmri.workflows.evaluate import base_of, conventional_of, estimators_for, tuned_notes
+    from bids_qmri.workflows.networks import network_named
 
     model, bounds = catalogue.get_model(model_name), dict(args.bounds)
-    estimators = estimators_for(model_name, args.estimators, args.network)
+    require_lengths(model_name, args.subset)
+    networks = [network_named(name) for name in args.network]
+    estimators = estimators_for(model_name, args.estimators, networks)
     for estimator in estimators.values():
         require_limits(model, estimator, bounds)
     return Question(
@@ -81,6 +86,7 @@ def _question(args: argparse.Namespace, model_name: str) -> Question:
         tuple(args.subset),
         args.random_seed,
         args.voxels,
+        tuned_notes(networks),
     )
 
 
@@ -146,10 +152,9 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         "--network",
         nargs="+",
         action="extend",
-        type=Path,
         default=[],
-        metavar="FILE",
-        help="trained networks (ONNX), each under the name of its file",
+        metavar="NETWORK",
+        help="trained networks: a name that bids_qmri-networks list shows, or a file, under the name of it",
     )
 
 
@@ -163,7 +168,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="VALUES",
         help="sub-protocols instead of those of the technique, as 0,10,50,500 (s/mm^2) or 2,6,20 (degrees); "
-        "the nearest that was measured stands for each value",
+        "what was measured nearby (within a quarter) stands for each value",
     )
     parser.add_argument(
         "--bounds",

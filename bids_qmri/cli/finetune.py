@@ -10,6 +10,7 @@ from bids_qmri.cli.argument_types import label, named_path
 from bids_qmri.cli.datasets import named_datasets
 from bids_qmri.cli.exit import ExitCode
 from bids_qmri.cli.logs import LOGGER
+from bids_qmri.cli.output_folder import output_folder
 from bids_qmri.cli.spelling import Parser
 from bids_qmri.errors import UsageError
 
@@ -34,9 +35,10 @@ def finetune(argv: Sequence[str]) -> int:
 
     options = ReadOptions(derivatives=named_datasets(args.derivatives))
     study = Study(args.bids.resolve(), args.participant_label, options)
+    folder = output_folder(args.output, args.bids)
     how = {"model": args.model, "folds": args.folds, "seed": args.seed}
     try:
-        found, page = tune(args.network, study, args.output, **how)
+        found, page = tune(args.network, study, folder, **how)
     except ModuleNotFoundError as error:
         raise UsageError(
             f"{error.name} is not installed",

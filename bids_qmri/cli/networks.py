@@ -15,7 +15,7 @@ from bids_qmri.cli.exit import ExitCode
 from bids_qmri.cli.logs import LOGGER, console_log
 from bids_qmri.cli.printing import print_text
 from bids_qmri.cli.spelling import Parser
-from bids_qmri.errors import QmriError
+from bids_qmri.errors import NoInputError, QmriError
 
 if TYPE_CHECKING:
     from bids_qmri.workflows.networks import Listed
@@ -118,6 +118,14 @@ def _check(args: argparse.Namespace) -> int:
 
     labels = [label.removeprefix("sub-") for label in args.participant_label]
     judged = list(judge_study(network_named(args.network), args.bids, labels))
+    if not judged:
+        raise NoInputError(
+            "no scan of the kind that the network is for",
+            file=args.bids,
+            field=args.network,
+            needed="a scan to judge",
+            fix="see bids_qmri-networks list, and bids_qmri DIR OUT participant --dry-run",
+        )
     lines = ["  ".join([one.scan, one.verdict, "; ".join(one.reasons)]).rstrip() for one in judged]
     count = {word: sum(one.verdict == word for one in judged) for word in VERDICTS}
     total = ", ".join(f"{number} {word}" for word, number in count.items() if number)

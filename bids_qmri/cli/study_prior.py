@@ -10,6 +10,7 @@ from bids_qmri.cli.argument_types import label, named_path
 from bids_qmri.cli.datasets import named_datasets
 from bids_qmri.cli.exit import ExitCode
 from bids_qmri.cli.logs import LOGGER
+from bids_qmri.cli.output_folder import output_folder
 from bids_qmri.cli.spelling import Parser
 
 
@@ -31,12 +32,14 @@ def learn_prior(argv: Sequence[str]) -> int:
     from bids_qmri.bids.derivatives import write_atomic
     from bids_qmri.workflows.study_prior import as_toml, learn_study_prior
 
+    file = args.output or Path(f"prior-{args.model}.toml")
+    file = output_folder(file.parent, args.bids) / file.name
     options = ReadOptions(derivatives=named_datasets(args.derivatives))
     found = learn_study_prior(
         args.bids.resolve(), args.model, args.participant_label, options, args.random_seed
     )
-    file = args.output or Path(f"prior-{args.model}.toml")
-    write_atomic(file.absolute(), as_toml(found).encode("utf-8"))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, as_toml(found).encode("utf-8"))
     LOGGER.info(
         "%s: %s; use it: bids_qmri BIDS_DIR OUTPUT_DIR participant --prior %s", file, found.prior.origin, file
     )

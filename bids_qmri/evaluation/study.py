@@ -44,6 +44,8 @@ class Question:
         Of random sub-protocols.
     most
         About how many voxels of a scan are taken, evenly spread; 0: all.
+    notes
+        What a person should know of what is asked.
     """
 
     model: Model
@@ -55,6 +57,7 @@ class Question:
     subsets: tuple[tuple[float, ...], ...] = ()
     seed: int = 0
     most: int = 5000
+    notes: tuple[str, ...] = ()
 
     @property
     def quantities(self) -> tuple[str, ...]:

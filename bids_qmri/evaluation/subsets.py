@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri import catalogue
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, UsageError
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.units import FloatArray
 
@@ -21,6 +21,9 @@ DRAWS = 4
 """Random sub-protocols of every length."""
 
 RANDOM = "random"
+
+NEAR, NEAR_ZERO = 0.25, 0.02
+"""Shares of a value, and of the largest measured one, up to which another measurement may stand for it."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,8 @@ def choose_subsets(
     protocol
         Of the whole scan.
     named
-        Fixed sub-protocols instead of those of the technique, in the unit of its measurements; the nearest
-        that was measured stands for each value. Those that would take all measurements are left out.
+        Fixed sub-protocols instead of those of the technique, in the unit of its measurements; what was
+        measured nearby stands for each value. Those that would take all measurements are left out.
     seed
         Of the random ones.
     draws
@@ -94,12 +97,16 @@ def choose_subsets(
     Raises
     ------
     InputError
-        The scan has too few measurements for any of them, or a named one too few for the model.
+        The scan has too few measurements for any of them, or a named one was not measured.
+    UsageError
+        A named one has fewer measurements than the model parameters.
     """
     fixed = [tuple(one) for one in named] or list(catalogue.part(model_name, "subsets", "FIXED") or ())
     values, group = different(protocol)
-    least = len(catalogue.get_model(model_name).parameters)
-    _require(model_name, fixed, len(values), least)
+    require_lengths(model_name, fixed)
+    for one in named:
+        _require_near(values, one)
+    _require_more(fixed, len(values))
     possible = [one for one in fixed if len(one) < len(values)]
     found = [_subset("", nearest(values, one), values, group) for one in possible]
     draw = catalogue.part(model_name, "subsets", "draw")
@@ -112,16 +119,42 @@ def choose_subsets(
     return found
 
 
-def _require(model_name: str, fixed: Sequence[Sequence[float]], measured: int, least: int) -> None:
-    """Refuse sub-protocols that a model cannot be fitted to, and scans with too few measurements."""
-    few = next((one for one in fixed if len(one) < least), None)
+def require_lengths(model_name: str, subsets: Sequence[Sequence[float]]) -> None:
+    """Refuse sub-protocols that a model cannot be fitted to.
+
+    Raises
+    ------
+    UsageError
+        One has fewer measurements than the model parameters.
+    """
+    least = len(catalogue.get_model(model_name).parameters)
+    few = next((one for one in subsets if len(one) < least), None)
     if few is not None:
-        text = ",".join(f"{value:g}" for value in few)
-        raise InputError(
-            f"{text} are {len(few)} measurements",
-            field="sub-protocol",
+        raise UsageError(
+            f"{_words(few)} are {len(few)} measurements",
+            field="--subset",
             needed=f"{least} or more, the parameters of {model_name}",
         )
+
+
+def _require_near(values: FloatArray, wanted: Sequence[float]) -> None:
+    """Refuse a sub-protocol that a person named and that was not measured, nor anything like it."""
+    room = np.maximum(NEAR * np.abs(wanted), NEAR_ZERO * values.max())
+    closest = [int(np.argmin(np.abs(values - value))) for value in wanted]
+    apart = np.abs(values[closest] - wanted) > room
+    if apart.any() or len(set(closest)) < len(closest):
+        seen = "two of its values would stand for one measurement"
+        if apart.any():
+            seen = f"nothing was measured near {_words(np.asarray(wanted)[apart])}"
+        raise InputError(
+            f"{_words(wanted)}: {seen}",
+            field="--subset",
+            needed=f"some of {_words(values)}",
+        )
+
+
+def _require_more(fixed: Sequence[Sequence[float]], measured: int) -> None:
+    """Refuse scans with too few measurements to leave any out."""
     shortest = min((len(one) for one in fixed), default=0)
     if fixed and measured <= shortest:
         raise InputError(
@@ -130,6 +163,10 @@ def _require(model_name: str, fixed: Sequence[Sequence[float]], measured: int, l
             needed=f"more than {shortest}, the shortest sub-protocol",
             fix="name shorter ones",
         )
+
+
+def _words(values: Sequence[float] | FloatArray) -> str:
+    return ",".join(f"{value:.4g}" for value in values)
 
 
 def nearest(values: FloatArray, wanted: Sequence[float] | FloatArray) -> list[int]:

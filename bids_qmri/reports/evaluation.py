@@ -118,8 +118,20 @@ def evaluation_page(found: Evaluation) -> str:
         agreement=agreement,
         scatters=list(_scatters(found, rows)),
         references=REFERENCES,
+        missing=_missing(scores),
         tables=[f"{stem}.tsv"] * bool(scores) + [f"{stem}_agreement.tsv"] * bool(agreement),
         version=__version__,
+    )
+
+
+def _missing(scores: Sequence[Score]) -> str:
+    """Say why there is no independent reference, where there is none."""
+    if not scores or any(score.reference == "rest" for score in scores):
+        return ""
+    return (
+        "Reference rest: no sub-protocol leaves out enough measurements for a fit of its own, one of those "
+        "that every estimate leans on (such as b = 0) among them. References own and lsq share noise with "
+        "what they judge."
     )
 
 

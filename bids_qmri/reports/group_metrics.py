@@ -10,7 +10,7 @@ from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.qc.agreement import REFERENCES
 from bids_qmri.qc.definitions import MASK
 from bids_qmri.reports.group_table import GroupTable
-from bids_qmri.reports.page import short_exponent, unit_label
+from bids_qmri.reports.page import short_exponent, shown_exponent, unit_label
 
 _OF_MAPS = {
     "Medians": {"median": "{}"},
@@ -94,7 +94,8 @@ def shown_metrics(group: GroupTable) -> list[Shown]:
         metric = known[name]
         exponent = 0
         if metric.units != "1":
-            exponent = int(np.clip(short_exponent(_typical(group, name)), -12, 12))
+            by_size = int(np.clip(short_exponent(_typical(group, name)), -12, 12))
+            exponent = shown_exponent(metric.units) or by_size
         unit = unit_label(metric.units, exponent)
         found.append(Shown(name, title, unit, metric.description, together, exponent))
     return found

@@ -15,7 +15,7 @@ import numpy as np
 from bids_qmri.qc.definitions import REGION
 from bids_qmri.qc.repeatability import FEWEST, Repeatability, repeatability
 from bids_qmri.reports.group_table import MISSING, GroupTable
-from bids_qmri.reports.page import count, number, short_exponent, unit_label
+from bids_qmri.reports.page import count, number, short_exponent, shown_exponent, unit_label
 
 KINDS = {"ses": "sessions", "run": "runs of a session", "person": "participants that are one person"}
 """What repeats, by its entity."""
@@ -186,7 +186,7 @@ class Row:
 def row_of(line: Line) -> Row:
     """Return what the page says of a map; numbers in its unit share a power of ten."""
     one, labels = line.found, line.labels
-    exponent = short_exponent(abs(one.mean))
+    exponent = shown_exponent(labels["unit"]) or short_exponent(abs(one.mean))
     scale = 10.0**-exponent
     unit = unit_label(labels["unit"], exponent)
     cells = (

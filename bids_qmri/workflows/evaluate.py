@@ -11,6 +11,7 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions, Unusable
 from bids_qmri.bids.dataset import find, participants
 from bids_qmri.errors import InputError, NoInputError, UsageError
 from bids_qmri.estimators.base import Estimator, get_estimator
+from bids_qmri.estimators.networks.network_file import card_of
 from bids_qmri.estimators.networks.own import network_estimator, network_use
 from bids_qmri.evaluation.study import Evaluation, Found, Question
 from bids_qmri.evaluation.subsets import different
@@ -110,6 +111,17 @@ def densest(
     return (None if best is None else best[1]), notes
 
 
+def tuned_notes(networks: Sequence[Path]) -> tuple[str, ...]:
+    """Name networks that have learned from measured voxels: maybe from those that judge them."""
+    tuned = [(file.stem, card_of(file).get("finetuned")) for file in networks]
+    return tuple(
+        f"{name} was fine-tuned on {len(told['participants'])} participants: if they are among these, it is "
+        "judged by what it has learned; the networks of its folds are not"
+        for name, told in tuned
+        if told
+    )
+
+
 def evaluate_study(
     bids_dir: Path, question: Question, labels: Sequence[str] = (), options: ReadOptions | None = None
 ) -> Evaluation:
@@ -133,7 +145,7 @@ def evaluate_study(
     NoInputError
         Nobody has a scan that can be evaluated.
     """
-    options, notes, failed = options or ReadOptions(), [], False
+    options, notes, failed = options or ReadOptions(), list(question.notes), False
     everything: list[Found] = []
     for label in participants(bids_dir, labels):
         chosen, said = densest(bids_dir, label, question.model.name, options)

@@ -72,7 +72,7 @@ def measured_scans(
             f"{count} participants have a scan for {model.name} that can be used{why}",
             file=bids_dir,
             needed=f"{FEWEST} participants, so that networks are judged on one that they were not tuned with",
-            fix="take more participants, or use the network as it is",
+            fix=f"take more participants with it, or a network for another model than {model.name}",
         )
     return found
 

@@ -12,7 +12,7 @@ import pytest
 import synth
 
 from bids_qmri.cli.evaluate import main
-from bids_qmri.estimators.networks.network_file import weights_folder
+from bids_qmri.estimators.networks.network_file import card_of, weights_folder
 
 FLIPS = (1, 3, 6, 10, 15, 20, 29)
 
@@ -96,6 +96,35 @@ def test_impossible_words_and_sub_protocols_are_refused(
     assert "local fits whole images" in capsys.readouterr().err
     assert evaluate(study, tmp_path, "--subset", "2,2,6") == 2
     assert "holds a value twice" in capsys.readouterr().err
+    assert evaluate(study, tmp_path, "--subset", "2") == 2
+    assert "2 are 1 measurements" in capsys.readouterr().err
+
+
+def test_nothing_is_written_into_the_dataset_nor_computed_for_a_place_that_cannot_be_written(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(study.rglob("*"))
+    assert evaluate(study, study / "evaluation") == 2
+    assert "lies inside the dataset, which is never written to" in capsys.readouterr().err
+    assert sorted(study.rglob("*")) == before
+    (tmp_path / "file").touch()
+    assert evaluate(study, tmp_path / "file" / "out") == 2
+    assert "is no folder" in capsys.readouterr().err
+
+
+def test_a_network_that_may_have_learned_from_those_who_judge_it_is_named(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tuned.onnx"
+    for ending in (".onnx", ".json"):
+        file.with_suffix(ending).write_bytes((weights_folder() / f"ncde-vfa{ending}").read_bytes())
+    card = card_of(file) | {"finetuned": {"participants": ["a", "b", "c"]}}
+    monkeypatch.setattr("bids_qmri.workflows.evaluate.card_of", lambda _: card)
+    more = ["--estimators", "lsq", "--network", str(file), "--participant-label", "01"]
+    assert evaluate(study, tmp_path / "out", *more) == 0
+    page = (tmp_path / "out" / "evaluation_vfa.html").read_text(encoding="utf-8")
+    for text in (capsys.readouterr().err, page):
+        assert "tuned was fine-tuned on 3 participants: if they are among these" in text
 
 
 def test_the_shipped_network_as_a_file_is_the_shipped_network(study: Path, tmp_path: Path) -> None:

@@ -92,3 +92,8 @@ def test_the_shared_scans_are_judged_as_their_protocols_say(
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[:-1]]
     assert {scan for scan, verdict, *_ in lines if verdict == "inside"} == inside
     assert {verdict for scan, verdict, *_ in lines if scan not in inside} <= {"refused"}
+
+
+def test_a_study_without_the_technique_is_no_success(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "ncde-mese", "--bids", str(study)]) == 65
+    assert "no scan of the kind that the network is for" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_qmri.errors import InputError
+from bids_qmri.errors import InputError, UsageError
 from bids_qmri.evaluation.subsets import choose_subsets, different, has_subsets, nearest
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.techniques.ivim.subsets import draw as draw_b
@@ -82,7 +82,7 @@ def test_no_measurement_stands_for_two_values() -> None:
 def test_too_few_measurements_are_refused_by_number() -> None:
     with pytest.raises(InputError, match=r"4 different measurements.*more than 4"):
         choose_subsets("ivim", DiffusionProtocol(B[:4]))
-    with pytest.raises(InputError, match=r"0,50,500 are 3 measurements.*4 or more"):
+    with pytest.raises(UsageError, match=r"0,50,500 are 3 measurements.*4 or more"):
         choose_subsets("ivim", DiffusionProtocol(B), [(0, 50, 500)])
 
 
@@ -94,3 +94,9 @@ def test_a_named_subset_replaces_the_fixed_ones() -> None:
 def test_techniques_without_a_rule_have_no_subsets() -> None:
     assert has_subsets("ivim")
     assert not has_subsets("noddi")
+
+
+@pytest.mark.parametrize("named", [(0, 10, 2000, 4000), (0, 10, 480, 500), (0, 10, 50, 130)])
+def test_a_named_subset_that_was_not_measured_is_refused(named: tuple[float, ...]) -> None:
+    with pytest.raises(InputError, match=r"nothing was measured near|would stand for one measurement"):
+        choose_subsets("ivim", DiffusionProtocol([0.0, 10, 25, 50, 75, 200, 300, 400, 500]), [named], draws=0)

@@ -24,6 +24,8 @@ import numpy as np
 
 from bids_qmri import __version__
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.completion.hashes import fingerprint
+from bids_qmri.completion.record import Completion, FitEntry, as_fields, completion_path, hash_for
 from bids_qmri.interfaces.quality import quality_columns
 from bids_qmri.outputs.tables import output_table
 
@@ -137,8 +139,20 @@ def write_study(output: Path, case: Case) -> int:
         label = f"{index:06d}"
         site = SITES[int(rng.integers(len(SITES)))]
         lines.append(f"sub-{label}\t{rng.integers(18, 90)}\t{'MF'[rng.integers(2)]}\t{site}")
+        fits, outputs = {}, {}
         for estimator, fields in records(rng, case):
-            total += write_quality(output, label, estimator, fields)
+            path = write_quality(output, label, estimator, fields)
+            total += path.stat().st_size
+            name = path.relative_to(output).as_posix()
+            outputs[name] = fingerprint(path)
+            fit = f"sub-{label} {MODEL} {estimator}"
+            fits[fit] = FitEntry(MODEL, estimator, "", hash_for(fit, {}), (name,))
+        # The group level reads what a record vouches for.
+        record = completion_path(output, label)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(
+            json.dumps(as_fields(Completion("ok", fits=fits, outputs=outputs))), encoding="utf-8"
+        )
     (output / "participants.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return total
 
@@ -169,14 +183,15 @@ def draw_metrics(rng: np.random.Generator, label: str, worse: float) -> dict[str
     return found
 
 
-def write_quality(output: Path, label: str, estimator: str, fields: Mapping[str, object]) -> int:
-    """Write one quality file as a fit does, without waiting for the disk; return its size."""
+def write_quality(output: Path, label: str, estimator: str, fields: Mapping[str, object]) -> Path:
+    """Write one quality file as a fit does, without waiting for the disk."""
     table = output_table(MODEL)
     columns = quality_columns(table, estimator, fields["Metrics"])  # type: ignore[arg-type]
     words = {name: {"Units": one.units, "Description": one.description} for name, one in columns.items()}
     path = output / derivative_path({"sub": label}, extension=".json", **table.qc_parts(estimator))
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.write_text(json.dumps({**fields, **words}, indent=2, sort_keys=True), encoding="utf-8")
+    path.write_text(json.dumps({**fields, **words}, indent=2, sort_keys=True), encoding="utf-8")
+    return path
 
 
 def run_group(bids: Path, output: Path, work: Path) -> tuple[float, float, float]:

@@ -34,6 +34,9 @@ LONGEST_TEXT = 80
 LARGEST = 1e30
 """Larger numbers are no metrics; pages hold them in single precision."""
 
+NUMBERS = (int, float)
+"""Types of metrics in JSON files."""
+
 
 @dataclass(frozen=True, eq=False)
 class GroupTable:
@@ -105,10 +108,13 @@ class TableBuilder:
         for label, text in zip(self._labels.values(), texts, strict=True):
             label.append(sys.intern(text))
         self._pages.append(sys.intern(record.page))
+        known, columns = self._known, self._metrics
         for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
-            if name in self._known and _is_number(value):
-                column = self._metrics.setdefault(name, array("d"))
-                column.extend([math.nan] * (row - len(column)))
+            # A study has millions of these. JSON knows NaN, and integers of any length.
+            if type(value) in NUMBERS and name in known and -LARGEST < value < LARGEST:
+                column = columns.setdefault(name, array("d"))
+                if len(column) < row:
+                    column.extend([math.nan] * (row - len(column)))
                 column.append(value)
 
     def finish(self) -> GroupTable:
@@ -127,11 +133,6 @@ class TableBuilder:
 
 def _definitions(table: OutputTable) -> dict[str, Metric]:
     return metric_definitions({row.name: row.unit for row in table.maps}, table.rmse.unit)
-
-
-def _is_number(value: object) -> bool:
-    """Tell whether a value of a JSON file can be a metric: JSON knows NaN, and integers of any length."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
 def as_tsv(group: GroupTable) -> str:

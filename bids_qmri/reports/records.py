@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -140,7 +140,7 @@ def _read(output_dir: Path, path: Path) -> Record | None:
     except (InputError, ValueError, RecursionError) as error:
         LOGGER.warning("%s is left out of the report: %s", path, error)
         return None
-    table = _tables().get(entities.pop("model", ""))
+    table = _tables(catalogue.model_names()).get(entities.pop("model", ""))
     if table is None or not isinstance(fields, Mapping):
         LOGGER.warning("%s is left out of the report: not a quality file of a known model", path)
         return None
@@ -150,8 +150,9 @@ def _read(output_dir: Path, path: Path) -> Record | None:
     return Record(output_dir, entities, table, estimator, settings, path.relative_to(output_dir))
 
 
-def _tables() -> dict[str, OutputTable]:
-    return {output_table(model).entity: output_table(model) for model in catalogue.model_names()}
+@cache
+def _tables(models: tuple[str, ...]) -> dict[str, OutputTable]:
+    return {output_table(model).entity: output_table(model) for model in models}
 
 
 def _is_number(value: object) -> bool:

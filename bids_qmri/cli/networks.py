@@ -92,6 +92,9 @@ def _text(one: Listed) -> str:
         f"{key.replace('_', ' ')} {card[key]}" for key in ("seed", "curves", "recipe_digest") if key in card
     ]
     lines += [f"  {', '.join(made)}"] if made else []
+    if tuned := card.get("finetuned"):
+        start, people = tuned["start"]["name"], len(tuned["participants"])
+        lines += [f"  fine-tuned from {start} on {people} participants, seed {tuned['seed']}"]
     return "\n".join(lines)
 
 

@@ -13,6 +13,9 @@ from bids_qmri.cli.logs import LOGGER
 from bids_qmri.cli.output_folder import output_folder
 from bids_qmri.cli.spelling import Parser
 
+FEWEST = 3
+"""Participants below which what they share is not what a study shares."""
+
 
 def learn_prior(argv: Sequence[str]) -> int:
     """Learn and write a prior; return the exit code.
@@ -38,6 +41,11 @@ def learn_prior(argv: Sequence[str]) -> int:
     found = learn_study_prior(
         args.bids.resolve(), args.model, args.participant_label, options, args.random_seed
     )
+    people = {scan.split("_")[0] for scan in found.scans}
+    if len(people) < FEWEST:
+        LOGGER.warning(
+            "%d participants taught this prior: it says what is usual in them, not in a study", len(people)
+        )
     file.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(file, as_toml(found).encode("utf-8"))
     LOGGER.info(

@@ -102,6 +102,7 @@ def evaluation_page(found: Evaluation) -> str:
         title=f"Evaluation of estimators: {output_table(question.model.name).title}",
         lead=f"{count(len(found.found), 'participant')}, {', '.join(question.estimators)}",
         base=question.base,
+        asked=_asked(found),
         people=[_person(one) for one in found.found],
         notes=found.notes,
         legend=legend(list(colours.items())),
@@ -122,6 +123,15 @@ def evaluation_page(found: Evaluation) -> str:
         tables=[f"{stem}.tsv"] * bool(scores) + [f"{stem}_agreement.tsv"] * bool(agreement),
         version=__version__,
     )
+
+
+def _asked(found: Evaluation) -> str:
+    """Say what a person chose: prior, limits, seed."""
+    question = found.question
+    told = question.prior
+    prior = told if isinstance(told, str) else "; ".join(dict.fromkeys(one.origin for one in told.values()))
+    limits = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in question.bounds.items())
+    return f"Prior: {prior}. Limits: {limits or 'as of runs'}. Random seed: {question.seed}."
 
 
 def _missing(scores: Sequence[Score]) -> str:

@@ -61,6 +61,8 @@ def run(bids: Path, arguments: tuple[str, ...]) -> tuple[float, float]:
         environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment["PYTHONPATH"] = str(ROOT)
+        # numpy is imported before the command says so: threads that wait for work count as work.
+        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     code, whole, fits = json.loads(done.stdout.splitlines()[-1])
     if code:

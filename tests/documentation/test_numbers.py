@@ -1,0 +1,68 @@
+"""Numbers and lists of pages are those of the benchmarks, the catalogue and the scripts that they are about."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pages import ROOT
+
+from bids_qmri import catalogue
+
+DOCS = ROOT / "docs"
+NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
+SOURCE = re.compile(r"\]\((\.\./benchmarks/results/[\w.-]+\.md)\)")
+
+
+def statements(page: Path) -> list[str]:
+    """Return table rows, points of lists and paragraphs that name results of benchmarks."""
+    parts = re.split(r"\n\n|\n(?=[|-] ?)", page.read_text(encoding="utf-8"))
+    return [part for part in parts if SOURCE.search(part)]
+
+
+@pytest.mark.parametrize("name", ["choosing.md", "numbers.md"])
+def test_measured_numbers_stand_in_the_results_that_are_cited(name: str) -> None:
+    checked = 0
+    for statement in statements(DOCS / name):
+        cited = [(DOCS / source).resolve().read_text(encoding="utf-8") for source in SOURCE.findall(statement)]
+        text = re.sub(r"\]\([^)]*\)", "]", statement)
+        for number in NUMBER.findall(text):
+            if "." in number or "," in number:
+                assert any(number in NUMBER.findall(page) for page in cited), f"{number} in: {statement}"
+                checked += 1
+    assert checked
+
+
+def rows(page: str) -> dict[tuple[str, ...], set[str]]:
+    """Return words in code of the second column of tables by those of the first."""
+    found = {}
+    for line in (DOCS / page).read_text(encoding="utf-8").splitlines():
+        cells = [re.findall(r"`([\w*]+)`", cell) for cell in line.strip().strip("|").split("|")]
+        if line.strip().startswith("|") and len(cells) == 2 and cells[0]:
+            found[tuple(cells[0])] = set(cells[1])
+    return found
+
+
+def test_estimators_of_every_model_are_listed() -> None:
+    listed = {name: words for names, words in rows("choosing.md").items() for name in names}
+    assert listed == {entry.name: set(entry.estimators) for _, entry in catalogue.entries()}
+
+
+def test_usage_lists_every_model_with_words_that_mean_something() -> None:
+    known = set(catalogue.model_names())
+    listed = {name: words for names, words in rows("usage.md").items() if set(names) <= known for name in names}
+    assert set(listed) == known
+    for name, words in listed.items():
+        for word in words - known:
+            assert catalogue.labels_for(name, [word]), f"{name}: {word}"
+
+
+def test_every_finding_is_listed_with_its_version() -> None:
+    page = (DOCS / "findings.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| [")]
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "findings").glob("*.sh")}
+    listed = {re.search(r"findings/([\w-]+\.sh)", line)[1]: line.split("|")[2].strip() for line in lines}  # type: ignore[index]
+    assert set(listed) == set(scripts)
+    for name, version in listed.items():
+        assert version.split()[-1] in scripts[name], f"{name}: {version}"

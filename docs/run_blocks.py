@@ -1,8 +1,7 @@
 """Run the Python of pages, block after block, in a folder that holds the demonstration.
 
-``python docs/run_blocks.py docs/gallery-t1.md --pictures docs/images --update`` runs a page, keeps figures that
-it saves, and writes what it prints below the code. Tests run pages by the same functions
-(`tests/documentation`).
+``python docs/run_blocks.py docs/gallery-t1.md --pictures docs/images --update`` runs a page, keeps the
+figures that it saves, and writes what it prints below the code. Tests run pages by the same functions.
 """
 
 from __future__ import annotations

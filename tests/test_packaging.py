@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from bids_qmri import __version__
-from bids_qmri.catalogue import model_names
+from bids_qmri.catalogue import entries, model_names
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.outputs.tables import output_table
 
@@ -53,7 +53,7 @@ def test_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
         f"import sys; sys.path.insert(0, {str(tmp_path / 'installed')!r})\n"
         "import bids_qmri; from pathlib import Path\n"
         f"assert Path(bids_qmri.__file__).is_relative_to({str(tmp_path)!r})\n"
-        "from bids_qmri.catalogue import model_names\n"
+        "from bids_qmri.catalogue import entries, model_names\n"
         "from bids_qmri.outputs.tables import output_table\n"
         "from bids_qmri.cli.run import main\n"
         "assert all(output_table(model).maps for model in model_names())\n"
@@ -93,6 +93,13 @@ def test_readme_states_every_exit_code() -> None:
     table = (ROOT / "README.md").read_text()
     stated = " ".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| "))
     assert {str(int(code)) for code in MEANING} <= set(re.findall(r"\d+", stated))
+
+
+def test_readme_names_every_estimator() -> None:
+    text = (ROOT / "README.md").read_text()
+    table = "".join(line for line in text.splitlines(keepends=True) if line.startswith("| "))
+    labels = {label for _, entry in entries() for label in entry.estimators}
+    assert labels <= set(re.findall(r"\w+", table.replace("B0", "")))
 
 
 def test_documentation_links_to_files_that_exist() -> None:

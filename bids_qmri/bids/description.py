@@ -1,4 +1,4 @@
-"""What describes an output dataset as a whole: dataset_description.json and .bidsignore."""
+"""What describes an output dataset as a whole: dataset_description.json, README and .bidsignore."""
 
 from __future__ import annotations
 
@@ -27,6 +27,27 @@ IGNORED = (
 )
 """Patterns of .bidsignore beside those of maps: reports, and what BIDS has no name for yet."""
 
+README = """Quantitative MRI maps
+=====================
+
+Parameter maps that bids_qmri {version} fitted to the images of the dataset which dataset_description.json
+names under SourceDatasets. Open index.html in a browser: it leads to the page of every participant.
+
+- A map, such as *_desc-lsq_T1map.nii.gz, has the label of its estimator behind desc-. The JSON file of the
+  same name says its unit, the images it was made from, and where every assumed value came from.
+- desc-<label>Std is the standard deviation of the map, as the noise of the images makes it: errors of the
+  transmit field, motion and a model that does not hold are not in it.
+- desc-<label>Determined is 0 where the images do not determine the value. Do not average over these voxels.
+- desc-<label>Status says what happened in each voxel; 0 is a fit without problems. Its JSON file has all
+  codes.
+- group_<model>.tsv has one line per fit and region, once the group level was run; its JSON file says what the
+  columns mean.
+
+How the maps were made, in words for a paper and with references: logs/CITATION.md. Maps are research results:
+not a medical device, not for clinical decisions.
+"""
+"""Written where a dataset has no README yet; from then on it belongs to its readers."""
+
 _ACKNOWLEDGE = "Cite the works listed in logs/CITATION.md, which describes what was run."
 
 
@@ -37,7 +58,7 @@ def write_dataset_description(
     datasets: Mapping[str, Path] | None = None,
     unknown: Iterable[str] = (),
 ) -> None:
-    """Write dataset_description.json and .bidsignore; files that say the same already are left alone.
+    """Write dataset_description.json, README and .bidsignore; files that say the same already are left alone.
 
     Several jobs may call this at once: each writes a complete file, with the links of all that it found.
 
@@ -76,6 +97,8 @@ def write_dataset_description(
     wanted = existing | wanted
     if wanted != existing:
         write_sidecar(path, wanted)
+    if not any(output_dir.glob("README*")):
+        write_atomic(output_dir / "README", README.format(version=version).encode("utf-8"))
     _write_bidsignore(output_dir / ".bidsignore", [*(f"*_{suffix}.*" for suffix in unknown), *IGNORED])
 
 

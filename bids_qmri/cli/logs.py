@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 LOGGER = logging.getLogger("bids_qmri")
 _DAY = 86400.0
@@ -18,13 +20,29 @@ KEPT = 20
 LIBRARIES = ("nipype", "bids", "nibabel", "py.warnings")
 
 
-class _WithoutTraceback(logging.Formatter):
-    """Leaves tracebacks to the log file."""
+COLOURS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+_PLAIN = "\x1b[0m"
+
+
+class _ForPeople(logging.Formatter):
+    """Leaves tracebacks to the log file unless asked for; problems stand out by colour where there is any."""
+
+    def __init__(self, tracebacks: bool, coloured: bool) -> None:
+        super().__init__("%(levelname)s: %(message)s")
+        self.tracebacks, self.coloured = tracebacks, coloured
 
     def format(self, record: logging.LogRecord) -> str:
-        bare = copy.copy(record)
-        bare.exc_info = bare.exc_text = bare.stack_info = None
-        return super().format(bare)
+        shown = copy.copy(record)
+        if not self.tracebacks:
+            shown.exc_info = shown.exc_text = shown.stack_info = None
+        if self.coloured and shown.levelname in COLOURS:
+            shown.levelname = f"{COLOURS[shown.levelname]}{shown.levelname}{_PLAIN}"
+        return super().format(shown)
+
+
+def _has_colours(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal whose user has not said NO_COLOR (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
@@ -41,8 +59,7 @@ def console_log(verbose: int = 0, *, tracebacks: bool = False) -> Iterator[None]
     # A log that cannot be written is no reason for a traceback in the middle of a run.
     logging.raiseExceptions = tracebacks
     console = logging.StreamHandler(sys.stderr)
-    style = logging.Formatter if tracebacks else _WithoutTraceback
-    console.setFormatter(style("%(levelname)s: %(message)s"))
+    console.setFormatter(_ForPeople(tracebacks, _has_colours(sys.stderr)))
     console.setLevel(logging.DEBUG if verbose else logging.INFO)
     loggers = [logging.getLogger(name) for name in (LOGGER.name, *LIBRARIES)]
     before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]

@@ -1,11 +1,13 @@
 """How a command line is read: options with - or _, repeated options add up, errors name the likely word.
 
-Used by all commands; `cli.parser` says which options there are.
+Used by all commands; `cli.parser` says which options there are. Shells complete them where the extra
+``completion`` is installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -37,6 +39,16 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **about: Any) -> None:
         super().__init__(allow_abbrev=False, **about)
         self.register("action", None, _StoreOnce)
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse; tell a shell that asks, by that variable, which words may follow, and end."""
+        if "_ARGCOMPLETE" in os.environ:
+            from argcomplete import autocomplete
+
+            autocomplete(self)
+        return super().parse_args(args, namespace)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bids_qmri.cli.printing import print_text
+from bids_qmri.cli.spelling import Parser
 from bids_qmri.completion.standing import MEANING, Standing, labels_of, standing_of, with_inputs
+from bids_qmri.errors import UsageError
 
 EPILOG = "Exit code: 0 if everybody is complete or has nothing to fit, 1 if not, 2 for an impossible call. "
 
@@ -27,7 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the program name; None takes those of the process.
     """
-    args = _parser().parse_args(argv)
+    try:
+        args = _parser().parse_args(argv)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
     for folder, what in ((args.output_dir, "the OUTPUT_DIR of a run"), (args.bids_dir, "a BIDS dataset")):
         if folder is not None and not folder.is_dir():
             print(f"{folder} is not a folder; needed: {what}", file=sys.stderr)
@@ -53,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     states = "; ".join(f"{state}: {words}" for state, words in MEANING.items())
-    parser = argparse.ArgumentParser(
-        "bids_qmri-status", description=__doc__, epilog=f"{EPILOG}States: {states}."
-    )
+    parser = Parser(prog="bids_qmri-status", description=__doc__, epilog=f"{EPILOG}States: {states}.")
     parser.add_argument("output_dir", type=Path, metavar="OUTPUT_DIR", help="output folder of bids_qmri")
     parser.add_argument(
         "--bids-dir",

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from bids_qmri import catalogue
 from bids_qmri.errors import InputError
+from bids_qmri.estimators.call import require_fittable
 from bids_qmri.estimators.determined import determined_by_data
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.noise import Noise
@@ -169,7 +170,7 @@ class Estimator(ABC):
         """
         serving = self.serving(model)
         noise = sigma if sigma is None or isinstance(sigma, Noise) else Noise(sigma, sigma)
-        _check(model, protocol, signal, noise, bounds)
+        require_fittable(model, protocol, signal, noise, bounds)
         expected = prior if prior is not None and self.has_prior else EVEN
         return judged(serving._fit(model, signal, protocol, noise, bounds, expected), model, bounds, expected)
 
@@ -188,6 +189,11 @@ class Estimator(ABC):
     def serving(self, model: Model) -> Estimator:
         """Return the estimator of this label that serves a model: itself, or one of the model's technique.
 
+        Parameters
+        ----------
+        model
+            Which is fitted.
+
         Raises
         ------
         InputError
@@ -202,7 +208,13 @@ class Estimator(ABC):
         return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
 
     def network_file(self, model: Model) -> Path | None:
-        """Return the file of the trained network that it uses for a model, None if it uses none."""
+        """Return the file of the trained network that it uses for a model, None if it uses none.
+
+        Parameters
+        ----------
+        model
+            Which is fitted.
+        """
         return None
 
     def limits(self, model: Model, given: Bounds, asked: Bounds) -> Bounds:
@@ -226,6 +238,13 @@ class Estimator(ABC):
     def prepare(self, model: Model, protocol: Protocol) -> Selection | None:
         """Return which measurements it takes of a protocol, None for all of them.
 
+        Parameters
+        ----------
+        model
+            Which is fitted.
+        protocol
+            What was played out.
+
         Raises
         ------
         InputError
@@ -236,6 +255,15 @@ class Estimator(ABC):
     def untrained(self, model: Model, protocol: Protocol, bounds: Bounds | None = None) -> list[str]:
         """Return in words what of a protocol, or of limits, lies outside what it was trained for.
 
+        Parameters
+        ----------
+        model
+            Which is fitted.
+        protocol
+            What was played out.
+        bounds
+            Limits by name, in the unit of the parameter.
+
         Raises
         ------
         InputError
@@ -244,11 +272,25 @@ class Estimator(ABC):
         return []
 
     def expected(self, model: Model) -> Protocol | None:
-        """Return the only protocol that it can be used for, None if there are more."""
+        """Return the only protocol that it can be used for, None if there are more.
+
+        Parameters
+        ----------
+        model
+            Which is fitted.
+        """
         return None
 
     def remarks(self, maps: Mapping[str, FloatArray], sigma: float | None) -> tuple[str, ...]:
-        """Return what to say of all voxels of a scan together, given their maps, each (V,)."""
+        """Return what to say of all voxels of a scan together, given their maps, each (V,).
+
+        Parameters
+        ----------
+        maps
+            Estimates by name in their units, each (V,).
+        sigma
+            Noise level of a single image, None if it is not known.
+        """
         return ()
 
 
@@ -351,31 +393,3 @@ def judged(found: FitResult, model: Model, bounds: Bounds | None, prior: Prior =
     status = np.where(found.status == Status.UNDETERMINED, Status.OK, found.status)
     status[np.isin(found.status, ESTIMATED) & nothing] = Status.UNDETERMINED
     return replace(found, status=status.astype(np.uint8), determined=determined)
-
-
-def _check(model: Model, protocol: Protocol, signal: Any, noise: Noise | None, bounds: Bounds | None) -> None:
-    """Refuse what would otherwise fail somewhere inside, or give maps of something else."""
-    if not isinstance(protocol, model.protocol):
-        raise InputError(
-            f"protocol is a {type(protocol).__name__}",
-            field="protocol",
-            needed=f"a {model.protocol.__name__} for {model.name}",
-        )
-    shape = np.shape(signal)
-    if len(shape) != 2 or shape[1] != protocol.n_measurements:
-        raise InputError(
-            f"signals have shape {shape}",
-            field="signal",
-            needed=f"(voxels, {protocol.n_measurements}), one column per measurement",
-        )
-    levels = () if noise is None else (noise.floor, noise.scatter)
-    for wrong in [np.shape(level) for level in levels if np.shape(level) not in ((), (1,), shape[:1])]:
-        raise InputError(
-            f"noise levels have shape {wrong}",
-            field="sigma",
-            needed=f"one number, or one per voxel, ({shape[0]},)",
-        )
-    try:
-        model.limits(bounds)
-    except (ValueError, TypeError) as error:
-        raise InputError(str(error), field="bounds", needed="low <= high by name of a parameter") from error

@@ -144,50 +144,127 @@ class Model(ABC):
 
     @abstractmethod
     def signal(self, theta: FloatArray, protocol: Any) -> FloatArray:
-        """Return the noise-free signal, shape (N, V), of parameters of shape (P, V)."""
+        """Return the noise-free signal, shape (N, V), of parameters of shape (P, V).
+
+        Parameters
+        ----------
+        theta
+            Parameters in the units of the model, shape (P, V).
+        protocol
+            What was played out.
+        """
 
     @abstractmethod
     def signal_and_jacobian(self, theta: FloatArray, protocol: Any) -> tuple[FloatArray, FloatArray]:
-        """Return the signal, shape (N, V), and its analytic derivatives, shape (P, N, V)."""
+        """Return the signal, shape (N, V), and its analytic derivatives, shape (P, N, V).
+
+        Parameters
+        ----------
+        theta
+            Parameters in the units of the model, shape (P, V).
+        protocol
+            What was played out.
+        """
 
     @abstractmethod
     def start(self, signal: FloatArray, protocol: Any, lower: FloatArray, upper: FloatArray) -> FloatArray:
-        """Return a first estimate, shape (P, V), within limits of shape (P,), for signals (N, V)."""
+        """Return a first estimate, shape (P, V), within limits of shape (P,), for signals (N, V).
+
+        Parameters
+        ----------
+        signal
+            Measured signals, shape (N, V).
+        protocol
+            What was played out.
+        lower, upper
+            Limits of the parameters in their units, shape (P,).
+        """
 
     def derive(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return derived quantities, shape (Q, V), and their derivatives by theta, shape (Q, P, V)."""
+        """Return derived quantities, shape (Q, V), and their derivatives by theta, shape (Q, P, V).
+
+        Parameters
+        ----------
+        theta
+            Parameters in the units of the model, shape (P, V).
+        """
         return np.empty((0, theta.shape[1])), np.empty((0, *theta.shape))
 
     def obstacle(self, protocol: Protocol) -> str:
-        """Return what a protocol lacks for the model, in words for a person; empty if nothing."""
+        """Return what a protocol lacks for the model, in words for a person; empty if nothing.
+
+        Parameters
+        ----------
+        protocol
+            What was played out.
+        """
         return ""
 
     def mend(self, protocol: Protocol) -> str:
-        """Return what mends an obstacle that files can do away with; empty if leaving the scan out is all."""
+        """Return what mends an obstacle that files can do away with; empty if leaving the scan out is all.
+
+        Parameters
+        ----------
+        protocol
+            What was played out.
+        """
         return ""
 
     def claims(self, protocol: Protocol) -> bool:
-        """Tell whether a protocol was made for this model, so that others are fitted only if asked for."""
+        """Tell whether a protocol was made for this model, so that others are fitted only if asked for.
+
+        Parameters
+        ----------
+        protocol
+            What was played out.
+        """
         return False
 
     def not_meant(self, protocol: Protocol) -> str:
-        """Return why a protocol that can be fitted was not made for this model; empty if it was."""
+        """Return why a protocol that can be fitted was not made for this model; empty if it was.
+
+        Parameters
+        ----------
+        protocol
+            What was played out.
+        """
         return self.on_request
 
     def predict(self, maps: Mapping[str, FloatArray], protocol: Any) -> FloatArray | None:
-        """Return the signals, (V, N), that maps (V,) explain; None if they do not hold all it takes."""
+        """Return the signals, (V, N), that maps (V,) explain; None if they do not hold all it takes.
+
+        Parameters
+        ----------
+        maps
+            Estimates by name in their units, each (V,).
+        protocol
+            What was played out.
+        """
         if not all(p.name in maps for p in self.parameters):
             return None
         theta = np.stack([np.asarray(maps[p.name], dtype=np.float64) for p in self.parameters])
         return np.asarray(self.signal(theta, protocol).T)
 
     def draw(self, count: int, rng: np.random.Generator) -> dict[str, FloatArray]:
-        """Return maps, (V,), of simulated voxels, uniform over the range in which accuracy is reported."""
+        """Return maps, (V,), of simulated voxels, uniform over the range in which accuracy is reported.
+
+        Parameters
+        ----------
+        count
+            Voxels, V.
+        rng
+            Random numbers.
+        """
         ranges = ((p, p.training if p.bounds[0] < p.bounds[1] else p.bounds) for p in self.parameters)
         return {p.name: rng.uniform(*limits, count) for p, limits in ranges}
 
     def with_settings(self, settings: Mapping[str, float]) -> Self:
         """Return the model with other settings.
+
+        Parameters
+        ----------
+        settings
+            Values by name, in the units of `docs/models.md`.
 
         Raises
         ------
@@ -217,7 +294,18 @@ class Model(ABC):
         return {setting.key: getattr(self, setting.name) for setting in self.settings}
 
     def limits(self, bounds: Bounds | None = None) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper limits, each of shape (P,), with `bounds` replacing the physical ones."""
+        """Return lower and upper limits, each of shape (P,), with `bounds` replacing the physical ones.
+
+        Parameters
+        ----------
+        bounds
+            Limits by name, in the unit of the parameter; None keeps the physical ones.
+
+        Raises
+        ------
+        ValueError
+            A name is that of no parameter, or a lower limit is above the upper one.
+        """
         box = {p.name: p.bounds for p in self.parameters} | dict(bounds or {})
         unknown = set(box) - {p.name for p in self.parameters}
         if unknown:

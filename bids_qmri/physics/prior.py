@@ -91,15 +91,37 @@ class Prior:
     origin: str = ""
 
     def of(self, name: str) -> Bell | None:
-        """Return the bell of a parameter, None where it is expected evenly."""
+        """Return the bell of a parameter, None where it is expected evenly.
+
+        Parameters
+        ----------
+        name
+            Of the parameter.
+        """
         return dict(self.bells).get(name)
 
     def without(self, names: Collection[str]) -> Prior:
-        """Return it without the bells of some parameters, which are then expected evenly."""
+        """Return it without the bells of some parameters, which are then expected evenly.
+
+        Parameters
+        ----------
+        names
+            Of the parameters.
+        """
         return replace(self, bells=tuple(bell for bell in self.bells if bell[0] not in names))
 
     def log_density(self, model: Model, theta: FloatArray, but: tuple[str, ...] = ()) -> FloatArray | float:
-        """Return the logarithm of the density at parameters (P, ...), of all but some; 0 where it is even."""
+        """Return the logarithm of the density at parameters (P, ...), of all but some; 0 where it is even.
+
+        Parameters
+        ----------
+        model
+            Which is fitted.
+        theta
+            Parameters in the units of the model, shape (P, ...).
+        but
+            Names of parameters that are left out.
+        """
         found: FloatArray | float = 0.0
         for row, parameter in zip(theta, model.parameters, strict=True):
             bell = self.of(parameter.name)

@@ -196,7 +196,13 @@ class Protocol(ABC):
         return False
 
     def take(self, voxels: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Self:
-        """Return the protocol of some voxels; the same object where all voxels share it."""
+        """Return the protocol of some voxels; the same object where all voxels share it.
+
+        Parameters
+        ----------
+        voxels
+            Numbers of the voxels, or True for those that are taken, (V,).
+        """
         return self
 
     def digest(self) -> str:
@@ -230,6 +236,11 @@ class Protocol(ABC):
     def averaged(self, average: FloatArray) -> Self:
         """Return the protocol of averages of measurements, matrix (M, N).
 
+        Parameters
+        ----------
+        average
+            Weight of each measurement in each average, shape (M, N).
+
         Raises
         ------
         InputError
@@ -241,6 +252,11 @@ class Protocol(ABC):
 
     def chosen(self, kept: Sequence[int] | IntArray) -> Self:
         """Return the protocol of some measurements, by their numbers.
+
+        Parameters
+        ----------
+        kept
+            Numbers of the measurements, from 0.
 
         Raises
         ------
@@ -289,7 +305,13 @@ class Protocol(ABC):
         return None
 
     def turned(self, rotations: FloatArray) -> Self:
-        """Return the protocol with directions that are turned, by matrices (N, 3, 3) along its axes."""
+        """Return the protocol with directions that are turned, by matrices (N, 3, 3) along its axes.
+
+        Parameters
+        ----------
+        rotations
+            One matrix per measurement along the axes of the protocol, shape (N, 3, 3).
+        """
         return self
 
     def n_averaged(self) -> int:
@@ -297,7 +319,13 @@ class Protocol(ABC):
         return self.n_measurements
 
     def axis(self, fitted: FloatArray) -> Axis | None:
-        """Return what signals, (V, N), are drawn over; None: the number of the measurement."""
+        """Return what signals, (V, N), are drawn over; None: the number of the measurement.
+
+        Parameters
+        ----------
+        fitted
+            Signals of the model, shape (V, N).
+        """
         return None
 
     def network_inputs(self) -> tuple[list[FloatArray], list[float | FloatArray]]:

@@ -33,11 +33,23 @@ class TransmitProtocol(Protocol):
 
     @abstractmethod
     def field(self, signal: FloatArray) -> FloatArray:
-        """Return actual over nominal flip angle, (V,), of signals (N, V); NaN where they tell none."""
+        """Return actual over nominal flip angle, (V,), of signals (N, V); NaN where they tell none.
+
+        Parameters
+        ----------
+        signal
+            Shape (N, V).
+        """
 
     @abstractmethod
     def contrast(self, field: FloatArray) -> FloatArray:
-        """Return the signals (N, V) of fields (V,), all in one amplitude."""
+        """Return the signals (N, V) of fields (V,), all in one amplitude.
+
+        Parameters
+        ----------
+        field
+            Actual over nominal flip angle, shape (V,).
+        """
 
     @property
     def has_noise(self) -> bool:

@@ -228,6 +228,17 @@ def test_the_description_is_written_once_and_keeps_what_people_added(tmp_path: P
     assert set(content["DatasetLinks"]) == {"raw", "masks"}
 
 
+@pytest.mark.parametrize("name", ["README", "README.md"])
+def test_a_readme_that_people_wrote_stays_and_no_other_comes(tmp_path: Path, name: str) -> None:
+    write_dataset_description(tmp_path / "new", tmp_path / "raw", "1.2.3")
+    assert "SourceDatasets" in (tmp_path / "new" / "README").read_text()
+    out = tmp_path / "own"
+    out.mkdir()
+    (out / name).write_text("What we did with it.")
+    write_dataset_description(out, tmp_path / "raw", "1.2.3")
+    assert [path.read_text() for path in out.glob("README*")] == ["What we did with it."]
+
+
 def test_the_container_is_named_where_its_builder_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,7 +343,8 @@ def test_two_jobs_may_describe_the_dataset_at_once(tmp_path: Path) -> None:
         list(pool.map(describe, jobs))
     content = json.loads((tmp_path / "out/dataset_description.json").read_text())
     assert content["DatasetLinks"]["raw"] == "../raw"
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"dataset_description.json", ".bidsignore"}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"dataset_description.json", "README", ".bidsignore"}
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

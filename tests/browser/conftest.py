@@ -48,27 +48,32 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+def opened(browser: Any, path: Path, width: int, **options: Any) -> Visit:
+    """Open a page from the disk with the network cut."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
+    context.set_default_timeout(PATIENCE)
+    seen = Visit(context.new_page())
+    seen.page.on("console", lambda message: seen.complaints.append(f"{message.type}: {message.text}"))
+    seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    seen.page.on("dialog", lambda dialog: seen.complaints.append(f"dialog: {dialog.message}"))
+    seen.page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url[:200]}"))
+    seen.page.on("request", lambda request: seen.requests.append(request.url[:200]))
+    seen.page.goto(path.as_uri())
+    return seen
+
+
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Visitor]:
     """Return a function that opens a page from the disk with the network cut."""
-    contexts = []
+    seen: list[Visit] = []
 
     def open_page(path: Path, width: int = 1280, **options: Any) -> Visit:
-        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        seen = Visit(context.new_page())
-        seen.page.on("console", lambda message: seen.complaints.append(f"{message.type}: {message.text}"))
-        seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-        seen.page.on("dialog", lambda dialog: seen.complaints.append(f"dialog: {dialog.message}"))
-        seen.page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url[:200]}"))
-        seen.page.on("request", lambda request: seen.requests.append(request.url[:200]))
-        seen.page.goto(path.as_uri())
-        return seen
+        seen.append(opened(browser, path, width, **options))
+        return seen[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for one in seen:
+        one.page.context.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,33 +10,9 @@ import pytest
 from bids_qmri.reports.subject import write_subject_page
 
 from .conftest import Visit, Visitor
-from .viewing import OPEN, PARTICIPANT, drawn, unfold
+from .viewing import CUT, HEADS_CUT, INVISIBLE, OPEN, PARTICIPANT, SPILLED, drawn, unfold
 
 WIDTHS = (1440, 400)
-
-
-INVISIBLE = """() => [...document.querySelectorAll("figure img, figure svg")].filter((figure) => {
-  const box = figure.getBoundingClientRect();
-  return box.width < 50 || box.height < 10 || (figure.naturalWidth ?? 1) < 1;
-}).map((figure) => figure.alt || figure.getAttribute("aria-label"))"""
-
-
-CUT = """() => [...document.querySelectorAll("body *")].filter((one) => {
-  if (one.closest("svg, .unseen, .skip, .rows thead") || !one.getClientRects().length) return false;
-  const hides = getComputedStyle(one).overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1;
-  return hides || one.getBoundingClientRect().right > innerWidth + 1;
-}).map((one) => `${one.tagName} ${one.textContent.trim().slice(0, 60)}`)"""
-
-
-HEADS_CUT = """() => [...document.querySelectorAll(".rows thead th")].filter((one) =>
-  getComputedStyle(one.closest("thead")).position !== "absolute" && one.scrollWidth > one.clientWidth + 1)
-  .map((one) => one.textContent)"""
-
-
-SPILLED = """() => [...document.querySelectorAll(".chart text")].filter((text) => {
-  const [inner, outer] = [text.getBoundingClientRect(), text.ownerSVGElement.getBoundingClientRect()];
-  return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.bottom > outer.bottom + 1;
-}).map((text) => text.textContent)"""
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -64,7 +64,13 @@ class SpinEchoProtocol(EchoProtocol):
         return float(np.mean(steps)) if even else 0.0
 
     def with_b1(self, b1: npt.ArrayLike) -> SpinEchoProtocol:
-        """Scale the refocusing angle of every voxel by its relative transmit field, (V,)."""
+        """Scale the refocusing angle of every voxel by its relative transmit field, (V,).
+
+        Parameters
+        ----------
+        b1
+            Actual over nominal refocusing angle, shape (V,).
+        """
         return replace(self, refocusing_angle=self.refocusing_angle * np.asarray(b1, dtype=np.float64))
 
     @property

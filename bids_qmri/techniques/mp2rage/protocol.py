@@ -80,7 +80,13 @@ class Mp2rageProtocol(Protocol):
         return 1 if self.combined else 2
 
     def with_b1(self, b1: npt.ArrayLike) -> Mp2rageProtocol:
-        """Scale the flip angles of every voxel by its relative transmit field, (V,)."""
+        """Scale the flip angles of every voxel by its relative transmit field, (V,).
+
+        Parameters
+        ----------
+        b1
+            Actual over nominal flip angle, shape (V,).
+        """
         return replace(self, b1=np.asarray(b1, dtype=np.float64))
 
     @property

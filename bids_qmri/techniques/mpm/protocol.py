@@ -72,7 +72,13 @@ class MultiParameterProtocol(Protocol):
         return int(self.flip_angle.size)
 
     def with_b1(self, b1: npt.ArrayLike) -> MultiParameterProtocol:
-        """Scale flip angles and MT pulse of every voxel by its relative transmit field, (V,)."""
+        """Scale flip angles and MT pulse of every voxel by its relative transmit field, (V,).
+
+        Parameters
+        ----------
+        b1
+            Actual over nominal flip angle, shape (V,).
+        """
         return replace(self, b1=np.asarray(b1, dtype=np.float64))
 
     @property

@@ -26,7 +26,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "bids_qmri-train finetune": finetune._parser,
     "bids_qmri-train prior": study_prior._parser,
 }
-OURS = ("benchmarks/", "boilerplate/", "docs/", "examples/", "findings/", "requirements/", "tests/")
+OURS = ("benchmarks/", "boilerplate/", "conda/", "docs/", "examples/", "findings/", "requirements/", "tests/")
 """Words that begin so name files of this repository."""
 
 IMAGES = ("bids_qmri", "bids_qmri.sif")

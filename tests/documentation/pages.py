@@ -9,7 +9,18 @@ from run_blocks import Block, blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
-PROGRAMS = ("make", "pip", "docker", "podman", "apptainer", "bash", "python", "mkdir", "sbatch")
+PROGRAMS = (
+    "make",
+    "pip",
+    "docker",
+    "podman",
+    "apptainer",
+    "bash",
+    "python",
+    "mkdir",
+    "bosh",
+    "rattler-build",
+)
 """First words of shell blocks, beside our own commands."""
 
 LANGUAGES = {"sh": "shell", "python": "python", "toml": "data", "json": "data", "yaml": "data"}

@@ -1,4 +1,4 @@
-"""Every link between files leads somewhere, anchors included, as GitHub shows the files; addresses have a form."""
+"""Every link between files leads somewhere, anchors included, as GitHub shows them; addresses have a form."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_models_says_maps_with_units_and_estimators(name: str) -> None:
     page = (DOCS / "models.md").read_text(encoding="utf-8")
     sections = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
     [section] = [one for one in sections if name in re.findall(r"\w+", one.splitlines()[0].split(":")[0])]
-    lines = [line for line in section.splitlines() if line.startswith("**Maps")]
+    lines = [" ".join(part.split()) for part in section.split("\n\n") if part.startswith("**Maps")]
     [line] = [one for one in lines if len(lines) == 1 or one.startswith(f"**Maps of `{name}`")]
     maps, estimators = line.split("**Estimators:**")
     assert set(re.findall(r"`(\w+)`", estimators)) == set(catalogue.find_entry(name)[1].estimators)

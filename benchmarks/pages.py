@@ -1,7 +1,7 @@
 """Every page of the demonstration and of measured data in a browser: is anything cut or missing?
 
 Run as ``python benchmarks/pages.py [RESULTS ...]``; writes ``benchmarks/results/pages.md``. Without folders
-of results it makes them: the demonstration, and the measured data of BIDS_QMRI_SHARED (some minutes). Needs the
+of results it makes them: the demonstration, and the measured data of BIDS_QMRI_SHARED. Needs the
 package's extra test and Chromium on the PATH. Each page is opened 400 and 1440 pixels wide, light and dark,
 folded and unfolded, and printed on A4.
 """
@@ -127,7 +127,7 @@ def report(pages: list[Page]) -> str:
         "# Pages in a browser",
         "",
         f"{len(pages)} pages in {views} views (400 and 1440 pixels, light, dark, print, folded and not):",
-        f"{faults} faults (text cut or spilled, figures missing, wider than the screen, complaints, requests).",
+        f"{faults} faults (text cut, figures missing, wider than the screen, complaints, requests).",
         "Again: `python benchmarks/pages.py`.",
         "",
         "| page | kB | pixels high, 1440 wide | loaded in ms | faults |",

@@ -12,6 +12,7 @@ from typing import Any
 from bids_qmri import __version__
 from bids_qmri.cli.exit import MEANING
 from bids_qmri.cli.parser import build_parser
+from bids_qmri.cli.printing import print_text
 
 SCHEMA = "0.5"
 
@@ -82,4 +83,4 @@ def _type(action: argparse.Action) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(descriptor(), indent=2, ensure_ascii=False))
+    print_text(json.dumps(descriptor(), indent=2, ensure_ascii=False) + "\n")

@@ -18,6 +18,7 @@ from bids_qmri.cli.environment import ONE_THREAD, environment
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.interrupt import end_on_signals
 from bids_qmri.cli.logs import LOGGER, console_log, file_log, keep_newest
+from bids_qmri.cli.printing import print_text
 from bids_qmri.cli.reading import parse
 from bids_qmri.ending import last_acts
 from bids_qmri.errors import InputError, NoInputError, QmriError, UsageError, of_machine
@@ -77,6 +78,7 @@ def _run(args: argparse.Namespace, logs: ExitStack) -> int:
     config = make_config(args)
     os.environ.update(environment(os.environ, config.work_dir))
     if not config.dry_run:
+        _require_labels(config)
         _open_folders(args, config, logs)
         from bids_qmri import __version__
 
@@ -88,6 +90,14 @@ def _run(args: argparse.Namespace, logs: ExitStack) -> int:
     codes = [_run_level(level, config) for level in config.levels]
     _say_where(config, time.monotonic() - started)
     return next((code for code in codes if code != ExitCode.OK), ExitCode.OK)
+
+
+def _require_labels(config: RunConfig) -> None:
+    """Refuse a label that nobody has before a folder of its log is made."""
+    if config.participants and "participant" in config.levels:
+        from bids_qmri.bids.dataset import participants
+
+        participants(config.bids_dir, config.participants)
 
 
 def _say_where(config: RunConfig, seconds: float) -> None:
@@ -125,16 +135,16 @@ def _print_plans(config: RunConfig) -> int:
             try:
                 plan = make_plan(config, participant)
             except InputError as error:
-                print(f"sub-{participant}\n  cannot run\n    {error}")
+                print_text(f"sub-{participant}\n  cannot run\n    {error}\n")
                 failed = True
                 continue
-            print(describe(plan))
+            print_text(f"{describe(plan)}\n")
             failed |= any(item.fault for item in plan.unusable)
             anything |= bool(plan.jobs)
         if failed or not anything:
             code = ExitCode.FAILED if failed else ExitCode.NO_INPUT
     if "group" in config.levels:
-        print(f"group\n  tables and pages of what lies in {config.output_dir}")
+        print_text(f"group\n  tables and pages of what lies in {config.output_dir}\n")
     return code
 
 

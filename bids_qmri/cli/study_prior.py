@@ -35,7 +35,9 @@ def learn_prior(argv: Sequence[str]) -> int:
     from bids_qmri.bids.derivatives import write_atomic
     from bids_qmri.workflows.study_prior import as_toml, learn_study_prior
 
-    file = args.output or Path(f"prior-{args.model}.toml")
+    name = f"prior-{args.model}.toml"
+    file = args.output or Path(name)
+    file = file / name if file.is_dir() else file
     file = output_folder(file.parent, args.bids) / file.name
     options = ReadOptions(derivatives=named_datasets(args.derivatives))
     found = learn_study_prior(
@@ -65,5 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-d", "--derivatives", nargs="+", type=named_path, default=[], metavar="NAME=PATH")
     parser.add_argument("--participant-label", nargs="+", type=label("sub"), default=[], metavar="LABEL")
     parser.add_argument("--random-seed", type=int, default=0, metavar="N")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: prior-NAME.toml")
+    where = "or a folder for it; default: prior-NAME.toml"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=where)
     return parser

@@ -13,6 +13,7 @@ from bids_qmri.cli.environment import THREAD_VARIABLES
 from bids_qmri.cli.exit import ExitCode, finish
 from bids_qmri.cli.finetune import finetune
 from bids_qmri.cli.logs import LOGGER, console_log
+from bids_qmri.cli.printing import print_text
 from bids_qmri.cli.spelling import Parser
 from bids_qmri.cli.study_prior import learn_prior
 from bids_qmri.errors import QmriError, UsageError
@@ -72,7 +73,7 @@ def _list() -> int:
     from bids_qmri.training.table import load_toml
 
     for name, text in shipped_recipes().items():
-        print(f"{name}: {load_toml(text)['description']}")
+        print_text(f"{name}: {load_toml(text)['description']}\n")
     return ExitCode.OK
 
 

@@ -20,6 +20,14 @@ GRID = "the b-values lie on a grid rather than on shells"
 """What to say of b-values that form no shells."""
 
 
+def shells_in_words(centres: npt.ArrayLike, fewest: int) -> str:
+    """Return which shells of at least so many directions there are, of mean b-values in s/mm^2, (S,)."""
+    found = np.round(np.asarray(centres, dtype=np.float64)).astype(int).tolist()
+    if not found:
+        return f"no shell of {fewest} or more directions"
+    return f"shells of {fewest} or more directions at b = {found} s/mm^2"
+
+
 def cluster_shells(bvals: npt.ArrayLike) -> tuple[FloatArray, npt.NDArray[np.intp]]:
     """Group b-values that were meant to be the same.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import synth
 
 from bids_qmri.cli.config import filter_kinds
 from bids_qmri.cli.exit import MEANING, ExitCode
@@ -144,6 +145,16 @@ def test_missing_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main([str(tmp_path / "nowhere"), str(tmp_path / "out"), "participant"]) == 2
     assert not (tmp_path / "out").exists()
     assert "BIDS_DIR: is not a folder" in capsys.readouterr().err
+
+
+def test_a_label_that_nobody_has_leaves_nothing_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = synth.new_dataset(tmp_path / "raw")
+    synth.add_vfa(root)
+    assert main([str(root), str(tmp_path / "out"), "participant", "--participant-label", "10"]) == 2
+    assert "there is no participant 10" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_output_that_cannot_be_made(

@@ -48,6 +48,16 @@ def test_there_are_no_colours_in_a_file() -> None:
     assert done.stderr.startswith(b"ERROR: ")
 
 
+@pytest.mark.parametrize("call", [("networks", "list"), ("train", "--list")])
+def test_who_reads_on_no_more_makes_no_error(call: tuple[str, str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", PROGRAM.format(call[0]), call[1]]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert "Error" not in done.stderr
+
+
 def completed(module: str, line: str) -> list[str]:
     """Return what a shell offers at the end of a line."""
     pytest.importorskip("argcomplete", reason="the extra completion is not installed")

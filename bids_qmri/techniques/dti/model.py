@@ -19,7 +19,7 @@ from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.directions import count_directions, within, without_b0
 from bids_qmri.physics.model import Model, Parameter
 from bids_qmri.physics.protocol import Protocol
-from bids_qmri.physics.shells import GRID, JITTER, cluster_shells
+from bids_qmri.physics.shells import GRID, JITTER, cluster_shells, shells_in_words
 from bids_qmri.techniques.dti.kurtosis import kurtosis_slopes
 from bids_qmri.techniques.dti.scalars import (
     FRACTIONAL,
@@ -373,8 +373,8 @@ class Kurtosis(Cumulants):
         many = centres[np.bincount(groups, minlength=centres.size) >= FEWEST_IN_SHELL]
         if many.size < 2 or many[-1] < DKI_MIN_TOP_B - JITTER:
             return (
-                f"shells of 6 or more directions at b = {np.round(many).astype(int).tolist()} s/mm^2, "
-                f"up to {self.b_max:g}; kurtosis needs 2, one at {DKI_MIN_TOP_B:g} or above"
+                f"{shells_in_words(many, FEWEST_IN_SHELL)}, up to {self.b_max:g}; kurtosis needs 2, one at "
+                f"{DKI_MIN_TOP_B:g} or above"
             )
         count = self._directions(protocol)
         if count < self.fewest_directions:

@@ -20,7 +20,7 @@ from bids_qmri.physics.directions import directed, without_b0
 from bids_qmri.physics.model import Model, Parameter, Setting
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.physics.shells import GRID as GRID_OF_B
-from bids_qmri.physics.shells import JITTER, cluster_shells
+from bids_qmri.physics.shells import JITTER, cluster_shells, shells_in_words
 from bids_qmri.techniques.noddi.encoding import LEGENDRE, AlignedEncoding, Encoding, Rows, encode
 from bids_qmri.techniques.noddi.multishell import FEWEST_DIRECTIONS, LOWEST_B, full_shells
 from bids_qmri.techniques.noddi.watson import DEGREES, watson_moments
@@ -155,8 +155,8 @@ class Noddi(Model):
         if len(full) >= 2 and full[-1] >= LEAST_TOP_B - JITTER:
             return ""
         return (
-            f"shells of {FEWEST_DIRECTIONS} or more directions at b = {np.round(full).astype(int).tolist()} "
-            f"s/mm^2, from {LOWEST_B:g} up; NODDI needs 2, one at {LEAST_TOP_B:g} or above"
+            f"{shells_in_words(full, FEWEST_DIRECTIONS)}, from {LOWEST_B:g} up; NODDI needs 2, one at "
+            f"{LEAST_TOP_B:g} or above"
         )
 
     def predict(self, maps: Mapping[str, FloatArray], protocol: DiffusionProtocol) -> FloatArray | None:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from bids_qmri.outputs.tables import MapRow
-from bids_qmri.qc.agreement import REFERENCES, agreement_metrics, common_voxels
+from bids_qmri.qc.agreement import REFERENCES, agreement_metrics
+from bids_qmri.qc.common import common_voxels
 from bids_qmri.reports.charts import legend
 from bids_qmri.reports.colours import DIVERGING, LINE_COLOURS
 from bids_qmri.reports.maps import Image, load, load_values
@@ -182,7 +183,8 @@ def draw_part(beside: Beside, row: MapRow, values: Values, known: Values | None)
     if alone:
         return part
     other_known = load_values(base, base.table.determined(row.name))
-    common = common_voxels(*beside.status, known, other_known) & np.isfinite(values) & np.isfinite(reference)
+    ours, theirs = beside.status
+    common = common_voxels([(values, ours, known), (reference, theirs, other_known)])
     return _with_difference(part, values, reference, common, grid, (record.estimator, base.estimator))
 
 

@@ -60,3 +60,24 @@ def test_agreement_with_a_fit_that_is_gone_is_forgotten(output: Path) -> None:
         path.unlink()
     compare_estimators(output, "01")
     assert not [name for name in metrics(output, "bayes") if "bias" in name]
+
+
+def test_estimators_have_medians_of_the_same_voxels(output: Path) -> None:
+    compare_estimators(output, "01")
+    ours, theirs = metrics(output, "lsq"), metrics(output, "bayes")
+    assert ours["t1_common_voxels"] == theirs["t1_common_voxels"]
+    fewest = min(
+        (one["t1_determined"] or 0.0)
+        * sum(one[f"n_{word}"] or 0.0 for word in ("ok", "at_bound", "undetermined"))
+        for one in (ours, theirs)
+    )
+    assert 0 < (ours["t1_common_voxels"] or 0) <= round(fewest)
+    assert abs((ours["t1_common_median"] or 0) - (theirs["t1_common_median"] or 1)) < 0.01
+
+
+def test_a_fit_that_is_alone_has_nothing_in_common(output: Path) -> None:
+    compare_estimators(output, "01")
+    for path in output.rglob("*desc-bayes_qc.*"):
+        path.unlink()
+    compare_estimators(output, "01")
+    assert not [name for name in metrics(output, "lsq") if "common" in name]

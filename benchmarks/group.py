@@ -163,7 +163,11 @@ def records(rng: np.random.Generator, case: Case) -> Iterator[tuple[str, dict[st
     for label in case.estimators:
         metrics = draw_metrics(rng, label, worse)
         names = [name for name in metrics if name.startswith(("n_", "fraction", *TYPICAL, "rmse_m", "nrmse"))]
-        own = {name: metrics[name] for name in names if not name.endswith(("lsq", "mle"))}
+        own = {
+            name: metrics[name]
+            for name in names
+            if not name.endswith(("lsq", "mle")) and "_common_" not in name
+        }
         settings = {"NoiseLevel": metrics["sigma"], "Mask": "automatic", "SoftwareVersion": __version__}
         fields = {"Model": MODEL, "Estimator": label, "Metrics": metrics}
         yield label, {**fields, "Regions": dict.fromkeys(case.regions, own), **settings}
@@ -176,9 +180,9 @@ def draw_metrics(rng: np.random.Generator, label: str, worse: float) -> dict[str
     for name in names:
         scale = next((size for key, size in TYPICAL.items() if name.startswith(f"{key}_")), 1.0)
         found[name] = float(scale * worse * rng.normal(1.0, 0.1))
-        if name.startswith("n_") or name.endswith("rises"):
+        if name.startswith("n_") or name.endswith(("rises", "_voxels")):
             found[name] = int(rng.integers(0, 5000))
-        elif name.startswith(("fraction", "shell_corr", "b1")) or name.endswith("at_bound"):
+        elif name.startswith(("fraction", "shell_corr", "b1")) or name.endswith(("at_bound", "determined")):
             found[name] = float(rng.beta(40, 2) / worse)
     return found
 

@@ -215,9 +215,11 @@ def _with_difference(
     one = np.ones(pair[0].size, dtype=np.uint8)
     limits = agreement_metrics(pair[0], one, pair[1], one)
     words = _agreement_words(row, limits, between)
+    scatter, off_scatter = draw_scatter(row, *pair, labels)
+    differences, off_differences = draw_agreement(row, *pair, labels, limits)
     panels = (
-        Panel(draw_scatter(row, *pair, labels), f"{row.symbol}, {between}."),
-        Panel(draw_agreement(row, *pair, labels, limits), words),
+        Panel(scatter, f"{row.symbol}, {between}. {off_scatter}".rstrip()),
+        Panel(differences, f"{words} {off_differences}".rstrip()),
     )
     told = words.partition(": ")[2]
     caption = f"{told[:1].upper()}{told[1:]} Over {pair[0].size} voxels."

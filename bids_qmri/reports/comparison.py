@@ -179,7 +179,7 @@ def draw_part(beside: Beside, row: MapRow, values: Values, known: Values | None)
         by=record.estimator,
         determined=known,
     )
-    part = Part(row, replace(picture, name=f"{row.symbol} by {record.estimator}", caption=""))
+    part = Part(row, replace(picture, name=f"{row.symbol} by {record.estimator}"))
     if alone:
         return part
     other_known = load_values(base, base.table.determined(row.name))
@@ -222,7 +222,7 @@ def _with_difference(
         Panel(differences, f"{words} {off_differences}".rstrip()),
     )
     told = words.partition(": ")[2]
-    caption = f"{told[:1].upper()}{told[1:]} Over {pair[0].size} voxels."
+    caption = f"{told[:1].upper()}{told[1:]} Over {pair[0].size} voxels. {picture.caption}"
     named = replace(picture, name=f"{row.symbol}, {between}", caption=caption)
     return replace(part, difference=named, agreement=panels)
 

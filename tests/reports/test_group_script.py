@@ -122,7 +122,8 @@ document.body.dataset.seen = JSON.stringify({
   caption: panel.root.querySelector("figcaption").textContent,
   beside: panel.lanes.map((lane) => `${lane.label}: ${panel.beside(lane)}`),
   ringed: people(outliersOf(panel.metric)),
-  flagged: [...new Set([...flagsByRow.values()].flat().map((one) => one.name))].filter((name) => /^t1_/.test(name)),
+  flagged: study.metrics.filter((one) => [...flagsByRow.values()].flat().includes(one)).map((one) => one.name)
+    .filter((name) => name.startsWith("t1_")),
   table: tableText().split("\\n")[0].split("\\t").slice(0, 4),
 });
 }"""

@@ -28,6 +28,7 @@ from bids_qmri.completion.hashes import fingerprint
 from bids_qmri.completion.record import Completion, FitEntry, as_fields, completion_path, hash_for
 from bids_qmri.interfaces.quality import quality_columns
 from bids_qmri.outputs.tables import output_table
+from bids_qmri.qc.common import COMMON
 
 MODEL = "ivim"
 ESTIMATORS = ("lsq", "ncde")
@@ -161,7 +162,7 @@ def records(rng: np.random.Generator, case: Case) -> Iterator[tuple[str, dict[st
     """Yield a label and the content of a quality file for every fit of one participant."""
     worse = 3.0 if rng.random() < 0.01 else 1.0
     for label in case.estimators:
-        metrics = draw_metrics(rng, label, worse)
+        metrics = draw_metrics(rng, label, worse, alone=len(case.estimators) == 1)
         names = [name for name in metrics if name.startswith(("n_", "fraction", *TYPICAL, "rmse_m", "nrmse"))]
         own = {name: metrics[name] for name in names if not name.endswith(("lsq", "mle"))}
         settings = {"NoiseLevel": metrics["sigma"], "Mask": "automatic", "SoftwareVersion": __version__}
@@ -169,16 +170,19 @@ def records(rng: np.random.Generator, case: Case) -> Iterator[tuple[str, dict[st
         yield label, {**fields, "Regions": dict.fromkeys(case.regions, own), **settings}
 
 
-def draw_metrics(rng: np.random.Generator, label: str, worse: float) -> dict[str, float]:
+def draw_metrics(
+    rng: np.random.Generator, label: str, worse: float, *, alone: bool = False
+) -> dict[str, float]:
     table = output_table(MODEL)
-    names = quality_columns(table, label, {f"{name}_median": 0 for name in TYPICAL})
+    ends = ("median",) if alone else ("median", *COMMON)
+    names = quality_columns(table, label, {f"{name}_{end}": 0 for name in TYPICAL for end in ends})
     found: dict[str, float] = {}
     for name in names:
         scale = next((size for key, size in TYPICAL.items() if name.startswith(f"{key}_")), 1.0)
         found[name] = float(scale * worse * rng.normal(1.0, 0.1))
-        if name.startswith("n_") or name.endswith("rises"):
+        if name.startswith("n_") or name.endswith(("rises", "_voxels")):
             found[name] = int(rng.integers(0, 5000))
-        elif name.startswith(("fraction", "shell_corr", "b1")) or name.endswith("at_bound"):
+        elif name.startswith(("fraction", "shell_corr", "b1")) or name.endswith(("at_bound", "determined")):
             found[name] = float(rng.beta(40, 2) / worse)
     return found
 

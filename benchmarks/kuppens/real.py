@@ -14,9 +14,9 @@ from bids_qmri.bids.acquisition import ReadOptions
 from bids_qmri.catalogue import get_model
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.preparation import prepare
-from bids_qmri.estimators.base import get_estimator
+from bids_qmri.estimators.base import FitResult, get_estimator
 from bids_qmri.estimators.classical.lsq import Lsq
-from bids_qmri.evaluation.answers import Answer, Maps, Sample
+from bids_qmri.evaluation.answers import Answer, Sample
 from bids_qmri.evaluation.scores import Ratio, Score
 from bids_qmri.evaluation.scores import pooled as pooled_scores
 from bids_qmri.evaluation.study import Question
@@ -136,7 +136,7 @@ def _others(model: str, sample: Sample, limits: Bounds, networks: Path | None) -
     return {row.name: partial(_answer, row, get_model(model), sample, limits) for row in rows}
 
 
-def _answer(row: Row, model: Any, sample: Sample, limits: Bounds, kept: Sequence[int] | None) -> Maps:
+def _answer(row: Row, model: Any, sample: Sample, limits: Bounds, kept: Sequence[int] | None) -> FitResult:
     part = sample.of(kept)
     how = prepare(model, Lsq(), part.scan, limits)
     signal, protocol = how.convert(part.signal, part.voxels)
@@ -145,7 +145,7 @@ def _answer(row: Row, model: Any, sample: Sample, limits: Bounds, kept: Sequence
     answer = row.fit(model, signal, protocol, sigma=sigma, bounds=limits)
     if answer is None:
         raise InputError(f"{row.name} cannot be used for this protocol")
-    return answer.maps
+    return answer
 
 
 def _comparison(scan: Scan, box: str, score: Score) -> Comparison:

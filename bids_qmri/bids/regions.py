@@ -7,17 +7,19 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bids_qmri.bids.acquisition import Acquisition, ReadOptions
-from bids_qmri.bids.images import Series, load_map
+from bids_qmri.bids.images import Series, load_map, open_series
 from bids_qmri.bids.layout import BidsFile, read_layout
 from bids_qmri.bids.masks import images_for, is_on_grid, preferred, warn_of_damage
 from bids_qmri.errors import InputError
 from bids_qmri.files import TABLE_LIMIT, read_text
+from bids_qmri.units import FloatArray
 
 LOGGER = logging.getLogger("bids_qmri")
 
@@ -76,9 +78,32 @@ def find_regions(acquisition: Acquisition, series: Series, options: ReadOptions)
     return None
 
 
+def labels_on_map(image: Path, segmentation: Path) -> npt.NDArray[np.intp]:
+    """Return the label of every voxel of a map, (X, Y, Z), as the map is stored.
+
+    Parameters
+    ----------
+    image
+        A map that was written.
+    segmentation
+        On the grid of the map, in whatever order of axes.
+
+    Raises
+    ------
+    InputError
+        The segmentation is damaged, or on another grid.
+    """
+    with TemporaryDirectory() as folder, open_series([image], Path(folder)) as grid:
+        labels = _labels(load_map(segmentation, grid))
+        return np.asarray(grid.stored.values(labels).reshape(grid.stored.shape, order="F"), dtype=np.intp)
+
+
+def _labels(values: FloatArray) -> npt.NDArray[np.intp]:
+    return np.nan_to_num(np.round(values), posinf=0, neginf=0).astype(np.intp)
+
+
 def _read(root: Path, image: BidsFile, acquisition: Acquisition, series: Series) -> Regions | None:
-    values = load_map(image.path, series)
-    labels: npt.NDArray[np.intp] = np.nan_to_num(np.round(values), posinf=0, neginf=0).astype(np.intp)
+    labels = _labels(load_map(image.path, series))
     indices = [int(index) for index in np.unique(labels) if index > 0]
     if not 0 < len(indices) <= MAX_REGIONS:
         LOGGER.warning("%s is left out: %d regions, needed 1 to %d", image.path, len(indices), MAX_REGIONS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from bids_qmri.bids.acquisition import Acquisition
 
@@ -55,6 +55,23 @@ def bids_uri(path: Path, datasets: Mapping[str, Path]) -> str:
         return file.as_uri()
     name = max(homes, key=lambda home: len(roots[home].parts))
     return f"bids:{name}:{quote(file.relative_to(roots[name]).as_posix())}"
+
+
+def file_of(uri: str, datasets: Mapping[str, Path]) -> Path | None:
+    """Return the file that `bids_uri` named, None where its dataset is not among those.
+
+    Parameters
+    ----------
+    uri
+        What a sidecar says.
+    datasets
+        Roots by dataset name.
+    """
+    kind, _, rest = uri.partition(":")
+    if kind == "file":
+        return Path(unquote(urlsplit(uri).path))
+    name, _, path = rest.partition(":")
+    return datasets[name] / unquote(path) if kind == "bids" and name in datasets else None
 
 
 def resolve_paths(value: Any, datasets: Mapping[str, Path]) -> Any:

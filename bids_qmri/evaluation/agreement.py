@@ -6,6 +6,7 @@ As Figure 4 and Table S2 of Rot et al.: means and standard deviations, differenc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -13,7 +14,13 @@ from typing import TypedDict
 import numpy as np
 
 from bids_qmri.evaluation.answers import Maps
-from bids_qmri.evaluation.scores import FEWEST_VOXELS, Regions
+from bids_qmri.evaluation.scores import (
+    FEWEST_VOXELS,
+    NOBODY_TELLS,
+    Determined,
+    Regions,
+    share_determined,
+)
 from bids_qmri.units import FloatArray
 
 
@@ -40,6 +47,8 @@ class Agreement:
         where the mean of y tells y better than x does.
     voxels
         How many.
+    determined, against_determined
+        Share of them in which the data determine the quantity by either; NaN where nobody can tell.
     """
 
     participant: str
@@ -56,6 +65,8 @@ class Agreement:
     correlation: float
     r2: float
     voxels: int
+    determined: float = math.nan
+    against_determined: float = math.nan
 
 
 def agreements(
@@ -64,6 +75,7 @@ def agreements(
     conventional: Sequence[str],
     quantities: Sequence[str],
     regions: Regions,
+    determined: Determined = NOBODY_TELLS,
 ) -> Iterator[Agreement]:
     """Yield how every other estimator agrees with each conventional fit.
 
@@ -79,6 +91,8 @@ def agreements(
         Names of parameters.
     regions
         Voxels of each region.
+    determined
+        Where all measurements determine what, by label of those that can tell.
     """
     for quantity in quantities:
         maps = {one: found[quantity] for one, found in answers.items()}
@@ -90,8 +104,19 @@ def agreements(
             for against in (one for one in conventional if one in maps):
                 for one in (label for label in maps if label != against):
                     numbers = _agree(maps[one][chosen], maps[against][chosen])
+                    shares = [
+                        share_determined(determined, label, quantity, chosen) for label in (one, against)
+                    ]
                     yield Agreement(
-                        participant, region, one, against, quantity, **numbers, voxels=int(chosen.sum())
+                        participant,
+                        region,
+                        one,
+                        against,
+                        quantity,
+                        **numbers,
+                        voxels=int(chosen.sum()),
+                        determined=shares[0],
+                        against_determined=shares[1],
                     )
 
 

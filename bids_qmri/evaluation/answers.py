@@ -21,8 +21,9 @@ from bids_qmri.units import FloatArray
 Maps = Mapping[str, FloatArray]
 """Estimates by quantity, each (v,)."""
 
-Answer = Callable[[Sequence[int] | None], Maps]
-"""Estimates from some images, by their numbers, or from all; raises InputError where there are none."""
+Answer = Callable[[Sequence[int] | None], FitResult]
+"""Estimates from some images, by their numbers, or from all, and where the data determine them; raises
+InputError where there are none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,8 @@ def answer_of(
 ) -> Answer:
     """Return what an estimator answers in the voxels of a sample; arguments as of `fit_sample`."""
 
-    def answer(kept: Sequence[int] | None) -> Maps:
-        return fit_sample(model, estimator, sample.of(kept), bounds, choice).maps
+    def answer(kept: Sequence[int] | None) -> FitResult:
+        found = fit_sample(model, estimator, sample.of(kept), bounds, choice)
+        return FitResult(found.maps, determined=found.determined)
 
     return answer

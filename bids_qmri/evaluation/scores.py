@@ -6,6 +6,7 @@ As in Kuppens et al. (doi:10.48550/arXiv.2412.20844), sections 2.4.2.3 and 2.4.2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -86,6 +87,9 @@ class Score:
         Its mean squared error over that of least squares.
     voxels
         How many.
+    determined
+        Share of them in which the sub-protocol determines the quantity by this estimator; NaN where nobody
+        can tell.
     """
 
     participant: str
@@ -101,6 +105,7 @@ class Score:
     lsq: float
     ratio: Ratio
     voxels: int
+    determined: float = math.nan
 
     @property
     def key(self) -> tuple[str | int, ...]:
@@ -112,6 +117,11 @@ class Score:
 Regions = Mapping[str, npt.NDArray[np.bool_]]
 """Which voxels of a sample are in a region, (v,), by its name."""
 
+Determined = Mapping[str, Mapping[str, npt.NDArray[np.bool_]]]
+"""Where the data determine a quantity, (v,), by label of the estimator and name; those that can tell."""
+
+NOBODY_TELLS: Determined = {}
+
 
 def compare(
     participant: str,
@@ -121,6 +131,7 @@ def compare(
     base: str,
     quantities: Sequence[str],
     regions: Regions,
+    determined: Determined = NOBODY_TELLS,
 ) -> Iterator[Score]:
     """Yield the scores of all estimators on one sub-protocol.
 
@@ -140,6 +151,8 @@ def compare(
         Names of parameters.
     regions
         Voxels of each region.
+    determined
+        Where the sub-protocol determines what, by label of those that can tell.
     """
     for quantity in quantities:
         for reference, told in references.items():
@@ -169,7 +182,16 @@ def compare(
                         float(least.mean()),
                         ratio_of_means(e**2, least),
                         e.size,
+                        share_determined(determined, one, quantity, chosen),
                     )
+
+
+def share_determined(
+    determined: Determined, label: str, quantity: str, chosen: npt.NDArray[np.bool_]
+) -> float:
+    """Return the share of the chosen voxels, (v,), in which the data determine a quantity; NaN if unknown."""
+    known = determined.get(label, {}).get(quantity)
+    return math.nan if known is None else float(np.mean(known[chosen]))
 
 
 def _answered(
@@ -191,13 +213,16 @@ def pooled(scores: Sequence[Score]) -> list[Score]:
 def _mean(group: Sequence[Score]) -> Score:
     if len(group) == 1:
         return group[0]
-    mse, bias, variance, lsq = (
-        float(np.mean([getattr(one, name) for one in group])) for name in ("mse", "bias", "variance", "lsq")
+    names = ("mse", "bias", "variance", "lsq", "determined")
+    mse, bias, variance, lsq, determined = (
+        float(np.mean([getattr(one, name) for one in group])) for name in names
     )
     # Sub-protocols of one scan share voxels: no less uncertain than the mean of single ones.
     se = float(np.mean([one.ratio.se for one in group]))
     ratio = Ratio(mse / lsq if lsq > 0 else np.nan, se)
-    return replace(group[0], mse=mse, bias=bias, variance=variance, lsq=lsq, ratio=ratio)
+    return replace(
+        group[0], mse=mse, bias=bias, variance=variance, lsq=lsq, ratio=ratio, determined=determined
+    )
 
 
 def over_participants(scores: Sequence[Score]) -> Ratio:

@@ -28,6 +28,7 @@ from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.physics.model import Bounds, Model
 from bids_qmri.physics.protocol import Protocol
 from bids_qmri.qc.agreement import REFERENCES
+from bids_qmri.qc.common import COMMON
 from bids_qmri.qc.definitions import MASK, REGION, Metric, as_text, metric_definitions
 from bids_qmri.qc.metrics import Metrics, map_metrics, usable_voxels
 from bids_qmri.qc.series import SeriesDesign, SeriesTally
@@ -151,16 +152,23 @@ def assess(
 def _by_region(
     found: ImageMaps, regions: Regions, limits: Bounds | None, amplitude: str | None
 ) -> dict[str, Metrics]:
-    """Return the metrics of maps by region; labels that share a name are told apart by their number."""
+    """Return the metrics of maps by region."""
     parts: dict[str, Metrics] = {}
-    for index, name in regions.names.items():
+    for name, index in region_labels(regions).items():
         voxels = np.flatnonzero(regions.labels == index)
         maps, sd = ({key: values[voxels] for key, values in part.items()} for part in (found.maps, found.sd))
         known = {key: values[voxels] for key, values in found.determined.items()}
         rest = found.residual[voxels], found.status[voxels], limits, amplitude, known
-        own = map_metrics(maps, sd, *rest)
-        parts[f"{name} {index}" if name in (MASK, *parts) else name] = own
+        parts[name] = map_metrics(maps, sd, *rest)
     return parts
+
+
+def region_labels(regions: Regions) -> dict[str, int]:
+    """Return labels by name of the region; those that share a name are told apart by their number."""
+    found: dict[str, int] = {}
+    for index, name in regions.names.items():
+        found[f"{name} {index}" if name in (MASK, *found) else name] = index
+    return found
 
 
 def _limits(job: FitJob, how: Preparation) -> Bounds | None:
@@ -189,7 +197,9 @@ def quality_columns(table: OutputTable, label: str, metrics: Mapping[str, Any]) 
         Metrics of the mask, which tell what maps there are.
     """
     units = {row.name: row.unit for row in table.maps if f"{row.name}_median" in metrics}
-    return metric_definitions(units, table.rmse.unit, references_of(table.model, label))
+    known = metric_definitions(units, table.rmse.unit, references_of(table.model, label))
+    # A fit that is alone has no voxels in common with others.
+    return {name: one for name, one in known.items() if name in metrics or not name.endswith(COMMON)}
 
 
 def references_of(model: str, label: str) -> tuple[str, ...]:

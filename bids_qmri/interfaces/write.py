@@ -24,7 +24,7 @@ from bids_qmri.estimation.preparation import Preparation
 from bids_qmri.estimators.base import STATUS_MEANING
 from bids_qmri.estimators.threads import in_threads
 from bids_qmri.interfaces.job import FitJob
-from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, write_quality
+from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, region_labels, write_quality
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.outputs.tables import MapRow, OutputTable
 from bids_qmri.reports.page_data import page_data_path
@@ -106,6 +106,7 @@ def write_outputs(
     deque(in_threads(write, images, job.threads), maxlen=0)
     if regions is not None:
         used["Segmentation"] = resolve_paths(regions.file, _datasets(job))
+        used["SegmentationLabels"] = region_labels(regions)
     write_quality(job, quality, used)
 
 

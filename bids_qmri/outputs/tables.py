@@ -21,8 +21,14 @@ from bids_qmri.estimators.base import Status
 from bids_qmri.estimators.determined import NARROW, box_sd
 from bids_qmri.units import is_cmixf
 
-COLOUR_MAPS = frozenset({"viridis", "plasma", "inferno", "magma", "cividis"})
-"""Maps whose lightness grows evenly with the value."""
+COLOUR_MAPS = frozenset(
+    {"viridis", "plasma", "inferno", "magma", "cividis", "lipari", "lipari_r", "navia", "navia_r"}
+)
+"""Maps whose lightness grows evenly with the value, or falls where the name ends in ``_r``.
+
+Those of relaxation are of Fuderer et al. (doi:10.1002/mrm.30290): Lipari for T1, Navia for T2 and T2*, turned
+around for their rates, so that a tissue has the colour of its time.
+"""
 
 
 class NameParts(TypedDict):

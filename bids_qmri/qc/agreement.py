@@ -11,23 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from bids_qmri.qc.metrics import Known, Metrics, Values, determined_voxels, usable_voxels
+from bids_qmri.qc.common import common_voxels
+from bids_qmri.qc.metrics import Known, Metrics, Values
 
 REFERENCES = ("lsq", "mle")
 """Estimators that networks are compared with."""
 
 _LIMITS = {"loa_low": 2.5, "bias": 50.0, "loa_high": 97.5}
-
-
-def common_voxels(
-    status: npt.NDArray[np.uint8],
-    reference_status: npt.NDArray[np.uint8],
-    determined: Known | None,
-    reference_determined: Known | None,
-) -> npt.NDArray[np.bool_]:
-    """Return the voxels, (V,), that two estimators are compared in; arguments as of `agreement_metrics`."""
-    ours = determined_voxels(usable_voxels(status), determined)
-    return ours & determined_voxels(usable_voxels(reference_status), reference_determined)
 
 
 def agreement_metrics(
@@ -54,9 +44,8 @@ def agreement_metrics(
     dict
         ``bias``, ``loa_low`` and ``loa_high`` of values minus reference; None without a common voxel.
     """
-    both = common_voxels(status, reference_status, determined, reference_determined)
+    both = common_voxels([(values, status, determined), (reference, reference_status, reference_determined)])
     difference = values[both].astype(np.float64) - reference[both]
-    difference = difference[np.isfinite(difference)]
     keys = ("bias", "loa_low", "loa_high")
     if difference.size == 0:
         return dict.fromkeys(keys)

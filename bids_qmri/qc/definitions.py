@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bids_qmri.estimators.base import STATUS_MEANING
 from bids_qmri.estimators.determined import NARROW
 from bids_qmri.qc.agreement import REFERENCES
+from bids_qmri.qc.common import COMMON
 from bids_qmri.qc.metrics import FITTED
 from bids_qmri.qc.smoothness import SAMPLED
 
@@ -70,6 +71,7 @@ def metric_definitions(
         **_series_definitions(),
         **_motion_definitions(),
         **_agreement_definitions(units, references),
+        **_common_definitions(units),
     }
 
 
@@ -200,4 +202,19 @@ def _agreement_definitions(units: Mapping[str, str], references: Sequence[str]) 
             known[f"{name}_loa_high_{reference}"] = Metric(
                 unit, f"Upper limit of agreement: 97.5th percentile {difference}."
             )
+    return known
+
+
+def _common_definitions(units: Mapping[str, str]) -> dict[str, Metric]:
+    known: dict[str, Metric] = {}
+    for name, unit in units.items():
+        where = (
+            f"that all estimators of the acquisition have a value of {name} in, where known only those in "
+            "which the data determine it for each"
+        )
+        meanings = (
+            Metric(unit, f"Median of {name} over the voxels {where}."),
+            Metric("1", f"Voxels {where}."),
+        )
+        known |= {f"{name}_{key}": one for key, one in zip(COMMON, meanings, strict=True)}
     return known

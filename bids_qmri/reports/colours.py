@@ -7,7 +7,7 @@ without an estimate. The viewer of the page turns colours back into numbers by t
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from importlib import import_module, resources
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,12 @@ LOWEST, HIGHEST, FAILED = 1, 254, 255
 
 KEPT = "palettes.npz"
 """File of the colour maps that maps are drawn in, made by `computed`; others are computed."""
+
+SCIENTIFIC = ("lipari", "navia")
+"""Colour maps of F. Crameri among them, of relaxation (Fuderer et al., doi:10.1002/mrm.30290)."""
+
+TURNED = "_r"
+"""End of the name of a colour map that runs from its upper end to its lower."""
 
 DIVERGING = "difference"
 """Colour map of what has a sign: blue below, white at the middle, red above."""
@@ -60,7 +66,9 @@ def levels(values: Array, limits: tuple[float, float]) -> Pixels:
 @cache
 def palette(cmap: str) -> Pixels:
     """Return the colour of every level, shape (256, 3); ``"gray"`` leaves out black and white."""
-    shades = _kept().get(cmap)
+    shades = _kept().get(cmap.removesuffix(TURNED))
+    if shades is not None and cmap.endswith(TURNED):
+        shades = shades[::-1]
     if shades is None:
         shades = _blue_to_red() if cmap == DIVERGING else computed(cmap)
     return np.vstack([rgb(BACKGROUND), shades, rgb(FAILED_COLOUR)])
@@ -82,9 +90,16 @@ def _kept() -> dict[str, Pixels]:
 
 
 def computed(cmap: str) -> Pixels:
-    """Return the colours between the ends of a colour map of matplotlib, shape (254, 3)."""
+    """Return the colours between the ends of a colour map of matplotlib, or of F. Crameri, shape (254, 3).
+
+    Those of F. Crameri (doi:10.5281/zenodo.1243862) need the package cmcrameri, which makes them known to
+    matplotlib. It is not needed for what is kept.
+    """
     from matplotlib import colormaps
 
+    if cmap in SCIENTIFIC:
+        import_module("cmcrameri")
+        cmap = f"cmc.{cmap}"
     span = (0.15, 0.8) if cmap == "gray" else (0.0, 1.0)
     shades = colormaps[cmap](np.linspace(*span, HIGHEST - LOWEST + 1))[:, :3]
     found: Pixels = np.rint(255 * shades).astype(np.uint8)

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from bids_qmri.outputs.tables import MapRow
-from bids_qmri.qc.agreement import REFERENCES, agreement_metrics, common_voxels
+from bids_qmri.qc.agreement import REFERENCES, agreement_metrics
+from bids_qmri.qc.common import common_voxels
 from bids_qmri.reports.charts import legend
 from bids_qmri.reports.colours import DIVERGING, LINE_COLOURS
 from bids_qmri.reports.maps import Image, load, load_values
@@ -178,11 +179,12 @@ def draw_part(beside: Beside, row: MapRow, values: Values, known: Values | None)
         by=record.estimator,
         determined=known,
     )
-    part = Part(row, replace(picture, name=f"{row.symbol} by {record.estimator}", caption=""))
+    part = Part(row, replace(picture, name=f"{row.symbol} by {record.estimator}"))
     if alone:
         return part
     other_known = load_values(base, base.table.determined(row.name))
-    common = common_voxels(*beside.status, known, other_known) & np.isfinite(values) & np.isfinite(reference)
+    ours, theirs = beside.status
+    common = common_voxels([(values, ours, known), (reference, theirs, other_known)])
     return _with_difference(part, values, reference, common, grid, (record.estimator, base.estimator))
 
 
@@ -213,12 +215,14 @@ def _with_difference(
     one = np.ones(pair[0].size, dtype=np.uint8)
     limits = agreement_metrics(pair[0], one, pair[1], one)
     words = _agreement_words(row, limits, between)
+    scatter, off_scatter = draw_scatter(row, *pair, labels)
+    differences, off_differences = draw_agreement(row, *pair, labels, limits)
     panels = (
-        Panel(draw_scatter(row, *pair, labels), f"{row.symbol}, {between}."),
-        Panel(draw_agreement(row, *pair, labels, limits), words),
+        Panel(scatter, f"{row.symbol}, {between}. {off_scatter}".rstrip()),
+        Panel(differences, f"{words} {off_differences}".rstrip()),
     )
     told = words.partition(": ")[2]
-    caption = f"{told[:1].upper()}{told[1:]} Over {pair[0].size} voxels."
+    caption = f"{told[:1].upper()}{told[1:]} Over {pair[0].size} voxels. {picture.caption}"
     named = replace(picture, name=f"{row.symbol}, {between}", caption=caption)
     return replace(part, difference=named, agreement=panels)
 

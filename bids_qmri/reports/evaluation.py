@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from markupsafe import Markup
 
 from bids_qmri import __version__
 from bids_qmri.bids.derivatives import write_atomic, write_sidecar
+from bids_qmri.estimators.determined import NARROW
 from bids_qmri.evaluation.scores import REFERENCES, Score, over_participants
 from bids_qmri.evaluation.study import EVERY_REGION, WHOLE, Evaluation, Found
 from bids_qmri.outputs.tables import MapRow, output_table
@@ -18,7 +20,7 @@ from bids_qmri.reports import evaluation_tables as tables
 from bids_qmri.reports.charts import legend
 from bids_qmri.reports.evaluation_figures import Figure, colours_of, draw_all, scale_of
 from bids_qmri.reports.evaluation_maps import draw_plates
-from bids_qmri.reports.page import count, render
+from bids_qmri.reports.page import count, percent, render
 from bids_qmri.reports.panels import draw_scatter
 
 POOLED = (WHOLE, EVERY_REGION)
@@ -119,6 +121,7 @@ def evaluation_page(found: Evaluation) -> str:
         agreement=agreement,
         scatters=list(_scatters(found, rows)),
         references=REFERENCES,
+        narrow=f"{NARROW:g}",
         missing=_missing(scores),
         tables=[f"{stem}.tsv"] * bool(scores) + [f"{stem}_agreement.tsv"] * bool(agreement),
         version=__version__,
@@ -169,7 +172,7 @@ def _glance(scores: Sequence[Score], rows: Mapping[str, MapRow], labels: Sequenc
                     continue
                 base = [s for s in chosen if s.estimator == labels[0]]
                 factor, unit = scale_of(row).of_power(2)
-                level = f"{np.mean([s.mse for s in base]) * factor:.3g} {unit}".rstrip()
+                level = f"{np.mean([s.mse for s in base]) * factor:.3g} {unit}".rstrip() + _determined(base)
                 cells = [_ratio([s for s in chosen if s.estimator == label]) for label in labels[1:]]
                 yield Line((row.symbol, reference, f"{length}: {subset}"), (level, *cells))
 
@@ -178,7 +181,17 @@ def _ratio(scores: Sequence[Score]) -> str:
     if not scores:
         return ""
     one = scores[0].ratio if len(scores) == 1 else over_participants(scores)
-    return f"{one.value:.2f} ± {one.se:.2f}"
+    return f"{one.value:.2f} ± {one.se:.2f}{_determined(scores)}"
+
+
+def _determined(scores: Sequence[Score]) -> str:
+    """Say in which share of the voxels the data determine what is judged, where that is known."""
+    known = [s.determined for s in scores if math.isfinite(s.determined)]
+    return _share(float(np.mean(known))) if known else ""
+
+
+def _share(determined: float) -> str:
+    return f" ({percent(determined)})" if math.isfinite(determined) else ""
 
 
 def _groups(
@@ -203,8 +216,8 @@ def _agreement(found: Evaluation, rows: Mapping[str, MapRow]) -> Iterator[Line]:
             f = scale.factor
             title = f"{row.symbol} ({scale.unit})" if scale.unit else row.symbol
             cells = (
-                f"{a.mean * f:.3g} ± {a.sd * f:.2g}",
-                f"{a.against_mean * f:.3g} ± {a.against_sd * f:.2g}",
+                f"{a.mean * f:.3g} ± {a.sd * f:.2g}{_share(a.determined)}",
+                f"{a.against_mean * f:.3g} ± {a.against_sd * f:.2g}{_share(a.against_determined)}",
                 f"{a.bias * f:.2g}",
                 f"{a.difference_sd * f:.2g}",
                 f"{a.correlation:.3f}",
@@ -234,5 +247,5 @@ def _scatters(found: Evaluation, rows: Mapping[str, MapRow]) -> Iterator[tuple[M
                 values = np.concatenate(pairs, axis=1)
                 values = values[:, np.all(np.isfinite(values), axis=0)]
                 if values.shape[1] > 1:
-                    svg = draw_scatter(row, values[0], values[1], (label, against))
-                    yield svg, f"{row.symbol}, {region}, {values.shape[1]} voxels."
+                    svg, beyond = draw_scatter(row, values[0], values[1], (label, against))
+                    yield svg, f"{row.symbol}, {region}, {values.shape[1]} voxels. {beyond}".rstrip()

@@ -16,7 +16,7 @@ from bids_qmri.evaluation.subsets import RANDOM
 from bids_qmri.outputs.tables import MapRow
 from bids_qmri.reports.charts import Chart, span
 from bids_qmri.reports.colours import LINE_COLOURS
-from bids_qmri.reports.page import short_exponent, unit_label
+from bids_qmri.reports.page import short_exponent, shown_exponent, unit_label
 
 WIDTH = 0.7
 """Measurements that all boxes of one number of them take together."""
@@ -54,7 +54,7 @@ class Scale:
 def scale_of(row: MapRow, values: Sequence[float] = ()) -> Scale:
     """Return how numbers of a map are written; of maps without a range, `values` are typical."""
     high = row.range[1] if row.range is not None else max((abs(v) for v in values), default=1.0)
-    exponent = short_exponent(high)
+    exponent = shown_exponent(row.unit) or short_exponent(high)
     return Scale(10.0**-exponent, unit_label(row.unit, exponent))
 
 

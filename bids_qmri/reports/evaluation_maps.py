@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from bids_qmri.evaluation.study import Example
 from bids_qmri.outputs.tables import MapRow
-from bids_qmri.reports.colours import BACKGROUND, FAILED_COLOUR, HIGHEST, LOWEST, Pixels, levels, rgb
-from bids_qmri.reports.page import embed, unit_label
+from bids_qmri.reports.colours import DIVERGING, levels, palette
+from bids_qmri.reports.page import embed, percent, unit_label
 from bids_qmri.reports.pictures import Grid, Scale, draw_map, robust_limits
 from bids_qmri.reports.png import encode_indexed
 from bids_qmri.reports.sheets import lay_out
@@ -47,6 +47,8 @@ class Plate:
         Label of the estimator, and its pictures; None where there is none.
     scale, difference
         Colour bar of maps, and what full blue and red of differences are, with unit; empty without any.
+    beyond
+        Which share of the values lies beyond the colours, as a sentence; empty if none.
     """
 
     title: str
@@ -54,6 +56,7 @@ class Plate:
     rows: tuple[tuple[str, tuple[Slice | None, ...]], ...]
     scale: Scale
     difference: str
+    beyond: str
 
 
 def draw_plates(example: Example, rows: Mapping[str, MapRow]) -> Iterator[Plate]:
@@ -66,6 +69,7 @@ def draw_plates(example: Example, rows: Mapping[str, MapRow]) -> Iterator[Plate]
         every = [one[quantity] for maps in example.maps.values() for one in maps if one is not None]
         limits = row.range or robust_limits(np.concatenate(every))
         half = DIFFERENCE * (limits[1] - limits[0])
+        beyond = _beyond(np.concatenate(every), limits)
         lines, scale = [], None
         for label, maps in example.maps.items():
             pictures: list[Slice | None] = []
@@ -81,10 +85,10 @@ def draw_plates(example: Example, rows: Mapping[str, MapRow]) -> Iterator[Plate]
             lines.append((label, tuple(pictures)))
         if scale is not None and len(columns) > 1:
             told = f"{half:.3g} {unit_label(row.unit)}".rstrip()
-            yield Plate(row.symbol, tuple(columns), tuple(lines), scale, told)
+            yield Plate(row.symbol, tuple(columns), tuple(lines), scale, told, beyond)
         elif scale is not None:
             side_by_side = tuple(picture for _, (picture, *_) in lines)
-            yield Plate(row.symbol, tuple(example.maps), ((columns[0], side_by_side),), scale, "")
+            yield Plate(row.symbol, tuple(example.maps), ((columns[0], side_by_side),), scale, "", beyond)
 
 
 def _volume(values: FloatArray, example: Example) -> npt.NDArray[np.float64]:
@@ -130,12 +134,13 @@ def _difference(
     pixels = levels(grid.sheet.fill(_volume(values - whole, example), 0.0), (-half, half))
     pixels[~grid.sheet.fill(grid.mask, False).astype(bool)] = 0
     alt = f"Difference of {what} from that by all measurements, blue to red from {-half:.3g} to {half:.3g}."
-    return Slice(embed(encode_indexed(pixels, _blue_to_red())), alt, _aspect(grid))
+    return Slice(embed(encode_indexed(pixels, palette(DIVERGING))), alt, _aspect(grid))
 
 
-def _blue_to_red() -> Pixels:
-    """Return the colour of every level, shape (256, 3)."""
-    place = np.linspace(-1.0, 1.0, HIGHEST - LOWEST + 1)[:, None]
-    blue, white, red = (rgb(text).astype(np.float64) for text in ("#2458b8", "#f4f4f4", "#b3262d"))
-    shades = np.where(place < 0, white + (white - blue) * place, white + (red - white) * place)
-    return np.vstack([rgb(BACKGROUND), np.rint(shades).astype(np.uint8), rgb(FAILED_COLOUR)])
+def _beyond(values: FloatArray, limits: tuple[float, float]) -> str:
+    """Say which share of the values of all pictures the colours do not tell apart."""
+    known = values[np.isfinite(values)]
+    share = float(np.mean((known < limits[0]) | (known > limits[1]))) if known.size else 0.0
+    return (
+        f"{percent(share)} of the values lie beyond the range, in the colours of its ends." if share else ""
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from bids_qmri.estimators.determined import NARROW
 from bids_qmri.evaluation.agreement import Agreement
 from bids_qmri.evaluation.scores import REFERENCES, Score
 
@@ -29,6 +30,9 @@ SCORES: Mapping[str, str] = {
     "ratio": "Mean squared error over that of least squares in the same voxels.",
     "se": "Standard deviation of ratio as an estimate, from voxels as if these were independent.",
     "voxels": "Voxels in which all estimators and references have a value.",
+    "determined": "Share of voxels in which the sub-protocol determines the quantity by this estimator: a "
+    f"standard deviation of at most {NARROW:g} of that of a guess within the default limits, at no limit; "
+    "n/a where nobody can tell.",
 }
 
 AGREEMENT: Mapping[str, str] = {
@@ -47,6 +51,9 @@ AGREEMENT: Mapping[str, str] = {
     "correlation": "Pearson's correlation.",
     "r2": "1 - sum (x - y)^2 / sum (y - mean y)^2 of estimates x and those y of the conventional fit.",
     "voxels": "Voxels in which all estimators have a value.",
+    "determined": "Share of voxels in which all measurements determine the quantity by the estimator; n/a "
+    "where nobody can tell.",
+    "against_determined": "The same by the conventional fit.",
 }
 
 
@@ -58,6 +65,7 @@ def score_rows(scores: Iterable[Score], units: Mapping[str, str]) -> list[list[s
             *(units[s.quantity], s.reference),
             *map(_number, (s.mse, s.bias, s.variance, s.ratio.value, s.ratio.se)),
             str(s.voxels),
+            _number(s.determined),
         ]
         for s in scores
     ]
@@ -65,12 +73,13 @@ def score_rows(scores: Iterable[Score], units: Mapping[str, str]) -> list[list[s
 
 def agreement_rows(found: Iterable[Agreement], units: Mapping[str, str]) -> list[list[str]]:
     """Return the cells of the table of agreement, in the order of `AGREEMENT`."""
-    numbers = list(AGREEMENT)[6:-1]
+    numbers = ("mean", "sd", "against_mean", "against_sd", "bias", "difference_sd", "correlation", "r2")
     return [
         [
             *(f"sub-{a.participant}", a.region, a.estimator, a.against, a.quantity, units[a.quantity]),
             *(_number(getattr(a, name)) for name in numbers),
             str(a.voxels),
+            *map(_number, (a.determined, a.against_determined)),
         ]
         for a in found
     ]

@@ -21,6 +21,7 @@ from bids_qmri.reports.page_data import MASK, SAME, PageData, count_values, read
 from bids_qmri.reports.panels import Panel, draw_histogram
 from bids_qmri.reports.pictures import Grid, Picture, draw_direction, draw_map, draw_status, standalone
 from bids_qmri.reports.records import Record
+from bids_qmri.reports.region_statistics import region_statistics
 from bids_qmri.reports.sheets import lay_out
 
 
@@ -139,6 +140,7 @@ def _panels(
         return None
     if row.volumes:
         return MapPanels(row.symbol, unit, (picture,))
+    picture = replace(picture, viewer={**picture.viewer, "regions": region_statistics(record, row)})
     sd_row = record.table.sd(row.name)
     sd = _draw(record, sd_row, load(record, sd_row), replace(grid, thumb=None))
     histogram = (data.histograms or {}).get(row.name)

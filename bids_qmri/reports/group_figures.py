@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from bids_qmri.qc.definitions import MASK
 from bids_qmri.reports.group_flags import FEWEST
-from bids_qmri.reports.group_metrics import Shown
+from bids_qmri.reports.group_metrics import Shown, middle_of
 from bids_qmri.reports.group_table import GroupTable
-from bids_qmri.reports.page import number
+from bids_qmri.reports.page import number, percent
 
 MOST_POINTS = 200
 """Fits of a lane up to which all are drawn; of more, the outliers alone, the furthest ones first."""
@@ -41,10 +41,11 @@ class Point:
 class Lane:
     """All fits of one estimator; `places` are those of the 5th, 25th, 50th, 75th and 95th percentile.
 
-    There are none of too few fits.
+    There are none of too few fits. `beside` says in how many voxels the data determine the map.
     """
 
     label: str
+    beside: str
     y: float
     places: tuple[float, ...]
     points: tuple[Point, ...]
@@ -60,10 +61,11 @@ class Tick:
 
 @dataclass(frozen=True)
 class Figure:
-    """Distribution of one metric."""
+    """Distribution of one metric; `common` says how many voxels all lanes share, if they do."""
 
     height: int
     caption: str
+    common: str
     summary: str
     ticks: tuple[Tick, ...]
     lanes: tuple[Lane, ...]
@@ -81,7 +83,7 @@ def draw_distribution(group: GroupTable, shown: Shown) -> Figure:
     """
     values = group.metrics[shown.name] * 10.0**-shown.exponent
     rows = np.flatnonzero(np.array([region == MASK for region in group.labels["region"]]) & ~np.isnan(values))
-    flagged = group.outliers.get(shown.name, np.zeros(values.size, dtype=bool))
+    flagged = group.outliers.get(shown.judged or shown.name, np.zeros(values.size, dtype=bool))
     low, high = _limits(values[rows])
     labels = np.array(group.labels["estimator"])
     lanes = []
@@ -94,11 +96,28 @@ def draw_distribution(group: GroupTable, shown: Shown) -> Figure:
             for row in _drawn(own, values, flagged).tolist()
         )
         places = tuple(_position(value, low, high) for value in quantiles) if own.size >= FEWEST else ()
-        lanes.append(Lane(f"{label} ({own.size})", y, places, points))
+        lanes.append(Lane(f"{label} ({own.size})", _determined(group, shown, own), y, places, points))
     ticks = tuple(Tick(_position(value, low, high), number(value)) for value in round_numbers(low, high))
     count = int(np.count_nonzero(flagged[rows]))
     summary = f"Distribution of {shown.heading}: {rows.size} fits, {count} outliers."
-    return Figure(int(_FIRST + _LANE * len(lanes)), shown.heading, summary, ticks, tuple(lanes))
+    return Figure(
+        int(_FIRST + _LANE * len(lanes)),
+        shown.heading,
+        _common(group, shown, rows),
+        summary,
+        ticks,
+        tuple(lanes),
+    )
+
+
+def _determined(group: GroupTable, shown: Shown, rows: npt.NDArray[np.intp]) -> str:
+    share = middle_of(group, shown.determined, rows)
+    return "" if share is None else f"{percent(share)} determined"
+
+
+def _common(group: GroupTable, shown: Shown, rows: npt.NDArray[np.intp]) -> str:
+    voxels = middle_of(group, shown.common, rows)
+    return "" if voxels is None else f"{math.floor(voxels + 0.5):,} voxels in common"
 
 
 def _drawn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -77,12 +78,30 @@ def robust_outliers(
     side
         `LOW` or `HIGH` for outliers below or above the median alone.
     """
-    known = ~np.isnan(values)
-    if np.count_nonzero(known) < FEWEST:
+    usual = usual_of(values)
+    if usual is None:
         return np.zeros(values.size, dtype=bool)
-    away = values - np.median(values[known])
-    scale = _MAD_TO_SD * float(np.median(np.abs(away[known])))
-    if scale == 0:
-        return np.zeros(values.size, dtype=bool)
+    away = values - usual.median
     distance = np.abs(away) if side == EITHER else side * away
-    return np.where(known, distance, -np.inf) > limit * scale
+    return np.where(np.isnan(values), -np.inf, distance) > limit * usual.sd
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual: median, and robust standard deviation (1.4826 times the median absolute deviation)."""
+
+    median: float
+    sd: float
+
+
+def usual_of(values: npt.NDArray[np.float64]) -> Usual | None:
+    """Return what is usual among some values, (n,), NaN where missing.
+
+    None of fewer than `FEWEST`, or where more than half of them are equal: nothing can be called usual then.
+    """
+    known = values[~np.isnan(values)]
+    if known.size < FEWEST:
+        return None
+    middle = float(np.median(known))
+    sd = _MAD_TO_SD * float(np.median(np.abs(known - middle)))
+    return Usual(middle, sd) if sd > 0 else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bids_qmri.outputs.tables import OutputTable
 from bids_qmri.qc.agreement import REFERENCES
@@ -12,9 +14,16 @@ from bids_qmri.qc.definitions import MASK
 from bids_qmri.reports.group_table import GroupTable
 from bids_qmri.reports.page import short_exponent, shown_exponent, unit_label
 
+SAME = "Medians, same voxels"
+"""Set of metrics by which estimators can be compared; a study of one estimator has none."""
+OWN = "Medians"
+"""Set of metrics of maps, each over the voxels that its own estimator determines."""
+
 _OF_MAPS = {
-    "Medians": {"median": "{}"},
+    SAME: {"common_median": "{}"},
+    OWN: {"median": "{}"},
     "Determined": {"determined": "{} determined"},
+    "Voxels in common": {"common_voxels": "Voxels in common, {}"},
     "Spread": {"iqr": "IQR of {}"},
     "Low and high values": {"p05": "5th percentile of {}", "p95": "95th percentile of {}"},
     "Error bars": {"sd_median": "sd of {}"},
@@ -69,6 +78,10 @@ class Shown:
         The set it is shown with.
     exponent
         Power of ten.
+    determined, common
+        Columns of the shares and numbers of voxels that the numbers are over; empty: none.
+    judged
+        Column whose outliers are marked.
     """
 
     name: str
@@ -77,6 +90,9 @@ class Shown:
     description: str
     group: str
     exponent: int
+    determined: str = ""
+    common: str = ""
+    judged: str = ""
 
     @property
     def heading(self) -> str:
@@ -97,8 +113,31 @@ def shown_metrics(group: GroupTable) -> list[Shown]:
             by_size = int(np.clip(short_exponent(_typical(group, name)), -12, 12))
             exponent = shown_exponent(metric.units) or by_size
         unit = unit_label(metric.units, exponent)
-        found.append(Shown(name, title, unit, metric.description, together, exponent))
+        others = {key: column for key, column in _others(name, together).items() if column in known}
+        found.append(Shown(name, title, unit, metric.description, together, exponent, **others))
     return found
+
+
+def first_set(shown: Sequence[Shown]) -> list[Shown]:
+    """Return the metrics that a page opens with: medians, of common voxels where estimators have such."""
+    return [one for one in shown if shown and one.group == shown[0].group]
+
+
+def _others(name: str, together: str) -> dict[str, str]:
+    """Return the columns that go with one."""
+    if together == SAME:
+        bare = name.removesuffix("_common_median")
+        # What all estimators have in common depends on the worst of them, so it does not judge the others.
+        judged = f"{bare}_median"
+        return {"determined": f"{bare}_determined", "common": f"{bare}_common_voxels", "judged": judged}
+    return {"determined": f"{name.removesuffix('_median')}_determined"} if together == OWN else {}
+
+
+def middle_of(group: GroupTable, column: str, rows: npt.NDArray[np.intp]) -> float | None:
+    """Return the median of a column over some rows, (n,); None without the column or a number."""
+    values = group.metrics[column][rows] if column else np.empty(0)
+    values = values[~np.isnan(values)]
+    return float(np.median(values)) if values.size else None
 
 
 def _typical(group: GroupTable, name: str) -> float:
@@ -111,7 +150,7 @@ def _typical(group: GroupTable, name: str) -> float:
 def _titles(table: OutputTable) -> dict[str, tuple[str, str]]:
     """Return title and set of every metric that the page can show, in its order."""
     symbols = {row.name: row.symbol for row in table.maps}
-    first = {together: _of_maps(symbols, together) for together in ("Medians", "Determined")}
+    first = {together: _of_maps(symbols, together) for together in (SAME, OWN, "Determined")}
     sets = {**first, "Fit": _FIT, "Images": _IMAGES}
     for together in _OF_MAPS:
         sets.setdefault(together, _of_maps(symbols, together))

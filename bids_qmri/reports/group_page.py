@@ -14,7 +14,8 @@ from bids_qmri.completion.standing import Standing
 from bids_qmri.qc.definitions import MASK
 from bids_qmri.reports.group_figures import acquisition, draw_distribution
 from bids_qmri.reports.group_flags import OUTLIER_LIMIT
-from bids_qmri.reports.group_metrics import Shown, shown_metrics
+from bids_qmri.reports.group_metrics import OWN, SAME, Shown, first_set, shown_metrics
+from bids_qmri.reports.group_outliers import outliers_in_words
 from bids_qmri.reports.group_payload import payload
 from bids_qmri.reports.group_table import GroupTable
 from bids_qmri.reports.page import number, render
@@ -24,7 +25,7 @@ from bids_qmri.reports.repeatability import row_of
 MOST_ROWS = 300
 """Fits up to which the page lists all of them without its script; of more, those with outliers."""
 
-SCRIPTS = ("group-data.js", "group-plots.js", "group-table.js", "group.js")
+SCRIPTS = ("group-data.js", "group-plots.js", "group-table.js", "group-download.js", "group.js")
 
 _IN_LIST = ("fraction_ok", "fraction_at_bound", "rmse_median", "snr")
 
@@ -75,12 +76,13 @@ def group_page(
     """
     shown = shown_metrics(group)
     data, left_out = payload(group, shown, people)
-    first = [one for one in shown if one.group == "Medians"]
+    own = [one for one in shown if one.group == OWN]
     determined = [one for one in shown if one.group == "Determined"]
-    core = [one for one in shown if one.group in ("Medians", "Determined", "Fit", "Images")]
-    listed = [*first, *determined, *(one for one in shown if one.name in _IN_LIST)]
+    core = [one for one in shown if one.group in (SAME, OWN, "Determined", "Fit", "Images")]
+    listed = [*own, *determined, *(one for one in shown if one.name in _IN_LIST)]
     flags = group.flags()
     rows = _listed_rows(group, flags)
+    unusual, more_unusual = outliers_in_words(group, shown)
     return render(
         "group.html",
         scripts=SCRIPTS,
@@ -91,7 +93,11 @@ def group_page(
         limit=number(OUTLIER_LIMIT),
         data=Markup(data),
         left_out=[one.name for one in left_out],
-        figures=[draw_distribution(group, one) for one in first],
+        figures=[draw_distribution(group, one) for one in first_set(shown)],
+        same=SAME if any(one.group == SAME for one in shown) else "",
+        own=OWN,
+        unusual=unusual,
+        more_unusual=more_unusual,
         summaries=list(_summaries(group, core)),
         columns=[one.heading for one in listed],
         lines=[_line(group, row, listed, flags[row], shown) for row in rows],
@@ -135,7 +141,8 @@ def _summaries(group: GroupTable, shown: Sequence[Shown]) -> Iterable[Summary]:
                 )
                 judged = group.outliers.get(one.name)
                 outliers = None if judged is None else int(np.count_nonzero(judged[rows]))
-                yield Summary(one.heading, one.description, estimator, rows.size, found, outliers)
+                heading = f"{one.heading}, same voxels" if one.group == SAME else one.heading
+                yield Summary(heading, one.description, estimator, rows.size, found, outliers)
 
 
 def _line(

@@ -21,6 +21,9 @@ LARGEST = 10_000_000
 MOST_LEVELS = 40
 """Texts of a column of participants.tsv with more different ones are no groups."""
 
+CODES = {"<u1": 1 << 8, "<u2": 1 << 16, "<u4": 1 << 32}
+"""How codes of texts are written, and how many different texts each can tell apart."""
+
 _LARGEST_PEOPLE = 1_000_000
 
 
@@ -57,12 +60,19 @@ def payload(group: GroupTable, shown: Sequence[Shown], people: Participants) -> 
                 "outliers": _base64(np.flatnonzero(group.outliers[one.name]).astype("<u4"))
                 if one.name in group.outliers
                 else None,
+                **_references(one),
             }
             for one in kept
         ],
         "people": list(_people(group, people)),
     }
     return _inert(json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))), left_out
+
+
+def _references(shown: Shown) -> dict[str, str]:
+    """Return the columns that go with one, by what they say; nothing of most."""
+    columns = {"determined": shown.determined, "common": shown.common, "judged": shown.judged}
+    return {key: name for key, name in columns.items() if name}
 
 
 def _varies(name: str, column: Sequence[str]) -> bool:
@@ -100,9 +110,10 @@ def _number(text: str) -> float | None:
 
 
 def _coded(column: Sequence[str]) -> dict[str, Any]:
-    """Return the different texts of a column, and for every row which one it is."""
+    """Return the different texts of a column, and for every row which one it is, in few bytes."""
     places = {text: place for place, text in enumerate(dict.fromkeys(column))}
-    codes = np.fromiter((places[text] for text in column), dtype="<u4", count=len(column))
+    kind = next(kind for kind, most in CODES.items() if len(places) <= most)
+    codes = np.fromiter((places[text] for text in column), dtype=kind, count=len(column))
     return {"levels": list(places), "codes": _base64(codes)}
 
 

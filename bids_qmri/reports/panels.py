@@ -223,8 +223,10 @@ def draw_course(course: Course) -> tuple[Markup, str]:
     return chart.svg(), course.caption
 
 
-def draw_scatter(row: MapRow, values: Values, reference: Values, labels: tuple[str, str]) -> Markup:
-    """Draw how often which pair of estimates occurs.
+def draw_scatter(
+    row: MapRow, values: Values, reference: Values, labels: tuple[str, str]
+) -> tuple[Markup, str]:
+    """Draw how often which pair of estimates occurs, and say how many lie beyond the axes.
 
     Parameters
     ----------
@@ -246,9 +248,10 @@ def draw_scatter(row: MapRow, values: Values, reference: Values, labels: tuple[s
         y_label=f"{text} by {labels[0]}",
         summary=f"{row.symbol} by {labels[0]} against {labels[1]}: density of {values.size} voxels.",
     )
-    chart.image(_density(reference * factor, values * factor, (low, high), (low, high)))
+    pair = reference * factor, values * factor
+    chart.image(_density(*pair, (low, high), (low, high)))
     chart.line([low, high], [low, high], "identity")
-    return chart.svg()
+    return chart.svg(), _beyond(*pair, (low, high), (low, high))
 
 
 def draw_agreement(
@@ -257,8 +260,8 @@ def draw_agreement(
     reference: Values,
     labels: tuple[str, str],
     limits: Mapping[str, float | None],
-) -> Markup:
-    """Draw differences over means, with bias and limits of agreement (Bland and Altman).
+) -> tuple[Markup, str]:
+    """Draw differences over means, with bias and limits of agreement (Bland and Altman), as `draw_scatter`.
 
     Parameters
     ----------
@@ -284,7 +287,14 @@ def draw_agreement(
     for key, value in limits.items():
         if value is not None:
             chart.level(value * factor, "bias" if key == "bias" else "limit")
-    return chart.svg()
+    return chart.svg(), _beyond(mean, difference, x, y)
+
+
+def _beyond(x: Values, y: Values, x_limits: tuple[float, float], y_limits: tuple[float, float]) -> str:
+    """Say how many voxels a diagram does not show; nothing if it shows all."""
+    outside = [(v < low) | (v > high) for v, (low, high) in ((x, x_limits), (y, y_limits))]
+    many = int(np.count_nonzero(outside[0] | outside[1]))
+    return f"{many} of {x.size} voxels lie beyond the axes." if many else ""
 
 
 def _density(x: Values, y: Values, x_limits: tuple[float, float], y_limits: tuple[float, float]) -> bytes:

@@ -31,7 +31,7 @@ from bids_qmri.reports.colours import (
     ramp,
     rgb,
 )
-from bids_qmri.reports.page import embed, percent, shown_exponent, unit_label
+from bids_qmri.reports.page import embed, percent, shown_exponent, unit_label, with_unit
 from bids_qmri.reports.png import encode_indexed, encode_rgb
 from bids_qmri.reports.sheets import Mask, Sheet
 
@@ -191,7 +191,7 @@ def draw_map(
         f"Slices of the map of {name} by {by}, colours from {ends[0]:.4g} to {ends[1]:.4g} {unit}".rstrip()
         + "."
     )
-    beyond = _beyond(inside, low, high) if limits else ""
+    shown = _shown_range(inside, (low, high), with_unit(f"{ends[0]:.4g} to {ends[1]:.4g}", unit))
     veiled = grid.mask & np.isfinite(values) & (False if determined is None else determined == 0)
     share = np.count_nonzero(veiled) / max(inside.size, 1)
     key = [(FAILED_COLOUR, absent)] * bool(np.any(pixels == FAILED))
@@ -201,7 +201,7 @@ def draw_map(
         name,
         encode_indexed(pixels, palette(cmap)),
         alt,
-        " ".join(part for part in (caption, beyond, grid.thinned) if part),
+        " ".join(part for part in (caption, shown, grid.thinned) if part),
         grid.size,
         grid.sheet.sides[0],
         _scale(cmap, low, high, units),
@@ -315,15 +315,14 @@ def robust_limits(inside: Array) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _beyond(inside: Array, low: float, high: float) -> str:
-    """Say how many values the colours do not tell apart."""
+def _shown_range(inside: Array, limits: tuple[float, float], told: str) -> str:
+    """Say what the colours reach from and to, and how many values beyond they do not tell apart."""
     if not inside.size:
         return ""
-    shares = {"above": float(np.mean(inside > high)), "below": float(np.mean(inside < low))}
-    parts = [
-        f"{percent(share)} of the voxels lie {where}" for where, share in shares.items() if share >= 5e-4
-    ]
-    return f"{' and '.join(parts)} the range of the colours." if parts else ""
+    shares = {"above": float(np.mean(inside > limits[1])), "below": float(np.mean(inside < limits[0]))}
+    parts = [f"{percent(share)} of the voxels lie {where}" for where, share in shares.items() if share > 0]
+    beyond = f"; {' and '.join(parts)} the range, in the colour of its end" if parts else ""
+    return f"Colours from {told}{beyond}."
 
 
 def _scale(cmap: str, low: float, high: float, units: str) -> Scale:

@@ -57,7 +57,7 @@ _WEIGHTINGS = ("BValues", "BValueCounts")
 
 _IDENTITY = (
     *("Model", "Estimator", "Entities", "Metrics", "Regions", "Shells", "Motion"),
-    *("Notes", "Units", "SoftwareVersion"),
+    *("Notes", "Units", "SoftwareVersion", "SegmentationLabels"),
 )
 
 

@@ -7,7 +7,7 @@ compared by the mean of their runs, runs within their session.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from bids_qmri.qc.definitions import REGION
 from bids_qmri.qc.repeatability import FEWEST, Repeatability, repeatability
 from bids_qmri.reports.group_table import MISSING, GroupTable
-from bids_qmri.reports.page import count, number, short_exponent, shown_exponent, unit_label
+from bids_qmri.reports.page import count, number, percent, short_exponent, shown_exponent, unit_label
 
 KINDS = {"ses": "sessions", "run": "runs of a session", "person": "participants that are one person"}
 """What repeats, by its entity."""
@@ -30,6 +30,7 @@ DEFINITIONS = {
     "unit": "Unit of the map, and of all columns that are no ratio.",
     "subjects": "Participants with repeats; for runs, sessions of participants.",
     "measurements": "Values that they have together.",
+    "determined": "Median over measurements of the fraction of voxels in which the data determine the map.",
     "mean": "Mean of the means of subjects.",
     "wsd": "Within-subject standard deviation.",
     "rc": "Repeatability coefficient, 2.77 times wsd: 95 % of differences between repeats are smaller.",
@@ -53,11 +54,14 @@ class Line:
         Symbol of the map, for people.
     found
         Numbers.
+    determined
+        Share of the voxels that the values are over, NaN where nobody can tell.
     """
 
     labels: Mapping[str, str]
     title: str
     found: Repeatability
+    determined: float
 
     def numbers(self) -> dict[str, float]:
         """Return the numbers by column."""
@@ -65,6 +69,7 @@ class Line:
         return {
             "subjects": one.subjects,
             "measurements": one.measurements,
+            "determined": self.determined,
             "mean": one.mean,
             **_with_interval("wsd", one.wsd, one.wsd_interval),
             **_with_interval("rc", one.rc, one.rc_interval),
@@ -163,7 +168,15 @@ def _lines(
         if found := repeatability(repeats):
             labels = {"repeats": kind, "acquisition": acquisition, "estimator": texts["estimator"]}
             labels |= {"region": texts["region"], "map": row.name, "unit": row.unit}
-            yield Line(labels, row.symbol, found)
+            rows = [place for of_one in subjects.values() for places in of_one.values() for place in places]
+            yield Line(labels, row.symbol, found, _determined(group, row.name, rows))
+
+
+def _determined(group: GroupTable, name: str, rows: Sequence[int]) -> float:
+    """Return the median share of the voxels in which the data determine a map, NaN where nobody can tell."""
+    shares = group.metrics.get(f"{name}_determined", np.full(len(group.pages), np.nan))[rows]
+    known = shares[np.isfinite(shares)]
+    return float(np.median(known)) if known.size else math.nan
 
 
 def _mean(values: np.ndarray) -> float:
@@ -180,6 +193,7 @@ class Row:
     region: str
     title: str
     subjects: str
+    determined: str
     cells: tuple[str, ...]
 
 
@@ -204,6 +218,7 @@ def row_of(line: Line) -> Row:
         labels["region"],
         f"{line.title} ({unit})" if unit else line.title,
         f"{one.subjects} ({one.measurements})",
+        MISSING if math.isnan(line.determined) else percent(line.determined),
         cells,
     )
 

@@ -16,9 +16,10 @@ from bids_qmri.bids.acquisition import Acquisition, ReadOptions
 from bids_qmri.bids.noise_maps import find_noise_map
 from bids_qmri.errors import InputError
 from bids_qmri.estimation.preparation import Scan
+from bids_qmri.estimators.base import FitResult
 from bids_qmri.evaluation.agreement import agreements
 from bids_qmri.evaluation.answers import Answer, Maps, Sample, answer_of
-from bids_qmri.evaluation.scores import Regions, Score, compare, pooled
+from bids_qmri.evaluation.scores import Determined, Regions, Score, compare, pooled
 from bids_qmri.evaluation.study import EVERY_REGION, WHOLE, Example, Found, Question
 from bids_qmri.evaluation.subsets import Subset, choose_subsets, different, has_subsets
 from bids_qmri.interfaces.opening import open_acquisition
@@ -68,7 +69,10 @@ def evaluate_scan(
         for subset in subsets
         for score in score_subset(participant, subset, answers, full, question, protocol, regions, notes)
     ]
-    agreed = agreements(participant, full, question.conventional, question.quantities, regions)
+    pairs = _maps(full)
+    agreed = agreements(
+        participant, pairs, question.conventional, question.quantities, regions, _determined(full)
+    )
     return Found(
         participant,
         acquisition.label,
@@ -77,7 +81,7 @@ def evaluate_scan(
         {name: int(inside.sum()) for name, inside in regions.items()},
         tuple(pooled(scores)),
         tuple(agreed),
-        full,
+        pairs,
         regions,
         None if shown is None or drawn is None else _example(participant, grid, shown, drawn, subsets, notes),
         tuple(notes),
@@ -159,7 +163,7 @@ def answers_in(opened: OpenAcquisition, sample: Sample, question: Question) -> d
 
 def _all(
     answers: Mapping[str, Answer], kept: Sequence[int] | None, what: str, notes: dict[str, None]
-) -> dict[str, Maps]:
+) -> dict[str, FitResult]:
     """Ask all estimators, and note those that cannot answer."""
     found = {}
     for label, answer in answers.items():
@@ -170,9 +174,17 @@ def _all(
     return found
 
 
-def _gaps(full: Mapping[str, Maps], quantities: Sequence[str]) -> Iterator[str]:
+def _maps(found: Mapping[str, FitResult]) -> dict[str, Maps]:
+    return {label: one.maps for label, one in found.items()}
+
+
+def _determined(found: Mapping[str, FitResult]) -> Determined:
+    return {label: one.determined for label, one in found.items()}
+
+
+def _gaps(full: Mapping[str, FitResult], quantities: Sequence[str]) -> Iterator[str]:
     """Say which estimators have voxels without a value, in which nobody is judged."""
-    for label, maps in full.items():
+    for label, maps in _maps(full).items():
         known = np.all([np.isfinite(maps[name]) for name in quantities], axis=0)
         if not known.all():
             yield f"{label} has no value in {np.count_nonzero(~known)} of {known.size} voxels"
@@ -182,7 +194,7 @@ def score_subset(
     participant: str,
     subset: Subset,
     answers: Mapping[str, Answer],
-    full: Mapping[str, Maps],
+    full: Mapping[str, FitResult],
     question: Question,
     protocol: Protocol | None,
     regions: Regions,
@@ -191,12 +203,13 @@ def score_subset(
     """Estimate from a sub-protocol and compare with all references."""
     part = _all(answers, subset.kept, f"the sub-protocol {subset.name}", notes)
     references: dict[str, Mapping[str, Maps]] = {
-        "own": {label: maps for label, maps in full.items() if label in part},
-        "lsq": dict.fromkeys(part, full[question.base]),
+        "own": {label: maps for label, maps in _maps(full).items() if label in part},
+        "lsq": dict.fromkeys(part, full[question.base].maps),
     }
     if protocol is not None and is_independent(protocol, subset, question.model):
-        references["rest"] = dict.fromkeys(part, answers[question.base](subset.rest))
-    return list(compare(participant, subset, part, references, question.base, question.quantities, regions))
+        references["rest"] = dict.fromkeys(part, answers[question.base](subset.rest).maps)
+    asked = question.base, question.quantities, regions, _determined(part)
+    return list(compare(participant, subset, _maps(part), references, *asked))
 
 
 def is_independent(protocol: Protocol, subset: Subset, model: Model) -> bool:
@@ -216,7 +229,9 @@ def _example(
     notes: dict[str, None],
 ) -> Example:
     fixed = [one for one in subsets if one.kind == one.name]
-    asked = [_all(answers, kept, "the maps of a slice", notes) for kept in (None, *(s.kept for s in fixed))]
+    asked = [
+        _maps(_all(answers, kept, "the maps of a slice", notes)) for kept in (None, *(s.kept for s in fixed))
+    ]
     maps = {label: tuple(found.get(label) for found in asked) for label in answers}
     mask = np.zeros(int(np.prod(grid[0])), dtype=np.bool_)
     mask[sample.voxels] = True

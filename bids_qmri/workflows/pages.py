@@ -47,7 +47,7 @@ def write_page(
         if not config.reports_only:
             faults = [message for message in end.messages if message not in end.remarks]
             write_problems(root, end.participant, faults, end.remarks)
-        compare_estimators(root, end.participant)
+        compare_estimators(root, end.participant, {"raw": config.bids_dir, **config.read.derivatives})
         fits = len(find_records(root, end.participant))
         with _drawing(fits, processes, config.omp_nthreads or processes) as draw_all:
             write_subject_page(root, end.participant, by_session=config.report_by_session, draw_all=draw_all)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -67,3 +69,52 @@ def test_a_row_of_the_table_leads_there(study: Path, visit: Visitor) -> None:
     with seen.page.expect_navigation():
         link.click()
     assert seen.page.locator("h1").inner_text() == name
+
+
+def read_table(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+
+
+def test_the_shown_table_is_downloaded_as_it_is_filtered_and_sorted(study: Path, visit: Visitor) -> None:
+    seen = visit(study / "group_ivim.html")
+    seen.page.locator("#filter").fill("lsq")
+    seen.page.locator("#shown", has_text="2 of 4 fits").wait_for()
+    heading = seen.page.locator("#rows thead button", has_text="D (").first
+    heading.click()
+    heading.click()
+    with seen.page.expect_download() as waiting:
+        seen.page.locator("#download").click()
+    assert waiting.value.suggested_filename == "shown_group_ivim.tsv"
+    rows = read_table(waiting.value.path().read_text(encoding="utf-8"))
+    whole = {
+        (row["participant_id"], row["estimator"]): row
+        for row in read_table((study / "group_ivim.tsv").read_text(encoding="utf-8"))
+        if row["region"] == "mask"
+    }
+    values = [float(row["d_common_median"]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    assert {row["estimator"] for row in rows} == {"lsq"}
+    for row in rows:
+        expected = whole[row["participant_id"], row["estimator"]]
+        assert row["outlier_in"] == expected["outlier_in"]
+        assert float(row["d_common_median"]) == pytest.approx(float(expected["d_common_median"]), rel=1e-6)
+    assert seen.clean, seen.complaints
+
+
+def test_without_scripts_the_link_to_the_whole_table_stays(study: Path, visit: Visitor) -> None:
+    seen = visit(study / "group_ivim.html", java_script_enabled=False)
+    assert not seen.page.locator("#download").is_visible()
+    assert seen.page.locator("#list a[href='group_ivim.tsv']").is_visible()
+
+
+def test_the_first_screen_says_of_how_many_voxels_the_medians_are(study: Path, visit: Visitor) -> None:
+    seen = visit(study / "group_ivim.html", java_script_enabled=False)
+    [row, *_] = read_table((study / "group_ivim.tsv").read_text(encoding="utf-8"))
+    assert float(row["d_common_voxels"]) > 0
+    for selector, words in (
+        ("svg .beside", r"[\d.]+ % determined"),
+        ("figcaption .unit", r"[\d,]+ voxels in common"),
+    ):
+        told = seen.page.locator(f"#figures {selector}").first
+        assert re.fullmatch(words, str(told.text_content()))
+        assert told.bounding_box()["y"] < 900

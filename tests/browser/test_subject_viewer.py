@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -236,3 +237,24 @@ def test_uncertain_voxels_can_be_darkened(subject: Visit) -> None:
     state(shown)
     assert plane(shown).screenshot() != before
     assert shown.locator(".readout").inner_text() == value
+
+
+def test_regions_of_the_shown_map_stand_beside_the_value(study: Path, subject: Visit) -> None:
+    shown = viewer(subject)
+    [file] = (study / f"sub-{PARTICIPANT.removeprefix('sub-')}" / "anat").glob("*desc-lsq_qc.json")
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    for symbol, name in (("T1", "t1"), ("M0", "m0")):
+        control(shown, "map").select_option(label=symbol)
+        state(shown)
+        rows = [
+            line.locator("th, td").all_inner_texts()
+            for line in control(shown, "regions").locator("tbody tr").all()
+        ]
+        expected = fields["Regions"] or {"whole mask": fields["Metrics"]}
+        assert {row[0] for row in rows} == set(expected)
+        for region, median, _, _ in rows:
+            assert float(median) == pytest.approx(expected[region][f"{name}_median"], rel=1e-3)
+    control(shown, "map").select_option(label="status")
+    state(shown)
+    assert not control(shown, "regions").is_visible()
+    assert subject.clean, subject.complaints

@@ -48,6 +48,8 @@ def test_without_noise_every_sub_protocol_tells_what_all_measurements_tell(
     assert {line["subset"] for line in lines} == {"1/6/29", "1/6/15/29", "1/6/10/20/29", "random"}
     # Images are stored in single precision.
     assert max(float(line["mse"]) for line in lines) < 1e-8
+    # Signals without noise determine everything.
+    assert {float(line["determined"]) for line in lines if line["quantity"] == "t1"} == {1.0}
     dictionary = json.loads((tmp_path / "out" / "evaluation_vfa.json").read_text(encoding="utf-8"))
     assert set(dictionary) == set(lines[0])
 
@@ -58,6 +60,7 @@ def test_the_page_is_one_file_that_asks_nobody(study: Path, tmp_path: Path) -> N
     assert not re.findall(r'(?:src|href)="(?!data:|#|https://doi\.org/)[^"]*"', page)
     assert "default-src 'none'" in page
     assert "Prior: scan. Limits: as of runs. Random seed: 0." in page
+    assert re.search(r'class="number">[\d.e-]+ s² \(100 %\)', page)
     for heading in ("Participants", "At a glance", "Errors", "Maps of a slice of sub-01", "Agreement"):
         assert heading in page
 

@@ -91,3 +91,19 @@ def test_agreement_with_oneself_shifted_is_the_shift() -> None:
     assert shifted.correlation == pytest.approx(1.0)
     assert shifted.r2 == pytest.approx(1 - 0.05**2 / values.var())
     assert shifted.mean - shifted.against_mean == pytest.approx(0.05)
+
+
+def test_shares_of_determined_voxels_are_those_of_the_voxels_judged(noise: np.ndarray) -> None:
+    gap, known = noise[1].copy(), np.arange(COUNT) >= 100
+    gap[:50] = np.nan
+    answers = {"lsq": {"d": noise[0]}, "ncde": {"d": gap}}
+    told = {"lsq": {label: {"d": noise[2]} for label in answers}}
+    regions = {"mask": np.ones(COUNT, dtype=bool), "half": np.arange(COUNT) < 150}
+    found = compare("01", SUBSET, answers, told, "lsq", ["d"], regions, {"lsq": {"d": known}})
+    shares = {(one.estimator, one.region): one.determined for one in found}
+    assert shares["lsq", "mask"] == pytest.approx((COUNT - 100) / (COUNT - 50))
+    assert shares["lsq", "half"] == 0.5
+    assert np.isnan(shares["ncde", "mask"])
+    agreed = agreements("01", answers, ["lsq"], ["d"], regions, {"lsq": {"d": known}})
+    halves = [(one.determined, one.against_determined) for one in agreed if one.region == "half"]
+    np.testing.assert_equal(halves, [(np.nan, 0.5)])

@@ -1,4 +1,4 @@
-"""The colours that come with the package are those of matplotlib, and all that tables ask for are there."""
+"""The colours that come with the package are those of their makers, and all that tables ask for are there."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,28 @@ KEPT = sorted(colours._kept())
 
 
 @pytest.mark.parametrize("cmap", KEPT)
-def test_what_is_kept_is_what_matplotlib_computes(cmap):
+def test_what_is_kept_is_what_its_makers_compute(cmap):
+    if cmap in colours.SCIENTIFIC:
+        pytest.importorskip("cmcrameri")
     np.testing.assert_array_equal(colours.palette(cmap)[1:255], colours.computed(cmap))
 
 
 def test_all_that_tables_ask_for_is_kept():
     tables = [output_table(name) for name in catalogue.model_names()]
-    assert {row.cmap for table in tables for row in table.every_row()} <= {*KEPT, ""}
+    asked = {row.cmap.removesuffix(colours.TURNED) for table in tables for row in table.every_row()}
+    assert asked <= {*KEPT, ""}
+
+
+@pytest.mark.parametrize(
+    ("time", "rate", "cmap"), [("T1", "R1", "lipari"), ("T2", "R2", "navia"), ("T2*", "R2*", "navia")]
+)
+def test_relaxation_has_the_recommended_colours_and_rates_those_of_their_times(time, rate, cmap):
+    """Fuderer et al. (doi:10.1002/mrm.30290)."""
+    tables = [output_table(name) for name in catalogue.model_names()]
+    maps = [row for table in tables for row in table.maps]
+    assert {row.cmap for row in maps if row.symbol == time} == {cmap}
+    assert {row.cmap for row in maps if row.symbol == rate} == {f"{cmap}_r"}
+    np.testing.assert_array_equal(colours.palette(f"{cmap}_r")[1:255], colours.palette(cmap)[254:0:-1])
 
 
 def test_others_are_computed():

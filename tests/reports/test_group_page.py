@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bids_qmri.interfaces.agreement import compare_estimators
 from bids_qmri.reports import group_payload
 from bids_qmri.reports.group import write_group
+from bids_qmri.reports.group_page import SCRIPTS
 
-from .conftest import WriteFit
+from .conftest import WriteFit, vouch_for
 
 EVIL = "</script><img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 
@@ -38,7 +40,9 @@ def numbers(text: str, kind: str) -> np.ndarray:
 
 
 def texts(column: dict[str, Any]) -> list[str]:
-    return [column["levels"][code] for code in numbers(column["codes"], "<u4")]
+    many = len(column["levels"])
+    kind = "<u1" if many <= 256 else "<u2" if many <= 65536 else "<u4"
+    return [column["levels"][code] for code in numbers(column["codes"], kind)]
 
 
 def study(write_fit: WriteFit, count: int = 8) -> None:
@@ -134,7 +138,7 @@ def attacked(tmp_path: Path, write_fit: WriteFit) -> Path:
 def test_text_of_files_stays_text(attacked: Path) -> None:
     page = attacked.read_text(encoding="utf-8")
     assert "<img" not in page
-    assert page.count("<script") == 5
+    assert page.count("<script") == 1 + len(SCRIPTS)
     site = next(column for column in data_of(page)["people"] if column["name"] == "site")
     assert EVIL[:80] in site["levels"]
 
@@ -160,3 +164,48 @@ def test_the_browser_draws_the_page_and_runs_nothing_of_the_files(attacked: Path
     assert "<title>T1 from variable flip angles - group</title>" in found.stdout
     assert found.stdout.count("<canvas") == 2
     assert found.stdout.count('<th scope="row"><a href="sub-') >= 10
+
+
+@pytest.fixture
+def two_estimators(tmp_path: Path, write_fit: WriteFit) -> Path:
+    """Return results of two estimators that agree in every voxel, of which one determines the larger half."""
+    larger = np.arange(90) >= 50
+    for index in range(6):
+        sub = {"sub": f"{index:02d}"}
+        write_fit(sub, scale=1 + index / 100, determined=np.ones(90, dtype=bool))
+        write_fit(sub, label="ncde", scale=1 + index / 100, determined=larger)
+        compare_estimators(tmp_path, sub["sub"])
+        vouch_for(tmp_path, sub["sub"])
+    return tmp_path
+
+
+def test_estimators_that_agree_have_one_median_over_the_same_voxels(two_estimators: Path) -> None:
+    page = page_of(two_estimators)
+    data = data_of(page)
+    estimators = np.array(texts(data["labels"]["estimator"]))
+    medians = {metric["name"]: numbers(metric["values"], "<f4") for metric in data["metrics"]}
+    own, common = (
+        {name: medians[f"t1_{key}"][estimators == name] for name in ("lsq", "ncde")}
+        for key in ("median", "common_median")
+    )
+    assert np.all(own["ncde"] > 1.2 * own["lsq"])
+    np.testing.assert_array_equal(common["lsq"], common["ncde"])
+    np.testing.assert_array_equal(medians["t1_common_voxels"], 40)
+
+
+def test_the_page_opens_with_the_comparison_and_says_of_how_many_voxels(two_estimators: Path) -> None:
+    page = page_of(two_estimators)
+    assert data_of(page)["metrics"][0]["set"] == "Medians, same voxels"
+    figures = page[page.index('id="figures"') : page.index('id="fits"')]
+    assert "40 voxels in common" in figures
+    assert re.findall(r'class="beside">(\d+ % determined)', figures)[:2] == [
+        "100 % determined",
+        "51 % determined",
+    ]
+
+
+def test_a_study_of_one_estimator_compares_nothing(tmp_path: Path, write_fit: WriteFit) -> None:
+    study(write_fit)
+    page = page_of(tmp_path)
+    assert data_of(page)["metrics"][0]["set"] == "Medians"
+    assert "same voxels" not in page[: page.index("<script")]

@@ -12,11 +12,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bids_qmri.interfaces.agreement import compare_estimators
 from bids_qmri.reports.group import write_group
 
-from .conftest import WriteFit
+from .conftest import WriteFit, vouch_for
 
 ACTIONS = """{
 const seen = {};
@@ -109,15 +111,55 @@ def test_points_filters_splits_and_sorting_do_what_they_say(tmp_path: Path, writ
     write_fit({"sub": "odd"}, images=False, scale=5)
     (tmp_path / "participants.tsv").write_text("\n".join(lines) + "\n")
     write_group(tmp_path)
-    assert drive(browser, tmp_path / "group_vfa.html", tmp_path / "profile") == EXPECTED
+    assert drive(browser, tmp_path / "group_vfa.html", tmp_path / "profile", ACTIONS) == EXPECTED
 
 
-def drive(browser: str, path: Path, profile: Path) -> dict[str, Any]:
+COMPARED = """{
+const [panel] = panels.all;
+const people = (rows) => [...new Set(Array.from(rows, (row) => labelOf("participant_id", row)))];
+document.body.dataset.seen = JSON.stringify({
+  set: SETS[0],
+  caption: panel.root.querySelector("figcaption").textContent,
+  beside: panel.lanes.map((lane) => `${lane.label}: ${panel.beside(lane)}`),
+  ringed: people(outliersOf(panel.metric)),
+  flagged: study.metrics.filter((one) => [...flagsByRow.values()].flat().includes(one)).map((one) => one.name)
+    .filter((name) => name.startsWith("t1_")),
+  table: tableText().split("\\n")[0].split("\\t").slice(0, 4),
+});
+}"""
+
+
+def test_estimators_are_compared_with_what_qualifies_their_numbers(
+    tmp_path: Path, write_fit: WriteFit
+) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs a Chromium")
+    for index in range(9):
+        label = "odd" if index == 8 else f"{index:02d}"
+        scale = 5 if index == 8 else 1 + index / 100
+        for estimator, first in (("lsq", 0), ("ncde", 50)):
+            known = np.arange(90) >= first
+            write_fit({"sub": label}, label=estimator, scale=scale, determined=known)
+        compare_estimators(tmp_path, label)
+        vouch_for(tmp_path, label)
+    write_group(tmp_path)
+    assert drive(browser, tmp_path / "group_vfa.html", tmp_path / "profile", COMPARED) == {
+        "set": "Medians, same voxels",
+        "caption": "T1 (s) 40 voxels in common",
+        "beside": ["lsq: 100 % determined", "ncde: 51 % determined"],
+        "ringed": ["sub-odd"],
+        "flagged": ["t1_median"],
+        "table": ["participant_id", "estimator", "outlier_in", "t1_common_median"],
+    }
+
+
+def drive(browser: str, path: Path, profile: Path, actions: str) -> dict[str, Any]:
     """Run the actions at the end of a page and return what they saw."""
     page = path.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(ACTIONS.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(actions.encode()).digest()).decode()
     page = page.replace("script-src ", f"script-src 'sha256-{digest}' ")
-    path.write_text(page.replace("</body>", f"<script>{ACTIONS}</script></body>"), encoding="utf-8")
+    path.write_text(page.replace("</body>", f"<script>{actions}</script></body>"), encoding="utf-8")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     found = subprocess.run(
         [*command, f"--user-data-dir={profile}", "--dump-dom", path.as_uri()],

@@ -55,7 +55,17 @@ def test_values_beyond_the_range_take_its_end_and_are_counted() -> None:
     values[0] = 7.0
     picture = draw(values)
     assert levels(np.array([7.0, -7.0]), (0, 1)).tolist() == [254, 1]
-    assert "17 % of the voxels lie above the range" in picture.caption
+    assert picture.caption == (
+        "Colours from 0 to 1 s; 17 % of the voxels lie above the range, in the colour of its end."
+    )
+
+
+def test_a_range_from_the_data_says_what_it_leaves_out_too() -> None:
+    values = np.arange(float(EVERYWHERE.size)).reshape(EVERYWHERE.shape)
+    picture = draw(values, limits=None)
+    assert picture.caption.startswith("Colours from 0 to ")
+    assert "1.4 % of the voxels lie above the range" in picture.caption
+    assert draw(values / EVERYWHERE.size).caption == "Colours from 0 to 1 s."
 
 
 def test_failed_voxels_are_grey_and_nothing_is_drawn_outside_the_mask() -> None:

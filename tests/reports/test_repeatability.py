@@ -42,7 +42,7 @@ def test_repeats_are_found_and_agree_as_computed_by_hand(
     expected = repeatability([np.array(values) for values in medians.values()])
     assert expected is not None
     assert (row["repeats"], row["estimator"], row["region"], row["unit"]) == (entity, "lsq", "mask", "s")
-    assert row["subjects"] == "4"
+    assert (row["subjects"], row["determined"]) == ("4", "n/a")
     for name in ("wsd", "rc", "wcv", "icc", "difference"):
         assert float(row[name]) == pytest.approx(getattr(expected, name))
     assert float(row["loa_high"]) == pytest.approx(expected.limits[1])
@@ -97,3 +97,17 @@ def test_the_methods_text_says_how_where_something_repeats(tmp_path: Path, write
     assert "Repeatability was described" in text
     assert "Raunig" in text
     assert "raunig2015" in (tmp_path / "logs" / "CITATION.bib").read_text(encoding="utf-8")
+
+
+def test_the_share_of_voxels_that_medians_are_over_stands_beside_them(
+    tmp_path: Path, write_fit: WriteFit
+) -> None:
+    known = np.arange(90) % 2 == 0
+    for label, scales in SCALES.items():
+        for number, scale in enumerate(scales, 1):
+            write_fit({"sub": label, "run": str(number)}, images=False, scale=scale, determined=known)
+    write_group(tmp_path)
+    (row,) = [row for row in rows_of(tmp_path) if row["map"] == "t1"]
+    # Of 79 voxels with an estimate, numbers 11 to 89, those with an even number.
+    assert float(row["determined"]) == pytest.approx(39 / 79)
+    assert ">49 %</td>" in page_of(tmp_path)

@@ -25,13 +25,34 @@ function valuesOf(metric) {
   });
 }
 
+function metricOf(name) {
+  return study.metrics.find((one) => one.name === name);
+}
+
+// Medians over common voxels are marked where those over the estimator's own voxels are outliers.
 function outliersOf(metric) {
+  const judge = metric.judged && metricOf(metric.judged);
+  if (judge) return outliersOf(judge);
   return once("outliers " + metric.name, () => new Set(metric.outliers ? unpack(metric.outliers, Uint32Array) : []));
+}
+
+// The median of a metric by name over some fits, NaN without one.
+function middleOf(name, rows) {
+  const metric = name && metricOf(name);
+  if (!metric) return NaN;
+  const values = valuesOf(metric);
+  return quantile(Float32Array.from(rows, (row) => values[row]).filter((value) => !Number.isNaN(value)).sort(), 0.5);
+}
+
+function percent(share) {
+  return Math.abs(share) < 0.0995 ? `${Number((100 * share).toPrecision(2))} %` : `${(100 * share).toFixed(0)} %`;
 }
 
 // A column of text: `levels`, and `codes` that say for every fit which one it has.
 function textOf(column) {
-  return once(column, () => ({ levels: column.levels, codes: unpack(column.codes, Uint32Array) }));
+  const { levels } = column;
+  const Type = levels.length <= 256 ? Uint8Array : levels.length <= 65536 ? Uint16Array : Uint32Array;
+  return once(column, () => ({ levels, codes: unpack(column.codes, Type) }));
 }
 
 function labelOf(name, row) {
@@ -66,6 +87,7 @@ function short(value) {
 const collator = new Intl.Collator("en", { numeric: true });
 
 function quantile(sorted, share) {
+  if (!sorted.length) return NaN;
   const place = share * (sorted.length - 1);
   const low = Math.floor(place);
   const next = Math.min(low + 1, sorted.length - 1);
@@ -127,7 +149,7 @@ function meets(value, sign, number) {
 // Metrics in which each fit is an outlier.
 const flagsByRow = new Map();
 for (const metric of study.metrics) {
-  for (const row of outliersOf(metric)) {
+  for (const row of metric.outliers ? outliersOf(metric) : []) {
     if (!flagsByRow.has(row)) flagsByRow.set(row, []);
     flagsByRow.get(row).push(metric);
   }

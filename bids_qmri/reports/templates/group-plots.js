@@ -54,11 +54,15 @@ function ticksOf([low, high]) {
 
 class Panel {
   constructor(metric, lanes, limits) {
-    Object.assign(this, { metric, lanes, limits, points: [], inLane: new Map() });
+    Object.assign(this, { metric, lanes, limits, points: [], inLane: new Map(), besides: new Map() });
     this.root = document.createElement("figure");
     const caption = document.createElement("figcaption");
     caption.textContent = headingOf(metric);
     caption.title = metric.text;
+    const common = document.createElement("span");
+    common.className = "unit";
+    common.textContent = this.common();
+    caption.append(" ", common);
     this.body = document.createElement("div");
     this.body.className = "panel";
     this.canvas = document.createElement("canvas");
@@ -82,7 +86,8 @@ class Panel {
   summary() {
     const texts = this.lanes.map((lane) => {
       const sorted = this.sorted(lane);
-      return `${lane.label}: ${sorted.length} fits, median ${sorted.length ? short(quantile(sorted, 0.5)) : "n/a"}`;
+      const beside = this.beside(lane);
+      return `${lane.label}: ${sorted.length} fits, median ${sorted.length ? short(quantile(sorted, 0.5)) : "n/a"}${beside && `, ${beside}`}`;
     });
     return `Distribution of ${headingOf(this.metric)}. ${texts.join("; ")}.`;
   }
@@ -92,6 +97,25 @@ class Panel {
     const known = () => Float32Array.from(lane.rows, (row) => values[row]).filter((value) => !Number.isNaN(value));
     if (!this.inLane.has(lane)) this.inLane.set(lane, known().sort());
     return this.inLane.get(lane);
+  }
+
+  known(rows) {
+    const values = valuesOf(this.metric);
+    return rows.filter((row) => !Number.isNaN(values[row]));
+  }
+
+  // In how many voxels the data determine the map of a lane.
+  beside(lane) {
+    const share = () => middleOf(this.metric.determined, this.known(lane.rows));
+    if (!this.besides.has(lane)) this.besides.set(lane, share());
+    const found = this.besides.get(lane);
+    return Number.isNaN(found) ? "" : `${percent(found)} determined`;
+  }
+
+  // In how many voxels all estimators have an answer, where the numbers are of these.
+  common() {
+    const voxels = middleOf(this.metric.common, this.lanes.flatMap((lane) => Array.from(this.known(lane.rows))));
+    return Number.isNaN(voxels) ? "" : `${Math.round(voxels).toLocaleString("en")} voxels in common`;
   }
 
   place(value) {
@@ -133,10 +157,10 @@ class Panel {
   }
 
   lane(pen, lane, y) {
-    const { label, rows } = lane;
+    const { rows } = lane;
     const sorted = this.sorted(lane);
     const [p05, p25, p50, p75, p95] = [0.05, 0.25, 0.5, 0.75, 0.95].map((share) => this.place(quantile(sorted, share)));
-    this.title(pen, label, sorted, y - 15);
+    this.title(pen, lane, sorted, y - 15);
     if (!sorted.length) return;
     this.dots(pen, rows, y, sorted.length);
     if (sorted.length < FEWEST_FOR_BOX) return;
@@ -153,7 +177,7 @@ class Panel {
     pen.fillRect(p50 - 1, y - 11, 2, 22);
   }
 
-  title(pen, label, sorted, y) {
+  title(pen, lane, sorted, y) {
     const beyond = sorted.filter((value) => value < this.limits[0] || value > this.limits[1]).length;
     const room = this.width - 2 * MARGIN + 12;
     pen.fillStyle = colour("--quiet");
@@ -161,7 +185,15 @@ class Panel {
     const note = beyond ? `${beyond} beyond the axis` : "";
     pen.fillText(note, this.width - MARGIN + 6, y);
     pen.textAlign = "left";
-    pen.fillText(`${label} (${sorted.length})`, MARGIN - 6, y, Math.max(room - pen.measureText(note).width - 12, 40));
+    const left = Math.max(room - pen.measureText(note).width - 12, 40);
+    const name = `${lane.label} (${sorted.length})`;
+    const beside = this.beside(lane);
+    pen.fillText(name, MARGIN - 6, y, left);
+    if (!beside) return;
+    // The share of voxels qualifies the numbers below it, so it does not hide among them.
+    const start = pen.measureText(`${name}  `).width;
+    pen.fillStyle = colour("--text");
+    pen.fillText(beside, MARGIN - 6 + start, y, Math.max(left - start, 40));
   }
 
   // How far points may stray from the middle of a lane: as far as there are many of their value.

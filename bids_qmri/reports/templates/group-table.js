@@ -19,7 +19,7 @@ function textColumn(title, name) {
     order.forEach((place, position) => { places[place] = position; });
     return places;
   });
-  return { title, key: (row) => rank[codes[row]], fill: (row) => cell("td", levels[codes[row]]) };
+  return { title, name, plain: (row) => levels[codes[row]], key: (row) => rank[codes[row]], fill: (row) => cell("td", levels[codes[row]]) };
 }
 
 function columnsOf(metrics, withRegion) {
@@ -36,6 +36,8 @@ function columnsOf(metrics, withRegion) {
   const titles = { ses: "Session", estimator: "Estimator", region: "Region" };
   const flags = {
     title: "Outlier in",
+    name: "outlier_in",
+    plain: (row) => (flagsByRow.get(row) || []).map((metric) => metric.name).join(",") || "none",
     key: (row) => -(flagsByRow.get(row) || []).length,
     fill: (row) => cell("td", (flagsByRow.get(row) || []).map((metric) => metric.title).join(", "), "flag"),
   };
@@ -44,6 +46,8 @@ function columnsOf(metrics, withRegion) {
     return {
       title: headingOf(metric),
       text: metric.text,
+      name: metric.name,
+      plain: (row) => digits(rawOf(metric)[row]),
       number: true,
       key: (row) => values[row],
       fill: (row) => cell("td", short(values[row]), outliersOf(metric).has(row) ? "number flag" : "number"),

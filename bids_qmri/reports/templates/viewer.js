@@ -187,6 +187,21 @@
       named.slice.setAttribute("aria-valuetext", `slice ${place[2] + 1} of ${layer.count}`);
     }
 
+    // Numbers of the fit, not of the colours: over the voxels that have an estimate, where known a determined one.
+    function listRegions() {
+      const {layer} = state;
+      const table = named.regions;
+      table.hidden = !layer.regions?.length;
+      if (table.hidden) return;
+      table.caption.textContent = `${layer.fit}: ${layer.name}${layer.unit && ` (${layer.unit})`}`;
+      table.tBodies[0].replaceChildren(...layer.regions.map((cells) => {
+        const line = document.createElement("tr");
+        line.append(...cells.map((text, column) => Object.assign(document.createElement(column ? "td" : "th"),
+          {textContent: text.toLocaleString("en"), className: column ? "number" : "", ...(column ? {} : {scope: "row"})})));
+        return line;
+      }));
+    }
+
     function drawSet({set, planes}, layer) {
       set.hidden = !layer;
       if (!layer) return;
@@ -221,6 +236,7 @@
       await Promise.all(wanted.flatMap((layer) => [layer, ...Object.values(helpers(layer))]).map(load));
       if (turn !== waiting) return;
       say();
+      listRegions();
       drawSet(sets[0], state.layer);
       drawSet(sets[1], state.other);
       viewer.setAttribute("aria-busy", "false");

@@ -1,0 +1,57 @@
+"""What a map is like in every region, or in the whole mask where there are none, for the viewer of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bids_qmri.outputs.tables import MapRow
+from bids_qmri.reports.page import number, shown_exponent
+from bids_qmri.reports.records import Record
+
+MOST = 12
+"""Regions that the viewer lists; the table of the fit has all."""
+
+ESTIMATED = ("n_ok", "n_at_bound", "n_undetermined")
+"""Metrics that count the voxels with an estimate."""
+
+Statistics = tuple[str, str, str, int]
+"""Region, median and interquartile range in the unit that the page tells the map in, voxels they are over."""
+
+
+def region_statistics(record: Record, row: MapRow) -> list[Statistics]:
+    """Return the statistics of a map, the regions with the most voxels first.
+
+    Parameters
+    ----------
+    record
+        The fit.
+    row
+        The map.
+
+    Returns
+    -------
+    list
+        Of regions in which the map has a value, no more than `MOST`; of the mask where no region has one.
+    """
+    regions = record.fields.get("Regions")
+    named = regions.items() if isinstance(regions, Mapping) else ()
+    found = [line for name, metrics in named for line in _line(str(name), metrics, row)]
+    found.sort(key=lambda line: -line[3])
+    return found[:MOST] or list(_line("whole mask", record.metrics, row))
+
+
+def _line(name: str, metrics: Any, row: MapRow) -> Iterator[Statistics]:
+    values = metrics if isinstance(metrics, Mapping) else {}
+    median, iqr = (_known(values.get(f"{row.name}_{key}")) for key in ("median", "iqr"))
+    counts = [_known(values.get(key)) for key in ESTIMATED]
+    if median is None or iqr is None or None in counts:
+        return
+    scale = 10.0 ** -shown_exponent(row.unit)
+    share = _known(values.get(f"{row.name}_determined"))
+    voxels = sum(count for count in counts if count is not None) * (1.0 if share is None else share)
+    yield name, number(float(f"{median * scale:.4g}")), number(float(f"{iqr * scale:.3g}")), round(voxels)
+
+
+def _known(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

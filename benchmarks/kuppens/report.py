@@ -23,7 +23,7 @@ def write(results: Results, networks: Path | None, quick: bool, seconds: float) 
     lines = ["# Networks on the design of Kuppens et al. 2025", ""]
     if quick:
         lines += ["**A trial with few curves (`--quick`): the figures below are not to be quoted.**", ""]
-    lines += _method(networks, seconds)
+    lines += _method(networks, seconds) + _epochs(results)
     lines += ["## 1. Verdicts", "", *verdict.table(verdict.verdicts(results))]
     lines += ["## 2. Claims of the study", "", *claims.table(results, _networks(results))]
     lines += _simulated(results) + _wide(results) + _sigma(results) + _outside(results)
@@ -73,6 +73,21 @@ def _method(networks: Path | None, seconds: float) -> list[str]:
     if absent:
         lines += ["", f"**Left out because there is no such network: {', '.join(absent)}.**"]
     return [*lines, ""]
+
+
+def _epochs(results: Results) -> list[str]:
+    """Say for how many of its epochs each network of the study was trained."""
+    shares = {
+        TECHNIQUE[model]: 100 * card["fraction_of_study"]
+        for (row, model), card in results.cards.items()
+        if row == STUDY and "fraction_of_study" in card
+    }
+    told = ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
+    return (
+        [f"Networks of the study were trained for these shares of its 750 epochs: {told}.", ""]
+        if told
+        else []
+    )
 
 
 def _networks(results: Results) -> list[str]:

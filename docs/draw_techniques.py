@@ -19,10 +19,12 @@ from bids_qmri.physics.arterial_input import parker
 from bids_qmri.physics.diffusion import DiffusionProtocol
 from bids_qmri.physics.noise import add_rician_noise
 from bids_qmri.physics.protocol import Protocol
+from bids_qmri.reports.colours import palette
 from bids_qmri.techniques.noddi.model import noddi_signal
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.colors import ListedColormap
 
 FILE = Path(__file__).parent / "images" / "techniques.png"
 SNR = 80.0
@@ -53,7 +55,12 @@ def main() -> None:
     for axis, (title, image, ends, colours) in zip(axes.flat, panels, strict=True):
         axis.set_title(title, color="white", fontsize=12)
         axis.axis("off")
-        how = {"cmap": colours, "vmin": ends[0], "vmax": ends[1], "interpolation": "nearest"}
+        how = {
+            "cmap": ListedColormap(palette(colours)[1:-1] / 255),
+            "vmin": ends[0],
+            "vmax": ends[1],
+            "interpolation": "nearest",
+        }
         bar = figure.colorbar(axis.imshow(np.rot90(image), **how), ax=axis, shrink=0.75)
         bar.ax.tick_params(colors="white", labelsize=9)
         bar.outline.set_visible(False)
@@ -62,19 +69,19 @@ def main() -> None:
 
 def relaxation() -> Iterator[Panel]:
     """Yield T1, T2, T2* and B1+ of the head."""
-    head, colours = phantom.brain(), "viridis"
+    head = phantom.brain()
     known = {"efficiency": 0.95, "m0": HEAD["pd"], "s0": HEAD["pd"]}
     angles = np.deg2rad([2, 5, 10, 15, 25])
     flips = protocol("vfa", flip_angle=angles, repetition_time=np.array([0.012]))
-    yield "T1 (s), flip angles", fitted(head, "vfa", "t1", flips, known), (0, 4), colours
+    yield "T1 (s), flip angles", fitted(head, "vfa", "t1", flips, known), (0, 4), "lipari"
     inverted = protocol("irt1", inversion_time=np.array([0.05, 0.3, 0.8, 1.6, 3.2]))
-    yield "T1 (s), inversions", fitted(head, "irt1", "t1", inverted, known), (0, 4), colours
+    yield "T1 (s), inversions", fitted(head, "irt1", "t1", inverted, known), (0, 4), "lipari"
     echoes = np.arange(1, 17) * 0.01
     trains = protocol("epg", echo_time=echoes, refocusing_angle=np.pi)
-    yield "T2 (s), spin echoes", fitted(head, "epg", "t2", trains, known | {"b1": B1}), (0, 0.2), "magma"
+    yield "T2 (s), spin echoes", fitted(head, "epg", "t2", trains, known | {"b1": B1}), (0, 0.2), "navia"
     yield "B1+, of the same", fitted(head, "epg", "b1", trains, known | {"b1": B1}), (0.6, 1), "cividis"
     gradient = protocol("megre", echo_time=np.arange(1, 9) * 0.005)
-    yield "T2* (s), gradient echoes", fitted(head, "megre", "t2star", gradient, known), (0, 0.1), "magma"
+    yield "T2* (s), gradient echoes", fitted(head, "megre", "t2star", gradient, known), (0, 0.1), "navia"
 
 
 def transfer() -> Iterator[Panel]:

@@ -340,7 +340,7 @@ def _guessed(source: B1Source, median: float, notes: list[str]) -> float:
     is_factor = FACTOR_RANGE[0] <= median <= FACTOR_RANGE[1]
     is_percent = PERCENT_RANGE[0] <= median <= PERCENT_RANGE[1]
     key, text = source.words
-    unit = f"is {text!r}, which is none of the units that are understood" if text else "no unit is stated"
+    unit = f"is {text!r}, which names no scale" if text else "no unit is stated"
     if not (is_factor or is_percent) or (is_percent and degrees):
         also = f", which may be degrees of FlipAngle {nominal:g}" if degrees else ""
         raise InputError(

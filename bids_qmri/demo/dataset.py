@@ -113,7 +113,7 @@ def _write_vfa(
     if b1 is not None:
         _write_image(folder / "fmap" / f"{stem}_TB1map", 100 * b1)
         targets = [f"bids::{stem}/anat/{name}.nii.gz" for name in names]
-        about = {"Description": "Actual over nominal flip angle, percent", "Units": "arbitrary"}
+        about = {"Description": "Actual over nominal flip angle", "Units": "percent"}
         _write_json(folder / "fmap" / f"{stem}_TB1map.json", about | {"IntendedFor": targets})
 
 

@@ -152,7 +152,7 @@ def _perfused(
     ellipsoids: Sequence[Ellipsoid],
 ) -> Tissue:
     """Return a tissue from T1, IVIM (D, D*, f) and extended Tofts (kep, ve, vp)."""
-    truth = {"t1": t1, "m0": 8e3, "s0": 1e3, "t0": 0.0}
+    truth = {"t1": t1, "m0": 8e3, "s0": 1e3, "t0": 3.0}
     truth |= dict(zip(("d", "dstar", "f"), ivim, strict=True))
     truth |= dict(zip(("kep", "ve", "vp"), tofts, strict=True))
     truth["ktrans"] = truth["kep"] * truth["ve"]

@@ -68,7 +68,7 @@ def test_words_that_are_no_unit_are_quoted(dataset: Path, tmp_path: Path, scale:
         with pytest.raises(InputError) as caught:
             _load(source, tmp_path)
         notes.append(str(caught.value))
-    assert "Units: is 'arbitrary', which is none of the units that are understood" in notes[-1]
+    assert "Units: is 'arbitrary', which names no scale" in notes[-1]
     assert '"1", "percent", or "degree" or "rad" beside FlipAngle' in notes[-1]
 
 

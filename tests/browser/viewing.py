@@ -15,7 +15,7 @@ OPEN = "() => document.querySelectorAll('details').forEach((one) => { one.open =
 
 INVISIBLE = """() => [...document.querySelectorAll("figure img, figure svg")].filter((figure) => {
   const box = figure.getBoundingClientRect();
-  return box.width < 50 || box.height < 10 || (figure.naturalWidth ?? 1) < 1;
+  return !figure.closest("[hidden]") && (box.width < 50 || box.height < 10 || (figure.naturalWidth ?? 1) < 1);
 }).map((figure) => figure.alt || figure.getAttribute("aria-label"))"""
 
 CUT = """() => [...document.querySelectorAll("body *")].filter((one) => {

@@ -101,7 +101,12 @@ function fillTable() {
   document.querySelector("#rows thead").replaceChildren(head);
   const lines = rows.slice(page * PAGE, (page + 1) * PAGE).map((row) => {
     const line = document.createElement("tr");
-    line.append(...columns.map((column) => column.fill(row)));
+    line.append(...columns.map((column) => {
+      const filled = column.fill(row);
+      // On narrow screens and on paper a row is a block, and numbers have their names beside them.
+      if (column.number || (filled.textContent && column.name === "outlier_in")) filled.dataset.label = column.title;
+      return filled;
+    }));
     return line;
   });
   document.querySelector("#rows tbody").replaceChildren(...lines);

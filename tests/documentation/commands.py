@@ -103,7 +103,15 @@ def _container(words: list[str]) -> None:
     check([entry, *words[place + 1 :]])
 
 
+def _completion(words: list[str]) -> None:
+    """Check that what shells are to complete are commands of ours."""
+    program, *completed = words[0].strip("$()").split()
+    assert program == "register-python-argcomplete"
+    assert set(completed) <= set(PROJECT["scripts"])
+
+
 CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "eval": _completion,
     "make": _make,
     "pip": _pip,
     "python": _python,

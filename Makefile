@@ -73,6 +73,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/mkdocs build --strict
+	@echo "open site/index.html; to search as well: $(BIN)/python -m http.server -d site, and open http://localhost:8000"
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

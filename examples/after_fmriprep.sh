@@ -6,9 +6,13 @@
 # fMRIPrep reads no quantitative images; its brain mask and segmentation (aseg, aparcaseg, tissues) become mask and
 # regions of the maps: medians per region in group tables, and no fits of air. Maps stay on the grid of their images.
 set -euo pipefail
-bids=${1:?usage: after_fmriprep.sh BIDS_DIR FMRIPREP_DIR OUTPUT_DIR [options of bids_qmri]}
-fmriprep=${2:?usage: after_fmriprep.sh BIDS_DIR FMRIPREP_DIR OUTPUT_DIR [options of bids_qmri]}
-out=${3:?usage: after_fmriprep.sh BIDS_DIR FMRIPREP_DIR OUTPUT_DIR [options of bids_qmri]}
+if [ $# -lt 3 ]; then
+  echo "usage: after_fmriprep.sh BIDS_DIR FMRIPREP_DIR OUTPUT_DIR [options of bids_qmri]" >&2
+  exit 2
+fi
+bids=$1
+fmriprep=$2
+out=$3
 shift 3
 examples=$(cd "$(dirname "$0")" && pwd)
 

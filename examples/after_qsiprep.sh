@@ -11,9 +11,13 @@
 # Preprocessed series (space-ACPC_desc-preproc_dwi) take the place of the raw ones that went into them, with the
 # brain mask beside them. QSIPrep resamples and may denoise: standard deviations are then those of smoothed noise.
 set -euo pipefail
-bids=${1:?usage: after_qsiprep.sh BIDS_DIR QSIPREP_DIR OUTPUT_DIR [options of bids_qmri]}
-qsiprep=${2:?usage: after_qsiprep.sh BIDS_DIR QSIPREP_DIR OUTPUT_DIR [options of bids_qmri]}
-out=${3:?usage: after_qsiprep.sh BIDS_DIR QSIPREP_DIR OUTPUT_DIR [options of bids_qmri]}
+if [ $# -lt 3 ]; then
+  echo "usage: after_qsiprep.sh BIDS_DIR QSIPREP_DIR OUTPUT_DIR [options of bids_qmri]" >&2
+  exit 2
+fi
+bids=$1
+qsiprep=$2
+out=$3
 shift 3
 examples=$(cd "$(dirname "$0")" && pwd)
 

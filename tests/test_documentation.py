@@ -27,7 +27,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_page_of_the_documentation_is_a_page_of_the_site(site: Path) -> None:
     for page in (ROOT / "docs").glob("*.md"):
-        assert (site / page.stem / "index.html").is_file()
+        assert (site / f"{page.stem}.html").is_file()
     assert (site / "index.html").is_file()
 
 

@@ -65,24 +65,20 @@ def _add_positionals(parser: argparse.ArgumentParser) -> None:
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to process")
     participant, session = label("sub"), label("ses")
-    group.add_argument(
-        "--participant-label",
-        nargs="+",
-        action="extend",
-        type=participant,
-        default=[],
-        metavar="LABEL",
-        help="these participants only, with or without sub-",
-    )
-    group.add_argument(
-        "--exclude-participant-label",
-        nargs="+",
-        action="extend",
-        type=participant,
-        default=[],
-        metavar="LABEL",
-        help="all but these participants",
-    )
+    for flag, which in (
+        ("--participant-label", "these participants only, with or without sub-"),
+        ("--exclude-participant-label", "all but these participants"),
+    ):
+        action = group.add_argument(
+            flag,
+            nargs="+",
+            action="extend",
+            type=participant,
+            default=[],
+            metavar="LABEL",
+            help=which,
+        )
+        action.completer = _labels_there  # type: ignore[attr-defined]
     group.add_argument(
         "--session-label",
         "--session-id",
@@ -105,6 +101,12 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         help="group: column of participants.tsv with the same text for all participants that are one person, "
         "whose measurements are then repeats of each other",
     )
+
+
+def _labels_there(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Return the labels of the dataset that was typed, for a shell to offer."""
+    folder = getattr(parsed_args, "bids_dir", None)
+    return [] if folder is None else [path.name.removeprefix("sub-") for path in Path(folder).glob("sub-*")]
 
 
 def _add_estimation(parser: argparse.ArgumentParser) -> None:

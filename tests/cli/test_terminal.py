@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,8 +69,12 @@ def completed(module: str, line: str) -> list[str]:
     return [word.strip() for word in done.stdout.split("\n") if word]
 
 
-def test_options_and_their_values_are_completed() -> None:
+def test_options_and_their_values_are_completed(tmp_path: Path) -> None:
     assert completed("run", "bids_qmri /data /out participant --est") == ["--estimators"]
     assert completed("run", "bids_qmri /data /out participant --models no") == ["noddi", "noddiexvivo"]
     assert completed("status", "bids_qmri-status --inc") == ["--incomplete"]
+    (tmp_path / "sub-left").mkdir()
+    (tmp_path / "sub-right").mkdir()
+    typed = f"bids_qmri {tmp_path} /out participant --participant-label"
+    assert completed("run", f"{typed} le") == ["left"]
     assert completed("networks", "bids_qmri-networks ch") == ["check"]

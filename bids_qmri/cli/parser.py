@@ -6,6 +6,7 @@ Read by `cli/reading.py`; `cli/config.py` turns what was given into a `RunConfig
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,10 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _labels_there(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-    """Return the labels of the dataset that was typed, for a shell to offer."""
-    folder = getattr(parsed_args, "bids_dir", None)
-    return [] if folder is None else [path.name.removeprefix("sub-") for path in Path(folder).glob("sub-*")]
+def _labels_there(**_: Any) -> list[str]:
+    """Return the labels of the dataset that was typed first, for a shell to offer."""
+    typed = os.environ["COMP_LINE"].split()
+    return [path.name.removeprefix("sub-") for path in Path(typed[1]).glob("sub-*")]
 
 
 def _add_estimation(parser: argparse.ArgumentParser) -> None:

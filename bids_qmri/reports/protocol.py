@@ -70,7 +70,7 @@ _WEIGHTINGS = ("BValues", "BValueCounts")
 
 _IDENTITY = (
     *("Model", "Estimator", "Entities", "Metrics", "Regions", "Shells", "Motion"),
-    *("Notes", "Units", "SoftwareVersion", "SegmentationLabels"),
+    *("Notes", "Warnings", "Units", "SoftwareVersion", "SegmentationLabels"),
 )
 
 

@@ -112,9 +112,8 @@ def protocol_line(fields: Mapping[str, Any]) -> str:
 
 def _part(key: str, row: _Row, fields: Mapping[str, Any]) -> str:
     """Return what the line says of one key; empty: nothing."""
-    value = fields.get(key)
-    values = value if isinstance(value, list) else [value]
-    if row.short is None or not all(map(_is_number, values)) or not values:
+    values = _numbers(fields.get(key))
+    if row.short is None or not values:
         return ""
     if key == "FrameTimes":
         return _frames(values)
@@ -149,8 +148,11 @@ def _with_origin(fields: Mapping[str, Any], key: str, told: str) -> str:
     return f"{told}, assumed" if assumed else told
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _numbers(value: Any) -> list[float]:
+    """Return a number, or a list of numbers, as a list; empty of anything else."""
+    values = value if isinstance(value, list) else [value]
+    known = [one for one in values if isinstance(one, int | float) and not isinstance(one, bool)]
+    return known if len(known) == len(values) else []
 
 
 def varied(fields: Mapping[str, Any]) -> tuple[str, list[float]] | None:

@@ -24,7 +24,7 @@ def test_table_has_a_head_and_columns_of_one_width() -> None:
     lines = as_text(
         [Row("T1 (s)", "liver", 0.81, 0.8123, 0.02), Row("FA", "lesion", 0.15, 0.16, math.nan)]
     ).splitlines()
-    assert lines[0].split() == ["map", "tissue", "truth", "estimate", "error", *"sd of a voxel".split()]
+    assert lines[0].split() == ["map", "tissue", "truth", "estimate", "error", *("sd", "of", "a", "voxel")]
     assert len({len(line) for line in lines}) == 1
     assert lines[1].endswith(" 0.02")
     assert lines[2].endswith(" n/a")

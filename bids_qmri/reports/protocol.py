@@ -103,7 +103,7 @@ def protocol_line(fields: Mapping[str, Any]) -> str:
     """
     unnamed = [key for key in _varied(fields) if key not in _ROWS]
     others = {key: _Row("", "", short=_words(key).lower()) for key in unnamed}
-    parts = [_part(key, row, fields) for key, row in (_ROWS | others).items() if key in fields]
+    parts = [_part(key, row, fields) for key, row in {**_ROWS, **others}.items() if key in fields]
     weightings = [round(mean) for mean in _mean_weightings(fields)]
     parts += [f"b {_shortened(weightings, ' s/mm²')}"] if weightings else []
     # Last, as it is no property of the images.

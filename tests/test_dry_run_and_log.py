@@ -1,5 +1,6 @@
 """What a dry run ends with, and what the log says of the voxels of a fit."""
 
+import html
 import re
 import shutil
 
@@ -63,3 +64,20 @@ def test_a_fit_without_an_answer_in_most_voxels_is_a_warning(bids, run):
     synth.add_mask(bids.parent / "m", "sub-01", np.ones(synth.SHAPE))
     _, log = run("--estimators", "lsq", "-d", f"masks={bids.parent / 'm'}")
     assert re.search(r"WARNING: sub-01 vfa lsq: .*24 voxels, \d+ unusable", log)
+
+
+def test_what_the_log_warns_of_is_what_the_page_asks_to_read(bids, tmp_path, run):
+    synth.add_vfa(bids, b1=synth.ramp(0.8, 1.2))
+    for sidecar in (bids / "sub-01/anat").glob("*.json"):
+        synth.edit_json(sidecar, PulseSequenceType=None, MTState=None)
+    _, log = run("--estimators", "lsq")
+    warned = set(re.findall(r"WARNING: sub-01 vfa(?: lsq)?: (.*)", log))
+    said = set(re.findall(r"(?:INFO: |^)sub-01 vfa lsq: (.*read as percent.*)", log, re.MULTILINE))
+    page = html.unescape((tmp_path / "out" / "sub-01.html").read_text())
+    urgent = page[page.index("<strong>Please read") : page.index("<strong>Notes, nothing to do")]
+    notes = page[page.index("<strong>Notes, nothing to do") :]
+    notes = notes[: notes.index("</ul>")]
+    assert any("PulseSequenceType is missing" in line for line in warned)
+    assert all(line in urgent and line not in notes for line in warned)
+    assert said
+    assert all(line in notes and line not in urgent for line in said)

@@ -20,14 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     raw, masks, results, work = (folder / name for name in ("bids", "masks", "bids_qmri", "work"))
     # the run would do so too late: writing the dataset imports libraries already
     os.environ.update(environment(os.environ, work))
-    from bids_qmri.demo.compare import as_text, compare
+    from bids_qmri.demo.compare import NOTE, as_text, compare
     from bids_qmri.demo.dataset import write_dataset, write_masks
 
     write_dataset(raw)
     write_masks(masks)
     code = run([str(raw), str(results), "participant", "group", "-d", f"masks={masks}", "-w", str(work)])
     if code == 0:
-        print(f"\n{as_text(compare(results))}\n\nPages to look at:")
+        print(f"\n{as_text(compare(results))}\n\n{NOTE}\n\nPages to look at:")
         print("\n".join(f"  {page}" for page in sorted(results.glob("*.html"))))
     return code
 

@@ -35,13 +35,24 @@ COMPARED = (
 )
 
 
+NOTE = """\
+sd of a voxel: median standard deviation of the estimates, by which one voxel scatters; medians of a tissue
+scatter less. Noise pushes FA and fractions up where they are near 0, and the network behind NDI, ODI and FWF
+draws them towards what the rest of the scan shows: docs/numbers.md."""
+"""What the errors of the table come from."""
+
+
 class Row(NamedTuple):
-    """One line of the table: the median of the maps in a tissue, beside what was put in."""
+    """One line of the table: the median of the maps in a tissue, beside what was put in.
+
+    `sd` is the median standard deviation of a voxel, NaN where none is known.
+    """
 
     quantity: str
     tissue: str
     truth: float
     estimate: float
+    sd: float
 
     @property
     def error(self) -> str:
@@ -65,26 +76,39 @@ def compare(results: Path) -> Iterator[Row]:
         for compared in COMPARED:
             for name in compared.maps:
                 if name in phantom.tissues[0].truth:
-                    row = output_table(compared.model).estimate(name)
-                    maps = [_read(results, label, row, compared) for label in participants]
-                    yield from _rows(row, phantom, np.stack(maps))
+                    table = output_table(compared.model)
+                    maps, sds = (
+                        np.stack([_read(results, label, row, compared) for label in participants])
+                        for row in (table.estimate(name), table.sd(name))
+                    )
+                    yield from _rows(table.estimate(name), phantom, maps, sds)
 
 
 def as_text(rows: Iterable[Row]) -> str:
     """Return rows as a table with a head."""
-    line = "{:<16} {:<20} {:>10} {:>10} {:>9}"
-    lines = [line.format("map", "tissue", "truth", "estimate", "error")]
-    lines += [line.format(r.quantity, r.tissue, f"{r.truth:.4g}", f"{r.estimate:.4g}", r.error) for r in rows]
+    line = "{:<16} {:<20} {:>10} {:>10} {:>9} {:>14}"
+    lines = [line.format("map", "tissue", "truth", "estimate", "error", "sd of a voxel")]
+    for row in rows:
+        sd = "n/a" if np.isnan(row.sd) else f"{row.sd:.2g}"
+        numbers = f"{row.truth:.4g}", f"{row.estimate:.4g}", row.error, sd
+        lines.append(line.format(row.quantity, row.tissue, *numbers))
     return "\n".join(lines)
 
 
-def _rows(row: MapRow, phantom: Phantom, maps: FloatArray) -> Iterator[Row]:
+def _rows(row: MapRow, phantom: Phantom, maps: FloatArray, sds: FloatArray) -> Iterator[Row]:
     quantity = row.symbol if row.unit == "1" else f"{row.symbol} ({row.unit})"
     for label, tissue in enumerate(phantom.tissues, start=1):
         if np.isnan(tissue.truth[row.name]):
             continue
-        median = np.nanmedian(maps[:, phantom.labels == label])
-        yield Row(quantity, tissue.name, tissue.truth[row.name], float(median))
+        here = phantom.labels == label
+        median, sd = (_middle(values[:, here]) for values in (maps, sds))
+        yield Row(quantity, tissue.name, tissue.truth[row.name], median, sd)
+
+
+def _middle(values: FloatArray) -> float:
+    """Return the median of what is known, NaN if nothing is."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else np.nan
 
 
 def _read(results: Path, participant: str, row: MapRow, compared: Compared) -> FloatArray:

@@ -31,7 +31,7 @@ from bids_qmri.interfaces.pace import told
 from bids_qmri.interfaces.page_data import keep_page_data
 from bids_qmri.interfaces.quality import Watch, assess
 from bids_qmri.interfaces.scan import OpenAcquisition
-from bids_qmri.interfaces.write import crash_file, outputs_of, write_outputs
+from bids_qmri.interfaces.write import crash_file, is_warning, outputs_of, write_outputs
 from bids_qmri.physics.model import Model
 from bids_qmri.physics.prior import Prior
 
@@ -271,7 +271,6 @@ def _fit(job: FitJob, opened: OpenAcquisition, *, shared: bool) -> tuple[str, ..
     log.log(level, "%s: mask %s; %s", job.name, opened.choice.origin, counted(job, found))
     log_details(job, opened, how, noise, time.monotonic() - started)
     for note in how.notes:
-        # A note that says how to mend it is about something wrong.
-        urgent = note in found.notes or "; fix: " in note
+        urgent = is_warning(note, opened.acquisition, found)
         log.log(logging.WARNING if urgent else logging.INFO, "%s: %s", job.name, note)
     return how.notes

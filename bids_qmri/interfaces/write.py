@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bids_qmri import __version__
+from bids_qmri.bids.acquisition import Acquisition
 from bids_qmri.bids.derivatives import map_sidecar, write_map, write_sidecar
 from bids_qmri.bids.images import Series
 from bids_qmri.bids.masks import MaskChoice
@@ -27,6 +28,7 @@ from bids_qmri.interfaces.job import FitJob
 from bids_qmri.interfaces.quality import QUALITY_EXTENSIONS, Quality, region_labels, write_quality
 from bids_qmri.interfaces.scan import OpenAcquisition
 from bids_qmri.outputs.tables import MapRow, OutputTable
+from bids_qmri.reports.cautions import WARNINGS, doubts
 from bids_qmri.reports.page_data import page_data_path
 
 _ALONG_IMAGE = {"EncodingAxis": 3, "Reference": "ijk", "AntipodalSymmetry": True}
@@ -107,7 +109,14 @@ def write_outputs(
     if regions is not None:
         used["Segmentation"] = resolve_paths(regions.file, _datasets(job))
         used["SegmentationLabels"] = region_labels(regions)
+    if warned := [note for note in used.get("Notes", ()) if is_warning(note, acquisition, found)]:
+        used[WARNINGS] = warned
     write_quality(job, quality, used)
+
+
+def is_warning(note: str, acquisition: Acquisition, found: ImageMaps) -> bool:
+    """Tell whether the log warns of a note: of what was assumed of a scan, what a fit showed, or doubts."""
+    return note in acquisition.notes or note in found.notes or doubts(note)
 
 
 def images_of(

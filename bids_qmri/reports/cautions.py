@@ -36,8 +36,12 @@ _GRAVE = (
     "cannot",
     "state it",
     "no standard deviations",
+    "no B1+ map",
 )
 """Words of notes that ask for something or doubt the maps; others say what was done."""
+
+WARNINGS = "Warnings"
+"""Key of a quality file with those of its notes that the log warned of."""
 
 
 def find_cautions(records: Sequence[Record]) -> list[Caution]:
@@ -48,16 +52,37 @@ def find_cautions(records: Sequence[Record]) -> list[Caution]:
     records
         The fits.
     """
-    notes = {
-        Caution(record.acquisition, note, any(word in note for word in _GRAVE))
-        for record in records
-        for note in record.notes
-    }
-    found = sorted(notes, key=lambda caution: (caution.where, caution.text))
+    notes: dict[tuple[str, str], bool] = {}
+    for record in records:
+        for note in record.notes:
+            said = record.acquisition, note
+            notes[said] = notes.get(said, False) or _is_grave(record, note)
+    found = [Caution(*said, grave) for said, grave in sorted(notes.items())]
     for record in records:
         where = f"{record.acquisition} {record.table.model} {record.estimator}"
         found += [Caution(where, text) for text in (*_coverage(record), *_undetermined(record))]
     return found
+
+
+def warnings_of(records: Sequence[Record]) -> list[Caution]:
+    """Return what a reader should know before trusting the maps of a participant: the warnings alone.
+
+    Parameters
+    ----------
+    records
+        The fits.
+    """
+    return [caution for caution in find_cautions(records) if caution.grave]
+
+
+def doubts(note: str) -> bool:
+    """Tell whether a note asks for something or doubts the maps; the log warns of it, and pages do."""
+    return any(word in note for word in _GRAVE)
+
+
+def _is_grave(record: Record, note: str) -> bool:
+    warned = record.fields.get(WARNINGS)
+    return doubts(note) or (isinstance(warned, list) and note in warned)
 
 
 def _coverage(record: Record) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from bids_qmri.reports.group_table import GroupTable
 from bids_qmri.reports.page import short_exponent, shown_exponent, unit_label
 
 SAME = "Medians, same voxels"
-"""Set of metrics by which estimators can be compared; a study of one estimator has none."""
+"""Set of metrics by which estimators can be compared; scans with one estimator have none."""
 OWN = "Medians"
 """Set of metrics of maps, each over the voxels that its own estimator determines."""
 
@@ -115,12 +115,32 @@ def shown_metrics(group: GroupTable) -> list[Shown]:
         unit = unit_label(metric.units, exponent)
         others = {key: column for key, column in _others(name, together).items() if column in known}
         found.append(Shown(name, title, unit, metric.description, together, exponent, **others))
-    return found
+    first = OWN if _leaves_out(group) else SAME
+    return sorted(found, key=lambda one: one.group != first)
 
 
 def first_set(shown: Sequence[Shown]) -> list[Shown]:
-    """Return the metrics that a page opens with: medians, of common voxels where estimators have such."""
+    """Return the metrics that a page opens with: medians, of common voxels where all fits have such."""
     return [one for one in shown if shown and one.group == shown[0].group]
+
+
+def _leaves_out(group: GroupTable) -> bool:
+    """Tell whether a fit has medians but none of common voxels, as that of a scan with one estimator."""
+    whole = np.array([region == MASK for region in group.labels["region"]])
+    own, common = (
+        _any_known(group, (f"{row.name}_{key}" for row in group.table.maps))
+        for key in ("median", "common_median")
+    )
+    return bool(np.any(whole & own & ~common))
+
+
+def _any_known(group: GroupTable, names: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """Return the rows in which one of some metrics has a value, (n,)."""
+    found = np.zeros(len(group.pages), dtype=np.bool_)
+    for name in names:
+        if name in group.metrics:
+            found |= ~np.isnan(group.metrics[name])
+    return found
 
 
 def _others(name: str, together: str) -> dict[str, str]:

@@ -8,22 +8,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from bids_qmri import __version__
+from bids_qmri import __version__, catalogue
 from bids_qmri.bids.derivatives import write_atomic
 from bids_qmri.completion.standing import MEANING, labels_of, standing_of
+from bids_qmri.outputs.tables import output_table
+from bids_qmri.reports.cautions import warnings_of
 from bids_qmri.reports.page import count, render
+from bids_qmri.reports.records import find_records
 
 NAME = "index.html"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A participant: address of the page if there is one, state, and one line."""
+    """A participant: address of the page if there is one, state, one line, how many warnings the page has."""
 
     participant: str
     href: str
     state: str
     why: str
+    warnings: str
+
+
+@dataclass(frozen=True)
+class GroupPage:
+    """Address of a group page, and what its technique is called."""
+
+    href: str
+    title: str
 
 
 def write_index(output_dir: Path, expected: Iterable[str] = ()) -> Path:
@@ -48,7 +60,7 @@ def write_index(output_dir: Path, expected: Iterable[str] = ()) -> Path:
         title=output_dir.name,
         lead=", ".join(f"{states[state]} {state}" for state in MEANING if states[state]),
         people=count(len(entries), "participant"),
-        groups=[path.name for path in sorted(output_dir.glob("group_*.html"))],
+        groups=[_group(path) for path in sorted(output_dir.glob("group_*.html"))],
         entries=entries,
         meaning={state: MEANING[state] for state in MEANING if states[state]},
         version=__version__,
@@ -61,4 +73,12 @@ def write_index(output_dir: Path, expected: Iterable[str] = ()) -> Path:
 def _entry(output_dir: Path, label: str) -> Entry:
     standing = standing_of(output_dir, label)
     page = output_dir / f"sub-{label}.html"
-    return Entry(label, quote(page.name) if page.is_file() else "", standing.state, standing.why)
+    href = quote(page.name) if page.is_file() else ""
+    many = len(warnings_of(find_records(output_dir, label)))
+    return Entry(label, href, standing.state, standing.why, count(many, "warning") if many else "")
+
+
+def _group(path: Path) -> GroupPage:
+    model = path.stem.removeprefix("group_")
+    known = model in catalogue.model_names()
+    return GroupPage(quote(path.name), output_table(model).title if known else path.name)

@@ -18,14 +18,11 @@ from bids_qmri.reports.gallery import Gallery, MapPanels, Task, count_pictures, 
 from bids_qmri.reports.page import number, percent, shown_exponent, unit_label, with_unit
 from bids_qmri.reports.page_data import PageData
 from bids_qmri.reports.panels import Panel, draw_course, draw_motion, draw_protocol, draw_traces, is_still
-from bids_qmri.reports.protocol import describe_choices, describe_protocol
+from bids_qmri.reports.protocol import describe_choices, describe_protocol, protocol_line
 from bids_qmri.reports.records import Record
 
 PAGE_PIXELS = 5_000_000
 """Of all pictures of a page; a pixel takes about a byte, and a page should stay below 8 MB."""
-
-GIST = 40
-"""Characters of a value of the protocol that the line above it repeats, at most."""
 
 DrawAll = Callable[[Callable[[Task], Gallery], Iterable[Task]], Iterable[Gallery]]
 """`map`, or that of a pool of processes."""
@@ -183,12 +180,11 @@ def _section(records: Sequence[Record], drawn: Iterator[Gallery]) -> Section:
     first, galleries = records[0], [next(drawn) for _ in records]
     fields = _sidecar(first)
     courses = next((one.data.courses for one in galleries if one.data.courses), ())
-    protocol = describe_protocol(fields)
     return Section(
         anchor=anchor(first),
         label=f"{first.acquisition} {first.table.datatype}",
-        protocol=protocol,
-        gist=", ".join(value for _, value in protocol if len(value) <= GIST),
+        protocol=describe_protocol(fields),
+        gist=protocol_line(fields),
         plot=draw_protocol(fields),
         motion=draw_motion(first.fields),
         still="No image moved." if is_still(first.fields) else "",

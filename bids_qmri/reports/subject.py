@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from bids_qmri import __version__
 from bids_qmri.bids.derivatives import write_atomic
-from bids_qmri.reports.cautions import find_cautions
+from bids_qmri.reports.cautions import find_cautions, warnings_of
 from bids_qmri.reports.colours import palette
 from bids_qmri.reports.methods import describe_methods
 from bids_qmri.reports.page import count, render
@@ -99,7 +99,6 @@ def _page(
     links: Sequence[Link],
 ) -> str:
     sections = make_sections(records, draw_all)
-    cautions = find_cautions(records)
     return render(
         "subject.html",
         scripts=SCRIPTS,
@@ -108,8 +107,8 @@ def _page(
         lead=_lead(records, links),
         problems=list(problems),
         crashes=read_crashes(output_dir, participant) if problems else [],
-        cautions=[caution for caution in cautions if caution.grave],
-        notes=[caution for caution in cautions if not caution.grave],
+        cautions=warnings_of(records),
+        notes=[caution for caution in find_cautions(records) if not caution.grave],
         remarks=read_remarks(output_dir, participant),
         sections=sections,
         palettes=_palettes(sections),

@@ -27,7 +27,8 @@ class PlannedAcquisition:
     jobs
         One per model and estimator.
     left_out
-        Why other models of its kind, or estimators, are not used, by name.
+        Why other models of its kind, or estimators, are not used, by name; without models that are never
+        used unless they are asked for.
     """
 
     acquisition: Acquisition
@@ -117,7 +118,15 @@ def _plan_acquisition(
     reasons = {name: reason for name, reason in left_out.items() if reason != NOT_ASKED}
     if not jobs and reasons:
         faults.append(_without_model(found, reasons))
-    return PlannedAcquisition(found, tuple(jobs), left_out), faults
+    told = {name: reason for name, reason in left_out.items() if not _never_meant(name, config)}
+    return PlannedAcquisition(found, tuple(jobs), told), faults
+
+
+def _never_meant(name: str, config: RunConfig) -> bool:
+    """Tell whether what is not fitted is a model that nothing is fitted with unless it is asked for."""
+    if name in config.models or name not in catalogue.model_names():
+        return False
+    return bool(catalogue.get_model(name).on_request)
 
 
 def _obstacle(choice: Choice, found: Acquisition, *, stated: bool) -> str:
@@ -147,7 +156,7 @@ def describe(plan: Plan) -> str:
         for job in planned.jobs:
             by_model.setdefault(job.model.name, []).append(job.label)
         lines += [f"    {model}: {', '.join(labels)}" for model, labels in by_model.items()]
-        lines += [f"    not {model}: {reason}" for model, reason in planned.left_out.items()]
+        lines += [f"    not {', '.join(names)}: {reason}" for reason, names in _by_reason(planned).items()]
         lines += [f"    note: {note}" for note in acquisition.notes]
     for unusable in plan.unusable:
         lines.append(f"  {'cannot run' if unusable.fault else 'nothing to fit'}  {unusable.label}")
@@ -155,6 +164,14 @@ def describe(plan: Plan) -> str:
     if not plan.acquisitions and not plan.unusable:
         lines.append("  nothing that quantitative models know")
     return "\n".join(lines)
+
+
+def _by_reason(planned: PlannedAcquisition) -> dict[str, list[str]]:
+    """Return what is not fitted, models or estimators, by the reason."""
+    found: dict[str, list[str]] = {}
+    for name, reason in planned.left_out.items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 def _job(config: RunConfig, participant: str, acquisition: Acquisition, choice: Choice) -> FitJob:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -16,13 +17,17 @@ from bids_qmri.demo.compare import COMPARED, Row, as_text, compare
     [(2.0, 2.1, "+5.0 %"), (2.0, 1.9, "-5.0 %"), (2.0, 1.9999, "+0.0 %"), (0.0, 0.12, "+0.12")],
 )
 def test_error(truth: float, estimate: float, error: str) -> None:
-    assert Row("T1 (s)", "liver", truth, estimate).error == error
+    assert Row("T1 (s)", "liver", truth, estimate, 0.1).error == error
 
 
 def test_table_has_a_head_and_columns_of_one_width() -> None:
-    lines = as_text([Row("T1 (s)", "liver", 0.81, 0.8123), Row("FA", "lesion", 0.15, 0.16)]).splitlines()
-    assert lines[0].split() == ["map", "tissue", "truth", "estimate", "error"]
+    lines = as_text(
+        [Row("T1 (s)", "liver", 0.81, 0.8123, 0.02), Row("FA", "lesion", 0.15, 0.16, math.nan)]
+    ).splitlines()
+    assert lines[0].split() == ["map", "tissue", "truth", "estimate", "error", *("sd", "of", "a", "voxel")]
     assert len({len(line) for line in lines}) == 1
+    assert lines[1].endswith(" 0.02")
+    assert lines[2].endswith(" n/a")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,15 @@ def test_maps_agree_with_the_truth(demo: Path) -> None:
     for row in rows:
         if row.truth:
             assert row.estimate == pytest.approx(row.truth, rel=TOLERANCE[row.quantity.split()[0]]), row
+
+
+def test_medians_of_a_tissue_are_within_the_noise_of_one_voxel(demo: Path) -> None:
+    rows = list(compare(demo / "bids_qmri"))
+    # Isotropic diffusion and pure water lie at a limit: FA can only be above 0, FWF only below 1.
+    inside = [row for row in rows if row.truth not in (0.0, 1.0)]
+    assert len(inside) == len(rows) - 2
+    for row in inside:
+        assert abs(row.estimate - row.truth) < row.sd, row
 
 
 def test_pages_are_written(demo: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bids_qmri.outputs.tables import output_table
-from bids_qmri.reports.cautions import find_cautions
+from bids_qmri.reports.cautions import find_cautions, warnings_of
 from bids_qmri.reports.records import Record
 
 
@@ -55,3 +55,27 @@ def test_notes_of_several_fits_are_said_once() -> None:
         for label in ("lsq", "ncde")
     ]
     assert [caution.text for caution in find_cautions(records)] == ["no B1 map"]
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "no B1+ map for these images: nominal flip angles are used",
+        "noise floor 2 by air, but 4 by patches of tissue: tissue moves; state it with --noise",
+        "22 of 25 images moved by more than a voxel; fix: align them with --align",
+    ],
+)
+def test_doubts_are_warnings_and_what_was_done_is_none(note: str) -> None:
+    done = "sub-01_TB1map.nii.gz: median 104 inside the mask, read as percent (Units)"
+    record = Record(Path("out"), {"sub": "01"}, output_table("vfa"), "lsq", {"Notes": [note, done]})
+    assert [caution.text for caution in warnings_of([record])] == [note]
+
+
+def test_what_the_log_warned_of_is_a_warning_whatever_its_words_and_said_once() -> None:
+    note = "frames taken 5 s apart: AcquisitionDuration divided by 50 frames"
+    mild = Record(Path("out"), {"sub": "01"}, output_table("etofts"), "lsq", {"Notes": [note]})
+    warned = Record(
+        Path("out"), {"sub": "01"}, output_table("etofts"), "mle", {"Notes": [note], "Warnings": [note]}
+    )
+    assert warnings_of([mild]) == []
+    assert [(caution.text, caution.grave) for caution in find_cautions([mild, warned])] == [(note, True)]

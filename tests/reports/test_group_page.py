@@ -204,6 +204,19 @@ def test_the_page_opens_with_the_comparison_and_says_of_how_many_voxels(two_esti
     ]
 
 
+def test_where_a_scan_has_one_estimator_the_page_opens_with_medians_of_all_scans(
+    two_estimators: Path, write_fit: WriteFit
+) -> None:
+    write_fit({"sub": "alone"})
+    page = page_of(two_estimators)
+    metrics = data_of(page)["metrics"]
+    assert metrics[0]["set"] == "Medians"
+    assert {"Medians", "Medians, same voxels"} <= {metric["set"] for metric in metrics}
+    figures = page[page.index('id="figures"') : page.index('id="fits"')]
+    assert 'href="sub-alone.html"' in figures
+    assert "scans with one estimator have none" in page
+
+
 def test_a_study_of_one_estimator_compares_nothing(tmp_path: Path, write_fit: WriteFit) -> None:
     study(write_fit)
     page = page_of(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bids_qmri.reports.panels import draw_motion, draw_protocol
-from bids_qmri.reports.protocol import describe_choices, describe_protocol
+from bids_qmri.reports.protocol import describe_choices, describe_protocol, protocol_line
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,40 @@ def test_many_groups_are_shortened_and_odd_tables_left_out() -> None:
     many = [100.0 * 1.1**i for i in range(30)]
     assert "30 values" in describe_protocol({"BValues": many, "BValueCounts": [1] * 30})[0][1]
     assert describe_protocol({"BValues": [1], "BValueCounts": "x"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({}, ""),
+        ({"Manufacturer": "A", "FrameTimes": [0.0]}, ""),
+        (
+            {"EchoTime": 0.07, "RepetitionTime": 5.0, "MagneticFieldStrength": 3},
+            "3 T, TR 5 s, TE 70 ms",
+        ),
+        ({"BValues": [0, 10, 20], "BValueCounts": [1, 3, 3]}, "b 0 10 20 s/mm²"),
+        ({"BValues": [0, 994, 1000, 1006], "BValueCounts": [6, 2, 3, 4]}, "b 0 1001 s/mm²"),
+        (
+            {"BValues": [0, 10, 20, 30, 50, 75, 100, 400, 800], "BValueCounts": [1] * 9},
+            "b 0 10 20 … 800 s/mm² (9 values)",
+        ),
+        ({"InversionTimes": [0.05, 0.3, 2], "RepetitionTime": 2.5}, "TI 0.05 0.3 2 s, TR 2.5 s"),
+        ({"FlipAngle": [2, 5, 10], "RepetitionTimeExcitation": 0.012}, "flip angles 2 5 10°, TR 12 ms"),
+        ({"FlipAngle": 20, "FrameTimes": [0.0, 5.0, 10.0]}, "flip angle 20°, 3 frames 5 s apart"),
+        ({"FrameTimes": [0.0, 5.0, 20.0]}, "3 frames in 20 s"),
+        ({"Hematocrit": 0.42, "ValueOrigins": {"hematocrit": "default"}}, "haematocrit 0.42, assumed"),
+        ({"Hematocrit": 0.4, "ValueOrigins": {"hematocrit": "command line"}}, "haematocrit 0.4"),
+        ({"SpinLockTime": [0.01, 0.02]}, "spin lock time 0.01 0.02"),
+        ({"EchoTime": "x"}, ""),
+    ],
+)
+def test_the_line_of_a_protocol_names_every_number(fields: dict[str, object], line: str) -> None:
+    assert protocol_line(fields) == line
+
+
+def test_the_table_says_of_a_haematocrit_that_nobody_stated_that_it_is_assumed() -> None:
+    fields = {"Hematocrit": 0.42, "ValueOrigins": {"hematocrit": "default"}}
+    assert describe_protocol(fields) == (("Haematocrit", "0.42, assumed"),)
 
 
 def test_choices_leave_out_identity_and_split_words() -> None:

@@ -160,6 +160,20 @@ def test_the_description_names_series_fits_and_reasons(bids: Path) -> None:
     assert any(line.startswith("    not dti: ") and "a tensor needs 6" in line for line in lines)
 
 
+def test_the_description_says_a_reason_once_below_what_is_fitted(bids: Path) -> None:
+    synth.add_ivim(bids)
+    lines = describe(plan(bids, models=("ivim",))).splitlines()
+    assert lines[2] == "    ivim: lsq"
+    (others,) = (line for line in lines if line.endswith(": not among --models"))
+    assert {"dti", "dki", "noddi"} <= set(others.strip().removeprefix("not ").split(":")[0].split(", "))
+
+
+def test_models_that_are_never_a_default_are_told_of_only_if_asked_for(bids: Path) -> None:
+    synth.add_ivim(bids)
+    assert "noddiexvivo" not in describe(plan(bids))
+    assert "    not noddiexvivo: " in describe(plan(bids, models=("ivim", "noddiexvivo")))
+
+
 def test_the_description_tells_faults_from_what_has_no_model(bids: Path) -> None:
     break_vfa(bids)
     synth.add_tensor(bids, bvals=(1000, 1000, 1000))

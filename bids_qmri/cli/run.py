@@ -180,13 +180,11 @@ def _run_level(level: str, config: RunConfig) -> int:
         return code
     from bids_qmri.bids.participants import copy_participants
     from bids_qmri.reports.group import write_group
-    from bids_qmri.reports.index import write_index
 
     copy_participants(config.bids_dir, config.output_dir)
     try:
         expected = _expected(config)
         write_group(config.output_dir, expected, config.person_column)
-        write_index(config.output_dir, expected)
     except NoInputError as error:
         # after a participant level without results this is no second failure
         LOGGER.error(error)

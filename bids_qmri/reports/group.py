@@ -17,8 +17,10 @@ from bids_qmri.bids.participants import read_participants
 from bids_qmri.completion.hashes import fingerprint
 from bids_qmri.completion.standing import Standing, labels_of, standing_of
 from bids_qmri.errors import NoInputError
+from bids_qmri.reports.cautions import warnings_of
 from bids_qmri.reports.group_page import group_page
 from bids_qmri.reports.group_table import GroupTable, TableBuilder, as_parquet, as_tsv, dictionary
+from bids_qmri.reports.index import write_index
 from bids_qmri.reports.methods import write_citation
 from bids_qmri.reports.records import Record, each_record
 from bids_qmri.reports.repeatability import Line, as_text, dictionary_of, repeatability_of
@@ -33,7 +35,7 @@ TRIES = 3
 def write_group(
     output_dir: Path, expected: Iterable[str] = (), person_column: str | None = None
 ) -> list[Path]:
-    """Write ``group_<model>.tsv``, its data dictionary, ``group_<model>.html`` and the citations of all.
+    """Write ``group_<model>.tsv``, its dictionary, ``group_<model>.html``, citations, and ``index.html``.
 
     ``group_<model>.parquet`` is written too where pyarrow is installed. What an earlier call wrote of models
     that nobody has any more is removed.
@@ -51,7 +53,7 @@ def write_group(
     Returns
     -------
     list of Path
-        What was written, in the order of the models' names.
+        What was written of the models, in the order of their names; ``index.html`` beside them is not among it.
 
     Raises
     ------
@@ -64,9 +66,11 @@ def write_group(
     builders: dict[str, TableBuilder] = {}
     absent: list[Standing] = []
     repeated: list[Record] = []
+    warnings: dict[str, int] = {}
     for label in labels_of(output_dir, expected):
         standing, records = _complete_records(output_dir, label)
         absent += [] if standing.state in ("complete", "nothing") else [standing]
+        warnings[label] = len(warnings_of(records))
         for record in records:
             model = record.table.model
             if model not in builders:
@@ -91,6 +95,7 @@ def write_group(
     ]
     runs = {(model, label) for model, group in groups.items() for label in group.labels["estimator"]}
     repeats = bool(maps) or any(_paths(output_dir, model)[4].exists() for model in groups)
+    write_index(output_dir, expected, warnings)
     return [*written, *maps, *write_citation(output_dir, sorted(runs), repeats=repeats)]
 
 

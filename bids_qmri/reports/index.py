@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -38,7 +38,9 @@ class GroupPage:
     title: str
 
 
-def write_index(output_dir: Path, expected: Iterable[str] = ()) -> Path:
+def write_index(
+    output_dir: Path, expected: Iterable[str] = (), warnings: Mapping[str, int] | None = None
+) -> Path:
     """Write ``index.html``, which leads to all pages.
 
     Parameters
@@ -47,13 +49,15 @@ def write_index(output_dir: Path, expected: Iterable[str] = ()) -> Path:
         Root of the output dataset.
     expected
         Labels, without ``sub-``, of participants who should be there.
+    warnings
+        How many each page has, by label; None: counted from the quality files.
 
     Returns
     -------
     Path
         The page.
     """
-    entries = [_entry(output_dir, label) for label in labels_of(output_dir, expected)]
+    entries = [_entry(output_dir, label, warnings) for label in labels_of(output_dir, expected)]
     states = Counter(entry.state for entry in entries)
     text = render(
         "index.html",
@@ -70,11 +74,11 @@ def write_index(output_dir: Path, expected: Iterable[str] = ()) -> Path:
     return path
 
 
-def _entry(output_dir: Path, label: str) -> Entry:
+def _entry(output_dir: Path, label: str, warnings: Mapping[str, int] | None) -> Entry:
     standing = standing_of(output_dir, label)
     page = output_dir / f"sub-{label}.html"
     href = quote(page.name) if page.is_file() else ""
-    many = len(warnings_of(find_records(output_dir, label)))
+    many = len(warnings_of(find_records(output_dir, label))) if warnings is None else warnings.get(label, 0)
     return Entry(label, href, standing.state, standing.why, count(many, "warning") if many else "")
 
 

@@ -53,7 +53,7 @@ def write_group(
     Returns
     -------
     list of Path
-        What was written of the models, in the order of their names; ``index.html`` beside them is not among it.
+        What was written of the models, in the order of their names, without ``index.html``.
 
     Raises
     ------

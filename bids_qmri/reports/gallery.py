@@ -22,7 +22,7 @@ from bids_qmri.reports.page_data import MASK, SAME, PageData, count_values, read
 from bids_qmri.reports.panels import Panel, draw_histogram
 from bids_qmri.reports.pictures import Grid, Picture, draw_direction, draw_map, draw_status, standalone
 from bids_qmri.reports.records import Record
-from bids_qmri.reports.region_statistics import region_statistics
+from bids_qmri.reports.region_statistics import counted, region_statistics
 from bids_qmri.reports.sheets import lay_out
 from bids_qmri.reports.start import Place, find_start
 
@@ -144,8 +144,8 @@ def _panels(
         return MapPanels(row.symbol, unit, (picture,))
     sure = determined_voxels(status == Status.OK, determined)
     start = _start(row, image.values, sure, grid, picture)
-    listed = region_statistics(record, row)
-    picture = replace(picture, viewer={**picture.viewer, "regions": listed, "start": start})
+    told = {"regions": region_statistics(record, row), "counted": counted(record, row), "start": start}
+    picture = replace(picture, viewer={**picture.viewer, **told})
     sd_row = record.table.sd(row.name)
     sd = _draw(record, sd_row, load(record, sd_row), replace(grid, thumb=None))
     histogram = (data.histograms or {}).get(row.name)

@@ -17,8 +17,8 @@ ESTIMATED = ("n_ok", "n_at_bound", "n_undetermined")
 """Metrics that count the voxels with an estimate."""
 
 Statistics = tuple[str, str, str, str, bool]
-"""Region, median and interquartile range in the unit that the page tells the map in, the voxels they are over
-in words, and whether these are few."""
+"""Region, median and interquartile range in the unit that the page tells the map in, how many of the region's
+voxels they are over, and whether these are few."""
 
 
 def region_statistics(record: Record, row: MapRow) -> list[Statistics]:
@@ -43,6 +43,11 @@ def region_statistics(record: Record, row: MapRow) -> list[Statistics]:
     return [told for _, told in found[:MOST] or _line("whole mask", record.metrics, row)]
 
 
+def counted(record: Record, row: MapRow) -> str:
+    """Return which voxels the statistics of a map are over, in one word."""
+    return "Estimated" if record.metrics.get(f"{row.name}_determined") is None else "Determined"
+
+
 def _line(name: str, metrics: Any, row: MapRow) -> Iterator[tuple[int, Statistics]]:
     """Yield the number of voxels that the statistics are over, and the line; nothing without a median."""
     values = metrics if isinstance(metrics, Mapping) else {}
@@ -56,9 +61,8 @@ def _line(name: str, metrics: Any, row: MapRow) -> Iterator[tuple[int, Statistic
     over = round(estimated * (1.0 if share is None else share))
     every = _known(values.get("n_voxels"))
     told = f"{over}" if every is None else f"{over} of {every:.0f}"
-    what = "estimated" if share is None else "determined"
     numbers = number(float(f"{median * scale:.4g}")), number(float(f"{iqr * scale:.3g}"))
-    yield over, (name, *numbers, f"{what} {told}", share is not None and share < HARDLY_DETERMINED)
+    yield over, (name, *numbers, told, share is not None and share < HARDLY_DETERMINED)
 
 
 def _known(value: Any) -> float | None:

@@ -46,10 +46,12 @@ const readout = (() => {
   function meanAndSpread(layer, places) {
     const values = places.map((at) => valueOf(layer, at));
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    if (values.length < 2) return `mean ${withUnit(short(mean), layer)}`;
+    const told = `mean ${withUnit(short(mean), layer)}`;
+    if (values.length < 2) return `${told} (1 voxel`;
     const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
-    const fine = spread >= stepOf(layer) || places.every((at) => isExact(layer, at));
-    return `mean ${withUnit(short(mean), layer)}, spread ${withUnit(fine ? short(spread) : `below ${short(stepOf(layer))}`, layer)}`;
+    const step = stepOf(layer);
+    const fine = spread >= step || places.every((at) => isExact(layer, at));
+    return `${told}, spread ${withUnit(fine ? short(spread) : `below ${short(step)}`, layer)} (sd over ${values.length} voxels`;
   }
 
   // Without the values of some there is no mean; the median is true as long as it is not one of them.
@@ -73,7 +75,7 @@ const readout = (() => {
       const range = withUnit(`${short(layer.low)} to ${short(layer.high)}`, layer);
       return `${start}${median(layer, known, untold)}${untold} of ${known.length} voxels beyond ${range}${doubt}`;
     }
-    return `${start}${meanAndSpread(layer, known)} (sd over ${known.length} voxel${known.length > 1 ? "s" : ""}${doubt})`;
+    return `${start}${meanAndSpread(layer, known)}${doubt})`;
   }
 
   return {describe, square, short};

@@ -18,7 +18,7 @@ ESTIMATED = ("n_ok", "n_at_bound", "n_undetermined")
 
 Statistics = tuple[str, str, str, str, bool]
 """Region, median and interquartile range in the unit that the page tells the map in, how many of the region's
-voxels they are over, and whether these are few."""
+voxels they are over (``"105 of 111"``, or ``"111"`` for all), and whether these are few."""
 
 
 def region_statistics(record: Record, row: MapRow) -> list[Statistics]:
@@ -45,7 +45,7 @@ def region_statistics(record: Record, row: MapRow) -> list[Statistics]:
 
 def counted(record: Record, row: MapRow) -> str:
     """Return which voxels the statistics of a map are over, in one word."""
-    return "Estimated" if record.metrics.get(f"{row.name}_determined") is None else "Determined"
+    return "estimated" if record.metrics.get(f"{row.name}_determined") is None else "determined"
 
 
 def _line(name: str, metrics: Any, row: MapRow) -> Iterator[tuple[int, Statistics]]:
@@ -60,7 +60,7 @@ def _line(name: str, metrics: Any, row: MapRow) -> Iterator[tuple[int, Statistic
     estimated = sum(count for count in counts if count is not None)
     over = round(estimated * (1.0 if share is None else share))
     every = _known(values.get("n_voxels"))
-    told = f"{over}" if every is None else f"{over} of {every:.0f}"
+    told = f"{over}" if every in (None, over) else f"{over} of {every:.0f}"
     numbers = number(float(f"{median * scale:.4g}")), number(float(f"{iqr * scale:.3g}"))
     yield over, (name, *numbers, told, share is not None and share < HARDLY_DETERMINED)
 

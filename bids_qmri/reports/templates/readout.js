@@ -46,12 +46,12 @@ const readout = (() => {
   function meanAndSpread(layer, places) {
     const values = places.map((at) => valueOf(layer, at));
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    const told = `mean ${withUnit(short(mean), layer)}`;
-    if (values.length < 2) return `${told} (1 voxel`;
+    if (values.length < 2) return `mean ${withUnit(short(mean), layer)} (1 voxel`;
     const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
     const step = stepOf(layer);
     const fine = spread >= step || places.every((at) => isExact(layer, at));
-    return `${told}, spread ${withUnit(fine ? short(spread) : `below ${short(step)}`, layer)} (sd over ${values.length} voxels`;
+    const told = `mean ${short(mean)}, spread ${fine ? "" : "below "}${short(fine ? spread : step)}`;
+    return `${withUnit(told, layer)} (sd over ${values.length} voxels`;
   }
 
   // Without the values of some there is no mean; the median is true as long as it is not one of them.

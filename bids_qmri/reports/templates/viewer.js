@@ -208,8 +208,7 @@
       const table = named.regions;
       table.hidden = !layer.regions?.length;
       if (table.hidden) return;
-      table.caption.textContent = `${layer.fit}: ${layer.name}${layer.unit && ` (${layer.unit})`}`;
-      table.querySelector("th:last-child").textContent = layer.counted;
+      table.caption.textContent = `${layer.fit}: ${layer.name}${layer.unit && ` (${layer.unit})`}, over ${layer.counted} voxels`;
       table.tBodies[0].replaceChildren(...layer.regions.map(([...cells]) => {
         const line = document.createElement("tr");
         line.classList.toggle("faint", cells.pop());

@@ -26,7 +26,8 @@ const readout = (() => {
 
   // A second digit of an error is all that counts.
   function errorOf(sd, at) {
-    return sd && isKnown(sd, at) && !isUntold(sd, at) ? String(Number(Number(number(sd, at)).toPrecision(2))) : "";
+    if (!sd || !isKnown(sd, at) || isUntold(sd, at)) return "";
+    return String(Number(Number(number(sd, at)).toPrecision(2)));
   }
 
   function describe(layer, at, sd) {
@@ -47,7 +48,8 @@ const readout = (() => {
     const values = places.map((at) => valueOf(layer, at));
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
     if (values.length < 2) return `mean ${withUnit(short(mean), layer)} (1 voxel`;
-    const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
+    const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    const spread = Math.sqrt(squares / (values.length - 1));
     const step = stepOf(layer);
     const fine = spread >= step || places.every((at) => isExact(layer, at));
     const told = `mean ${short(mean)}, spread ${fine ? "" : "below "}${short(fine ? spread : step)}`;

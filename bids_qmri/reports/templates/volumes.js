@@ -80,7 +80,7 @@ const volumes = (() => {
     return found;
   }
 
-  // Reads the picture of a layer when it is first wanted. An old browser cannot inflate: values at the ends are untold.
+  // Reads the picture of a layer when it is first wanted. An old browser cannot inflate: ends stay untold.
   async function load(layer) {
     if (!layer || layer.pixels) return;
     const [bytes] = await Promise.all([
@@ -143,7 +143,8 @@ const volumes = (() => {
       const place = (value - low) / (high - low) || 0;
       return palette[LOWEST + Math.round(Math.min(Math.max(place, 0), 1) * (HIGHEST - LOWEST))];
     };
-    const shades = palette.map((colour, level) => (level === 0 || level === FAILED ? colour : shade(levelValue(layer, level))));
+    const shades = palette.map((colour, level) =>
+      (level === 0 || level === FAILED ? colour : shade(levelValue(layer, level))));
     return (at) => (isExact(layer, at) ? shade(layer.exact[at]) : shades[layer.levels[at]]);
   }
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bids_qmri.bids.derivatives import write_atomic
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.estimators.base import Status
 from bids_qmri.outputs.tables import MapRow
 from bids_qmri.qc.metrics import determined_voxels, usable_voxels
 from bids_qmri.reports.comparison import SLICES, Beside, Part, draw_part, stand_beside
@@ -21,8 +22,9 @@ from bids_qmri.reports.page_data import MASK, SAME, PageData, count_values, read
 from bids_qmri.reports.panels import Panel, draw_histogram
 from bids_qmri.reports.pictures import Grid, Picture, draw_direction, draw_map, draw_status, standalone
 from bids_qmri.reports.records import Record
-from bids_qmri.reports.region_statistics import region_statistics
+from bids_qmri.reports.region_statistics import counted, region_statistics
 from bids_qmri.reports.sheets import lay_out
+from bids_qmri.reports.start import Place, find_start
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,9 @@ def draw_fit(task: Task) -> Gallery:
     mask = status.values > 0
     sheet = lay_out(mask, status.affine, task.max_pixels)
     grid = Grid(mask, sheet, sheet.fullest(mask))
-    usable = usable_voxels(status.values)
     base, few = task.base, task.max_pixels // SLICES
     beside = None if base is None else stand_beside(record, base, status, few)
-    found = (_panels(record, row, grid, usable, data, beside) for row in record.table.maps)
+    found = (_panels(record, row, grid, status.values, data, beside) for row in record.table.maps)
     maps = tuple(filter(None, found))
     below = next(filter(None, (load(record, row) for row in _underlays(record))), None)
     shown = mask.astype(np.float32) if below is None else below.values
@@ -124,10 +125,11 @@ def _panels(
     record: Record,
     row: MapRow,
     grid: Grid,
-    usable: npt.NDArray[np.bool_],
+    status: npt.NDArray[np.uint8],
     data: PageData,
     beside: Beside | None,
 ) -> MapPanels | None:
+    usable = usable_voxels(status)
     image, known = load(record, row), load(record, record.table.determined(row.name))
     unit = unit_label(row.unit, shown_exponent(row.unit))
     if image is None:
@@ -140,7 +142,10 @@ def _panels(
         return None
     if row.volumes:
         return MapPanels(row.symbol, unit, (picture,))
-    picture = replace(picture, viewer={**picture.viewer, "regions": region_statistics(record, row)})
+    sure = determined_voxels(status == Status.OK, determined)
+    start = _start(row, image.values, sure, grid, picture)
+    told = {"regions": region_statistics(record, row), "counted": counted(record, row), "start": start}
+    picture = replace(picture, viewer={**picture.viewer, **told})
     sd_row = record.table.sd(row.name)
     sd = _draw(record, sd_row, load(record, sd_row), replace(grid, thumb=None))
     histogram = (data.histograms or {}).get(row.name)
@@ -151,6 +156,15 @@ def _panels(
     part = None if beside is None else draw_part(beside, row, image.values, determined)
     pictures = tuple(filter(None, (picture, sd)))
     return MapPanels(row.symbol, unit, pictures, panel, name=row.name, part=part)
+
+
+def _start(
+    row: MapRow, values: npt.NDArray[Any], sure: npt.NDArray[np.bool_], grid: Grid, picture: Picture
+) -> Place | None:
+    """Return where the crosshair starts on a map: on a sure value inside the range of its colours."""
+    scale = 10.0 ** shown_exponent(row.unit)
+    inside = (values > picture.viewer["low"] * scale) & (values < picture.viewer["high"] * scale)
+    return find_start(grid.sheet, grid.mask, values, sure & inside)
 
 
 def _constant(values: npt.NDArray[Any], row: MapRow, unit: str) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from markupsafe import escape
 
 from bids_qmri.estimators.base import STATUS_MEANING, Status
+from bids_qmri.reports.beyond import pack_beyond
 from bids_qmri.reports.charts import round_ticks, tick_text
 from bids_qmri.reports.colours import (
     BACKGROUND,
@@ -183,7 +184,8 @@ def draw_map(
     """
     inside = values[grid.mask & np.isfinite(values)]
     low, high = limits or robust_limits(inside)
-    pixels = levels(grid.sheet.fill(values, 0.0), (low, high))
+    laid = grid.sheet.fill(values, 0.0)
+    pixels = levels(laid, (low, high))
     pixels[~grid.sheet.fill(grid.mask, False).astype(bool)] = 0
     exponent = shown_exponent(units)
     unit, ends = unit_label(units, exponent), (low / 10.0**exponent, high / 10.0**exponent)
@@ -197,6 +199,8 @@ def draw_map(
     key = [(FAILED_COLOUR, absent)] * bool(np.any(pixels == FAILED))
     key += [(VEIL_COLOUR, f"not determined by the data: {percent(share)}")] * bool(share > 0)
     small = grid.small(pixels)
+    told: dict[str, Any] = {"low": ends[0], "high": ends[1], "unit": unit, "cmap": cmap}
+    told["beyond"] = pack_beyond(grid.sheet, pixels, laid / 10.0**exponent)
     return Picture(
         name,
         encode_indexed(pixels, palette(cmap)),
@@ -206,7 +210,7 @@ def draw_map(
         grid.sheet.sides[0],
         _scale(cmap, low, high, units),
         tuple(key),
-        {"kind": "map", "low": ends[0], "high": ends[1], "unit": unit, "cmap": cmap, **grid.describe()},
+        {"kind": "map", **told, **grid.describe()},
         _veil(veiled, grid, f"Grey where the data do not determine {name}: {percent(share)} of the voxels."),
         b"" if small is None else encode_indexed(small, palette(cmap)),
     )

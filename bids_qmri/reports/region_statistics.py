@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bids_qmri.outputs.tables import MapRow
+from bids_qmri.reports.cautions import HARDLY_DETERMINED
 from bids_qmri.reports.page import number, shown_exponent
 from bids_qmri.reports.records import Record
 
@@ -15,8 +16,9 @@ MOST = 12
 ESTIMATED = ("n_ok", "n_at_bound", "n_undetermined")
 """Metrics that count the voxels with an estimate."""
 
-Statistics = tuple[str, str, str, int]
-"""Region, median and interquartile range in the unit that the page tells the map in, voxels they are over."""
+Statistics = tuple[str, str, str, str, bool]
+"""Region, median and interquartile range in the unit that the page tells the map in, how many of the region's
+voxels they are over (``"105 of 111"``, or ``"111"`` for all), and whether these are few."""
 
 
 def region_statistics(record: Record, row: MapRow) -> list[Statistics]:
@@ -37,11 +39,17 @@ def region_statistics(record: Record, row: MapRow) -> list[Statistics]:
     regions = record.fields.get("Regions")
     named = regions.items() if isinstance(regions, Mapping) else ()
     found = [line for name, metrics in named for line in _line(str(name), metrics, row)]
-    found.sort(key=lambda line: -line[3])
-    return found[:MOST] or list(_line("whole mask", record.metrics, row))
+    found.sort(key=lambda line: -line[0])
+    return [told for _, told in found[:MOST] or _line("whole mask", record.metrics, row)]
 
 
-def _line(name: str, metrics: Any, row: MapRow) -> Iterator[Statistics]:
+def counted(record: Record, row: MapRow) -> str:
+    """Return which voxels the statistics of a map are over, in one word."""
+    return "estimated" if record.metrics.get(f"{row.name}_determined") is None else "determined"
+
+
+def _line(name: str, metrics: Any, row: MapRow) -> Iterator[tuple[int, Statistics]]:
+    """Yield the number of voxels that the statistics are over, and the line; nothing without a median."""
     values = metrics if isinstance(metrics, Mapping) else {}
     median, iqr = (_known(values.get(f"{row.name}_{key}")) for key in ("median", "iqr"))
     counts = [_known(values.get(key)) for key in ESTIMATED]
@@ -49,8 +57,12 @@ def _line(name: str, metrics: Any, row: MapRow) -> Iterator[Statistics]:
         return
     scale = 10.0 ** -shown_exponent(row.unit)
     share = _known(values.get(f"{row.name}_determined"))
-    voxels = sum(count for count in counts if count is not None) * (1.0 if share is None else share)
-    yield name, number(float(f"{median * scale:.4g}")), number(float(f"{iqr * scale:.3g}")), round(voxels)
+    estimated = sum(count for count in counts if count is not None)
+    over = round(estimated * (1.0 if share is None else share))
+    every = _known(values.get("n_voxels"))
+    told = f"{over}" if every in (None, over) else f"{over} of {every:.0f}"
+    numbers = number(float(f"{median * scale:.4g}")), number(float(f"{iqr * scale:.3g}"))
+    yield over, (name, *numbers, told, share is not None and share < HARDLY_DETERMINED)
 
 
 def _known(value: Any) -> float | None:

@@ -60,6 +60,12 @@ class Sheet:
         """Return the sheet's pixels of a volume, shape (rows, columns), `empty` between slices."""
         return np.where(self.order < 0, empty, volume.ravel()[self.order])
 
+    def cut(self, picture: Array) -> Array:
+        """Return the slices of a sheet's pixels, shape (slices, rows, columns), without lines between."""
+        high, wide = self.tile
+        tiles = picture.reshape(-1, high, self.columns, wide).swapaxes(1, 2).reshape(-1, high, wide)
+        return tiles[: self.count, :-1, :-1]
+
     def fullest(self, mask: Mask) -> tuple[slice, slice]:
         """Return where on the sheet the slice lies that has the most voxels of a mask, (X, Y, Z)."""
         high, wide = self.tile
@@ -131,10 +137,7 @@ def pick(sheet: Sheet, mask: Mask, many: int, max_pixels: int) -> Sheet:
     max_pixels
         Size beyond which pixels are left out.
     """
-    high, wide = sheet.tile
-    rows = len(sheet.order) // high
-    tiles = sheet.order.reshape(rows, high, sheet.columns, wide).swapaxes(1, 2).reshape(-1, high, wide)
-    planes = tiles[: sheet.count, :-1, :-1]
+    planes = sheet.cut(sheet.order)
     counts = np.count_nonzero(mask.ravel()[planes] & (planes >= 0), axis=(1, 2))
     full = np.flatnonzero(2 * counts >= counts.max())
     # From the middle of equal shares, so that neither end is favoured.

@@ -21,7 +21,7 @@ from bids_qmri.reports.problems import read_crashes, read_problems, read_remarks
 from bids_qmri.reports.records import Record, find_records
 from bids_qmri.reports.sections import DrawAll, Section, make_sections, place
 
-SCRIPTS = ("volumes.js", "viewer.js", "fold.js", "copy.js")
+SCRIPTS = ("volumes.js", "readout.js", "viewer.js", "fold.js", "copy.js")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from bids_qmri.bids.names import derivative_path
+from bids_qmri.estimators.base import STATUS_MEANING, Status
 from bids_qmri.outputs.tables import output_table
 from bids_qmri.reports.colours import palette
 
@@ -163,7 +163,7 @@ def test_the_window_changes_colours_and_no_values(subject: Visit) -> None:
     assert state(shown) == text
     assert plane(shown).screenshot() != before
     assert shown.locator(".planes .tick").all_inner_texts()[:3] == ["0.5", "1", "1.5"]
-    shown.get_by_role("button", name="Whole range").click()
+    shown.get_by_role("button", name="Usual range").click()
     assert state(shown) == text
     assert plane(shown).screenshot() == before
 
@@ -183,25 +183,9 @@ def test_zoom_keeps_the_voxel_and_two_maps_share_it(subject: Visit) -> None:
     subject.page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.6 * box["height"])
     assert state(shown)[2] != text[2]
     lines = shown.locator(".readout").inner_text().split("\n")
-    assert lines[1].startswith("vfa lsq T1: ")
-    assert lines[1].removeprefix("vfa lsq ") == lines[0]
+    assert lines[2].startswith("vfa lsq T1: ")
+    assert [lines[2].removeprefix("vfa lsq "), lines[3]] == lines[:2]
     assert subject.clean, subject.complaints
-
-
-def test_the_statistics_are_those_of_the_square(study: Path, subject: Visit) -> None:
-    row = output_table("vfa").estimate("t1")
-    path = derivative_path({"sub": "abdomen01"}, extension=".nii.gz", **row.name_parts("lsq"))
-    image, shown = np.asarray(nib.load(study / path).dataobj), viewer(subject)
-    i, j, k = state(shown)[2]
-    square = image[i - 2 : i + 3, j - 2 : j + 3, k]
-    square = square[(square > 0) & np.isfinite(square)]
-    told = re.search(
-        r"square: ([\d.]+) ± ([\d.]+) s \((\d+) voxels\)", shown.locator(".readout").inner_text()
-    )
-    assert told is not None
-    assert int(told.group(3)) == square.size
-    assert float(told.group(1)) == pytest.approx(float(square.mean()), abs=0.01)
-    assert float(told.group(2)) == pytest.approx(float(square.std(ddof=1)), abs=0.01)
 
 
 def test_a_click_on_a_picture_opens_its_slice(subject: Visit) -> None:
@@ -224,8 +208,15 @@ def test_what_is_not_simply_estimated_can_be_marked(study: Path, subject: Visit)
     while state(shown)[3] - 1 != marked[0]:
         subject.page.keyboard.press("PageDown" if state(shown)[3] - 1 > marked[0] else "PageUp")
     before = canvas.screenshot()
+    legend = control(shown, "statuses")
+    assert not legend.is_visible()
     shown.get_by_label("Mark what is not simply estimated").check()
     assert canvas.screenshot() != before
+    codes = set(np.unique(np.asarray(nib.load(path).dataobj)).tolist()) - {0, 1}
+    meanings = {STATUS_MEANING[Status(one)] for one in codes}
+    said = legend.locator("li").all_inner_texts()
+    assert said[0] == "ivim lsq:"
+    assert {text.split(": ")[0].strip() for text in said[1:]} == meanings
 
 
 def test_uncertain_voxels_can_be_darkened(subject: Visit) -> None:
@@ -252,8 +243,12 @@ def test_regions_of_the_shown_map_stand_beside_the_value(study: Path, subject: V
         ]
         expected = fields["Regions"] or {"whole mask": fields["Metrics"]}
         assert {row[0] for row in rows} == set(expected)
-        for region, median, _, _ in rows:
+        for region, median, _, voxels in rows:
             assert float(median) == pytest.approx(expected[region][f"{name}_median"], rel=1e-3)
+            assert int(voxels.split(" of ")[-1]) == expected[region]["n_voxels"]
+        known = fields["Metrics"].get(f"{name}_determined") is not None
+        caption = control(shown, "regions").locator("caption").inner_text()
+        assert caption.endswith(f"over {'determined' if known else 'estimated'} voxels")
     control(shown, "map").select_option(label="status")
     state(shown)
     assert not control(shown, "regions").is_visible()

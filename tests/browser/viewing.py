@@ -44,8 +44,8 @@ def unfold(subject: Visit) -> None:
     subject.page.evaluate(OPEN)
 
 
-def viewer(subject: Visit, kind: str = "anat") -> Any:
-    return subject.page.locator(f"section[id='{kind}-{PARTICIPANT}'] .viewer")
+def viewer(seen: Visit, kind: str = "anat", participant: str = PARTICIPANT) -> Any:
+    return seen.page.locator(f"section[id='{kind}-{participant}'] .viewer")
 
 
 def control(shown: Any, name: str) -> Any:

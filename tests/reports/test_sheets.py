@@ -116,3 +116,16 @@ def test_the_fullest_slice_is_where_the_mask_has_most_voxels() -> None:
     sheet = lay_out(mask, np.eye(4))
     volume = np.broadcast_to(np.arange(7), mask.shape)
     assert set(np.unique(sheet.fill(volume, -1)[sheet.fullest(mask)])) == {5}
+
+
+def test_the_slices_of_a_sheet_hold_every_voxel_once() -> None:
+    mask = np.zeros((9, 8, 7), dtype=bool)
+    mask[2:8, 1:6, :5] = True
+    sheet = lay_out(mask, RAS)
+    slices = sheet.cut(sheet.order)
+    assert slices.shape == (sheet.count, sheet.tile[0] - 1, sheet.tile[1] - 1)
+    assert sorted(slices.ravel().tolist()) == sorted(sheet.order[sheet.order >= 0].tolist())
+    for index, (x, y) in enumerate([(0, 0), (3, 2)]):
+        first, across, down, after = (np.array(step) for step in sheet.geometry(mask.shape))
+        voxel = first + x * across + y * down + index * after
+        assert np.ravel_multi_index(tuple(voxel), mask.shape) == slices[index, y, x]

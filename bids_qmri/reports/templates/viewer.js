@@ -1,7 +1,8 @@
 "use strict";
 // Viewer of an acquisition: three planes through one voxel, of one map or of two beside each other.
 (() => {
-  const {load, describe, valueOf, withUnit, meaningOf, windowed, short, parts, pack, HIGHEST, FAILED} = volumes;
+  const {load, reach, meaningOf, windowed, parts, pack, HIGHEST} = volumes;
+  const {describe, square, short} = readout;
   const DARKEST = 0.85, VEILED = 0.8, GREATEST_ZOOM = 8;
   // What lies across and down a plane, as axes of the body: right to left, front to back, head to foot.
   const PLANES = {axial: [0, 1], coronal: [0, 2], sagittal: [1, 2]};
@@ -74,10 +75,18 @@
       return layers.find((other) => other.fit === layer.fit && wanted(other) && other !== layer);
     }
 
+    function statusOf(layer) {
+      return layer.kind === "status" ? layer : companion(layer, (other) => other.kind === "status");
+    }
+
+    function sdOf(layer) {
+      return companion(layer, (other) => other.name === `sd of ${layer.name}`);
+    }
+
     function helpers(layer) {
       return {
-        status: named.marks.checked ? companion(layer, (other) => other.kind === "status") : null,
-        sd: named.fades.checked ? companion(layer, (other) => other.name === `sd of ${layer.name}`) : null,
+        status: named.marks.checked ? statusOf(layer) : null,
+        sd: named.fades.checked ? sdOf(layer) : null,
       };
     }
 
@@ -87,7 +96,7 @@
       const [low, high] = windowOf(layer);
       const shades = layer.kind === "map" ? windowed(layer, low, high) : null;
       return (at) => {
-        let colour = shades ? shades[layer.levels[at]] : layer.pixels[at];
+        let colour = shades ? shades(at) : layer.pixels[at];
         if (sd) {
           const kept = 1 - DARKEST * Math.min(Math.max(sd.levels[at] - 1, 0) / (HIGHEST - 1), 1);
           colour = pack(...parts(colour).map((part) => Math.round(part * kept)));
@@ -155,36 +164,42 @@
       };
     }
 
-    // Mean and standard deviation over a square of the slices as they were acquired.
-    function statistics(layer) {
-      if (layer.kind !== "map") return "";
-      const half = Number(named.square.value);
+    // The voxels of a square of the slices as they were acquired.
+    function around(layer, half) {
       const [column, row, slice] = placeOf(layer, state.voxel);
-      const values = [];
+      const found = [];
       for (let y = Math.max(row - half, 0); y <= Math.min(row + half, layer.tile[0] - 2); y += 1) {
         for (let x = Math.max(column - half, 0); x <= Math.min(column + half, layer.tile[1] - 2); x += 1) {
-          const level = layer.levels[indexOf(layer, [x, y, slice])];
-          if (level !== 0 && level !== FAILED) values.push(valueOf(layer, level));
+          found.push(indexOf(layer, [x, y, slice]));
         }
       }
-      if (!values.length) return "";
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-      const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(values.length - 1, 1));
-      return `, square: ${withUnit(`${short(mean)} ± ${short(spread)}`, layer)} (${values.length} voxels)`;
+      return found;
     }
 
     function say() {
       const {layer, other, voxel} = state;
       const place = placeOf(layer, voxel);
-      const text = (one) => {
-        const value = describe(one, indexOf(one, placeOf(one, voxel)));
-        return `${value ? `: ${value}` : ""}${statistics(one)}`;
+      const half = Number(named.square.value);
+      const lines = (one, name) => {
+        const value = describe(one, indexOf(one, placeOf(one, voxel)), sdOf(one));
+        return [`${name}${value && `: ${value}`}`, square(one, around(one, half), 2 * half + 1)].filter(Boolean);
       };
-      const lines = [`${layer.name}${text(layer)}`];
-      if (other) lines.push(`${other.fit} ${other.name}${text(other)}`);
-      named.readout.textContent = `${lines.join("\n")}\nvoxel ${voxelOf(layer, place).join(", ")}\nslice ${place[2] + 1} of ${layer.count}`;
+      named.readout.textContent = [
+        ...lines(layer, layer.name), ...(other ? lines(other, `${other.fit} ${other.name}`) : []),
+        `voxel ${voxelOf(layer, place).join(", ")}`, `slice ${place[2] + 1} of ${layer.count}`].join("\n");
       named.slice.value = place[2];
       named.slice.setAttribute("aria-valuetext", `slice ${place[2] + 1} of ${layer.count}`);
+    }
+
+    // What the colours of marked voxels stand for, of each fit that is shown.
+    function explainMarks() {
+      const marked = [state.layer, state.other].filter(Boolean).map(statusOf).filter(Boolean);
+      named.statuses.hidden = !named.marks.checked;
+      named.statuses.replaceChildren(...[...new Set(marked)].map((status) => {
+        const key = status.figure.querySelector(".key").cloneNode(true);
+        key.prepend(Object.assign(document.createElement("li"), {textContent: `${status.fit}:`}));
+        return key;
+      }));
     }
 
     // Numbers of the fit, not of the colours: over the voxels that have an estimate, where known a determined one.
@@ -193,11 +208,12 @@
       const table = named.regions;
       table.hidden = !layer.regions?.length;
       if (table.hidden) return;
-      table.caption.textContent = `${layer.fit}: ${layer.name}${layer.unit && ` (${layer.unit})`}`;
-      table.tBodies[0].replaceChildren(...layer.regions.map((cells) => {
+      table.caption.textContent = `${layer.fit}: ${layer.name}${layer.unit && ` (${layer.unit})`}, over ${layer.counted} voxels`;
+      table.tBodies[0].replaceChildren(...layer.regions.map(([...cells]) => {
         const line = document.createElement("tr");
+        line.classList.toggle("faint", cells.pop());
         line.append(...cells.map((text, column) => Object.assign(document.createElement(column ? "td" : "th"),
-          {textContent: text.toLocaleString("en"), className: column ? "number" : "", ...(column ? {} : {scope: "row"})})));
+          {textContent: text, className: column ? "number" : "", ...(column ? {} : {scope: "row"})})));
         return line;
       }));
     }
@@ -233,9 +249,10 @@
       const turn = waiting += 1;
       viewer.setAttribute("aria-busy", "true");
       const wanted = [state.layer, state.other].filter(Boolean);
-      await Promise.all(wanted.flatMap((layer) => [layer, ...Object.values(helpers(layer))]).map(load));
+      await Promise.all(wanted.flatMap((layer) => [layer, sdOf(layer), ...Object.values(helpers(layer))]).map(load));
       if (turn !== waiting) return;
       say();
+      explainMarks();
       listRegions();
       drawSet(sets[0], state.layer);
       drawSet(sets[1], state.other);
@@ -314,9 +331,16 @@
           choose(state.layer);
         });
       }
-      named.whole.addEventListener("click", () => {
+      named.usual.addEventListener("click", () => {
         delete windows[`${state.layer.name} ${state.layer.unit}`];
         choose(state.layer);
+      });
+      named.whole.addEventListener("click", async () => {
+        const {layer} = state;
+        await load(layer);
+        const ends = layer.kind === "map" ? reach(layer) : [];
+        if (ends[1] > ends[0]) windows[`${layer.name} ${layer.unit}`] = ends;
+        choose(layer);
       });
     }
 
@@ -346,7 +370,8 @@
     layers.forEach(offer);
     viewer.hidden = false;
     const [high, wide] = layers[0].tile;
-    state.voxel = voxelOf(layers[0], [Math.floor(wide / 2), Math.floor(high / 2), Math.floor(layers[0].count / 2)]);
+    const middle = [wide, high, layers[0].count].map((size) => Math.floor(size / 2));
+    state.voxel = voxelOf(layers[0], layers[0].start ?? middle);
     choose(layers[0]);
   }
 

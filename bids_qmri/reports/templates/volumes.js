@@ -1,8 +1,9 @@
 "use strict";
 // What the pictures of the page hold: their colours turned back into numbers, voxel by voxel.
 // Level 0 of a palette is outside the mask, 1 to 254 span the range, 255 is a voxel without an estimate.
+// Voxels at levels 1 and 254 may lie beyond the range: their values are carried beside the picture.
 const volumes = (() => {
-  const HIGHEST = 254, FAILED = 255, SAME_COLOUR = 300;
+  const LOWEST = 1, HIGHEST = 254, FAILED = 255, SAME_COLOUR = 300;
 
   function pack(red, green, blue) {
     return (255 << 24 | blue << 16 | green << 8 | red) >>> 0;
@@ -58,17 +59,71 @@ const volumes = (() => {
     return found;
   }
 
-  // Reads the picture of a layer when it is first wanted.
-  async function load(layer) {
-    if (!layer || layer.pixels) return;
-    await Promise.all([layer.image, layer.veil].map((image) => image?.decode()));
-    layer.pixels = cut(layer.image, layer);
-    if (layer.cmap) layer.levels = Uint8Array.from(layer.pixels, reader(palettes[layer.cmap]));
-    if (layer.veil) layer.veiled = Uint8Array.from(cut(layer.veil, layer), (colour) => colour >>> 24 ? 1 : 0);
+  async function inflate(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
   }
 
-  function valueOf(layer, level) {
-    return layer.low + (level - 1) / (HIGHEST - 1) * (layer.high - layer.low);
+  // Values of the voxels at the ends of the range, NaN elsewhere: a bit for every voxel, then the third, the
+  // second and the first bytes of single-precision numbers without their last.
+  function unpack(bytes, size) {
+    const found = new Float32Array(size).fill(NaN);
+    const flags = Math.ceil(size / 8), many = (bytes.length - flags) / 3;
+    const one = new DataView(new ArrayBuffer(4));
+    for (let at = 0, next = flags; at < size; at += 1) {
+      if (!(bytes[at >> 3] & 128 >> (at & 7))) continue;
+      [bytes[next + 2 * many], bytes[next + many], bytes[next]].forEach((byte, place) => one.setUint8(place, byte));
+      found[at] = one.getFloat32(0);
+      next += 1;
+    }
+    return found;
+  }
+
+  // Reads the picture of a layer when it is first wanted. An old browser cannot inflate: ends stay untold.
+  async function load(layer) {
+    if (!layer || layer.pixels) return;
+    const [bytes] = await Promise.all([
+      layer.beyond && globalThis.DecompressionStream ? inflate(layer.beyond) : null,
+      ...[layer.image, layer.veil].map((image) => image?.decode())]);
+    const pixels = cut(layer.image, layer);
+    if (bytes) layer.exact = unpack(bytes, pixels.length);
+    if (layer.cmap) layer.levels = Uint8Array.from(pixels, reader(palettes[layer.cmap]));
+    if (layer.veil) layer.veiled = Uint8Array.from(cut(layer.veil, layer), (colour) => colour >>> 24 ? 1 : 0);
+    layer.pixels = pixels;
+  }
+
+  function levelValue(layer, level) {
+    return layer.low + (level - LOWEST) / (HIGHEST - LOWEST) * (layer.high - layer.low);
+  }
+
+  function isExact(layer, at) {
+    return Number.isFinite(layer.exact?.[at]);
+  }
+
+  function isKnown(layer, at) {
+    return layer.levels[at] !== 0 && layer.levels[at] !== FAILED;
+  }
+
+  // Whether a value may lie anywhere beyond the end of the range that it is drawn at.
+  function isUntold(layer, at) {
+    return !isExact(layer, at) && (layer.levels[at] === LOWEST || layer.levels[at] === HIGHEST);
+  }
+
+  function valueOf(layer, at) {
+    return isExact(layer, at) ? layer.exact[at] : levelValue(layer, layer.levels[at]);
+  }
+
+  // The least and the greatest value of a layer.
+  function reach(layer) {
+    let [least, most] = [Infinity, -Infinity];
+    for (let at = 0; at < layer.levels.length; at += 1) {
+      if (!isKnown(layer, at)) continue;
+      const value = valueOf(layer, at);
+      if (value < least) least = value;
+      if (value > most) most = value;
+    }
+    return [least, most];
   }
 
   const meanings = new Map();
@@ -81,33 +136,17 @@ const volumes = (() => {
     return meanings.get(colour);
   }
 
-  function short(value) {
-    return String(Number(value.toPrecision(3)));
-  }
-
-  function withUnit(text, layer) {
-    return `${text} ${layer.unit.startsWith("10") ? "× " : ""}${layer.unit}`.trim();
-  }
-
-  function describe(layer, at) {
-    if (layer.kind === "direction") return "";
-    const level = layer.levels[at];
-    if (level === 0) return "outside the mask";
-    if (layer.kind === "status") return meaningOf(layer, layer.pixels[at]) || "estimated";
-    if (level === FAILED) return "no estimate";
-    const beyond = level === 1 ? "at most " : level === HIGHEST ? "at least " : "";
-    return withUnit(`${beyond}${short(valueOf(layer, level))}`, layer) + (layer.veiled?.[at] ? ", not determined by the data" : "");
-  }
-
-  // Colours of all levels where other values than those of the picture are at the ends of the scale.
+  // The colour of a voxel where other values than those of the picture may be at the ends of the scale.
   function windowed(layer, low, high) {
     const palette = palettes[layer.cmap];
-    return palette.map((colour, level) => {
-      if (level === 0 || level === FAILED) return colour;
-      const place = (valueOf(layer, level) - low) / (high - low) || 0;
-      return palette[1 + Math.round(Math.min(Math.max(place, 0), 1) * (HIGHEST - 1))];
-    });
+    const shade = (value) => {
+      const place = (value - low) / (high - low) || 0;
+      return palette[LOWEST + Math.round(Math.min(Math.max(place, 0), 1) * (HIGHEST - LOWEST))];
+    };
+    const shades = palette.map((colour, level) =>
+      (level === 0 || level === FAILED ? colour : shade(levelValue(layer, level))));
+    return (at) => (isExact(layer, at) ? shade(layer.exact[at]) : shades[layer.levels[at]]);
   }
 
-  return {load, describe, valueOf, withUnit, meaningOf, windowed, short, parts, pack, HIGHEST, FAILED};
+  return {load, valueOf, isExact, isKnown, isUntold, reach, meaningOf, windowed, parts, pack, LOWEST, HIGHEST, FAILED};
 })();

@@ -60,7 +60,7 @@ def test_the_page_is_one_file_that_asks_nobody(study: Path, tmp_path: Path) -> N
     assert not re.findall(r'(?:src|href)="(?!data:|#|https://doi\.org/)[^"]*"', page)
     assert "default-src 'none'" in page
     assert "Prior: scan. Limits: as of runs. Random seed: 0." in page
-    assert re.search(r'class="number">[\d.e-]+ s² \(100 %\)', page)
+    assert re.search(r'class="number"[^>]*>[\d.e-]+ s² \(100 %\)', page)
     for heading in ("Participants", "At a glance", "Errors", "Maps of a slice of sub-01", "Agreement"):
         assert heading in page
 

@@ -134,7 +134,7 @@ def report(pages: list[Page]) -> str:
         "|---|---|---|---|---|",
     ]
     for page in pages:
-        name = f"{page.path.parent.parent.name}/{page.path.name}"
+        name = f"{page.path.parent.name}/{page.path.name}"
         lines.append(
             f"| {name} | {page.size / 1000:.0f} | {page.height} | {page.loaded:.0f} | {len(page.faults)} |"
         )

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("results", nargs="*", type=Path, help="output folders of bids_qmri")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folders = chosen.results or list(made(Path(scratch)))
+        folders = [folder.resolve() for folder in chosen.results] or list(made(Path(scratch)))
         chromium = next(filter(None, map(shutil.which, NAMES)))
         with sync_playwright() as driver:
             browser = driver.chromium.launch(

@@ -22,7 +22,8 @@ MOST_NAMES = 4
 
 NEEDED = (
     "desc-preproc images (or one other desc-) of the suffixes that are fitted, maps or brain masks "
-    "(desc-brain_mask) of this participant and session on the grid of the images"
+    "(desc-brain_mask) of this participant and session on the grid of the images; other masks from a dataset "
+    "that is named masks (-d masks=PATH), regions from *_dseg"
 )
 FIX = "name or resample them so, or leave the dataset out"
 

@@ -47,13 +47,12 @@ const readout = (() => {
   function meanAndSpread(layer, places) {
     const values = places.map((at) => valueOf(layer, at));
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    if (values.length < 2) return `mean ${withUnit(short(mean), layer)} (1 voxel`;
+    if (values.length < 2) return `mean ${withUnit(short(mean), layer)}`;
     const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
     const spread = Math.sqrt(squares / (values.length - 1));
     const step = stepOf(layer);
     const fine = spread >= step || places.every((at) => isExact(layer, at));
-    const told = `mean ${short(mean)}, spread ${fine ? "" : "below "}${short(fine ? spread : step)}`;
-    return `${withUnit(told, layer)} (sd over ${values.length} voxels`;
+    return `mean ${withUnit(short(mean), layer)}, spread ${withUnit(`${fine ? "" : "below "}${short(fine ? spread : step)}`, layer)}`;
   }
 
   // Without the values of some there is no mean; the median is true as long as it is not one of them.
@@ -65,19 +64,20 @@ const readout = (() => {
     return `median ${withUnit(short((valueOf(layer, middle[0]) + valueOf(layer, middle[1])) / 2), layer)}, `;
   }
 
-  // Mean over the voxels of a square, and how much they differ from each other.
+  // Mean over the voxels of a square that are determined, as regions have it, and how much they differ.
   function square(layer, places, side) {
-    const known = layer.kind === "map" ? places.filter((at) => isKnown(layer, at)) : [];
-    if (!known.length) return "";
-    const untold = known.filter((at) => isUntold(layer, at)).length;
-    const doubted = known.filter((at) => layer.veiled?.[at]).length;
-    const doubt = doubted ? `; not determined: ${doubted}` : "";
+    const found = layer.kind === "map" ? places.filter((at) => isKnown(layer, at)) : [];
+    if (!found.length) return "";
+    const known = found.filter((at) => !layer.veiled?.[at]);
     const start = `square ${side} × ${side}: `;
+    if (!known.length) return `${start}none of ${found.length} voxels determined`;
+    const untold = known.filter((at) => isUntold(layer, at)).length;
     if (untold) {
       const range = withUnit(`${short(layer.low)} to ${short(layer.high)}`, layer);
-      return `${start}${median(layer, known, untold)}${untold} of ${known.length} voxels beyond ${range}${doubt}`;
+      return `${start}${median(layer, known, untold)}${untold} of ${known.length} voxels beyond ${range}`;
     }
-    return `${start}${meanAndSpread(layer, known)}${doubt})`;
+    const of = known.length < found.length ? `${known.length} determined of ${found.length}` : `${known.length}`;
+    return `${start}${meanAndSpread(layer, known)} (over ${of} voxel${found.length > 1 ? "s" : ""})`;
   }
 
   return {describe, square, short};

@@ -28,8 +28,8 @@ from bids_qmri.training.finetune import (
     tune,
 )
 from bids_qmri.training.judge import JUDGE_STREAM, Judged, Summary, judge, summarised
+from bids_qmri.training.loop import cpu_seconds
 from bids_qmri.training.measured import MeasuredScan, data_hash, participant_hashes
-from bids_qmri.training.run import cpu_seconds
 from bids_qmri.training.start import Start, load_start, write_content
 from bids_qmri.training.validate import digits
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import resource
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -35,10 +36,14 @@ B = TypeVar("B")
 
 @dataclass(frozen=True)
 class Checkpointing:
-    """Where a training leaves its state, and the name of what is trained, which must match to resume."""
+    """Where a training leaves its state, and the name of what is trained, which must match to resume.
+
+    `earlier` is the processor time, in s, of the runs that it goes on from.
+    """
 
     file: Path
     tag: str
+    earlier: float = 0.0
 
 
 class Kept(nn.Module):
@@ -109,7 +114,7 @@ def train(
             after(step + 1)
         due = time.monotonic() - saved > SAVE_SECONDS or step + 1 == steps
         if checkpointing is not None and due:
-            save_checkpoint(checkpointing.file, checkpointing.tag, network, optimiser, step + 1)
+            save_checkpoint(checkpointing, network, optimiser, step + 1)
             saved = time.monotonic()
     network.eval()
     return losses
@@ -129,7 +134,7 @@ def update(
 
 
 def save_checkpoint(
-    file: Path, tag: str, network: nn.Module, optimiser: torch.optim.Optimizer, step: int
+    checkpointing: Checkpointing, network: nn.Module, optimiser: torch.optim.Optimizer, step: int
 ) -> None:
     """Write the state of a training after so many steps; the file is complete or not there.
 
@@ -140,10 +145,27 @@ def save_checkpoint(
     }
     for index, state in optimiser.state_dict()["state"].items():
         arrays |= {f"optimiser/{index}/{name}": value.numpy() for name, value in state.items()}
-    arrays[HEADER] = np.frombuffer(json.dumps({"tag": tag, "step": step}).encode(), np.uint8)
+    spent = checkpointing.earlier + cpu_seconds()
+    header = {"tag": checkpointing.tag, "step": step, "cpu_seconds": spent}
+    arrays[HEADER] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    file = checkpointing.file
     part = file.with_name(file.stem + ".part.npz")
     np.savez(part, allow_pickle=False, **arrays)
     part.replace(file)
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of those it started and that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def spent_on(file: Path) -> float:
+    """Return the processor time, in s, of the runs that left a checkpoint; 0 without one."""
+    if not file.exists():
+        return 0.0
+    with np.load(file, allow_pickle=False) as stored:
+        return float(json.loads(stored[HEADER].tobytes()).get("cpu_seconds", 0.0))
 
 
 def load_checkpoint(file: Path, tag: str, network: nn.Module, optimiser: torch.optim.Optimizer) -> int:

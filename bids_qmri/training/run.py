@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import resource
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from torch import nn
 from bids_qmri.errors import UsageError
 from bids_qmri.training.card import make_card
 from bids_qmri.training.export import count_weights, write_files
-from bids_qmri.training.loop import Checkpointing, Kept
+from bids_qmri.training.loop import Checkpointing, Kept, cpu_seconds, spent_on
 from bids_qmri.training.loop import train as loop
 from bids_qmri.training.pool import Pool, make_pools
 from bids_qmri.training.recipe import Recipe
@@ -58,14 +57,17 @@ def train(recipe: Recipe, folder: Path, processes: int = 1) -> tuple[Path, Path]
     LOGGER.info("simulated %d curves in %.0f CPU-s", sum(map(len, pool.values())), simulated)
     torch.manual_seed(recipe.seed)
     tag = f"{name} seed {recipe.seed} {recipe.digest()}"
-    kept = fit(recipe, parts.build(recipe, pool), pool, held_out, Checkpointing(folder / f"{name}.npz", tag))
+    file = folder / f"{name}.npz"
+    checkpointing = Checkpointing(file, tag, spent_on(file))
+    kept = fit(recipe, parts.build(recipe, pool), pool, held_out, checkpointing)
     network = kept.best if isinstance(kept, Kept) else kept
     accuracy = parts.accuracy(recipe, network, held_out)
     if isinstance(kept, Kept):
         accuracy |= {"loss": digits(kept.best_loss.item()), "epoch": int(kept.best_epoch)}
     LOGGER.info("validation: %s", accuracy)
     card = make_card(recipe, parts.fields(recipe), count_weights(network), accuracy)
-    cost = {"cpu_seconds": round(cpu_seconds()), "simulation_cpu_seconds": round(simulated)}
+    spent = checkpointing.earlier + cpu_seconds()
+    cost = {"cpu_seconds": round(spent), "simulation_cpu_seconds": round(simulated)}
     content, ending = parts.content(recipe, network, card), getattr(parts, "ENDING", ".onnx")
     return write_files(folder, content, card, cost, ending)
 
@@ -111,9 +113,3 @@ def finished(recipe: Recipe, folder: Path) -> tuple[Path, Path] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return (file, card) if same and found.get("recipe_digest") == recipe.digest() else None
-
-
-def cpu_seconds() -> float:
-    """Return the processor time of this process and of those it started and that have ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bids_qmri.errors import UsageError  # noqa: E402
-from bids_qmri.training.loop import Checkpointing, train  # noqa: E402
+from bids_qmri.training.loop import Checkpointing, spent_on, train  # noqa: E402
 from bids_qmri.training.schedules import Cosine  # noqa: E402
 
 
@@ -44,6 +44,16 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     resumed, whole = fit_line(60, 60, kept), fit_line(60, 60)
     for ours, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_resumed_training_counts_the_time_of_the_runs_before(tmp_path: Path) -> None:
+    file = tmp_path / "line.npz"
+    assert spent_on(file) == 0
+    fit_line(3, 6, Checkpointing(file, "line", earlier=1000.0))
+    first = spent_on(file)
+    assert first > 1000
+    fit_line(6, 6, Checkpointing(file, "line", spent_on(file)))
+    assert spent_on(file) > first
 
 
 def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:

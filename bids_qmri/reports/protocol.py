@@ -142,10 +142,12 @@ def _shortened(values: Sequence[float], unit: str) -> str:
 
 
 def _with_origin(fields: Mapping[str, Any], key: str, told: str) -> str:
-    """Append that a number was stated by nobody, where it was assumed."""
+    """Append that a number was stated by nobody, where it was assumed, or that nothing depends on it."""
     origins = fields.get("ValueOrigins")
-    assumed = isinstance(origins, Mapping) and origins.get(key.lower()) == "default"
-    return f"{told}, assumed" if assumed else told
+    origin = str(origins.get(key.lower())) if isinstance(origins, Mapping) else ""
+    if origin.startswith("not used"):
+        return f"{told}, not used"
+    return f"{told}, assumed" if origin == "default" else told
 
 
 def _numbers(value: Any) -> list[float]:

@@ -76,6 +76,7 @@ def test_many_groups_are_shortened_and_odd_tables_left_out() -> None:
         ({"FrameTimes": [0.0, 5.0, 20.0]}, "3 frames in 20 s"),
         ({"Hematocrit": 0.42, "ValueOrigins": {"hematocrit": "default"}}, "haematocrit 0.42, assumed"),
         ({"Hematocrit": 0.4, "ValueOrigins": {"hematocrit": "command line"}}, "haematocrit 0.4"),
+        ({"Hematocrit": 0.4, "ValueOrigins": {"hematocrit": "not used: x"}}, "haematocrit 0.4, not used"),
         ({"SpinLockTime": [0.01, 0.02]}, "spin lock time 0.01 0.02"),
         ({"EchoTime": "x"}, ""),
     ],

@@ -91,7 +91,9 @@ class SeriesReader:
         table = find_table(self.image, self.datasets)
         aif, self.origin["aif"] = read_input(self._option("aif"), table, hematocrit, self.notes)
         require_same_clock(aif, time, self.notes)
-        if needs_hematocrit(aif) and self.origin["hematocrit"] == "default":
+        if not needs_hematocrit(aif):
+            self.origin["hematocrit"] = "not used: the arterial input is that of plasma"
+        elif self.origin["hematocrit"] == "default":
             self.notes.append(f"Hematocrit {hematocrit:g} assumed to turn blood into plasma (--hematocrit)")
         return DceSettings(
             time=time,

@@ -51,7 +51,7 @@ def test_settings_are_those_of_the_sidecars(dataset: Path) -> None:
     assert (found.kind, found.datatype, found.protocol, found.notes) == ("dce", "perf", None, ())
     assert settings.origin == {
         "time": "VolumeTiming",
-        "hematocrit": "default",
+        "hematocrit": "not used: the arterial input is that of plasma",
         "aif": "table beside the images",
         "relaxivity": "sidecar ContrastAgentRelaxivity",
         "baseline_volumes": "sidecar BaselineVolumes",
